@@ -1,0 +1,76 @@
+# Every command a person types. Each one sets up what it needs; the first time takes a minute.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+UV_VERSION := 0.13.9
+export KANVARO_CHECKOUT := $(CURDIR)
+# Nothing about this machine leaves it.
+export DO_NOT_TRACK := 1
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export NEXT_TELEMETRY_DISABLED := 1
+
+.PHONY: help demo test proof check lint types ci sandbox sandbox-stop server worker register bench lock setup
+
+help: ## List these commands
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/ready ## Take a commit of the sample application through the whole pipeline (KEEP=1: leave it up)
+	@$(RUN) -m deployments.demo
+
+test: $(VENV)/ready check ## Lint, types, import rules and all tests
+	@$(RUN) -m sandbox.machine docker chromium redis-server
+	$(RUN) -m pytest $(PYTEST_ARGS)
+
+proof: $(VENV)/ready ## The exhaustive suites that are too long for every day
+	@$(RUN) -m sandbox.machine docker chromium redis-server
+	$(RUN) -m pytest -m proof $(PYTEST_ARGS)
+
+check: lint types ## Lint, types and import rules only
+
+lint: $(VENV)/ready
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/lint-imports --no-logo
+
+types: $(VENV)/ready
+	$(VENV)/bin/mypy
+
+# What is given on make's command line reaches the program as environment, past every shell.
+ci: $(VENV)/ready ## Run the pipeline for any Node application: REPOSITORY=path-or-URL [REVISION=…] [REF=…] [DELIVERY=delivery.toml]
+	@$(RUN) -m deployments.laptop
+
+sandbox: $(VENV)/ready ## Start the emulators and leave them running until Ctrl-C
+	@$(RUN) -m sandbox
+
+sandbox-stop: $(VENV)/ready ## Stop what `KEEP=1 make demo` or `make ci` left running
+	@$(RUN) -m deployments.stop
+
+server: $(VENV)/ready ## Start a Prefect server on 127.0.0.1:4200
+	$(VENV)/bin/prefect server start --host 127.0.0.1
+
+worker: $(VENV)/ready ## Start a worker for the pool `delivery`
+	$(VENV)/bin/prefect worker start --pool delivery --type process
+
+register: $(VENV)/ready ## Save blocks and deployments on the server of PREFECT_API_URL (safe to repeat)
+	@$(RUN) -m deployments.register
+
+bench: $(VENV)/ready ## Measure against plain alternatives; prints a table, writes benchmarks/latest.json
+	@$(RUN) -m sandbox.machine docker chromium redis-server
+	$(RUN) -m benchmarks
+
+lock: $(VENV)/ready ## Renew requirements.lock from pyproject.toml
+	$(VENV)/bin/uv pip compile --universal --generate-hashes --python-version 3.11 --group dev \
+	  --no-header --quiet --output-file requirements.lock pyproject.toml
+
+setup: $(VENV)/ready
+
+$(VENV)/ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is %d.%d: set PYTHON=…" % sys.version_info[:2])'
+	@echo "setting up $(VENV)"
+	@$(PYTHON) -m venv $(VENV) || { echo "python3-venv is needed: apt-get install python3-venv"; exit 1; }
+	@test -x $(VENV)/bin/uv || $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(VENV)/bin/uv pip sync --quiet --require-hashes --python $(VENV)/bin/python requirements.lock
+	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --no-deps --no-build-isolation --editable .
+	@touch $@

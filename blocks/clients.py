@@ -1,0 +1,79 @@
+"""AWS clients: the only place where one is made, and how often each may try.
+
+Two kinds, because sending twice is harmless for some calls and not for others
+(`retry policy` in docs/decisions.md):
+
+* `reads` may repeat: describing, listing, and writes that carry an idempotency token.
+* `writes` sends once. A lost answer is settled by reading, never by sending again.
+
+Everything botocore would choose by default is said, so that an upgrade changes nothing.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from botocore.config import Config
+from prefect_aws import AwsCredentials
+
+READS = Config(
+    retries={"mode": "standard", "total_max_attempts": 5},
+    connect_timeout=5,
+    read_timeout=20,
+    tcp_keepalive=True,
+)
+WRITES = Config(
+    retries={"mode": "standard", "total_max_attempts": 1},
+    connect_timeout=5,
+    read_timeout=60,
+    tcp_keepalive=True,
+)
+
+# Credentials of an assumed role are fixed for a client's life, so no client lives long.
+LIFE_S = 900
+
+calls: Counter[str] = Counter()
+"""How often each AWS operation was called in this process, as `service:Operation`."""
+
+
+class Clients:
+    """The boto3 clients of one set of credentials, made when first asked for.
+
+    `endpoints` maps a service to the address to use in place of AWS's own.
+    """
+
+    def __init__(
+        self, credentials: AwsCredentials, region: str, endpoints: Mapping[str, str]
+    ) -> None:
+        self._credentials = credentials
+        self._region = region
+        self._endpoints = endpoints
+        self._made: dict[tuple[str, bool], tuple[float, Any]] = {}
+
+    def reads(self, service: str) -> Any:
+        """A client that may try a call up to five times."""
+        return self._client(service, once=False)
+
+    def writes(self, service: str) -> Any:
+        """A client that sends each call exactly once."""
+        return self._client(service, once=True)
+
+    def _client(self, service: str, *, once: bool) -> Any:
+        born, client = self._made.get((service, once), (0.0, None))
+        if client is None or time.monotonic() - born > LIFE_S:
+            client = self._credentials.get_boto3_session().client(
+                service,
+                region_name=self._region,
+                endpoint_url=self._endpoints.get(service),
+                config=WRITES if once else READS,
+            )
+            client.meta.events.register("before-send", _count)
+            self._made[service, once] = (time.monotonic(), client)
+        return client
+
+
+def _count(event_name: str, **_: Any) -> None:
+    # before-send.<service>.<Operation>: raised once for every request that leaves.
+    _, service, operation = event_name.split(".", 2)
+    calls[f"{service}:{operation}"] += 1

@@ -1,0 +1,215 @@
+"""An environment: one place the application runs."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast
+
+from prefect.blocks.core import Block
+from prefect_aws import AwsCredentials
+from prefect_docker import DockerHost
+from prefect_github import GitHubCredentials
+from prefect_slack import SlackCredentials
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from slack_sdk import WebClient
+from slack_sdk.http_retry import all_builtin_retry_handlers
+
+from blocks.clients import Clients
+from delivery.errors import ConfigurationError
+
+Kind = TypeVar("Kind", bound="Environment")
+
+
+class Settings(BaseModel):
+    """A group of settings; a misspelt name is refused rather than ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ServiceImage(Settings):
+    """A container that checks may ask for, such as a database."""
+
+    reference: str = Field(description="Image to run.")
+    port: int = Field(description="Port the service listens on inside the container.")
+    health_command: list[str] = Field(description="Command that succeeds once it is usable.")
+    uri: str = Field(description="Address handed to the check; {host} and {port} are filled in.")
+    variable: str = Field(description="Environment variable that carries the address.")
+    is_stand_in: bool = Field(default=False, description="Not the real product, and reported so.")
+
+
+def real_services() -> dict[str, ServiceImage]:
+    """The databases that the application is tested with."""
+    return {
+        "mongodb": ServiceImage(
+            reference="mongo:6.0",
+            port=27017,
+            health_command=["mongosh", "--quiet", "--eval", "db.runCommand({ping: 1}).ok"],
+            uri="mongodb://{host}:{port}/kanvaro",
+            variable="MONGODB_URI",
+        ),
+        "redis": ServiceImage(
+            reference="redis:7-alpine",
+            port=6379,
+            health_command=["redis-cli", "ping"],
+            uri="redis://{host}:{port}",
+            variable="REDIS_URL",
+        ),
+    }
+
+
+class AppRunnerService(Settings):
+    """The App Runner service that serves the application, as it should be."""
+
+    name: str = Field(default="kanvaro", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{3,39}$")
+    port: int = Field(default=3000, description="Port the application listens on.")
+    cpu: str = Field(default="1 vCPU", description="Processor share of one instance.")
+    memory: str = Field(default="2 GB", description="Memory of one instance.")
+    access_role_arn: str = Field(description="Role with which App Runner pulls from ECR.")
+    instance_role_arn: str | None = Field(default=None, description="Role of the application.")
+    variables: dict[str, str] = Field(default_factory=dict, description="Plain variables.")
+    secrets: dict[str, str] = Field(
+        default_factory=dict, description="Variable to ARN of the secret it is read from."
+    )
+    health_path: str = Field(default="/api/health/live", description="Asked by App Runner.")
+    health_interval_s: int = Field(default=10, ge=1, le=20)
+    health_timeout_s: int = Field(default=5, ge=1, le=20)
+    healthy_after: int = Field(default=1, ge=1, le=20, description="Good answers in a row.")
+    unhealthy_after: int = Field(default=5, ge=1, le=20, description="Bad answers in a row.")
+
+
+class Policy(Settings):
+    """What a run may do here, and how patient it is."""
+
+    deploy_ref: str = Field(
+        default="refs/heads/main", description="Only revisions on this ref are deployed."
+    )
+    checks_at_once: int = Field(default=2, ge=1, description="Checks that run side by side.")
+    after_a_failure: Literal["stop", "run all"] = Field(
+        default="stop", description="Whether other checks go on once a required one has failed."
+    )
+    audit_level: Literal["low", "moderate", "high", "critical"] = Field(
+        default="moderate", description="Lowest severity of a vulnerability that blocks."
+    )
+    scanners_that_may_be_absent: list[Literal["npm audit", "snyk", "secrets"]] = Field(
+        default_factory=list, description="Scanners whose missing verdict does not block."
+    )
+    readiness_path: str = Field(
+        default="/api/health", description="Answers 200 and the revision when ready."
+    )
+    healthy_answers: int = Field(
+        default=5, ge=1, description="Good answers in a row that prove a deployment."
+    )
+    answer_interval_s: float = Field(default=2, gt=0, description="Pause between two looks.")
+    operation_timeout_s: float = Field(default=1800, gt=0, description="For one operation.")
+    operation_interval_s: float = Field(default=5, gt=0, description="Between two looks at it.")
+    health_timeout_s: float = Field(default=300, gt=0, description="To become provably healthy.")
+    report_days: int = Field(default=30, ge=1, description="How long test reports are kept.")
+    result_days: int = Field(default=30, ge=1, description="How long a check's pass is believed.")
+
+
+class Environment(Block):
+    """One place the application runs: its account, service, addresses and policy.
+
+    Example:
+        ```python
+        from blocks.environment import Environment
+
+        production = Environment.named("production")
+        ```
+    """
+
+    _block_type_name = "Environment"
+    _block_type_slug = "kanvaro-environment"
+    _description = "One place the application runs: its AWS account, service and policy."
+
+    name: str = Field(default="production", description="Name people use for it.")
+    repository: str = Field(description="Git URL or path of the application's repository.")
+    region: str = Field(default="us-east-1", description="AWS region.")
+    ecr_repository: str = Field(default="kanvaro", description="Name of the ECR repository.")
+    service: AppRunnerService = Field(description="The App Runner service.")
+    policy: Policy = Field(default_factory=Policy, description="What a run may do here.")
+    public_address: str | None = Field(
+        default=None, description="Address users visit; the service's own address if empty."
+    )
+    aws: AwsCredentials = Field(
+        default_factory=AwsCredentials, description="How calls to AWS are signed."
+    )
+    endpoints: dict[str, str] = Field(
+        default_factory=dict, description="AWS service to the address used in place of AWS's own."
+    )
+    registry_address: str | None = Field(
+        default=None, description="Where the Docker engine reaches ECR, if not at its own address."
+    )
+    service_scheme: Literal["https", "http"] = Field(
+        default="https", description="Scheme of the service's own address; http in the sandbox."
+    )
+    docker: DockerHost = Field(
+        default_factory=DockerHost, description="The engine that builds images."
+    )
+    service_images: dict[str, ServiceImage] = Field(
+        default_factory=real_services, description="Containers that checks may ask for."
+    )
+    slack: SlackCredentials | None = Field(default=None, description="Bot that announces.")
+    slack_channel: str = Field(default="#deployments", description="Where it announces.")
+    slack_address: str | None = Field(default=None, description="Replaces Slack's own address.")
+    github: GitHubCredentials | None = Field(default=None, description="Reads private sources.")
+    github_repository: str | None = Field(
+        default=None, pattern=r"^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$", description="owner/name."
+    )
+    snyk_token: SecretStr | None = Field(default=None, description="Turns on Snyk.")
+    codecov_token: SecretStr | None = Field(default=None, description="Turns on Codecov.")
+    codecov_address: str | None = Field(default=None, description="Replaces Codecov's own.")
+    advisory_registry: str | None = Field(
+        default=None, description="Registry asked for advisories; npm's own if empty."
+    )
+    delivery_toml: str | None = Field(
+        default=None, description="Stage table used when the repository brings none."
+    )
+    workshop: Path = Field(
+        default=Path("~/.cache/kanvaro-delivery"),
+        description="Folder on the worker for mirrors, workspaces, logs and reports.",
+    )
+    ui_address: str = Field(
+        default="http://127.0.0.1:4200", description="Prefect's UI, for links in messages."
+    )
+
+    @classmethod
+    def named(cls: type[Kind], name: str) -> Kind:
+        """The environment registered as `name`; `ConfigurationError` if there is none."""
+        try:
+            return cast(Kind, cls.load(name, _sync=True))
+        except ValueError as error:
+            raise ConfigurationError(
+                f"no environment is registered as {name!r}",
+                hint="Run `make register`, or choose a registered environment.",
+            ) from error
+
+    @cached_property
+    def _clients(self) -> Clients:
+        return Clients(self.aws, self.region, self.endpoints)
+
+    def reads(self, service: str) -> Any:
+        """A boto3 client for calls that may be repeated."""
+        return self._clients.reads(service)
+
+    def writes(self, service: str) -> Any:
+        """A boto3 client that sends each call exactly once."""
+        return self._clients.writes(service)
+
+    def slack_client(self) -> WebClient | None:
+        """A Slack client that waits out rate limits, or None where nobody listens."""
+        if self.slack is None:
+            return None
+        client = WebClient(
+            token=self.slack.token.get_secret_value(),
+            timeout=10,
+            retry_handlers=all_builtin_retry_handlers(),
+            **({"base_url": self.slack_address} if self.slack_address else {}),
+        )
+        return client
+
+    @property
+    def shop(self) -> Path:
+        """The workshop folder, made if it is missing and closed to other users."""
+        folder = self.workshop.expanduser()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder

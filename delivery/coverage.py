@@ -1,0 +1,85 @@
+"""How much of the code its tests have run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Covered:
+    """Lines and branches of one file, or of all of them: how many were run, out of how many."""
+
+    lines: int
+    lines_total: int
+    branches: int = 0
+    branches_total: int = 0
+
+    @property
+    def line_percent(self) -> float | None:
+        """Percent of lines, or None where there is no line that could be run."""
+        return _percent(self.lines, self.lines_total)
+
+    @property
+    def branch_percent(self) -> float | None:
+        return _percent(self.branches, self.branches_total)
+
+    def __str__(self) -> str:
+        said = f"{_shown(self.line_percent)} of {self.lines_total} lines"
+        if self.branches_total:
+            said += f", {_shown(self.branch_percent)} of {self.branches_total} branches"
+        return said
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """The totals, and each file by its path in the repository."""
+
+    total: Covered
+    files: Mapping[str, Covered]
+
+    def least_covered(self, count: int = 10) -> list[tuple[str, Covered]]:
+        """The files with the most lines that no test ran, the worst first."""
+        missing = [(one.lines_total - one.lines, path) for path, one in self.files.items()]
+        worst = sorted((m for m in missing if m[0] > 0), key=lambda m: (-m[0], m[1]))
+        return [(path, self.files[path]) for _, path in worst[:count]]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What changed from one coverage to the next, in percentage points of lines."""
+
+    points: float | None
+    fallen: tuple[tuple[str, float], ...]
+
+    def __str__(self) -> str:
+        if self.points is None:
+            return "not comparable"
+        if abs(self.points) < 0.005:
+            return "unchanged"
+        return f"{self.points:+.2f} points"
+
+
+def change(before: Coverage, after: Coverage) -> Change:
+    """Compare two coverages; `fallen` names the files that lost, the worst first."""
+    fallen = []
+    for path in before.files.keys() & after.files.keys():
+        points = _points(before.files[path], after.files[path])
+        if points is not None and points < -0.005:
+            fallen.append((path, points))
+    return Change(
+        points=_points(before.total, after.total),
+        fallen=tuple(sorted(fallen, key=lambda one: (one[1], one[0]))),
+    )
+
+
+def _points(before: Covered, after: Covered) -> float | None:
+    if before.line_percent is None or after.line_percent is None:
+        return None
+    return after.line_percent - before.line_percent
+
+
+def _percent(part: int, whole: int) -> float | None:
+    return 100 * part / whole if whole else None
+
+
+def _shown(percent: float | None) -> str:
+    return "nothing" if percent is None else f"{percent:.1f} %"

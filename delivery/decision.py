@@ -1,0 +1,10 @@
+"""Whether a checked revision goes further than its checks."""
+
+
+def why_not_deployed(ref: str, deploy_ref: str, has_dockerfile: bool, dockerfile: str) -> str:
+    """The reason why a revision on `ref` is only checked; empty if it is to be deployed."""
+    if ref != deploy_ref:
+        return f"{ref} is not the deploy branch {deploy_ref}"
+    if not has_dockerfile:
+        return f"not applicable: the revision has no {dockerfile}"
+    return ""

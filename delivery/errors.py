@@ -1,0 +1,111 @@
+"""
+Everything that can stop a delivery:
+
+* DeliveryError
+  x ConfigurationError      the environment, the stage table or this machine is described wrongly
+  x RequestRefused          the run was asked for something that cannot be done
+    + UnknownRevision       no such commit, ref or repository
+  x CheckFailed             the application's own check said no
+    + CheckTimedOut         it did not finish in its time
+    + CheckCancelled        another required check had failed already
+    + ScannerDidNotRun      a scanner gave no verdict, and no verdict is not a pass
+  x ImageFailed             the image could not be built or pushed
+    + ImageConflict         the tag holds another digest
+  x EngineUnavailable       the Docker engine does not answer
+  x AccessDenied            AWS, the registry or GitHub refused our credentials
+  x PlatformBusy            another operation holds the service
+  x OutcomeUnknown          an answer was lost and reading did not settle what happened
+  x RolloutFailed           the new version did not become fit to serve
+    + RolledBack            the platform put the old version back
+    + NeverBecameHealthy    it runs, but its health endpoint disagrees
+  x TimedOut                we stopped waiting
+
+A message says what happened; the `hint` says what to do about it. Both are
+shown in Slack, so neither may hold a secret.
+"""
+
+
+class DeliveryError(Exception):
+    """Base class of every failure this project raises on purpose: a verdict, never retried."""
+
+    hint: str = "Open the run for its full log."
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint or type(self).hint
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions cross process borders as pickles, which would forget a keyword-only hint.
+        return (_restored, (type(self), str(self), self.hint))
+
+
+def _restored(kind: type[DeliveryError], message: str, hint: str) -> DeliveryError:
+    return kind(message, hint=hint)
+
+
+class ConfigurationError(DeliveryError):
+    hint = "Correct the setting that is named, then run again. Nothing was changed."
+
+
+class RequestRefused(DeliveryError):
+    hint = "Start the run again with other parameters. Nothing was changed."
+
+
+class UnknownRevision(RequestRefused):
+    hint = "Check that the commit was pushed and that the repository is the right one."
+
+
+class CheckFailed(DeliveryError):
+    hint = "Run the same npm script on the same revision to see it locally."
+
+
+class CheckTimedOut(CheckFailed):
+    hint = "Give the check more time in delivery.toml (`timeout`), or find out what it waits for."
+
+
+class CheckCancelled(CheckFailed):
+    hint = "Look at the check that failed first."
+
+
+class ScannerDidNotRun(CheckFailed):
+    hint = "Make the scanner reachable, or say in the environment that it may be absent."
+
+
+class ImageFailed(DeliveryError):
+    hint = "Run `docker build` on the same revision to see it locally. The old version serves."
+
+
+class ImageConflict(ImageFailed):
+    hint = "Tags are immutable: build a new revision, or delete the tag by hand if it is wrong."
+
+
+class EngineUnavailable(DeliveryError):
+    hint = "Start the Docker engine and run again: what was already proven is not repeated."
+
+
+class AccessDenied(DeliveryError):
+    hint = "Check the credentials of the environment and the policy of its role."
+
+
+class PlatformBusy(DeliveryError):
+    hint = "Wait for the operation that is named, then run again."
+
+
+class OutcomeUnknown(DeliveryError):
+    hint = "Look at the service's operations before running again; nothing is sent twice."
+
+
+class RolloutFailed(DeliveryError):
+    hint = "The old version still serves. Read the new version's logs, mend it, run again."
+
+
+class RolledBack(RolloutFailed):
+    pass
+
+
+class NeverBecameHealthy(RolloutFailed):
+    hint = "Open the health endpoint and the application's log; roll back if users are affected."
+
+
+class TimedOut(DeliveryError):
+    hint = "What was awaited may still happen: look at it, then run again."

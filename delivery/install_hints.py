@@ -1,0 +1,83 @@
+"""Why an installation failed, and the line that usually helps."""
+
+import re
+from collections.abc import Iterable
+
+_IGNORE_SCRIPTS = 'install = "npm ci --ignore-scripts"'
+_CODE = re.compile(r"\b(?:npm (?:ERR!|error) code |YN|ERR_PNPM_)(\w+)")
+_NO_NETWORK = re.compile(
+    r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|getaddrinfo|tunneling socket"
+    r"|(?:status(?: ?code)?:?|HTTP/?[\d.]*|Response code|error:?|returned) \(?(?:403|404|405|407)"
+    r"|40[345] (?:Forbidden|Not Found|Method Not Allowed)|[Ff]ailed to download|download failed"
+    r"|fetch failed|self[- ]signed certificate|unable to get local issuer",
+)
+_DOWNLOADERS = re.compile(
+    r"node-gyp|prebuild-install|node-pre-gyp|electron|puppeteer|cypress|playwright|sharp|canvas"
+    r"|mongodb-memory-server|esbuild|sqlite3|bcrypt|chromedriver|geckodriver|postinstall"
+    r"|install\.js|sentry-cli|swc",
+    re.IGNORECASE,
+)
+_PACKAGE = re.compile(r"node_modules/((?:@[\w.-]+/)?[\w.-]+)(?!.*node_modules/)")
+_SCRIPT_FAILED = re.compile(
+    r"npm (?:ERR!|error) (?:command failed|path |.*\bpostinstall\b)|ELIFECYCLE"
+    r"|gyp ERR!|YN0009|couldn't be built successfully|exit code \d+.*node_modules",
+)
+
+
+def explain_install_failure(lines: Iterable[str]) -> str | None:
+    """The hint that fits the last lines of a failed installation, or None."""
+    text = "\n".join(lines)
+    codes = set(_CODE.findall(text))
+    if "ENOSPC" in text:
+        return "The disk is full: make room in the workspace and cache folders, then run again."
+    if "ERESOLVE" in codes:
+        return (
+            "Peer dependencies contradict each other. Mend package.json, or accept them in "
+            'delivery.toml: install = "npm ci --legacy-peer-deps"'
+        )
+    if _out_of_sync(text, codes):
+        return "The lockfile does not match package.json: run the install locally and commit it."
+    if _SCRIPT_FAILED.search(text) and (_NO_NETWORK.search(text) or "gyp ERR!" in text):
+        return _script_hint(text)
+    if codes & {"E401", "E403", "ENEEDAUTH", "EOTP"} or "ERR_PNPM_FETCH_40" in text:
+        return (
+            "The package registry refused us: check the registry's credentials on this machine "
+            "and the registry that .npmrc names."
+        )
+    if "EBADENGINE" in codes or "ERR_PNPM_UNSUPPORTED_ENGINE" in text:
+        return (
+            "A package refuses this Node version: install the Node version it asks for, or "
+            "name the one you want in delivery.toml (`node`)."
+        )
+    if codes & {"E404", "ETARGET"}:
+        return "A package or version is not in the registry: was it published, and to this one?"
+    if "EINTEGRITY" in codes:
+        return (
+            "A package is not what the lockfile says it was. Find out why before you run "
+            "`npm install` and commit the new lockfile."
+        )
+    if _NO_NETWORK.search(text):
+        return "The package registry was not reached: check network and proxy, then run again."
+    return None
+
+
+def _out_of_sync(text: str, codes: set[str]) -> bool:
+    return (
+        ("EUSAGE" in codes and "in sync" in text)
+        or "ERR_PNPM_OUTDATED_LOCKFILE" in text
+        or "lockfile needs to be updated" in text
+        or "lockfile would have been modified" in text
+    )
+
+
+def _script_hint(text: str) -> str:
+    where = re.search(r"npm (?:ERR!|error) path (.*)", text)
+    package = _PACKAGE.search(where[1] if where else text)
+    named = package[1] if package else None
+    if named is None and (tool := _DOWNLOADERS.search(text)):
+        named = tool[0]
+    whose = f"The install script of `{named}`" if named else "An install script"
+    return (
+        f"{whose} could not download or build what it needs. If the checks do without it, "
+        f"add to delivery.toml: {_IGNORE_SCRIPTS}"
+    )

@@ -1,0 +1,152 @@
+"""What we say about a run, as text and as Slack blocks.
+
+Everything that came from outside (subjects, refs, error texts) is escaped, so
+that a commit message can neither ping a channel nor forge a link.
+Block Kit's limits: https://docs.slack.dev/reference/block-kit/blocks.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+LONGEST_SECTION = 2900
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
+
+
+class Mood(StrEnum):
+    """How a run stands, with the sign that people scan a channel for."""
+
+    UNDER_WAY = "⏳"
+    WELL = "✅"
+    FAILED = "🔴"
+    STOPPED = "⚪"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a run is about: the same few facts in each of its messages."""
+
+    environment: str
+    revision: str
+    ref: str
+    run_url: str
+
+    @property
+    def what(self) -> str:
+        branch = self.ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
+        return f"{self.revision[:10]} of {branch}"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a run did not succeed: the stage, what it said, what to do, what serves now."""
+
+    stage: str
+    reason: str
+    hint: str
+    serving: str
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message: a headline for the channel, paragraphs, and small print with links."""
+
+    mood: Mood
+    headline: str
+    paragraphs: tuple[str, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The message where blocks are not shown, such as in a notification."""
+        return f"{self.mood} {plain(self.headline)}"
+
+    def blocks(self) -> list[dict[str, object]]:
+        """The message in Block Kit."""
+        told = [f"{self.mood} *{escaped(self.headline)}*", *self.paragraphs]
+        blocks: list[dict[str, object]] = [
+            {"type": "section", "text": {"type": "mrkdwn", "text": each[:LONGEST_SECTION]}}
+            for each in told
+        ]
+        if self.links:
+            small = "  ·  ".join(f"<{address}|{escaped(name)}>" for name, address in self.links)
+            blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": small}]})
+        return blocks
+
+
+def started(subject: Subject, commit: str, author: str) -> Message:
+    return Message(
+        Mood.UNDER_WAY,
+        f"{subject.what} → {subject.environment}: checking",
+        (f"“{escaped(commit)}” by {escaped(author)}",),
+        _links(subject),
+    )
+
+
+def checked(subject: Subject, seconds: float, why_not_deployed: str) -> Message:
+    return Message(
+        Mood.WELL,
+        f"{subject.what}: checks passed in {duration(seconds)}",
+        (f"Not deployed: {escaped(why_not_deployed)}",),
+        _links(subject),
+    )
+
+
+def deployed(
+    subject: Subject, seconds: float, digest: str, address: str, changed: bool
+) -> Message:
+    verb = "live in" if changed else "already live in"
+    return Message(
+        Mood.WELL,
+        f"{subject.what} is {verb} {subject.environment}, after {duration(seconds)}",
+        (f"Proven at {escaped(address)}, as image `{escaped(digest[:19])}`.",),
+        (*_links(subject), ("application", address)),
+    )
+
+
+def failed(subject: Subject, failure: Failure) -> Message:
+    return Message(
+        Mood.FAILED,
+        f"{subject.what} did not reach {subject.environment}: {failure.stage}",
+        (
+            f"```{clipped(escaped(failure.reason), 2500)}```",
+            f"*What now:* {escaped(failure.hint)}",
+            f"*Serving now:* {escaped(failure.serving)}",
+        ),
+        _links(subject),
+    )
+
+
+def stopped(subject: Subject, how: str, serving: str) -> Message:
+    return Message(
+        Mood.STOPPED,
+        f"{subject.what} → {subject.environment}: {how}",
+        (f"*Serving now:* {escaped(serving)}",),
+        _links(subject),
+    )
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: `42 s`, `3 min 05 s`."""
+    whole = round(seconds)
+    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02d} s"
+
+
+def plain(text: str) -> str:
+    """Text on one line without control characters or escape sequences."""
+    return " ".join(_CONTROL.sub("", text).split())
+
+
+def escaped(text: str) -> str:
+    """Text that Slack shows as it is; the three characters are those Slack asks to escape."""
+    shown = _CONTROL.sub("", text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return shown.replace("```", "'''")
+
+
+def clipped(text: str, size: int) -> str:
+    """The end of a long text: a failing program says why in its last lines."""
+    return text if len(text) <= size else f"…{text[-size:]}"
+
+
+def _links(subject: Subject) -> tuple[tuple[str, str], ...]:
+    return (("run", subject.run_url),)

@@ -1,0 +1,121 @@
+"""Which Node version an application wishes for, and whether this machine's will do.
+
+The forms people write in `.nvmrc`, `.node-version` and `engines.node` are read:
+`20`, `v20.11`, `20.x`, `>=20 <23`, `^20.9 || >=22`, `~20.1`, `18 - 22`, `lts/*`,
+`lts/iron`, `node`. Pre-releases are not; an unreadable wish is said, not guessed.
+"""
+
+import re
+
+Version = tuple[int, int, int]
+
+# Code names of the long-term releases: https://github.com/nodejs/Release
+_LTS = {"argon": 4, "boron": 6, "carbon": 8, "dubnium": 10, "erbium": 12, "fermium": 14}
+_LTS |= {"gallium": 16, "hydrogen": 18, "iron": 20, "jod": 22, "krypton": 24}
+
+_PARTIAL = r"[v=]?\s*(\d+|[xX*])(?:\.(\d+|[xX*]))?(?:\.(\d+|[xX*]))?"
+_COMPARATOR = re.compile(rf"(>=|<=|>|<|\^|~|=)?\s*{_PARTIAL}")
+_SPAN = re.compile(rf"{_PARTIAL}\s+-\s+{_PARTIAL}")
+_ANY = ("*", "x", "X", "", "node", "current", "latest", "stable", "system")
+_NO_END: Version = (10**6, 0, 0)
+
+# From (included) up to (excluded).
+Interval = tuple[Version, Version]
+
+
+def is_readable_wish(wanted: str) -> bool:
+    """Whether `node_is_wanted` can decide about this wish."""
+    return _intervals(wanted, (20, 0, 0)) is not None
+
+
+def node_is_wanted(wanted: str, have: str) -> bool | None:
+    """Decide whether the version `have` (`v20.11.1`) satisfies the wish `wanted`.
+
+    None: the wish is in a form this reader does not know.
+    """
+    version = _version(have)
+    intervals = _intervals(wanted, version)
+    if intervals is None:
+        return None
+    return any(low <= version < high for low, high in intervals)
+
+
+def _version(text: str) -> Version:
+    match = re.match(r"v?(\d+)\.(\d+)\.(\d+)", text.strip())
+    if match is None:
+        raise ValueError(f"not a Node version: {text!r}")
+    major, minor, patch = (int(part) for part in match.groups())
+    return major, minor, patch
+
+
+def _intervals(wanted: str, have: Version) -> list[Interval] | None:
+    """The intervals of which one must hold the version; None when unreadable."""
+    found: list[Interval] = []
+    for alternative in wanted.strip().split("||"):
+        interval = _alternative(alternative.strip(), have)
+        if interval is None:
+            return None
+        found.append(interval)
+    return found
+
+
+def _alternative(text: str, have: Version) -> Interval | None:
+    if text in _ANY:
+        return (0, 0, 0), _NO_END
+    if text.startswith("lts/"):
+        return _long_term(text.removeprefix("lts/"), have)
+    if span := _SPAN.fullmatch(text):
+        low, _ = _range_of("=", span.groups()[:3])
+        _, high = _range_of("=", span.groups()[3:])
+        return low, high
+    low, high = (0, 0, 0), _NO_END
+    rest = text
+    while rest:
+        match = _COMPARATOR.match(rest)
+        if match is None or (rest[match.end() :] and not rest[match.end()].isspace()):
+            return None
+        one = _range_of(match[1] or "=", match.groups()[1:])
+        low, high = max(low, one[0]), min(high, one[1])
+        rest = rest[match.end() :].lstrip()
+    return low, high
+
+
+def _long_term(name: str, have: Version) -> Interval | None:
+    if name == "*":
+        # Even majors become long-term releases; the newest is not knowable offline.
+        return ((have[0], 0, 0), (have[0] + 1, 0, 0)) if have[0] % 2 == 0 else ((0, 0, 0),) * 2
+    major = _LTS.get(name.lower())
+    return None if major is None else ((major, 0, 0), (major + 1, 0, 0))
+
+
+def _range_of(operator: str, parts: tuple[str | None, ...]) -> Interval:
+    """What one comparator allows; missing parts and `x` stand for any number."""
+    numbers = [int(part) for part in parts if part is not None and part.isdigit()]
+    if not numbers:
+        return (0, 0, 0), _NO_END
+    low = _filled(numbers)
+    past = _next(numbers, len(numbers))
+    if operator == ">=":
+        return low, _NO_END
+    if operator == ">":
+        return past, _NO_END
+    if operator == "<":
+        return (0, 0, 0), low
+    if operator == "<=":
+        return (0, 0, 0), past
+    if operator == "^":
+        return low, _next(numbers, 1)
+    if operator == "~":
+        return low, _next(numbers, min(2, len(numbers)))
+    return low, past
+
+
+def _filled(numbers: list[int]) -> Version:
+    major, minor, patch = (*numbers, 0, 0)[:3]
+    return major, minor, patch
+
+
+def _next(numbers: list[int], length: int) -> Version:
+    """The first version after all those that begin with the first `length` numbers."""
+    kept = numbers[:length]
+    return _filled([*kept[:-1], kept[-1] + 1])

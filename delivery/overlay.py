@@ -1,0 +1,214 @@
+"""`delivery.toml`: how an application changes the stage table from its own repository.
+
+    folder = "apps/web"                     # the application's place in the repository
+    node = "20"                             # the Node version it wants
+    install = "npm ci --ignore-scripts"     # instead of what its lockfile suggests
+
+    [checks.unit]
+    command = "npm run test:fast"           # an argument list or one line; never a shell
+    timeout = "10m"                         # seconds, or a number with s, m or h
+    required = true                         # its script must exist
+    may_fail = true                         # a failure is told, but does not stop the run
+    services = ["mongodb"]
+    environment = { LOG_LEVEL = "debug" }
+    skip = "flaky until the parser is mended"
+
+Whatever is not understood is refused: a misspelt key that were ignored would be
+a check that silently is not what its author believes.
+"""
+
+import re
+import tomllib
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import PurePosixPath
+from typing import Any
+
+from delivery.commands import command_line
+from delivery.errors import ConfigurationError
+from delivery.node_versions import is_readable_wish
+from delivery.stages import AUDIT_LEVELS, SERVICES, Check, StageTable
+
+FILE = "delivery.toml"
+LONGEST_TIMEOUT_S = 6 * 3600
+
+_TOP_KEYS = ("folder", "node", "install", "install_timeout", "checks")
+_CHECK_KEYS = (
+    *("command", "timeout", "required", "may_fail"),
+    *("services", "environment", "skip", "audit_level"),
+)
+# What our own scanners do is the environment's decision, not that of the code they judge.
+_SCANNER_KEYS = ("timeout", "audit_level")
+_CHECK_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OUR_VARIABLES = re.compile(r"KANVARO_.*|PATH|HOME|TMPDIR|LD_.*", re.IGNORECASE)
+_TIMEOUT = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+_RUNS_A_SCRIPT = re.compile(r"(?:npm|pnpm|yarn) run(?:-script)? ([^\s-]\S*)(?: .*)?", re.DOTALL)
+
+
+def parse_table(text: str, default: StageTable) -> StageTable:
+    """Lay the text of a `delivery.toml` over the `default` table.
+
+    Raises `ConfigurationError` that names the key, for anything not understood.
+    """
+    try:
+        written = tomllib.loads(text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{FILE} is not valid TOML: {error}") from error
+    _refuse_unknown_keys(written, _TOP_KEYS, "")
+    changes: dict[str, Any] = {}
+    if "folder" in written:
+        changes["folder"] = _folder(written["folder"])
+    if "node" in written:
+        changes["node"] = _node(written["node"])
+    if "install" in written:
+        changes["install"] = _command(written["install"], "install")
+    if "install_timeout" in written:
+        changes["install_timeout_s"] = _timeout(written["install_timeout"], "install_timeout")
+    changes["checks"] = _checks(written.get("checks", {}), default.checks)
+    return replace(default, **changes)
+
+
+def _checks(written: Any, default: tuple[Check, ...]) -> tuple[Check, ...]:
+    tables = _typed(written, dict, "checks", "a table")
+    known = {check.name: check for check in default}
+    for name, table in tables.items():
+        if not _CHECK_NAME.fullmatch(name):
+            raise _refused(f"checks.{name}", "a check is named in a-z, 0-9 and `-`")
+        path = f"checks.{name}"
+        changes = _check(_typed(table, dict, path, "a table"), path, known.get(name))
+        if name not in known and "command" not in changes:
+            similar = _did_you_mean(name, known)
+            raise _refused(path, f"a new check needs a `command`{similar}")
+        known[name] = replace(known.get(name, Check(name)), **changes)
+    return tuple(known.values())
+
+
+def _check(table: dict[str, Any], path: str, changed: Check | None) -> dict[str, Any]:
+    _refuse_unknown_keys(table, _CHECK_KEYS, f"{path}.")
+    scans = changed is not None and bool(changed.scanners)
+    for key in table:
+        if scans and key not in _SCANNER_KEYS:
+            raise _refused(f"{path}.{key}", "scanners are configured in the environment, not here")
+        if key == "audit_level" and not scans:
+            raise _refused(f"{path}.{key}", "only the check of the scanners has a level")
+    changes: dict[str, Any] = {}
+    for key, value in table.items():
+        changes |= _READERS[key](value, f"{path}.{key}")
+    if "command" in changes:
+        # Whoever names a script expects it to run, so its absence is an error.
+        changes.setdefault("required", changes["script"] is not None)
+    return changes
+
+
+def _read_command(value: Any, path: str) -> dict[str, Any]:
+    command = _command(value, path)
+    script = _RUNS_A_SCRIPT.fullmatch(" ".join(command))
+    return {"command": command, "script": script and script[1]}
+
+
+def _read_services(value: Any, path: str) -> dict[str, Any]:
+    services = _typed(value, list, path, "a list of names")
+    for name in services:
+        if name not in SERVICES:
+            raise _refused(path, f"unknown service {name!r}; there are {', '.join(SERVICES)}")
+    return {"services": tuple(name for name in SERVICES if name in services)}
+
+
+def _read_environment(value: Any, path: str) -> dict[str, Any]:
+    environment = _typed(value, dict, path, "a table of strings")
+    for name, content in environment.items():
+        if not _VARIABLE.fullmatch(name):
+            raise _refused(f"{path}.{name}", "not the name of an environment variable")
+        if _OUR_VARIABLES.fullmatch(name):
+            raise _refused(f"{path}.{name}", "this variable is set by the pipeline itself")
+        _typed(content, str, f"{path}.{name}", "a string in quotes")
+        if "\0" in content:
+            raise _refused(f"{path}.{name}", "holds a zero byte")
+    return {"environment": dict(environment)}
+
+
+def _read_skip(value: Any, path: str) -> dict[str, Any]:
+    reason = _typed(value, str, path, 'a reason in quotes, such as "no browser yet"').strip()
+    if not reason:
+        raise _refused(path, "say why, so that the summary can tell")
+    return {"skip": " ".join(reason.split())}
+
+
+def _read_audit_level(value: Any, path: str) -> dict[str, Any]:
+    if value not in AUDIT_LEVELS:
+        raise _refused(path, f"must be one of {', '.join(AUDIT_LEVELS)}, not {value!r}")
+    return {"audit_level": value}
+
+
+_READERS = {
+    "command": _read_command,
+    "timeout": lambda value, path: {"timeout_s": _timeout(value, path)},
+    "required": lambda value, path: {"required": _typed(value, bool, path, "true or false")},
+    "may_fail": lambda value, path: {"may_fail": _typed(value, bool, path, "true or false")},
+    "services": _read_services,
+    "environment": _read_environment,
+    "skip": _read_skip,
+    "audit_level": _read_audit_level,
+}
+
+
+def _command(value: Any, path: str) -> tuple[str, ...]:
+    try:
+        return command_line(value)
+    except ValueError as error:
+        raise _refused(path, str(error)) from error
+
+
+def _timeout(value: Any, path: str) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        seconds = value
+    elif isinstance(value, str) and (match := _TIMEOUT.fullmatch(value.strip())):
+        hours, minutes, rest = (int(part or 0) for part in match.groups())
+        seconds = hours * 3600 + minutes * 60 + rest
+    else:
+        raise _refused(path, f'must be whole seconds or a text such as "10m", not {value!r}')
+    if not 1 <= seconds <= LONGEST_TIMEOUT_S:
+        raise _refused(path, f"must be between 1 s and {LONGEST_TIMEOUT_S // 3600} h")
+    return seconds
+
+
+def _folder(value: Any) -> str:
+    text = _typed(value, str, "folder", "a path in quotes")
+    path = PurePosixPath(text)
+    if path.is_absolute() or ".." in path.parts or "\\" in text:
+        raise _refused("folder", f"{text!r} leaves the repository")
+    if not text.isprintable() or text.startswith("-") or ".git" in path.parts:
+        raise _refused("folder", f"{text!r} is not a folder of an application")
+    return str(path)
+
+
+def _node(value: Any) -> str:
+    wish: str = _typed(value, str, "node", 'a version in quotes, such as "20" or ">=20 <23"')
+    if not is_readable_wish(wish):
+        raise _refused("node", f'cannot read {wish!r}; write "20", "20.11", "^20.9 || >=22", …')
+    return wish.strip()
+
+
+def _typed(value: Any, kind: type, path: str, wanted: str) -> Any:
+    if not isinstance(value, kind):
+        raise _refused(path, f"must be {wanted}, not {value!r}")
+    return value
+
+
+def _refuse_unknown_keys(table: Mapping[str, Any], known: Collection[str], path: str) -> None:
+    for key in table:
+        if key not in known:
+            raise _refused(f"{path}{key}", f"unknown key{_did_you_mean(key, known)}")
+
+
+def _did_you_mean(name: str, known: Collection[str]) -> str:
+    similar = get_close_matches(name, list(known), n=1)
+    return f"; did you mean `{similar[0]}`?" if similar else f"; there are {', '.join(known)}"
+
+
+def _refused(path: str, why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{FILE}: `{path}`: {why}", hint=f"Correct `{path}` in {FILE}, commit, and run again."
+    )

@@ -1,0 +1,233 @@
+"""Which package manager an application uses, read from the files it committed.
+
+The lockfile decides; with several of them package.json's `packageManager` does.
+Yarn's Plug'n'Play works, because every script is run through the manager itself.
+"""
+
+import json
+import posixpath
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from delivery.errors import RequestRefused
+from delivery.package_json import Package, read_package
+
+NPM_LOCKS = ("npm-shrinkwrap.json", "package-lock.json")
+BUN_LOCKS = ("bun.lock", "bun.lockb")
+LOCKFILES = (*NPM_LOCKS, "pnpm-lock.yaml", "yarn.lock", *BUN_LOCKS)
+
+# What these functions want to read, in the application's folder and in those above it.
+FILES_OF_INTEREST = (
+    *("package.json", ".nvmrc", ".node-version", ".yarnrc.yml", "pnpm-workspace.yaml"),
+    *LOCKFILES,
+)
+
+_YARN_CLASSIC = "1.22.22"
+_YARN_BY_METADATA = {4: "2.4.3", 5: "3.8.7", 6: "3.8.7", 8: "4.9.2"}
+_PNPM_BY_LOCKFILE = {"5.3": "6.35.1", "5.4": "7.33.7", "6.0": "8.15.9", "9.0": "9.15.9"}
+_MANAGER_OF = {"pnpm-lock.yaml": "pnpm", "yarn.lock": "yarn"}
+_MANAGER_OF |= dict.fromkeys(NPM_LOCKS, "npm") | dict.fromkeys(BUN_LOCKS, "bun")
+
+
+@dataclass(frozen=True)
+class Manager:
+    """A package manager: `program` is how it is started in the application's folder.
+
+    `root` is the folder with the lockfile, where `install` is to be run; in a
+    monorepo it lies above the application's own folder.
+    """
+
+    name: str
+    program: tuple[str, ...]
+    install: tuple[str, ...]
+    root: str = "."
+    lockfile: str | None = None
+
+    def run(self, script: str, *arguments: str) -> tuple[str, ...]:
+        """The argument list that runs an npm script."""
+        # npm and pnpm would take options that follow the script's name for their own.
+        dashes = ("--",) if arguments and self.name == "npm" else ()
+        return (*self.program, "run", script, *dashes, *arguments)
+
+
+def wanted_node(files: Mapping[str, str], folder: str = ".") -> tuple[str, str] | None:
+    """The wished Node version and the file that wishes it, the nearest first."""
+    for place in _upwards(folder):
+        for name in (".nvmrc", ".node-version"):
+            lines = [line.split("#")[0].strip() for line in _in(files, place, name).splitlines()]
+            if wish := next(filter(None, lines), None):
+                return wish, _at(place, name)
+        path = _at(place, "package.json")
+        if path in files and (engine := read_package(files[path], path).node_engine):
+            return engine, f"{path} (engines.node)"
+    return None
+
+
+def choose_manager(
+    files: Mapping[str, str],
+    folder: str = ".",
+    *,
+    install: tuple[str, ...] | None = None,
+    releases: Collection[str] = (),
+) -> Manager:
+    """Choose the manager of the application in `folder`.
+
+    `files` holds the text of the `FILES_OF_INTEREST` by repository path, `releases`
+    the repository paths of committed `.yarn/releases/*.cjs`, `install` the command of
+    delivery.toml. Raises `RequestRefused` when no lockfile decides and no `install` is given.
+    """
+    at = _at(folder, "package.json")
+    if at not in files:
+        raise RequestRefused(
+            f"there is no {at} in this revision",
+            hint='Name the application\'s folder in delivery.toml: folder = "apps/web".',
+        )
+    package = read_package(files[at], at)
+    root, locks = _lockfiles(files, folder)
+    above = _at(root, "package.json")
+    if above != at and above in files:
+        package = read_package(files[above], above)
+    name = _decide(package, locks, folder, install)
+    if name == "pnpm":
+        chosen = _pnpm(package, _in(files, root, "pnpm-lock.yaml"))
+    elif name == "yarn":
+        chosen = _yarn(package, files, root, folder, releases)
+    else:
+        for lock in () if install else NPM_LOCKS:
+            _check_npm_lock(_in(files, root, lock), lock)
+        chosen = Manager("npm", ("npm",), ("npm", "ci"))
+    lockfile = next((lock for lock in locks if _MANAGER_OF[lock] == name), None)
+    return Manager(chosen.name, chosen.program, install or chosen.install, root, lockfile)
+
+
+def _lockfiles(files: Mapping[str, str], folder: str) -> tuple[str, list[str]]:
+    """The nearest folder upwards with lockfiles that cover `folder`, and their names."""
+    for place in _upwards(folder):
+        locks = [lock for lock in LOCKFILES if _at(place, lock) in files]
+        if locks and (place == folder or _is_workspace_root(files, place)):
+            return place, locks
+    return folder, []
+
+
+def _is_workspace_root(files: Mapping[str, str], place: str) -> bool:
+    if _at(place, "pnpm-workspace.yaml") in files:
+        return True
+    text = _in(files, place, "package.json")
+    return bool(text) and read_package(text).has_workspaces
+
+
+def _decide(
+    package: Package, locks: list[str], folder: str, install: tuple[str, ...] | None
+) -> str:
+    managers = {_MANAGER_OF[lock] for lock in locks}
+    pinned = package.pinned_manager[0] if package.pinned_manager else None
+    if "bun" in managers and (pinned in (None, "bun") or managers == {"bun"}) and not install:
+        raise RequestRefused(
+            "the application is locked by Bun, which is not supported",
+            hint="Commit a package-lock.json (`npm install --package-lock-only`).",
+        )
+    managers -= {"bun"}
+    if not managers and install:
+        program = next((word for word in install if word in ("npm", "pnpm", "yarn")), None)
+        return pinned if pinned in ("pnpm", "yarn") else program or "npm"
+    if not managers:
+        raise RequestRefused(
+            f"no lockfile covers {'the repository' if folder == '.' else folder!r}, so what would "
+            "be installed is not known",
+            hint="Run `npm install`, commit package-lock.json; or set `install` in delivery.toml.",
+        )
+    if len(managers) > 1 and pinned not in managers:
+        raise RequestRefused(
+            f"several lockfiles are committed: {', '.join(locks)}",
+            hint='Delete all but one, or name the right one: "packageManager": "npm@11.0.0".',
+        )
+    return pinned if pinned in managers and len(managers) > 1 else managers.pop()
+
+
+def _check_npm_lock(text: str, name: str) -> None:
+    if not text:
+        return
+    hint = "Run `npm install` and commit the lockfile it writes."
+    if re.search(r"^<{7} ", text, re.MULTILINE):
+        raise RequestRefused(f"{name} holds the marks of an unfinished merge", hint=hint)
+    try:
+        written = json.loads(text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}"))
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise RequestRefused(f"{name} is not valid JSON: {error.msg} at {where}", hint=hint) from (
+            error
+        )
+    version = written.get("lockfileVersion") if isinstance(written, dict) else None
+    if version not in (1, 2, 3):
+        raise RequestRefused(f"{name} is of version {version!r}; npm writes 1, 2 or 3", hint=hint)
+
+
+def _pnpm(package: Package, lock: str) -> Manager:
+    written = re.search(r"^lockfileVersion:\s*['\"]?([\d.]+)", lock, re.MULTILINE)
+    known = _PNPM_BY_LOCKFILE.get(written[1] if written else "9.0" if not lock else "")
+    version = _version_for("pnpm", package) or known
+    if version is None:
+        raise RequestRefused(
+            f"pnpm-lock.yaml is of version {written[1] if written else 'unknown'}, "
+            "which no known pnpm reads",
+            hint='Name the version in package.json: "packageManager": "pnpm@9.15.9".',
+        )
+    program = ("npx", "--yes", f"pnpm@{version}")
+    return Manager("pnpm", program, (*program, "install", "--frozen-lockfile"))
+
+
+def _yarn(
+    package: Package, files: Mapping[str, str], root: str, folder: str, releases: Collection[str]
+) -> Manager:
+    lock = _in(files, root, "yarn.lock")
+    version = _version_for("yarn", package)
+    metadata = re.search(r"^__metadata:\s*\n\s+version:\s*['\"]?(\d+)", lock, re.MULTILINE)
+    if metadata is None and (version is None or version.startswith("1.")):
+        program = ("npx", "--yes", f"yarn@{version or _YARN_CLASSIC}")
+        return Manager("yarn", program, (*program, "install", "--frozen-lockfile"))
+    if release := _committed_yarn(_in(files, root, ".yarnrc.yml"), root, releases):
+        here = posixpath.relpath(release, root)
+        return Manager(
+            "yarn-berry",
+            ("node", posixpath.relpath(release, folder)),
+            ("node", here, "install", "--immutable"),
+        )
+    version = version or _YARN_BY_METADATA.get(int(metadata[1]) if metadata else 0)
+    if version is None:
+        raise RequestRefused(
+            "yarn.lock does not say which Yarn wrote it",
+            hint='Name the version in package.json: "packageManager": "yarn@4.9.2".',
+        )
+    berry = ("npx", "--yes", f"--package=@yarnpkg/cli-dist@{version}", "yarn")
+    return Manager("yarn-berry", berry, (*berry, "install", "--immutable"))
+
+
+def _committed_yarn(settings: str, root: str, releases: Collection[str]) -> str | None:
+    named = re.search(r"^yarnPath:\s*['\"]?([^'\"\s]+)", settings, re.MULTILINE)
+    wanted = _at(root, named[1]) if named else None
+    if wanted in releases:
+        return wanted
+    here = _at(root, ".yarn/releases")
+    found = sorted(path for path in releases if posixpath.dirname(path) == here)
+    return found[0] if len(found) == 1 else None
+
+
+def _version_for(name: str, package: Package) -> str | None:
+    pinned = package.pinned_manager
+    return pinned[1] if pinned and pinned[0] == name else None
+
+
+def _upwards(folder: str) -> list[str]:
+    places = [posixpath.normpath(folder)]
+    while places[-1] not in (".", "", "/"):
+        places.append(posixpath.dirname(places[-1]) or ".")
+    return places
+
+
+def _at(place: str, name: str) -> str:
+    return posixpath.normpath(posixpath.join(place, name))
+
+
+def _in(files: Mapping[str, str], place: str, name: str) -> str:
+    return files.get(_at(place, name), "")

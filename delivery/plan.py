@@ -1,0 +1,110 @@
+"""The plan of a run: which checks apply to a revision, and how each is started."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from delivery.errors import CheckFailed
+from delivery.packages import Manager
+from delivery.stages import Check, StageTable
+
+# Goes up when a check's pass would mean something else than before.
+PROOF = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be done with one checkout, decided before anything runs.
+
+    `tools` maps each program that can change a verdict to its version; `not_applicable` holds
+    pairs of a check's name and the reason; `remarks` are what a reader should know besides.
+    """
+
+    table: StageTable
+    manager: Manager
+    tools: Mapping[str, str]
+    checks: tuple[Check, ...]
+    not_applicable: tuple[tuple[str, str], ...]
+    remarks: tuple[str, ...] = ()
+
+    def command(self, check: Check) -> tuple[str, ...]:
+        """The argument list of a check."""
+        return check.command or self.manager.run(check.script or check.name)
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What one check said: its verdict, its seconds, and what a reader should know besides."""
+
+    name: str
+    verdict: str
+    seconds: float
+    remarks: tuple[str, ...] = ()
+
+
+def applicable(
+    table: StageTable, scripts: Mapping[str, str]
+) -> tuple[tuple[Check, ...], tuple[tuple[str, str], ...]]:
+    """The checks that apply to an application with these scripts, and why the others do not.
+
+    Raises `CheckFailed` when a required check has no script.
+    """
+    if missing := table.missing(scripts):
+        named = ", ".join(f"`{check.script}` for {check.name}" for check in missing)
+        raise CheckFailed(
+            f"package.json lacks required scripts: {named}",
+            hint="Add the script, or take `required` out of delivery.toml.",
+        )
+    reasons = [(check, check.why_not_applicable(scripts)) for check in table.checks]
+    return (
+        tuple(check for check, why in reasons if why is None),
+        tuple((check.name, why) for check, why in reasons if why is not None),
+    )
+
+
+def is_cacheable(check: Check) -> bool:
+    """Whether a pass stays a pass: a scanner's does not, since advisories are published daily."""
+    return not check.scanners
+
+
+def proof_key(
+    tree: str, check: Check, plan: Plan, service_images: Mapping[str, str]
+) -> str:
+    """The key under which a pass of `check` is remembered.
+
+    It covers all that can change the verdict: the committed tree (and so the lockfile), the
+    check's definition, how packages are installed, the versions of the tools, and the images
+    of the services.
+    """
+    covered = {
+        "proof": PROOF,
+        "tree": tree,
+        "folder": plan.table.folder,
+        "check": asdict(check),
+        "manager": asdict(plan.manager),
+        "tools": dict(plan.tools),
+        "services": {name: service_images.get(name, "") for name in check.services},
+    }
+    text = json.dumps(covered, sort_keys=True, default=list)
+    return f"check-{check.name}-{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def next_check(waiting: Sequence[Check], running: Sequence[Check]) -> Check:
+    """Which check to start next: the longest alone, beside it the shortest first.
+
+    So the long one does not come last, and a quick failure is still seen early. How long a
+    check may take stands for how long it does.
+    """
+    if not running:
+        return max(waiting, key=lambda check: check.timeout_s)
+    return min(waiting, key=lambda check: check.timeout_s)
+
+
+def first_failure(reports: Sequence[CheckReport], failures: Sequence[CheckFailed]) -> None:
+    """Raise the failure that came first, naming how the other checks ended."""
+    if not failures:
+        return
+    others = ", ".join(f"{report.name} {report.verdict}" for report in reports)
+    first = failures[0]
+    raise type(first)(f"{first}\n(the others: {others or 'none had ended'})", hint=first.hint)

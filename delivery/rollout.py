@@ -1,0 +1,155 @@
+"""What App Runner says about a service, and what follows from it.
+
+A service's status alone proves nothing: after a failed update App Runner puts
+the old version back and the service is RUNNING again. Only the verdict of our
+own operation counts (apprunner-roadmap #209).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from delivery.errors import OutcomeUnknown, RolledBack, RolloutFailed
+
+UNDER_WAY = {"PENDING", "IN_PROGRESS", "ROLLBACK_IN_PROGRESS"}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation of an App Runner service, as ListOperations reports it."""
+
+    id: str
+    kind: str
+    status: str
+    started: datetime
+
+    @property
+    def is_over(self) -> bool:
+        return self.status not in UNDER_WAY
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.status} ({self.id[:8]})"
+
+
+@dataclass(frozen=True)
+class Service:
+    """An App Runner service, as DescribeService reports it; `address` has no scheme."""
+
+    arn: str
+    status: str
+    address: str
+    image: str
+    settings: Mapping[str, Any]
+
+    @property
+    def exists(self) -> bool:
+        return self.status not in ("DELETED",)
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A deployment that was asked for: the service, what it should run, what it ran before.
+
+    `operation_id` is None when the service already ran the image and nothing was sent.
+    """
+
+    service_arn: str
+    operation_id: str | None
+    image: str
+    previous_image: str | None
+
+    @property
+    def changed_something(self) -> bool:
+        return self.operation_id is not None
+
+
+class Step(Enum):
+    """What to do next to make a service run an image."""
+
+    CREATE = "create the service"
+    UPDATE = "update the service"
+    RESUME = "resume the paused service"
+    WAIT = "wait for the operation under way"
+    NOTHING = "it already runs the image with these settings"
+
+
+def next_step(service: Service | None, wanted: Mapping[str, Any]) -> Step:
+    """What to do next so that `service` runs with the `wanted` settings.
+
+    A paused service refuses updates, so it is resumed first. A service whose creation failed
+    is repaired by updating it, as its API reference says.
+    """
+    if service is None or not service.exists:
+        return Step.CREATE
+    if service.status == "OPERATION_IN_PROGRESS":
+        return Step.WAIT
+    if service.status == "PAUSED":
+        return Step.RESUME
+    if service.status == "RUNNING" and is_within(normal(wanted), normal(service.settings)):
+        return Step.NOTHING
+    return Step.UPDATE
+
+
+def is_within(wanted: Any, seen: Any) -> bool:
+    """Whether everything `wanted` is `seen`; what AWS adds by itself is left out of account.
+
+    Maps of variables and secrets are compared whole: one too many is a difference.
+    """
+    if not isinstance(wanted, Mapping):
+        return bool(wanted == seen)
+    if not isinstance(seen, Mapping):
+        return False
+    whole = {"RuntimeEnvironmentVariables", "RuntimeEnvironmentSecrets"}
+    return all(
+        (value == seen.get(key, {}) if key in whole else is_within(value, seen.get(key)))
+        for key, value in wanted.items()
+    )
+
+
+def normal(settings: Any) -> Any:
+    """Settings with sizes in one notation: App Runner takes `1 vCPU` and answers `1024`."""
+    if isinstance(settings, Mapping):
+        sizes = {"Cpu": ("vCPU", 1024), "Memory": ("GB", 1024)}
+        return {
+            key: _in_units(value, *sizes[key]) if key in sizes else normal(value)
+            for key, value in settings.items()
+        }
+    return settings
+
+
+def _in_units(size: str, unit: str, factor: int) -> str:
+    number = size.removesuffix(unit).strip()
+    return str(int(float(number) * factor)) if size.endswith(unit) else size
+
+
+def newly_started(
+    operations: Iterable[Operation], known: Iterable[str], kinds: set[str]
+) -> Operation | None:
+    """The operation that appeared since `known` ids were read: ours, if an answer was lost."""
+    seen = set(known)
+    return next((o for o in operations if o.id not in seen and o.kind in kinds), None)
+
+
+def demand_success(operation: Operation | None, service: str) -> None:
+    """Return if the operation succeeded; else raise what its end means for the users."""
+    if operation is None:
+        raise OutcomeUnknown(f"App Runner does not list our operation on {service}")
+    if operation.status == "SUCCEEDED":
+        return
+    if operation.status == "ROLLBACK_SUCCEEDED":
+        raise RolledBack(
+            f"App Runner could not start the new version on {service} and put the old one back",
+            hint="The old version still serves. Read the new version's log in "
+            "/aws/apprunner/…/application, mend it, and release again.",
+        )
+    if operation.status == "ROLLBACK_FAILED":
+        raise RolloutFailed(
+            f"App Runner could not start the new version on {service}, nor put the old one back",
+            hint="Page the owner: the service may be down. Deploy the last good revision now.",
+        )
+    raise RolloutFailed(
+        f"{operation.kind} on {service} ended as {operation.status}",
+        hint="Read the service's events in /aws/apprunner/…/service.",
+    )

@@ -1,0 +1,91 @@
+"""What the security scanners said, and what follows from it.
+
+A scanner's exit code is never believed alone: without a report that can be read,
+the scanner did not run, and a scanner that did not run blocks.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from delivery.errors import CheckFailed, ScannerDidNotRun
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found: in which package, or in which file and line."""
+
+    where: str
+    severity: str
+    title: str
+    url: str = ""
+    fixed_in: str = ""
+
+    def __str__(self) -> str:
+        fix = f"; fixed in {self.fixed_in}" if self.fixed_in else ""
+        link = f" {self.url}" if self.url else ""
+        return f"{self.severity}: {self.where}: {self.title}{fix}{link}"
+
+
+@dataclass(frozen=True)
+class ScannerReport:
+    """What one scanner said; `passed` means nothing when it did not run."""
+
+    scanner: str
+    ran: bool
+    passed: bool
+    summary: str
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
+class SecurityVerdict:
+    """The verdict of all scanners together; `absent` did not run, `excused` were allowed to."""
+
+    passed: bool
+    summary: str
+    failed: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+    excused: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    def raise_unless_passed(self) -> None:
+        """Raises `CheckFailed`, or `ScannerDidNotRun` when nothing else is wrong."""
+        if self.passed:
+            return
+        if self.failed:
+            raise CheckFailed(
+                self.summary,
+                hint="Update what is vulnerable; withdraw what leaked before taking it out.",
+            )
+        raise ScannerDidNotRun(self.summary)
+
+
+def security_verdict(
+    reports: Iterable[ScannerReport],
+    may_be_absent: Collection[str] = frozenset(),
+    expected: Collection[str] = ("npm-audit", "secrets"),
+) -> SecurityVerdict:
+    """Judge all reports; an `expected` scanner without a report did not run."""
+    given = {report.scanner: report for report in reports}
+    for name in expected:
+        given.setdefault(name, did_not_run(name, "it was not started"))
+    failed = tuple(name for name, report in given.items() if report.ran and not report.passed)
+    silent = tuple(name for name, report in given.items() if not report.ran)
+    excused = tuple(name for name in silent if name in may_be_absent)
+    absent = tuple(name for name in silent if name not in may_be_absent)
+    sentences = [
+        f"{name}: {report.summary}{' (allowed by the environment)' if name in excused else ''}"
+        for name, report in given.items()
+    ]
+    return SecurityVerdict(
+        passed=not failed and not absent,
+        summary="; ".join(sentences),
+        failed=failed,
+        absent=absent,
+        excused=excused,
+        findings=tuple(finding for report in given.values() for finding in report.findings),
+    )
+
+
+def did_not_run(scanner: str, why: str) -> ScannerReport:
+    return ScannerReport(scanner, ran=False, passed=False, summary=f"did not run: {why}")

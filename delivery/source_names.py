@@ -1,0 +1,110 @@
+"""Names of repositories, refs and revisions: what may come in from outside.
+
+Everything here is an allow-list. Git itself accepts `--upload-pack=…` as a branch
+and `ext::sh -c …` as a repository; neither gets past these functions.
+"""
+
+import re
+from urllib.parse import urlsplit
+
+from delivery.errors import RequestRefused
+
+_REF = re.compile(r"refs/(?:heads|tags)/[A-Za-z0-9._/+@-]+")
+_FORBIDDEN_IN_REF = re.compile(r"\.\.|//|@\{|/$|\.$|(?:^|/)\.|\.lock(?:/|$)|(?:^|/)-")
+_REVISION = re.compile(r"[0-9a-f]{7,40}")
+_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?")
+_URL_PATH = re.compile(r"/[A-Za-z0-9._~/+%@-]+")
+_SCP_LIKE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*@([A-Za-z0-9.-]+):([A-Za-z0-9._~/+][^\s:]*)")
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def full_ref(ref: str) -> str:
+    """`main` and `refs/heads/main` are both `refs/heads/main`; tags are written in full.
+
+    Raises `RequestRefused` for whatever is not certainly a branch or tag.
+    """
+    candidate = ref if ref.startswith("refs/") else f"refs/heads/{ref}"
+    name = candidate.split("/", 2)[-1]
+    if not _REF.fullmatch(candidate) or _FORBIDDEN_IN_REF.search(name) or name == "@":
+        raise RequestRefused(
+            f"{_shown(ref)} is not the name of a branch or tag",
+            hint="Write refs/heads/<branch> or refs/tags/<tag>, in A-Z a-z 0-9 . _ / + @ -",
+        )
+    return candidate
+
+
+def plain_revision(revision: str) -> str:
+    """A commit's SHA, 7 to 40 hexadecimal digits, in lower case. Raises `RequestRefused`."""
+    candidate = revision.lower()
+    if not _REVISION.fullmatch(candidate):
+        raise RequestRefused(
+            f"{_shown(revision)} is not a revision",
+            hint="Give the commit's SHA, 7 to 40 hexadecimal digits; a branch goes into `ref`.",
+        )
+    return candidate
+
+
+def repository_address(repository: str) -> str:
+    """An https, ssh or file URL, `git@host:path`, or a local path: unchanged when acceptable.
+
+    Raises `RequestRefused`, which does not repeat a password found in a URL.
+    """
+    if not repository or not repository.isprintable() or repository != repository.strip():
+        raise _refused(repository, "holds white space at its ends, or nothing")
+    if repository.startswith("-") or "::" in repository.split("/")[0].split("[")[0]:
+        raise _refused(repository, "is neither a URL nor a path")
+    if "://" in repository:
+        _check_url(repository)
+    elif "@" in repository.split("/")[0] and ":" in repository and not is_path(repository):
+        match = _SCP_LIKE.fullmatch(repository)
+        if match is None or not _HOST.fullmatch(match[1]):
+            raise _refused(repository, "is not of the form git@host:path")
+    elif ":" in repository.split("/")[0]:
+        raise _refused(repository, "is neither a URL nor a path")
+    return repository
+
+
+def is_path(repository: str) -> bool:
+    """Whether it names a folder of this machine, rather than a server."""
+    return repository.startswith(("/", "./", "../", "~")) or (
+        "://" not in repository and ":" not in repository.split("/")[0]
+    )
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        host, user, password = parts.hostname or "", parts.username, parts.password
+        place = parts.netloc.rpartition("@")[2]
+    except ValueError as error:
+        raise _refused("that URL", "cannot be read") from error
+    if password is not None or (user is not None and parts.scheme != "ssh"):
+        raise RequestRefused(
+            "the repository's URL holds a user name or password",
+            hint="Take them out of the URL, revoke them, and give a GitHub credentials block.",
+        )
+    if parts.scheme == "http" and host not in _LOOPBACK:
+        raise _refused(url, "would be read without encryption; use https")
+    if parts.scheme not in ("https", "http", "ssh", "file"):
+        raise _refused(url, f"uses `{parts.scheme}`; https, ssh and file are understood")
+    if user is not None and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", user):
+        raise _refused(url, "has a strange user name")
+    if parts.query or parts.fragment:
+        raise _refused(url, "holds a query or fragment")
+    if parts.scheme == "file":
+        if place not in ("", "localhost") or not parts.path.startswith("/"):
+            raise _refused(url, "must be of the form file:///path")
+    elif not _HOST.fullmatch(place) or not _URL_PATH.fullmatch(parts.path):
+        raise _refused(url, "names no repository on a host")
+
+
+def _refused(repository: str, why: str) -> RequestRefused:
+    return RequestRefused(
+        f"the repository {_shown(repository)} {why}",
+        hint="Give an https or ssh URL, git@host:path, or the path of a local repository.",
+    )
+
+
+def _shown(text: str) -> str:
+    """Quoted, escaped and shortened, as names from outside go into messages."""
+    return repr(text if len(text) <= 80 else f"{text[:77]}...")

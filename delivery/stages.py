@@ -1,0 +1,89 @@
+"""The stage table: which checks a revision must pass, and what each of them needs.
+
+The default is the one of the CI/CD document. An application changes it with an
+optional `delivery.toml` in its repository (see `delivery.overlay`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+SERVICES = ("mongodb", "redis")
+SCANNERS = ("npm-audit", "snyk", "secrets")
+AUDIT_LEVELS = ("low", "moderate", "high", "critical")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One verdict about a revision.
+
+    It is reached by the npm script `script`, by `command` when that is given, or
+    by our own `scanners`. `required` means that the script must exist, `may_fail`
+    that a failure is told but does not stop the run, `skip` is the reason why the
+    application leaves the check out.
+    """
+
+    name: str
+    script: str | None = None
+    command: tuple[str, ...] = ()
+    timeout_s: int = 600
+    required: bool = False
+    may_fail: bool = False
+    services: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict, hash=False)
+    scanners: tuple[str, ...] = ()
+    audit_level: str = "moderate"
+    skip: str | None = None
+
+    def why_not_applicable(self, scripts: Mapping[str, str]) -> str | None:
+        """Say why this check does not run for an application with these npm scripts, if so."""
+        if self.skip:
+            return f"skipped: {self.skip}"
+        if self.script is not None and self.script not in scripts:
+            return f"not applicable: no script `{self.script}`"
+        return None
+
+
+@dataclass(frozen=True)
+class StageTable:
+    """What is done with a check-out, in the order it is shown.
+
+    `folder` is the application's place in its repository, `node` the version it
+    wants (None: whatever it says elsewhere), `install` replaces the command chosen
+    from the lockfile.
+    """
+
+    checks: tuple[Check, ...]
+    folder: str = "."
+    node: str | None = None
+    install: tuple[str, ...] | None = None
+    install_timeout_s: int = 900
+
+    def check(self, name: str) -> Check | None:
+        return next((check for check in self.checks if check.name == name), None)
+
+    def missing(self, scripts: Mapping[str, str]) -> tuple[Check, ...]:
+        """The checks that are required although the application lacks their script."""
+        return tuple(
+            check
+            for check in self.checks
+            if check.required and not check.skip and check.script and check.script not in scripts
+        )
+
+    def services(self, scripts: Mapping[str, str]) -> tuple[str, ...]:
+        """The services needed by the checks that will run, each once."""
+        running = [check for check in self.checks if check.why_not_applicable(scripts) is None]
+        return tuple(name for name in SERVICES if any(name in check.services for check in running))
+
+
+DEFAULT_TABLE = StageTable(
+    checks=(
+        Check("lint", script="lint"),
+        Check("format", script="format:check", timeout_s=300),
+        Check("types", script="type-check"),
+        Check("security", scanners=SCANNERS, timeout_s=300),
+        Check("unit", script="test:unit"),
+        Check("integration", script="test:integration", services=SERVICES, timeout_s=900),
+        Check("coverage", script="test:coverage", services=SERVICES, timeout_s=900),
+        Check("e2e", script="test:e2e", services=SERVICES, timeout_s=1800),
+    )
+)

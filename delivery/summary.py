@@ -1,0 +1,52 @@
+"""The story of a run as a table: each stage, its verdict and its seconds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from delivery.messages import duration, plain
+
+SIGNS = {
+    "passed": "✅",
+    "proven before": "♻️",
+    "not applicable": "➖",
+    "failed, allowed to": "🟡",
+    "failed": "🔴",
+    "stopped": "⚪",
+    "running": "⏳",
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a run: the sentence of its timeline, its verdict, and its seconds."""
+
+    name: str
+    verdict: str
+    seconds: float
+    remark: str = ""
+
+
+def table(stages: Sequence[Stage]) -> str:
+    """The stages as a Markdown table."""
+    rows = [
+        f"| {SIGNS.get(s.verdict, '')} {s.verdict} | {cell(s.name)} | {s.seconds:.1f} "
+        f"| {cell(s.remark)} |"
+        for s in stages
+    ]
+    return "\n".join(["| verdict | stage | seconds | |", "|---|---|---:|---|", *rows])
+
+
+def report(
+    title: str, facts: Sequence[tuple[str, str]], stages: Sequence[Stage], seconds: float
+) -> str:
+    """The whole summary in Markdown: what it was about, each stage, and the time in all."""
+    told = "\n".join(f"| **{name}** | {cell(value)} |" for name, value in facts)
+    return (
+        f"# {cell(title)}\n\n| | |\n|---|---|\n{told}\n\n{table(stages)}\n\n"
+        f"{len(stages)} stages, {duration(seconds)} in all.\n"
+    )
+
+
+def cell(text: str) -> str:
+    """Text that cannot break out of a table's cell, nor become HTML."""
+    return plain(text).replace("|", "\\|").replace("<", "&lt;")

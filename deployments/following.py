@@ -1,0 +1,91 @@
+"""Watching a run from a terminal: a line for each step as it begins and ends."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    ArtifactFilterKey,
+    FlowRunFilter,
+    FlowRunFilterId,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import FlowRun, TaskRun
+
+from delivery.errors import TimedOut
+from tasks.summary import SUMMARY
+
+LOOK_EVERY_S = 0.5
+TO_BE_PICKED_UP_S = 60
+
+Say = Callable[[str], None]
+
+
+def run_with_tag(client: SyncPrefectClient, tag: str) -> FlowRun:
+    """The run that carries `tag`, once it exists. Raises `TimedOut`."""
+    deadline = time.monotonic() + TO_BE_PICKED_UP_S
+    while time.monotonic() < deadline:
+        found = client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(tags=FlowRunFilterTags(all_=[tag]))
+        )
+        if found:
+            return found[0]
+        time.sleep(LOOK_EVERY_S)
+    raise TimedOut("the run was not created within a minute")
+
+
+def follow(client: SyncPrefectClient, run_id: UUID, say: Say, timeout_s: float) -> FlowRun:
+    """Tell each step of a run as it ends, until the run does. Raises `TimedOut`.
+
+    Says so when nobody picks the run up within a minute.
+    """
+    told: set[UUID] = set()
+    began, warned = time.monotonic(), False
+    while True:
+        run = client.read_flow_run(run_id)
+        for line in _news(client, run_id, told):
+            say(line)
+        if run.state and run.state.is_final():
+            return run
+        waited = time.monotonic() - began
+        if not warned and run.start_time is None and waited > TO_BE_PICKED_UP_S:
+            say("  nobody has picked the run up for a minute: is a worker of its pool running?")
+            warned = True
+        if waited > timeout_s:
+            state = run.state.name if run.state else "unknown"
+            raise TimedOut(f"the run has not ended after {timeout_s:g} s; it is {state}")
+        time.sleep(LOOK_EVERY_S)
+
+
+def summary_of(client: SyncPrefectClient, run_id: UUID) -> str:
+    """The run's summary artifact, in Markdown; empty if it wrote none."""
+    found = client.read_artifacts(
+        artifact_filter=ArtifactFilter(
+            flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]),
+            key=ArtifactFilterKey(any_=[SUMMARY]),
+        )
+    )
+    return str(found[-1].data) if found else ""
+
+
+def _news(client: SyncPrefectClient, run_id: UUID, told: set[UUID]) -> Iterator[str]:
+    steps = client.read_task_runs(
+        flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run_id])), limit=200
+    )
+    ended = [s for s in steps if s.state and s.state.is_final() and s.id not in told]
+    for step in sorted(ended, key=lambda s: str(s.end_time)):
+        told.add(step.id)
+        yield _line(step)
+
+
+def _line(step: TaskRun) -> str:
+    state = step.state
+    name = state.name if state else "?"
+    sign = "✓" if state and state.is_completed() else "✗"
+    seconds = (step.total_run_time or timedelta()).total_seconds()
+    remark = "" if name == "Completed" else f"  ({name.lower()})" if name else ""
+    return f"  {sign} {seconds:6.1f} s  {step.name}{remark}"

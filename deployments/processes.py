@@ -1,0 +1,153 @@
+"""A Prefect server and a worker as processes of this machine, for the demo and for laptops.
+
+They get a session of their own, so that Ctrl-C reaches the command that started
+them and not them; it then stops them in order. A worker is stopped by SIGTERM
+only once it is idle: one that is busy would leave its run Running for ever
+(PrefectHQ/prefect#22528).
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from delivery.errors import ConfigurationError
+from deployments.register import POOL, ROOT
+from sandbox.ports import LOOPBACK, free_port
+
+TO_START_S = 120
+TO_STOP_S = 15
+PIDS = "prefect-processes.json"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running Prefect server; `settings` are the variables that make programs use it."""
+
+    address: str
+    settings: Mapping[str, str]
+
+
+@contextmanager
+def prefect_server(folder: Path, *, keep: bool = False, port: int | None = None) -> Iterator[Server]:
+    """A server with its database in `folder`, stopped at the end unless it is to be kept."""
+    port = port or free_port()
+    address = f"http://{LOOPBACK}:{port}"
+    settings = {
+        "PREFECT_HOME": str(folder / "prefect"),
+        "PREFECT_API_URL": f"{address}/api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
+        "DO_NOT_TRACK": "1",
+        # A checkout registers deployments that are to find it again.
+        "KANVARO_CHECKOUT": str(ROOT),
+    }
+    command = ["server", "start", "--host", LOOPBACK, "--port", str(port)]
+    with _process("server", command, settings, folder, keep) as process:
+        _await_server(process, address, folder / "server.log")
+        yield Server(address, settings)
+
+
+@contextmanager
+def prefect_worker(folder: Path, server: Server, *, keep: bool = False) -> Iterator[None]:
+    """A process worker for our pool."""
+    command = ["worker", "start", "--pool", POOL, "--type", "process", "--limit", "4"]
+    with _process("worker", command, server.settings, folder, keep):
+        yield
+
+
+def stop_kept(folder: Path) -> int:
+    """Stop what an earlier command kept in `folder`; how many processes that were."""
+    record = folder / PIDS
+    if not record.exists():
+        return 0
+    kept = json.loads(record.read_text())
+    record.unlink()
+    stopped = 0
+    for entry in reversed(kept):
+        if _identity(entry["pid"]) == entry["identity"]:
+            _signal_group(entry["pid"], signal.SIGTERM)
+            stopped += 1
+    return stopped
+
+
+@contextmanager
+def _process(
+    name: str, command: list[str], settings: Mapping[str, str], folder: Path, keep: bool
+) -> Iterator[subprocess.Popen[bytes]]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{name}.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "prefect", *command],
+            cwd=ROOT,
+            env={**os.environ, **settings},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    if keep:
+        _remember(folder, process.pid)
+    try:
+        yield process
+    except BaseException:
+        keep = False
+        raise
+    finally:
+        if not keep:
+            _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    _signal_group(process.pid, signal.SIGTERM)
+    try:
+        process.wait(TO_STOP_S)
+    except subprocess.TimeoutExpired:
+        _signal_group(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _signal_group(pid: int, number: int) -> None:
+    try:
+        os.killpg(pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def _await_server(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
+    deadline = time.monotonic() + TO_START_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if httpx.get(f"{address}/api/health", timeout=2).status_code == 200:
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.3)
+    tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+    raise ConfigurationError(
+        f"the Prefect server did not start within {TO_START_S} s; it said last:\n{tail}",
+        hint="Is its port free, and is there room on the disk?",
+    )
+
+
+def _remember(folder: Path, pid: int) -> None:
+    record = folder / PIDS
+    kept = json.loads(record.read_text()) if record.exists() else []
+    record.write_text(json.dumps([*kept, {"pid": pid, "identity": _identity(pid)}]))
+
+
+def _identity(pid: int) -> str | None:
+    """When the process was started: numbers are used again."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return None

@@ -1,0 +1,145 @@
+"""Make a Prefect server ours: work pool, blocks, deployments. Safe to repeat.
+
+    make register                      production and the others of blocks/environments.yaml
+    python -m deployments.register --sandbox .sandbox     `production` in the sandbox instead
+
+Tokens are read from the shell that registers and go straight into blocks; a token that is not
+given leaves the stored one as it is:
+
+    SLACK_BOT_TOKEN   GITHUB_TOKEN   SNYK_TOKEN   CODECOV_TOKEN
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import yaml
+from prefect.blocks.core import Block
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.exceptions import ObjectAlreadyExists
+from prefect.workers.process import ProcessWorker
+from prefect_github import GitHubCredentials
+from prefect_slack import SlackCredentials
+from pydantic import ValidationError
+
+from blocks.environment import Environment
+from delivery.errors import ConfigurationError, DeliveryError
+from deployments.sandboxed import sandbox_environment
+
+ROOT = Path(__file__).parent.parent
+POOL = "delivery"
+DEFINITIONS = ROOT / "blocks" / "environments.yaml"
+
+Kind = TypeVar("Kind", bound=Block)
+
+
+def register(environments: Mapping[str, Environment]) -> None:
+    """Save the pool, each environment under its name, and every deployment of prefect.yaml."""
+    ensure_pool()
+    for name, environment in environments.items():
+        environment.save(name, overwrite=True, _sync=True)
+        print(f"environment {name}: saved")
+    deploy_all()
+
+
+def environments_of(text: str, tokens: Mapping[str, str]) -> dict[str, Environment]:
+    """The environments that a YAML document describes, with credentials from `tokens`.
+
+    Raises `ConfigurationError`, naming the setting, where the document does not fit.
+    """
+    described = yaml.safe_load(text)
+    if not isinstance(described, dict) or not described:
+        raise ConfigurationError("the document describes no environments")
+    return {name: _environment(name, settings, tokens) for name, settings in described.items()}
+
+
+def ensure_pool() -> None:
+    """Create the work pool if the server has none of that name."""
+    with get_client(sync_client=True) as client:
+        try:
+            template = ProcessWorker.get_default_base_job_template()
+            client.create_work_pool(
+                WorkPoolCreate(name=POOL, type="process", base_job_template=template)
+            )
+            print(f"work pool {POOL}: created")
+        except ObjectAlreadyExists:
+            print(f"work pool {POOL}: there")
+
+
+def deploy_all() -> None:
+    """Apply prefect.yaml. Raises `ConfigurationError` with Prefect's last words."""
+    said = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+        cwd=ROOT,
+        env={**os.environ, "KANVARO_CHECKOUT": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if said.returncode or "Skipping deployment" in said.stdout:
+        tail = "\n".join((said.stdout + said.stderr).strip().splitlines()[-15:])
+        raise ConfigurationError(f"prefect.yaml was not applied:\n{tail}")
+    print("deployments of prefect.yaml: saved")
+
+
+def _environment(name: str, settings: Any, tokens: Mapping[str, str]) -> Environment:
+    if not isinstance(settings, dict):
+        raise ConfigurationError(f"environment {name!r} must be a map of settings")
+    if unknown := settings.keys() - Environment.model_fields.keys():
+        raise ConfigurationError(f"environment {name!r} has unknown settings: {sorted(unknown)}")
+    try:
+        return Environment(name=name, **settings, **_credentials(name, tokens))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigurationError(f"environment {name!r}: {where}: {first['msg']}") from None
+
+
+def _credentials(name: str, tokens: Mapping[str, str]) -> dict[str, Any]:
+    stored = _loaded(Environment, name)
+    return {
+        "slack": _kept(SlackCredentials, tokens.get("SLACK_BOT_TOKEN")),
+        "github": _kept(GitHubCredentials, tokens.get("GITHUB_TOKEN")),
+        "snyk_token": tokens.get("SNYK_TOKEN") or (stored and stored.snyk_token),
+        "codecov_token": tokens.get("CODECOV_TOKEN") or (stored and stored.codecov_token),
+    }
+
+
+def _kept(kind: type[Kind], token: str | None) -> Kind | None:
+    """The credentials of that kind: newly saved if a token is given, else those on the server."""
+    if token:
+        kind(token=token).save("kanvaro", overwrite=True, _sync=True)  # type: ignore[call-arg]
+    return _loaded(kind, "kanvaro")
+
+
+def _loaded(kind: type[Kind], name: str) -> Kind | None:
+    try:
+        return cast(Kind, kind.load(name, _sync=True))
+    except ValueError:
+        return None
+
+
+def main() -> int:
+    asked = argparse.ArgumentParser(description="Save blocks and deployments on a server.")
+    asked.add_argument("--sandbox", type=Path, help="folder of a running sandbox")
+    asked.add_argument("--repository", help="with --sandbox: the application's repository")
+    given = asked.parse_args()
+    try:
+        if given.sandbox:
+            environment = sandbox_environment(given.sandbox, repository=given.repository or ".")
+            register({environment.name: environment})
+        else:
+            register(environments_of(DEFINITIONS.read_text(), os.environ))
+    except DeliveryError as error:
+        print(f"{error}\n{error.hint}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

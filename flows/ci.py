@@ -1,0 +1,69 @@
+"""
+Take a commit through every check and, on the deploy branch, to the users.
+
+    check out ─ plan ─ install ─┬ lint ┬ format ┬ types ┬ security ┬ unit ┬ integration ┬ coverage ┬ e2e
+                                └──────┴────────┴───────┴──────────┴──────┴─────────────┴──────────┴──┐
+    announce ◀─ prove its health ◀─ deploy by digest ◀─ push to ECR ◀─ build the image ◀──────────────┘
+
+Nothing is changed before every check has passed; until its health is proven the old version serves.
+"""
+
+from prefect import flow
+from pydantic import Field
+
+from blocks.environment import Environment
+from tasks.announce import announce_start
+from tasks.app_runner import await_deployment, deploy
+from tasks.checks import install, run_checks, unproven
+from tasks.conclusion import conclude_checked, conclude_deployed, tell_failure, why_not_deployed
+from tasks.health import await_revision
+from tasks.images import build_image, find_image, push_image
+from tasks.plan import plan_checks
+from tasks.repository import check_out
+from tasks.workspace import workspace
+
+
+@flow(
+    name="ci",
+    flow_run_name="{revision:.10} of {ref}",
+    on_failure=[tell_failure],
+    on_crashed=[tell_failure],
+    on_cancellation=[tell_failure],
+)
+def ci(
+    revision: str = Field(
+        pattern=r"^[0-9a-f]{7,40}$", description="Commit to check: its SHA, 7 to 40 digits."
+    ),
+    ref: str = Field(
+        default="refs/heads/main",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._/+@-]*$",
+        max_length=200,
+        description="Branch or tag the commit is on. Only the deploy branch is deployed.",
+    ),
+    repository: str | None = Field(
+        default=None, description="Git URL or path; the environment's repository if empty."
+    ),
+    environment: str = Field(
+        default="production", description="Name of a registered environment."
+    ),
+) -> str:
+    """Check a commit; on the deploy branch also build, deploy, prove and announce it."""
+    env = Environment.named(environment)
+    with workspace(env) as place:
+        source = check_out(env, place, repository, revision, ref)
+        announce_start(env, source)
+        plan = plan_checks(env, source)
+        if unproven(env, source, plan):
+            install(env, place, plan)
+        reports = run_checks(env, source, place, plan)
+        if why := why_not_deployed(env, source, plan):
+            conclude_checked(env, source, plan, reports, why)
+            return f"{source.revision} passed its checks; {why}"
+        image = find_image(env, source)
+        if image is None:
+            image = push_image(env, source, build_image(env, source, place, plan))
+    deployment = deploy(env, image)
+    service = await_deployment(env, deployment)
+    address = await_revision(env, service, source.revision)
+    conclude_deployed(env, source, plan, reports, image, deployment, address)
+    return f"{source.revision} is live in {env.name} at {address}"

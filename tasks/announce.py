@@ -1,0 +1,141 @@
+"""Slack: one thread for each run, and never a reason for a run to fail.
+
+The first message stands in the channel and is brought up to date, so that the
+channel alone says how every run ended; what happened on the way is below it.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from prefect import get_client
+from prefect.artifacts import create_link_artifact
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    ArtifactFilterKey,
+)
+from prefect.context import FlowRunContext
+from prefect.logging import get_run_logger
+from prefect.states import Completed, State
+from slack_sdk.errors import SlackClientError
+
+from blocks.environment import Environment
+from delivery import messages
+from delivery.messages import Message, Subject
+from tasks import operation
+from tasks.source import Source
+
+THREAD = "slack-thread"
+
+
+@operation("announce the start")
+def announce_start(environment: Environment, source: Source) -> State[None]:
+    """Open the thread of this run."""
+    run_id = this_run()
+    message = messages.started(subject(environment, source, run_id), source.subject, source.author)
+    delivered, why = open_thread(environment, message, run_id)
+    if delivered:
+        return Completed(message="delivered")
+    get_run_logger().warning("Slack was not told: %s", why)
+    return Completed(name="Not delivered", message=why)
+
+
+def subject(environment: Environment, source: Source, run_id: UUID) -> Subject:
+    return Subject(environment.name, source.revision, source.ref, run_url(environment, run_id))
+
+
+def run_url(environment: Environment, run_id: UUID) -> str:
+    return f"{environment.ui_address.rstrip('/')}/runs/flow-run/{run_id}"
+
+
+def open_thread(environment: Environment, message: Message, run_id: UUID) -> tuple[bool, str]:
+    """Post the first message; whether it was delivered, and why not."""
+    answer, why = _post(environment, message, None)
+    if answer:
+        create_link_artifact(
+            key=THREAD,
+            link=_permalink(environment, answer),
+            link_text="Slack thread",
+            description=f"{answer['channel']} {answer['ts']}",
+        )
+    return bool(answer), why
+
+
+def tell(environment: Environment, run_id: UUID, message: Message) -> str | None:
+    """Tell the thread of a run how it ended, and bring its first message up to date.
+
+    Goes to the channel if the run has no thread yet. Why it was not delivered, or None.
+    """
+    thread = _thread(run_id)
+    answer, why = _post(environment, message, thread)
+    if answer and thread:
+        why = _update(environment, message, thread)
+    return why or None
+
+
+def _post(
+    environment: Environment, message: Message, thread: tuple[str, str] | None
+) -> tuple[dict[str, Any] | None, str]:
+    client = environment.slack_client()
+    if client is None:
+        return None, "the environment has no Slack credentials"
+    try:
+        answer = client.chat_postMessage(
+            channel=thread[0] if thread else environment.slack_channel,
+            thread_ts=thread[1] if thread else None,
+            text=message.text,
+            blocks=message.blocks(),
+            unfurl_links=False,
+        )
+    except (SlackClientError, OSError) as error:
+        return None, _why(error)
+    return {"channel": answer["channel"], "ts": answer["ts"]}, ""
+
+
+def _update(environment: Environment, message: Message, thread: tuple[str, str]) -> str:
+    client = environment.slack_client()
+    try:
+        if client:
+            client.chat_update(
+                channel=thread[0], ts=thread[1], text=message.text, blocks=message.blocks()
+            )
+    except (SlackClientError, OSError) as error:
+        return _why(error)
+    return ""
+
+
+def _permalink(environment: Environment, posted: dict[str, Any]) -> str:
+    if environment.slack_address:
+        base = environment.slack_address.split("/api")[0]
+        return f"{base}/slack#{posted['channel']}-{posted['ts']}"
+    return f"https://slack.com/archives/{posted['channel']}/p{str(posted['ts']).replace('.', '')}"
+
+
+def _why(error: Exception) -> str:
+    """The error without its request: that one carries the token."""
+    response = getattr(error, "response", None)
+    said = response.get("error") if response is not None and hasattr(response, "get") else None
+    return f"Slack answered {said}" if said else f"Slack does not answer ({type(error).__name__})"
+
+
+def _thread(run_id: UUID) -> tuple[str, str] | None:
+    """The thread that `announce_start` opened for a run, from its artifact."""
+    with get_client(sync_client=True) as client:
+        [*found] = client.read_artifacts(
+            artifact_filter=ArtifactFilter(
+                flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]),
+                key=ArtifactFilterKey(any_=[THREAD]),
+            )
+        )
+    if not found or not found[-1].description:
+        return None
+    channel, ts = found[-1].description.split()
+    return channel, ts
+
+
+def this_run() -> UUID:
+    """The flow run that the current task belongs to."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        raise RuntimeError("only steps of a run can be announced")
+    return context.flow_run.id

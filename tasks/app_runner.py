@@ -1,0 +1,260 @@
+"""App Runner: make the service run an image, and wait for the verdict of our own operation.
+
+App Runner carries out one operation at a time, knows no idempotency token and
+has no way to cancel. So each change is decided by reading, sent once, and a
+lost answer is settled by reading again (`rollout` in docs/decisions.md).
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from blocks.environment import Environment
+from delivery import rollout
+from delivery.errors import OutcomeUnknown, PlatformBusy, RolloutFailed, TimedOut
+from delivery.images import Image
+from delivery.patience import Patience, wait_until
+from delivery.refusals import Refusal
+from delivery.rollout import Deployment, Operation, Service, Step
+from tasks import fact, operation
+from tasks.refusals import in_our_words, meaning, said
+
+# How long an accepted operation may stay out of ListOperations before we call it lost.
+LISTING_LAG_S = 60
+
+
+@fact("what does {environment.service.name} run?")
+def live_service(environment: Environment) -> Service | None:
+    """The service as App Runner describes it; None if there is none of that name."""
+    with in_our_words("describe the service"):
+        return _service(environment)
+
+
+@operation("deploy {image} to {environment.name}")
+def deploy(environment: Environment, image: Image) -> Deployment:
+    """Ask App Runner to run `image` in place, unless it already does.
+
+    Returns as soon as the request is accepted; `await_deployment` waits for its verdict.
+    Raises `PlatformBusy` if another operation does not end in time, `OutcomeUnknown` if an
+    answer was lost and no operation of ours appears.
+    """
+    wanted = _wanted(environment, image)
+    with in_our_words(f"deploy to {environment.service.name}"):
+        return _bring_about(environment, image, wanted)
+
+
+@fact("did {environment.name} take {deployment.image}?")
+def await_deployment(environment: Environment, deployment: Deployment) -> Service:
+    """Wait until our operation is over and the service runs our digest.
+
+    Raises `RolledBack` or `RolloutFailed` if it ended otherwise, `TimedOut` if it did not end.
+    """
+    with in_our_words("follow the deployment"):
+        if deployment.operation_id:
+            ended = _await_operation(environment, deployment.service_arn, deployment.operation_id)
+            rollout.demand_success(ended, environment.service.name)
+        service = _described(environment, deployment.service_arn)
+    if service.image != deployment.image:
+        raise RolloutFailed(
+            f"{environment.service.name} runs {service.image}, not {deployment.image}",
+            hint="Somebody else deployed at the same time: find out who, then run again.",
+        )
+    return service
+
+
+def _bring_about(environment: Environment, image: Image, wanted: dict[str, Any]) -> Deployment:
+    """Take step after step until one sends our change, or none is needed."""
+    previous: str | None = None
+
+    def settled() -> Deployment | None:
+        nonlocal previous
+        service = _service(environment)
+        previous = previous or (service.image if service else None)
+        step = rollout.next_step(service, wanted)
+        if step is Step.WAIT:
+            return None
+        if service and step is Step.NOTHING:
+            return Deployment(service.arn, None, image.reference, previous)
+        if service and step is Step.RESUME:
+            _send(environment, service, "RESUME_SERVICE", _resuming(environment, service))
+            return None
+        kind = "CREATE_SERVICE" if step is Step.CREATE else "UPDATE_SERVICE"
+        sending = _changing(environment, service if step is Step.UPDATE else None, wanted)
+        sent = _send(environment, service if step is Step.UPDATE else None, kind, sending)
+        return sent and Deployment(*sent, image.reference, previous)
+
+    patience = _patience(environment)
+    try:
+        deployment = wait_until(settled, bool, patience, what="the service to be free")
+    except TimedOut as error:
+        raise PlatformBusy(f"{environment.service.name} stayed busy: {error}") from None
+    assert deployment is not None  # noqa: S101 - wait_until returns what is ready
+    return deployment
+
+
+def _resuming(environment: Environment, service: Service) -> Callable[[], dict[str, Any]]:
+    client = environment.writes("apprunner")
+    return lambda: client.resume_service(ServiceArn=service.arn)
+
+
+def _changing(
+    environment: Environment, service: Service | None, wanted: dict[str, Any]
+) -> Callable[[], dict[str, Any]]:
+    client = environment.writes("apprunner")
+    if service is None:
+        return lambda: client.create_service(ServiceName=environment.service.name, **wanted)
+    return lambda: client.update_service(ServiceArn=service.arn, **wanted)
+
+
+def _send(
+    environment: Environment,
+    service: Service | None,
+    kind: str,
+    sending: Callable[[], dict[str, Any]],
+) -> tuple[str, str] | None:
+    """Send one change; its service ARN and operation id, or None if App Runner was busy."""
+    known = [o.id for o in _operations(environment, service.arn)] if service else []
+    try:
+        answer = sending()
+        return answer["Service"]["ServiceArn"], answer["OperationId"]
+    except (ClientError, BotoCoreError) as error:
+        match meaning(error):
+            case Refusal.TRY_AGAIN | Refusal.BUSY:
+                return None
+            case Refusal.INVALID if _is_busy(environment, service):
+                # StartDeployment and its kin call a busy service an invalid request.
+                return None
+            case Refusal.OUTCOME_UNKNOWN:
+                return _adopted(environment, service, kind, known, said(error))
+            case _:
+                raise
+
+
+def _adopted(
+    environment: Environment, service: Service | None, kind: str, known: list[str], why: str
+) -> tuple[str, str]:
+    """The operation that a request with a lost answer started, found by reading."""
+
+    def ours() -> tuple[str, str] | None:
+        found = service or _service(environment)
+        if found is None:
+            return None
+        listed = _operations(environment, found.arn)
+        new = rollout.newly_started(listed, known, {kind})
+        return (found.arn, new.id) if new else None
+
+    lag = Patience(timeout=LISTING_LAG_S * _haste(environment), interval=_patience(environment).interval)
+    try:
+        adopted = wait_until(ours, bool, lag, what=f"a {kind} of ours")
+    except TimedOut:
+        raise OutcomeUnknown(
+            f"the answer to {kind} was lost ({why}) and no such operation appeared",
+            hint="Most likely nothing was changed. Run again: it reads before it sends.",
+        ) from None
+    assert adopted is not None  # noqa: S101 - wait_until returns what is ready
+    return adopted
+
+
+def _is_busy(environment: Environment, service: Service | None) -> bool:
+    return bool(service) and (_service(environment) or service).status == "OPERATION_IN_PROGRESS"
+
+
+def _await_operation(environment: Environment, arn: str, operation_id: str) -> Operation | None:
+    def ours() -> Operation | None:
+        return next((o for o in _operations(environment, arn) if o.id == operation_id), None)
+
+    return wait_until(
+        ours,
+        lambda seen: seen is not None and seen.is_over,
+        _patience(environment),
+        what=f"the end of operation {operation_id}",
+    )
+
+
+def _patience(environment: Environment) -> Patience:
+    policy = environment.policy
+    return Patience(
+        timeout=policy.operation_timeout_s,
+        interval=policy.operation_interval_s,
+        longest=3 * policy.operation_interval_s,
+    )
+
+
+def _haste(environment: Environment) -> float:
+    """1 on AWS; smaller where the environment polls faster than every five seconds."""
+    return min(1.0, environment.policy.operation_interval_s / 5)
+
+
+def _service(environment: Environment) -> Service | None:
+    arns = (
+        summary["ServiceArn"]
+        for summary in _services(environment)
+        if summary["ServiceName"] == environment.service.name and summary["Status"] != "DELETED"
+    )
+    arn = next(arns, None)
+    return _described(environment, arn) if arn else None
+
+
+def _services(environment: Environment) -> Iterator[dict[str, Any]]:
+    # botocore ships no paginator for App Runner.
+    page: dict[str, Any] = {"NextToken": ""}
+    while "NextToken" in page:
+        token = {"NextToken": page["NextToken"]} if page["NextToken"] else {}
+        page = environment.reads("apprunner").list_services(**token)
+        yield from page["ServiceSummaryList"]
+
+
+def _described(environment: Environment, arn: str) -> Service:
+    found = environment.reads("apprunner").describe_service(ServiceArn=arn)["Service"]
+    repository = found["SourceConfiguration"].get("ImageRepository", {})
+    return Service(
+        arn=found["ServiceArn"],
+        status=found["Status"],
+        address=found.get("ServiceUrl", ""),
+        image=repository.get("ImageIdentifier", ""),
+        settings=found,
+    )
+
+
+def _operations(environment: Environment, arn: str) -> list[Operation]:
+    """The newest twenty operations: ours is among them, since there is only one at a time."""
+    answer = environment.reads("apprunner").list_operations(ServiceArn=arn, MaxResults=20)
+    return [
+        Operation(o["Id"], o["Type"], o["Status"], o["StartedAt"])
+        for o in answer["OperationSummaryList"]
+    ]
+
+
+def _wanted(environment: Environment, image: Image) -> dict[str, Any]:
+    """The whole configuration: App Runner replaces what an update leaves out."""
+    service = environment.service
+    source: dict[str, Any] = {
+        "ImageRepository": {
+            "ImageIdentifier": image.reference,
+            "ImageRepositoryType": "ECR",
+            "ImageConfiguration": {
+                "Port": str(service.port),
+                "RuntimeEnvironmentVariables": dict(service.variables),
+                "RuntimeEnvironmentSecrets": dict(service.secrets),
+            },
+        },
+        # A push must not deploy by itself, past the checks and the lock.
+        "AutoDeploymentsEnabled": False,
+        "AuthenticationConfiguration": {"AccessRoleArn": service.access_role_arn},
+    }
+    instance = {"Cpu": service.cpu, "Memory": service.memory}
+    if service.instance_role_arn:
+        instance["InstanceRoleArn"] = service.instance_role_arn
+    return {
+        "SourceConfiguration": source,
+        "InstanceConfiguration": instance,
+        "HealthCheckConfiguration": {
+            "Protocol": "HTTP",
+            "Path": service.health_path,
+            "Interval": service.health_interval_s,
+            "Timeout": service.health_timeout_s,
+            "HealthyThreshold": service.healthy_after,
+            "UnhealthyThreshold": service.unhealthy_after,
+        },
+    }

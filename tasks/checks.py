@@ -1,0 +1,216 @@
+"""The application's own checks: which apply, which are proven already, and running the others.
+
+A pass is remembered by content (`delivery.plan.proof_key`) through Prefect's
+own cache, so that an unchanged revision is not checked twice. A failure never is.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import CacheKeyFnPolicy
+from prefect.futures import PrefectFuture, as_completed, wait
+from prefect.logging import get_run_logger
+from prefect.results import get_result_store
+
+from blocks.environment import Environment
+from delivery.errors import CheckCancelled, CheckFailed, CheckTimedOut
+from delivery.install_hints import explain_install_failure
+from delivery.plan import (
+    CheckReport,
+    Plan,
+    first_failure,
+    is_cacheable,
+    next_check,
+    proof_key,
+)
+from delivery.stages import Check
+from delivery.summary import cell
+from tasks import fact, operation
+from tasks.evidence import keep_evidence
+from tasks.programs import Outcome, run_program
+from tasks.security import security_report
+from tasks.services import service_containers
+from tasks.source import Source
+from tasks.surroundings import surroundings
+from tasks.workspace import Workspace
+
+TO_STOP_S = 20
+
+
+def _key(_context: Any, given: dict[str, Any]) -> str | None:
+    """What a pass is remembered by; None, so never, for what must be asked anew."""
+    environment, source, plan, check = (
+        given[name] for name in ("environment", "source", "plan", "check")
+    )
+    return key_of(environment, source, plan, check) if is_cacheable(check) else None
+
+
+def key_of(environment: Environment, source: Source, plan: Plan, check: Check) -> str:
+    images = {name: image.reference for name, image in environment.service_images.items()}
+    return proof_key(source.tree, check, plan, images)
+
+
+@fact("which checks are proven already?")
+def unproven(environment: Environment, source: Source, plan: Plan) -> list[str]:
+    """The checks whose pass is not on record, and so need the packages installed."""
+    store = get_result_store().update_for_task(run_check)
+    return [
+        check.name
+        for check in plan.checks
+        if is_cacheable(check) and not store.exists(key_of(environment, source, plan, check))
+    ]
+
+
+@operation("install packages with {plan.manager.name}")
+def install(environment: Environment, place: Workspace, plan: Plan) -> None:
+    """Install the application's packages, once for all checks.
+
+    Raises `CheckFailed` with the last lines, and a hint where the cause is a known one.
+    """
+    outcome = _run(
+        plan.manager.install,
+        place,
+        folder=place.source / plan.manager.root,
+        timeout_s=plan.table.install_timeout_s,
+        name="install",
+    )
+    if not outcome.passed:
+        hint = explain_install_failure(outcome.last_lines)
+        raise CheckFailed(_told("install", plan.manager.install, outcome), hint=hint)
+
+
+@task(
+    task_run_name="{check.name}",
+    cache_policy=CacheKeyFnPolicy(cache_key_fn=_key),
+    persist_result=True,
+    result_serializer="json",
+    cache_expiration=timedelta(days=30),
+)
+def run_check(
+    environment: Environment, source: Source, place: Workspace, plan: Plan, check: Check
+) -> CheckReport:
+    """Run one check with services of its own; its report, if it passed or may fail.
+
+    Raises `CheckFailed`, `CheckTimedOut`, `CheckCancelled` or `ScannerDidNotRun`.
+    """
+    began = time.monotonic()
+    if check.scanners:
+        remarks = security_report(environment, source, place, plan, check)
+        return CheckReport(check.name, "passed", time.monotonic() - began, remarks)
+    with service_containers(environment, check.services, check.name) as addresses:
+        outcome = _run(
+            plan.command(check),
+            place,
+            folder=place.source / plan.table.folder,
+            timeout_s=check.timeout_s,
+            name=check.name,
+            variables={**addresses, "REVISION": source.revision, **check.environment},
+        )
+    remarks = keep_evidence(environment, source, place, plan, check)
+    remarks += tuple(
+        f"{name} was a stand-in"
+        for name in check.services
+        if environment.service_images[name].is_stand_in
+    )
+    if not outcome.passed:
+        _fail(check, plan, place, outcome)
+    verdict = "passed" if outcome.passed else "failed, allowed to"
+    return CheckReport(check.name, verdict, time.monotonic() - began, remarks)
+
+
+def run_checks(
+    environment: Environment, source: Source, place: Workspace, plan: Plan
+) -> list[CheckReport]:
+    """Run every check, several at once; their reports, in the plan's order.
+
+    The first failure stops the others, unless the policy says to run all. Raises that failure.
+    """
+    waiting, running = list(plan.checks), dict[PrefectFuture[CheckReport], Check]()
+    reports: list[CheckReport] = []
+    failures: list[CheckFailed] = []
+    try:
+        while waiting or running:
+            while waiting and len(running) < environment.policy.checks_at_once:
+                check = next_check(waiting, list(running.values()))
+                waiting.remove(check)
+                running[run_check.submit(environment, source, place, plan, check)] = check
+            done = next(iter(as_completed(list(running))))
+            del running[done]
+            try:
+                reports.append(done.result())
+            except CheckCancelled:
+                continue
+            except CheckFailed as failure:
+                failures.append(failure)
+                if environment.policy.after_a_failure == "stop":
+                    place.stop_sign.touch()
+                    waiting.clear()
+    finally:
+        # Also on the way out of a cancelled run: no program may outlive its workspace.
+        if running:
+            place.stop_sign.touch()
+            wait(list(running), timeout=TO_STOP_S)
+    first_failure(reports, failures)
+    order = [check.name for check in plan.checks]
+    return sorted(reports, key=lambda report: order.index(report.name))
+
+
+def _fail(check: Check, plan: Plan, place: Workspace, outcome: Outcome) -> None:
+    """Say why a check did not pass: raise it, or only tell it where the table allows that."""
+    if outcome.stopped:
+        raise CheckCancelled(f"{check.name} was stopped because another check had failed")
+    told = _told(check.name, plan.command(check), outcome)
+    create_markdown_artifact(
+        f"# {cell(check.name)} did not pass\n\n```text\n{_fenced(outcome.last_lines)}\n```\n\n"
+        f"Whole log on the worker: `{place.logs / check.name}.log`\n",
+        key=f"failed-{check.name}",
+        description=f"The last lines of {check.name}",
+    )
+    if check.may_fail:
+        get_run_logger().warning("%s", told)
+        return
+    if outcome.timed_out:
+        raise CheckTimedOut(told)
+    raise CheckFailed(
+        told, hint=f"Run `{' '.join(plan.command(check))}` on the same revision to see it locally."
+    )
+
+
+def _run(
+    argv: Sequence[str],
+    place: Workspace,
+    *,
+    folder: Path,
+    timeout_s: float,
+    name: str,
+    variables: dict[str, str] | None = None,
+) -> Outcome:
+    log: Callable[[str], None] = get_run_logger().info
+    return run_program(
+        argv,
+        folder=folder,
+        environment={**surroundings(place.home / name, place.cache), **(variables or {})},
+        timeout_s=timeout_s,
+        # The line is an argument, never a format: it may hold percent signs.
+        log=lambda line: log("%s", line),
+        full_log=place.logs / f"{name}.log",
+        stop=place.stop_sign.exists,
+    )
+
+
+def _told(name: str, argv: Sequence[str], outcome: Outcome) -> str:
+    how = (
+        f"did not end within {outcome.seconds:.0f} s"
+        if outcome.timed_out
+        else f"ended with exit code {outcome.exit_code} after {outcome.seconds:.1f} s"
+    )
+    return "\n".join([f"{name}: `{' '.join(argv)}` {how}; its last lines:", *outcome.last_lines])
+
+
+def _fenced(lines: Sequence[str]) -> str:
+    return "\n".join(lines).replace("```", "'''")

@@ -1,0 +1,189 @@
+"""How a run ends: the summary on its page, and the last word in its Slack thread."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from prefect import get_client
+from prefect.context import FlowRunContext
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.logging import get_logger, get_run_logger
+
+from blocks.clients import calls
+from blocks.environment import Environment
+from delivery import messages
+from delivery.decision import why_not_deployed as decide
+from delivery.errors import DeliveryError
+from delivery.images import Image
+from delivery.messages import Failure, Message, Mood, Subject
+from delivery.plan import CheckReport, Plan
+from delivery.rollout import Deployment
+from tasks import fact, operation
+from tasks.announce import run_url, subject, tell, this_run
+from tasks.health import what_serves
+from tasks.source import Source, inside
+from tasks.summary import stages_of, write_summary
+
+HOOK_LOGGER = "prefect.flow_runs"
+
+
+@fact("does {source.revision:.10} go to {environment.name}?")
+def why_not_deployed(environment: Environment, source: Source, plan: Plan) -> str:
+    """The reason why this revision is only checked; empty if it is to be deployed."""
+    dockerfile = inside(source, f"{plan.table.folder}/{plan.table.dockerfile}")
+    return decide(
+        source.ref, environment.policy.deploy_ref, dockerfile.is_file(), plan.table.dockerfile
+    )
+
+
+@operation("conclude: checked, and not deployed because {why}")
+def conclude_checked(
+    environment: Environment,
+    source: Source,
+    plan: Plan,
+    reports: Sequence[CheckReport],
+    why: str,
+) -> None:
+    """Say that the checks passed and that the run ends there."""
+    run_id, seconds = this_run(), _seconds()
+    _tell(environment, messages.checked(subject(environment, source, run_id), seconds, why))
+    facts = [*_about(source), ("not deployed", why), *_remarks(plan)]
+    write_summary(
+        environment,
+        run_id,
+        f"{source.revision[:10]} passed its checks",
+        facts,
+        plan=plan,
+        reports=reports,
+        seconds=seconds,
+    )
+
+
+@operation("conclude: {source.revision:.10} is live in {environment.name}")
+def conclude_deployed(
+    environment: Environment,
+    source: Source,
+    plan: Plan,
+    reports: Sequence[CheckReport],
+    image: Image,
+    deployment: Deployment,
+    address: str,
+) -> None:
+    """Say what is live, where, and how it got there."""
+    run_id, seconds = this_run(), _seconds()
+    changed = deployment.changed_something
+    about = subject(environment, source, run_id)
+    _tell(environment, messages.deployed(about, seconds, image.digest, address, changed))
+    facts = [
+        *_about(source),
+        ("live", f"{source.revision} at {address}"),
+        ("image", image.reference),
+        ("before", _digest(deployment.previous_image)),
+        ("operation", deployment.operation_id or "none: it ran already"),
+        ("AWS calls", f"{sum(calls.values())} ({_most_called()})"),
+        *_remarks(plan),
+    ]
+    write_summary(
+        environment,
+        run_id,
+        f"{source.revision[:10]} is live in {environment.name}",
+        facts,
+        plan=plan,
+        reports=reports,
+        seconds=seconds,
+    )
+
+
+def tell_failure(_flow: Any, run: FlowRun, state: State[Any]) -> None:
+    """Hook of a run that failed, crashed or was cancelled: say so, why, and what serves now.
+
+    Works from what Prefect recorded, since it may be called in another process than the run's.
+    """
+    environment = _environment_of(run)
+    if environment is None:
+        return
+    failure = _failure(environment, run, state)
+    asked = run.parameters
+    about = Subject(
+        environment.name,
+        str(asked.get("revision", "")),
+        str(asked.get("ref", environment.policy.deploy_ref)),
+        run_url(environment, run.id),
+    )
+    message = _last_word(about, failure, state)
+    why = tell(environment, run.id, message)
+    if why:
+        get_logger(HOOK_LOGGER).warning("Slack was not told: %s", why)
+    seconds = (run.estimated_run_time or run.total_run_time).total_seconds()
+    facts = [
+        ("stage", failure.stage),
+        ("reason", messages.clipped(failure.reason, 600)),
+        ("what now", failure.hint),
+        ("serving now", failure.serving),
+    ]
+    write_summary(environment, run.id, messages.plain(message.headline), facts, seconds=seconds)
+
+
+def _last_word(about: Subject, failure: Failure, state: State[Any]) -> Message:
+    if state.is_cancelled() or state.is_cancelling():
+        return messages.stopped(about, "cancelled", failure.serving)
+    return messages.failed(about, failure)
+
+
+def _failure(environment: Environment, run: FlowRun, state: State[Any]) -> Failure:
+    failed = [stage.name for stage in stages_of(run.id) if stage.verdict == "failed"]
+    error = _exception(state)
+    return Failure(
+        stage=failed[0] if failed else (state.name or "the run"),
+        reason=str(error) if error else (state.message or "no reason was recorded"),
+        hint=error.hint if isinstance(error, DeliveryError) else DeliveryError.hint,
+        serving=what_serves(environment),
+    )
+
+
+def _exception(state: State[Any]) -> BaseException | None:
+    try:
+        found = state.result(raise_on_failure=False)
+    except Exception:  # the exception stayed in a process that is gone
+        return None
+    return found if isinstance(found, BaseException) else None
+
+
+def _environment_of(run: FlowRun) -> Environment | None:
+    try:
+        return Environment.named(str(run.parameters.get("environment", "production")))
+    except DeliveryError as error:
+        get_logger(HOOK_LOGGER).warning("nobody was told: %s", error)
+        return None
+
+
+def _tell(environment: Environment, message: Message) -> None:
+    if why := tell(environment, this_run(), message):
+        get_run_logger().warning("Slack was not told: %s", why)
+
+
+def _seconds() -> float:
+    context = FlowRunContext.get()
+    began = context.start_time.timestamp() if context else time.time()
+    return time.time() - began
+
+
+def _about(source: Source) -> list[tuple[str, str]]:
+    return [
+        ("commit", f"{source.subject} ({source.author}, {source.committed_at})"),
+        ("of", f"{source.ref} in {source.repository}"),
+    ]
+
+
+def _remarks(plan: Plan) -> list[tuple[str, str]]:
+    return [("remark", remark) for remark in plan.remarks]
+
+
+def _digest(reference: str | None) -> str:
+    return reference.rpartition("@")[2] if reference else "nothing: this is the first deployment"
+
+
+def _most_called() -> str:
+    return ", ".join(f"{name.split(':')[1]} {count}" for name, count in calls.most_common(4))

@@ -1,0 +1,127 @@
+"""Coverage: read what the tests wrote, and tell Codecov."""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from lcov_cobertura import LcovCobertura
+
+from delivery.coverage import Coverage, Covered
+from delivery.errors import CheckFailed
+from tasks.programs import run_program
+from tasks.source import Source, inside
+
+LCOV = "coverage/lcov.info"
+LARGEST_LCOV = 100 * 1024 * 1024
+
+_COUNTS = ("lines-covered", "lines-total", "branches-covered", "branches-total")
+_SLUG = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
+
+
+def read_lcov(source: Source, path: str = LCOV, folder: str = ".") -> Coverage:
+    """Read the lcov report at `path` in the application's `folder`.
+
+    Raises `CheckFailed` when there is none, when it is empty, cut off or malformed: no
+    figure is better than one that was not measured.
+    """
+    place = inside(source, folder)
+    file = inside(source, Path(folder) / path)
+    if not file.is_file():
+        raise _unreadable(path, "was not written")
+    if file.stat().st_size > LARGEST_LCOV:
+        raise _unreadable(path, f"is larger than {LARGEST_LCOV // 1024**2} MB")
+    return _parse(file.read_text(errors="replace"), path, place)
+
+
+def upload_coverage(
+    source: Source,
+    slug: str,
+    token: str,
+    *,
+    environment: Mapping[str, str],
+    logs: Path,
+    log: Callable[[str], None],
+    lcov: str = LCOV,
+    folder: str = ".",
+    base_url: str | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    timeout_s: float = 120,
+) -> str | None:
+    """Send the report to Codecov for the repository `slug`; return a warning, or None.
+
+    Codecov is told things, and decides nothing: its failure never fails a run, but is
+    said. The token is in that process's environment only; `base_url` replaces Codecov's.
+    """
+    if not _SLUG.fullmatch(slug):
+        return f"coverage was not sent to Codecov: {slug!r} is not of the form owner/name"
+    settings = logs / "codecov.yml"
+    settings.write_text("{}\n")
+    argv = [
+        *(str(Path(sys.executable).with_name("codecovcli")), "--disable-telem"),
+        *(["--enterprise-url", base_url] if base_url else []),
+        *("--auto-load-params-from", "local", "--codecov-yml-path", str(settings.resolve())),
+        *("upload-process", "--fail-on-error", "--disable-search", "--plugin", "noop"),
+        *("--git-service", "github", "--slug", slug, "--commit-sha", source.revision),
+        *("--branch", source.ref.split("/", 2)[2]),
+        *("--network-root-folder", str(source.folder)),
+        *("--file", str(inside(source, Path(folder) / lcov))),
+    ]
+    outcome = run_program(
+        argv,
+        folder=source.folder,
+        environment={**environment, "CODECOV_TOKEN": token},
+        timeout_s=timeout_s,
+        log=lambda line: log(line.replace(token, "[token]")),
+        full_log=logs / "codecov.log",
+        stop=stop,
+    )
+    settings.unlink()
+    if outcome.passed:
+        return None
+    if outcome.timed_out:
+        return f"coverage was not sent to Codecov: no answer within {timeout_s:g} s"
+    said = _last_complaint(outcome.last_lines).replace(token, "[token]")
+    return f"coverage was not sent to Codecov (exit code {outcome.exit_code}): {said}"
+
+
+def _parse(text: str, path: str, place: Path) -> Coverage:
+    if not text.strip():
+        raise _unreadable(path, "is empty")
+    records = len(re.findall(r"^SF:", text, re.MULTILINE))
+    ends = len(re.findall(r"^end_of_record\s*$", text, re.MULTILINE))
+    if records == 0:
+        raise _unreadable(path, "names no file; is it an lcov report?")
+    if records != ends:
+        raise _unreadable(path, f"is cut off: {records} files begin, {ends} end")
+    try:
+        parsed = LcovCobertura(text, base_dir=str(place)).parse()
+        files = {
+            name.replace(os.sep, "/"): _covered(counts)
+            for package in parsed["packages"].values()
+            for name, counts in package["classes"].items()
+        }
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise _unreadable(path, f"is malformed: {error}") from error
+    total = _covered(parsed["summary"])
+    if total.lines_total == 0:
+        raise _unreadable(path, "counts no line: no code was measured")
+    return Coverage(total, files)
+
+
+def _covered(counts: Mapping[str, int]) -> Covered:
+    return Covered(*(counts[name] for name in _COUNTS))
+
+
+def _last_complaint(lines: tuple[str, ...]) -> str:
+    complaints = [line for line in lines if re.match(r"(?:error|warning) - |Error", line)]
+    said = (complaints or [line for line in lines if line] or ["it said nothing"])[-1]
+    return re.sub(r"^(\w+) - [\d:, -]+ -- ", "", said)[:300]
+
+
+def _unreadable(path: str, why: str) -> CheckFailed:
+    return CheckFailed(
+        f"the coverage report {path} {why}",
+        hint="Let `test:coverage` write lcov (reporter `lcov`) to coverage/lcov.info.",
+    )

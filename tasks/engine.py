@@ -1,0 +1,34 @@
+"""The Docker engine of an environment, and what its errors mean."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import docker
+from docker.errors import DockerException
+from requests.exceptions import ConnectionError as RefusedConnection
+from requests.exceptions import Timeout
+
+from blocks.environment import Environment
+from delivery.errors import EngineUnavailable
+
+
+@contextmanager
+def engine(environment: Environment) -> Iterator[docker.DockerClient]:
+    """A client of the environment's engine, closed at the end.
+
+    Raises `EngineUnavailable` if it does not answer, now or in the middle of the work.
+    """
+    try:
+        client = environment.docker.get_client()
+    except DockerException as error:
+        raise EngineUnavailable(f"no Docker engine answers: {_first_line(error)}") from None
+    try:
+        yield client
+    except (RefusedConnection, Timeout) as error:
+        raise EngineUnavailable(f"the Docker engine went away: {_first_line(error)}") from None
+    finally:
+        client.close()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__

@@ -1,0 +1,197 @@
+"""Git, without its surprises: no shell, no hooks, no prompts, nobody's settings but ours."""
+
+import fcntl
+import os
+import re
+import signal
+import subprocess
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from delivery.errors import AccessDenied, DeliveryError, TimedOut, UnknownRevision
+from delivery.patience import Patience, wait_until
+
+LONGEST_FETCH_S = 900.0
+LONGEST_LOCAL_S = 300.0
+
+_WORKER_MAY_GIVE = ("PATH", "HOME", "SSH_AUTH_SOCK", "GIT_SSL_CAINFO", "SSL_CERT_FILE")
+_PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+_CREDENTIAL_NAMES = re.compile(r"GIT_CONFIG_(?:COUNT|KEY_\d+|VALUE_\d+)|SSH_AUTH_SOCK")
+_SETTINGS = """\
+[core]
+\thooksPath = /dev/null
+\tfsmonitor = false
+\tsymlinks = true
+\tautocrlf = false
+[protocol "ext"]
+\tallow = never
+[uploadpack]
+\tallowAnySHA1InWant = true
+[http]
+\tlowSpeedLimit = 1000
+\tlowSpeedTime = 60
+[gc]
+\tauto = 0
+[maintenance]
+\tauto = false
+[advice]
+\tdetachedHead = false
+[init]
+\tdefaultBranch = main
+[safe]
+\tdirectory = *
+"""
+
+_DENIED = re.compile(
+    r"Authentication failed|could not read (?:Username|Password)|Permission denied"
+    r"|returned error: 40[13]|HTTP 40[13]|Host key verification failed|access denied"
+    r"|terminal prompts disabled|Invalid username or (?:password|token)",
+    re.IGNORECASE,
+)
+_ABSENT = re.compile(
+    r"does not appear to be a git repository|[Rr]epository .*not found|returned error: 404"
+    r"|does not exist|not a git repository|[Nn]o such file or directory|Not Found",
+)
+_REFUSED_OBJECT = re.compile(r"not our ref|unadvertised object|couldn't find remote ref|bad object")
+
+
+class GitFailed(Exception):
+    """Git ended with an error; the text is what it said, for `verdict_about` to judge."""
+
+
+def run_git(
+    *arguments: str,
+    folder: Path | None = None,
+    settings: Path,
+    extra: Mapping[str, str] | None = None,
+    timeout_s: float = LONGEST_LOCAL_S,
+) -> bytes:
+    """Run git and return what it wrote.
+
+    `settings` is the file made by `write_settings`; `extra` is added to the environment,
+    which otherwise holds nothing of the worker's but its path, proxies and ssh agent.
+    Raises `GitFailed`, and `TimedOut` after `timeout_s` seconds.
+    """
+    place = ["-C", str(folder)] if folder else []
+    # Never a repository further up, should the one meant be broken: a prune would hit that one.
+    ceiling = {"GIT_CEILING_DIRECTORIES": str(folder.resolve().parent)} if folder else {}
+    running = subprocess.Popen(
+        ["git", *place, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**_environment(settings), **ceiling, **(extra or {})},
+        start_new_session=True,
+    )
+    try:
+        output, complaint = running.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        raise TimedOut(
+            f"git {arguments[0]} was stopped after {timeout_s:g} s",
+            hint="Check that the repository's server answers, then run again.",
+        ) from None
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+    if running.returncode != 0:
+        raise GitFailed(complaint.decode(errors="replace").strip())
+    return output
+
+
+def credentials_env(url: str, token: str) -> dict[str, str]:
+    """The environment that lets git read `url` over https with a GitHub token.
+
+    The token is bound to that server, and never part of an argument list or a file.
+    """
+    parts = urlsplit(url)
+    basic = b64encode(f"x-access-token:{token}".encode()).decode()
+    return {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"http.{parts.scheme}://{parts.netloc}/.extraHeader",
+        "GIT_CONFIG_VALUE_0": f"Authorization: Basic {basic}",
+    }
+
+
+def checked_credentials(environment: Mapping[str, str]) -> dict[str, str]:
+    """The credentials of a fetch, which may hold nothing that changes what git does."""
+    for name, value in environment.items():
+        steers_git = name.startswith("GIT_CONFIG_KEY_") and not re.fullmatch(
+            r"(?:http\.(?:https?://[^\s]+\.)?extraheader|credential\.\S+)", value, re.IGNORECASE
+        )
+        if not _CREDENTIAL_NAMES.fullmatch(name) or steers_git:
+            raise ValueError(f"{name} is not a credential of git")
+    return dict(environment)
+
+
+def write_settings(path: Path) -> Path:
+    """Write the only settings file git shall read; harmless to repeat."""
+    if not path.exists() or path.read_text() != _SETTINGS:
+        temporary = path.with_name(f"{path.name}.{os.getpid()}")
+        temporary.write_text(_SETTINGS)
+        temporary.replace(path)
+    return path
+
+
+def verdict_about(repository: str, failure: GitFailed) -> DeliveryError | None:
+    """Say in our words why the repository could not be read; None when it is not settled."""
+    said = str(failure)
+    if _DENIED.search(said):
+        return AccessDenied(
+            f"{repository} refused our credentials, or wants some",
+            hint="Check that the token or key of the environment may read this repository.",
+        )
+    if _REFUSED_OBJECT.search(said):
+        return None
+    if _ABSENT.search(said):
+        return UnknownRevision(
+            f"there is no repository at {repository}, or we may not see it",
+            hint="Check the address; a private repository also needs credentials.",
+        )
+    return None
+
+
+def last_words(failure: GitFailed) -> str:
+    """The last line git wrote, shortened."""
+    return (str(failure).splitlines() or ["nothing"])[-1][:300]
+
+
+@contextmanager
+def locked(path: Path, patience: Patience) -> Iterator[None]:
+    """Hold the lock file at `path`, against other processes and other threads.
+
+    The lock ends with its holder, however that ends. Raises `TimedOut`.
+    """
+    with path.open("a") as file:
+
+        def try_it() -> str:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return "another run is fetching"
+            return "free"
+
+        wait_until(try_it, lambda seen: seen == "free", patience, what=f"the lock {path.name}")
+        yield
+
+
+def _environment(settings: Path) -> dict[str, str]:
+    given = {
+        name: os.environ[name] for name in (*_WORKER_MAY_GIVE, *_PROXIES) if name in os.environ
+    }
+    return {
+        **given,
+        "LC_ALL": "C",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": str(settings),
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ASKPASS": "true",
+        "GIT_ALLOW_PROTOCOL": "https:http:ssh:file",
+        "GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ConnectTimeout=20",
+        "GIT_LFS_SKIP_SMUDGE": "1",
+        "GIT_TEMPLATE_DIR": "",
+        "GIT_ADVICE": "0",
+    }

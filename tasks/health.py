@@ -1,0 +1,123 @@
+"""The application over HTTP: is it ready, and which revision answers?"""
+
+import json
+import time
+from urllib.parse import urlsplit
+
+import httpx
+from botocore.exceptions import BotoCoreError, ClientError
+
+from blocks.environment import Environment
+from delivery.errors import (
+    ConfigurationError,
+    DeliveryError,
+    NeverBecameHealthy,
+    TimedOut,
+)
+from delivery.health import Answer, good_in_a_row
+from delivery.messages import plain
+from delivery.patience import Patience, wait_until
+from delivery.rollout import Service
+from tasks import fact
+from tasks.app_runner import live_service
+
+ONE_ANSWER_S = 5
+LARGEST_ANSWER = 64 * 1024
+
+
+@fact("does {environment.name} answer as {revision:.10}?")
+def await_revision(environment: Environment, service: Service, revision: str) -> str:
+    """Wait for consecutive ready answers of `revision`; the address they came from.
+
+    Raises `NeverBecameHealthy`, with the last answer, if they do not come in time.
+    """
+    address = _address(environment, service)
+    policy = environment.policy
+    answers: list[Answer] = []
+
+    def look() -> str:
+        answers.append(_ask(f"{address}{policy.readiness_path}"))
+        return str(answers[-1])
+
+    try:
+        wait_until(
+            look,
+            lambda _: good_in_a_row(answers, revision) >= policy.healthy_answers,
+            Patience(policy.health_timeout_s, policy.answer_interval_s),
+            what=f"{policy.healthy_answers} good answers in a row",
+        )
+    except TimedOut as error:
+        raise NeverBecameHealthy(
+            f"{address} does not answer as {revision[:10]}: {error}"
+        ) from None
+    return address
+
+
+def what_serves(environment: Environment) -> str:
+    """What users meet at this moment, in a sentence; for messages about what went wrong."""
+    try:
+        service = live_service.fn(environment)
+    except (DeliveryError, BotoCoreError, ClientError) as error:
+        return f"unknown: App Runner was not asked successfully ({type(error).__name__})"
+    if service is None:
+        return "nothing: there is no service of that name yet"
+    if service.status == "PAUSED":
+        return "nothing: the service is paused"
+    answer = _ask(f"{_address(environment, service)}{environment.policy.readiness_path}")
+    return f"{service.image.rpartition('@')[2][:19]}, which answers {answer}"
+
+
+def _address(environment: Environment, service: Service) -> str:
+    address = environment.public_address or f"{environment.service_scheme}://{service.address}"
+    if urlsplit(address).scheme not in ("http", "https") or urlsplit(address).username:
+        raise ConfigurationError(f"{environment.name} has no usable address: {address!r}")
+    return address.rstrip("/")
+
+
+def _ask(url: str) -> Answer:
+    """One look on a connection of its own: a kept one could belong to the old version."""
+    began = time.monotonic()
+    try:
+        with (
+            httpx.Client(timeout=ONE_ANSWER_S, follow_redirects=False) as client,
+            client.stream("GET", url, headers={"Cache-Control": "no-store"}) as response,
+        ):
+            body = b"".join(_at_most(response, LARGEST_ANSWER))
+    except httpx.HTTPError as error:
+        return Answer(0, None, _since(began), type(error).__name__)
+    return Answer(response.status_code, *_read(body, began))
+
+
+def _at_most(response: httpx.Response, size: int) -> list[bytes]:
+    taken, chunks = 0, []
+    for chunk in response.iter_bytes():
+        taken += len(chunk)
+        if taken > size:
+            break
+        chunks.append(chunk)
+    return chunks
+
+
+def _read(body: bytes, began: float) -> tuple[str | None, float, str]:
+    """The revision, the milliseconds and what is not ready, from a health endpoint's answer."""
+    try:
+        said = json.loads(body)
+    except ValueError:
+        return None, _since(began), "not JSON"
+    if not isinstance(said, dict):
+        return None, _since(began), "not an object"
+    revision, checks = said.get("revision"), said.get("checks")
+    unready = [
+        str(name)
+        for name, check in (checks.items() if isinstance(checks, dict) else ())
+        if isinstance(check, dict) and check.get("ok") is False
+    ]
+    return (
+        revision if isinstance(revision, str) else None,
+        _since(began),
+        plain(f"not ready: {', '.join(unready)}")[:100] if unready else "",
+    )
+
+
+def _since(began: float) -> float:
+    return (time.monotonic() - began) * 1000

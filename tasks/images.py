@@ -1,0 +1,168 @@
+"""Container images: build one from a revision, put it into ECR, find it again.
+
+The tag of an image is the full revision and never moves; from the push on an
+image is addressed by its digest alone.
+"""
+
+import base64
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+from docker import DockerClient
+from docker.errors import APIError, BuildError
+from prefect.logging import get_run_logger
+
+from blocks.environment import Environment
+from delivery.errors import AccessDenied, ImageConflict, ImageFailed
+from delivery.images import REVISION_LABEL, TREE_LABEL, Image
+from delivery.patience import Patience, wait_until
+from delivery.plan import Plan
+from tasks import fact, operation
+from tasks.engine import engine
+from tasks.refusals import in_our_words
+from tasks.source import Source, source_archive
+from tasks.workspace import Workspace
+
+# ECR may need a moment before it lists what was pushed.
+ECR_LAG = Patience(timeout=30, interval=0.5, longest=3)
+LAST_LINES = 30
+
+
+@fact("is {source.revision:.10} in ECR already?")
+def find_image(environment: Environment, source: Source) -> Image | None:
+    """The image of this revision, if ECR holds one."""
+    with in_our_words("look for the image in ECR"):
+        digest = _digest_of(environment, {"imageTag": source.revision})
+    return digest and Image(_repository(environment), digest, source.revision) or None
+
+
+@operation("build the image of {source.revision:.10}")
+def build_image(environment: Environment, source: Source, dockerfile: str = "Dockerfile") -> str:
+    """Build the committed tree, and nothing else that lies in the workspace; the image's id.
+
+    Raises `ImageFailed` with the last lines of the build.
+    """
+    with source_archive(source) as folder, engine(environment) as client:
+        if not (folder / dockerfile).is_file():
+            raise ConfigurationError(
+                f"{source.revision:.10} has no {dockerfile}",
+                hint="Add a Dockerfile, or name it in delivery.toml: [image] dockerfile = \"…\".",
+            )
+        return _built(client, folder, source, dockerfile)
+
+
+@operation("push {source.revision:.10} to ECR")
+def push_image(environment: Environment, source: Source, image_id: str) -> Image:
+    """Push a local image under its revision, and return it by the digest that ECR confirms.
+
+    Raises `ImageConflict` if the tag holds another digest, `AccessDenied` if ECR refuses us.
+    """
+    with in_our_words("push to ECR"), engine(environment) as client:
+        repository = _repository(environment)
+        address = _pushing_address(environment, repository)
+        local = client.images.get(image_id)
+        local.tag(address, tag=source.revision)
+        digest = _pushed(environment, client, address, source.revision)
+        _confirm(environment, source.revision, digest)
+        return Image(repository, digest, source.revision)
+
+
+def _built(client: DockerClient, folder: Path, source: Source, dockerfile: str) -> str:
+    log, tail = get_run_logger(), list[str]()
+    try:
+        stream = client.api.build(
+            path=str(folder),
+            dockerfile=dockerfile,
+            decode=True,
+            rm=True,
+            forcerm=True,
+            buildargs={"REVISION": source.revision},
+            labels={REVISION_LABEL: source.revision, TREE_LABEL: source.tree},
+        )
+        for event in stream:
+            for line in _lines(event):
+                log.info("%s", line)
+                tail = [*tail[1 - LAST_LINES :], line]
+            if "error" in event:
+                raise ImageFailed(_ended("docker build failed", tail))
+            if image_id := event.get("aux", {}).get("ID"):
+                built: str = image_id
+    except (APIError, BuildError) as error:
+        raise ImageFailed(f"docker build failed: {error}") from None
+    return built
+
+
+def _pushed(environment: Environment, client: DockerClient, address: str, tag: str) -> str:
+    """Push, and return the digest that the registry answered."""
+    digest = ""
+    events: Iterable[dict[str, Any]] = client.images.push(
+        address, tag=tag, auth_config=_login(environment), stream=True, decode=True
+    )
+    for event in events:
+        if "error" in event:
+            _refused(environment, tag, str(event["error"]))
+        digest = event.get("aux", {}).get("Digest", digest)
+    return digest
+
+
+def _refused(environment: Environment, tag: str, reason: str) -> None:
+    """Say why a push was refused; an immutable tag that is taken is a conflict."""
+    holder = _digest_of(environment, {"imageTag": tag})
+    if holder and ("immutable" in reason or "tag invalid" in reason):
+        raise ImageConflict(f"ECR already holds {tag[:10]} as {holder[:19]}, which is not ours")
+    if any(word in reason.lower() for word in ("denied", "unauthorized", "no basic auth")):
+        raise AccessDenied(f"ECR refused the push: {reason}")
+    raise ImageFailed(f"the push to ECR failed: {reason}", hint="Run again: layers are kept.")
+
+
+def _confirm(environment: Environment, tag: str, digest: str) -> None:
+    held = wait_until(
+        lambda: _digest_of(environment, {"imageTag": tag}), bool, ECR_LAG, what=f"{tag[:10]} in ECR"
+    )
+    if held != digest:
+        raise ImageConflict(f"ECR holds {tag[:10]} as {held}, but we pushed {digest}")
+
+
+def _login(environment: Environment) -> dict[str, str]:
+    # The token goes into the request of this push: not to a file, not to argv.
+    [granted] = environment.reads("ecr").get_authorization_token()["authorizationData"]
+    user, password = base64.b64decode(granted["authorizationToken"]).decode().split(":", 1)
+    return {"username": user, "password": password}
+
+
+def _repository(environment: Environment) -> str:
+    answer = environment.reads("ecr").describe_repositories(
+        repositoryNames=[environment.ecr_repository]
+    )
+    uri: str = answer["repositories"][0]["repositoryUri"]
+    return uri
+
+
+def _pushing_address(environment: Environment, repository: str) -> str:
+    if environment.registry_address is None:
+        return repository
+    return f"{environment.registry_address}/{environment.ecr_repository}"
+
+
+def _digest_of(environment: Environment, image_id: dict[str, str]) -> str | None:
+    try:
+        found = environment.reads("ecr").describe_images(
+            repositoryName=environment.ecr_repository, imageIds=[image_id]
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ImageNotFoundException":
+            return None
+        raise
+    digest: str = found["imageDetails"][0]["imageDigest"]
+    return digest
+
+
+def _lines(event: dict[str, Any]) -> list[str]:
+    text = event.get("stream") or event.get("error") or ""
+    return [line.rstrip() for line in str(text).splitlines() if line.strip()]
+
+
+def _ended(what: str, tail: list[str]) -> str:
+    return "\n".join([f"{what}; its last lines:", *tail])

@@ -1,0 +1,156 @@
+"""A bare copy of every repository, so that a run fetches only what is new."""
+
+import hashlib
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from delivery.errors import RequestRefused, TimedOut, UnknownRevision
+from delivery.patience import Patience
+from tasks.git import (
+    LONGEST_FETCH_S,
+    GitFailed,
+    checked_credentials,
+    last_words,
+    locked,
+    run_git,
+    verdict_about,
+    write_settings,
+)
+
+_LOCK_PATIENCE = Patience(timeout=LONGEST_FETCH_S, interval=0.2)
+_PAUSES_S = (1.0, 4.0)
+_BROKEN = re.compile(
+    r"\.lock'?: File exists|corrupt|loose object|bad object|not a git repository"
+    r"|unable to read|missing (?:blob|tree|commit)|unresolved deltas|packfile"
+)
+_EVERYTHING = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """The bare copy at `folder` of the repository at `address`."""
+
+    address: str
+    folder: Path
+    settings: Path
+    credentials: Mapping[str, str]
+    pause: Callable[[float], None] = time.sleep
+
+    def fetch(self) -> None:
+        """Bring every branch and tag up to date.
+
+        Raises `AccessDenied`, `UnknownRevision` (no such repository) or `TimedOut`.
+        """
+        if not (self.folder / "HEAD").exists():
+            self._create()
+        for pause in (*_PAUSES_S, None):
+            try:
+                return self._fetch(*_EVERYTHING)
+            except GitFailed as failure:
+                if _BROKEN.search(str(failure)):
+                    # What a killed run left is cheaper thrown away than mended.
+                    shutil.rmtree(self.folder)
+                    self._create()
+                elif verdict := verdict_about(self.address, failure):
+                    raise verdict from failure
+                last = failure
+            if pause is not None:
+                self.pause(pause)
+        raise TimedOut(
+            f"{self.address} could not be read; git said last: {last_words(last)}",
+            hint="Check the network and the repository's server, then run again.",
+        ) from last
+
+    def fetch_commit(self, revision: str) -> None:
+        """Try to bring a commit that no branch or tag leads to; servers may refuse that."""
+        try:
+            self._fetch(revision)
+        except GitFailed as failure:
+            if verdict := verdict_about(self.address, failure):
+                raise verdict from failure
+
+    def commits(self, prefix: str) -> list[str]:
+        """Every commit whose SHA begins with `prefix`."""
+        found = self._ask("rev-parse", f"--disambiguate={prefix}").split()
+        return [sha for sha in found if self._ask("cat-file", "-t", sha) == "commit"]
+
+    def tip(self, ref: str) -> str | None:
+        """The commit that `ref` leads to, or None when there is no such ref."""
+        try:
+            return self._ask("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
+        except GitFailed:
+            return None
+
+    def holds(self, ref: str, revision: str) -> bool:
+        """Whether `revision` is reachable from `ref`."""
+        ahead = self._ask("rev-list", "--max-count=1", revision, f"^{ref}", "--")
+        return ahead == ""
+
+    def branches(self) -> list[str]:
+        """The names of some branches, the most recently changed first."""
+        return self._ask(
+            "for-each-ref",
+            "--sort=-committerdate",
+            "--count=5",
+            "--format=%(refname)",
+            "refs/heads",
+        ).split()
+
+    def _create(self) -> None:
+        made = self.folder.with_name(f"{self.folder.name}.new")
+        shutil.rmtree(made, ignore_errors=True)
+        run_git("init", "--quiet", "--bare", "--", str(made), settings=self.settings)
+        made.replace(self.folder)
+
+    def _fetch(self, *refspecs: str) -> None:
+        run_git(
+            *("fetch", "--quiet", "--force", "--prune", "--no-tags", "--no-recurse-submodules"),
+            *("--no-write-fetch-head", "--update-shallow", "--no-auto-maintenance"),
+            *("--end-of-options", self.address, *refspecs),
+            folder=self.folder,
+            settings=self.settings,
+            extra=checked_credentials(self.credentials),
+            timeout_s=LONGEST_FETCH_S,
+        )
+
+    def _ask(self, *arguments: str) -> str:
+        said = run_git(*arguments, folder=self.folder, settings=self.settings)
+        return said.decode(errors="replace").strip()
+
+
+@contextmanager
+def mirror_of(address: str, cache: Path, credentials: Mapping[str, str]) -> Iterator[Mirror]:
+    """The mirror of the repository at `address` (of `delivery.source_names`), ours alone."""
+    folder = cache / "mirrors"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings = write_settings(folder / "gitconfig")
+    key = hashlib.sha256(address.encode()).hexdigest()[:24]
+    with locked(folder / f"{key}.lock", _LOCK_PATIENCE):
+        yield Mirror(address, folder / f"{key}.git", settings, credentials)
+
+
+def find_commit(mirror: Mirror, revision: str, *, fetch: Callable[[], None]) -> str:
+    """The full SHA of `revision`, for which `fetch` is called when the mirror lacks it.
+
+    Raises `UnknownRevision`, and `RequestRefused` when several commits begin like this.
+    """
+    if not (found := mirror.commits(revision)):
+        fetch()
+        found = mirror.commits(revision)
+    if not found and len(revision) == 40:
+        mirror.fetch_commit(revision)
+        found = mirror.commits(revision)
+    if not found:
+        raise UnknownRevision(f"there is no commit {revision} in {mirror.address}")
+    if len(found) > 1:
+        shown = ", ".join(sha[:12] for sha in found[:4])
+        raise RequestRefused(
+            f"{len(found)} commits begin with {revision}: {shown}",
+            hint="Give more digits of the SHA.",
+        )
+    return found[0]

@@ -1,0 +1,182 @@
+"""The application's own programs: run them, hear them, and leave nothing of them behind."""
+
+import os
+import selectors
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from delivery.lines import LineReader
+from tasks.leftovers import MARKER, kill_marked, our_mark
+
+GRACE_S = 5.0
+LARGEST_LOG = 200 * 1024 * 1024
+
+_LAUNCHER = Path(__file__).with_name("launcher.py")
+_LOOK_EVERY_S = 0.2
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a program ended; `exit_code` is 128 + signal when one ended it, 127 when not found."""
+
+    exit_code: int
+    seconds: float
+    last_lines: tuple[str, ...]
+    timed_out: bool = False
+    stopped: bool = False
+
+    @property
+    def passed(self) -> bool:
+        return self.exit_code == 0 and not self.timed_out and not self.stopped
+
+
+def run_program(
+    argv: Sequence[str],
+    *,
+    folder: Path,
+    environment: Mapping[str, str],
+    timeout_s: float,
+    log: Callable[[str], None],
+    full_log: Path,
+    stop: Callable[[], bool] = lambda: False,
+    last_lines: int = 40,
+    grace_s: float = GRACE_S,
+    answer: Path | None = None,
+) -> Outcome:
+    """Run `argv` in `folder` and wait for it, passing on what it says line by line.
+
+    `environment` is all the program gets (see `tasks.surroundings`). `stop` is asked
+    five times a second. Once it says so, or after `timeout_s`, or when this call is
+    left by any exception, every descendant of the program is asked to end and killed
+    `grace_s` seconds later; those it leaves behind at its own end are treated alike.
+    The bytes it wrote are kept in `full_log`, readable by us alone, up to 200 MB.
+    With `answer`, its standard output goes to that file, and only its complaints are told.
+    """
+    began = time.monotonic()
+    mark = our_mark()
+    tail: deque[str] = deque(maxlen=last_lines)
+    timed_out = stopped = False
+
+    def say(line: str) -> None:
+        tail.append(line)
+        log(line)
+
+    reader = LineReader(say)
+    with _FullLog(full_log) as kept:
+        launcher = _launch(argv, folder, {**environment, MARKER: mark}, grace_s, answer)
+        try:
+            for chunk in _chunks(launcher):
+                kept.write(chunk)
+                reader.feed(chunk)
+                timed_out = time.monotonic() - began >= timeout_s
+                stopped = not timed_out and stop()
+                if timed_out or stopped:
+                    break
+            if timed_out or stopped:
+                _let_go(launcher)
+                for chunk in _chunks(launcher, until=time.monotonic() + grace_s + 5):
+                    kept.write(chunk)
+                    reader.feed(chunk)
+            reader.end()
+        finally:
+            exit_code = _end(launcher, mark, grace_s)
+    return Outcome(exit_code, time.monotonic() - began, tuple(tail), timed_out, stopped)
+
+
+def _launch(
+    argv: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    grace_s: float,
+    answer: Path | None,
+) -> subprocess.Popen[bytes]:
+    with ExitStack() as closing:
+        output: int | IO[bytes] = subprocess.PIPE
+        if answer is not None:
+            descriptor = os.open(answer, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            output = closing.enter_context(os.fdopen(descriptor, "wb"))
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", str(_LAUNCHER), str(grace_s), *argv],
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT if answer is None else subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+        )
+
+
+def _chunks(launcher: subprocess.Popen[bytes], until: float = float("inf")) -> Iterator[bytes]:
+    """What the program writes; an empty chunk when it is silent, so that the caller can look up.
+
+    Ends when nobody holds the writing end any more, or at the time `until`.
+    """
+    output = _pipe(launcher.stdout or launcher.stderr)
+    with selectors.DefaultSelector() as selector:
+        selector.register(output, selectors.EVENT_READ)
+        while time.monotonic() < until:
+            if not selector.select(_LOOK_EVERY_S):
+                yield b""
+            elif chunk := os.read(output.fileno(), 65536):
+                yield chunk
+            else:
+                return
+
+
+def _let_go(launcher: subprocess.Popen[bytes]) -> None:
+    """Cut the lifeline: the launcher ends the program and all that came of it."""
+    _pipe(launcher.stdin).close()
+
+
+def _end(launcher: subprocess.Popen[bytes], mark: str, grace_s: float) -> int:
+    _let_go(launcher)
+    try:
+        code = launcher.wait(grace_s + 5)
+    except subprocess.TimeoutExpired:
+        launcher.kill()
+        code = launcher.wait()
+    finally:
+        _pipe(launcher.stdout or launcher.stderr).close()
+    if code < 0:
+        # Without its launcher, what is left of the program is known by its mark alone.
+        kill_marked(mark)
+        return 128 - code
+    return code
+
+
+def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    if stream is None:
+        raise TypeError("the launcher was started without pipes")
+    return stream
+
+
+class _FullLog:
+    """The program's own bytes in a file that only we can read, up to a limit."""
+
+    def __init__(self, path: Path) -> None:
+        self._left = LARGEST_LOG
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        os.fchmod(descriptor, 0o600)
+        self._file: IO[bytes] = os.fdopen(descriptor, "wb")
+
+    def __enter__(self) -> "_FullLog":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def write(self, chunk: bytes) -> None:
+        if self._left > 0:
+            self._file.write(chunk[: self._left])
+            self._left -= len(chunk)
+            if self._left <= 0:
+                self._file.write(b"\n[the log is cut here: it grew too long]\n")
+            self._file.flush()

@@ -1,0 +1,67 @@
+"""What AWS means when it says no, in our own words."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+    TokenRetrievalError,
+)
+
+from delivery.errors import AccessDenied, ConfigurationError
+from delivery.refusals import Refusal, refusal
+
+NO_CREDENTIALS = (
+    NoCredentialsError,
+    PartialCredentialsError,
+    CredentialRetrievalError,
+    TokenRetrievalError,
+)
+
+
+def meaning(error: ClientError | BotoCoreError) -> Refusal:
+    """What an exception of botocore means; a broken connection leaves the outcome unknown."""
+    if isinstance(error, ClientError):
+        code = error.response.get("Error", {}).get("Code", "")
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return refusal(code, status)
+    if isinstance(error, NO_CREDENTIALS):
+        return Refusal.DENIED
+    if isinstance(error, ParamValidationError):
+        return Refusal.INVALID
+    if isinstance(error, EndpointConnectionError | ConnectTimeoutError):
+        return Refusal.TRY_AGAIN
+    return Refusal.OUTCOME_UNKNOWN
+
+
+@contextmanager
+def in_our_words(doing: str) -> Iterator[None]:
+    """Turn refusals that no repetition would cure into our errors; let the others pass.
+
+    Raises `AccessDenied` and `ConfigurationError`; `doing` completes "AWS refused to …".
+    """
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        match meaning(error):
+            case Refusal.DENIED:
+                raise AccessDenied(f"AWS refused to {doing}: {said(error)}") from None
+            case Refusal.ABSENT | Refusal.INVALID | Refusal.QUOTA:
+                raise ConfigurationError(f"AWS cannot {doing}: {said(error)}") from None
+            case _:
+                raise
+
+
+def said(error: ClientError | BotoCoreError) -> str:
+    """The vendor's own words: code and message, without the request."""
+    if isinstance(error, ClientError):
+        answer = error.response.get("Error", {})
+        return f"{answer.get('Code', 'error')}: {answer.get('Message') or 'no message'}"
+    return str(error)

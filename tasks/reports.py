@@ -1,0 +1,89 @@
+"""Reports that people look at later: kept as archives, and not for ever."""
+
+import os
+import re
+import tarfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+KEPT_DAYS = 30
+LARGEST_REPORT = 500 * 1024 * 1024
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
+_SUFFIX = ".report.tar.gz"
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An archive at `path` (None: nothing fitted); `left_out` says what is not in it."""
+
+    path: Path | None
+    files: int
+    size: int
+    left_out: str | None = None
+
+
+def archive_report(
+    folder: Path, store: Path, name: str, *, largest: int = LARGEST_REPORT
+) -> Archive | None:
+    """Pack the regular files of `folder` into `store`; None when there are none.
+
+    Links are not followed: the report was written by the code under test, and a link may
+    point at anything on this machine. More than `largest` bytes are not packed.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"not a name for an archive: {name!r}")
+    if folder.is_symlink() or not folder.is_dir():
+        return None
+    store.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = store / f"{name}{_SUFFIX}"
+    made = path.with_name(f".{path.name}.{os.getpid()}")
+    links = too_much = files = size = 0
+    try:
+        with made.open("xb") as raw, tarfile.open(fileobj=raw, mode="w:gz") as archive:
+            made.chmod(0o600)
+            for file in _everything(folder):
+                if file.is_symlink() or not file.is_file():
+                    links += 1
+                elif size + file.stat().st_size > largest:
+                    too_much += 1
+                else:
+                    archive.add(file, f"{name}/{file.relative_to(folder)}", recursive=False)
+                    files += 1
+                    size += file.stat().st_size
+        if files:
+            made.replace(path)
+    finally:
+        made.unlink(missing_ok=True)
+    if not files and not too_much:
+        return None
+    return Archive(path if files else None, files, size, _left_out(links, too_much, largest))
+
+
+def prune_reports(store: Path, *, days: float = KEPT_DAYS, now: float | None = None) -> list[str]:
+    """Remove archives older than `days`, and return their names; harmless to repeat."""
+    oldest = (time.time() if now is None else now) - days * 86400
+    removed = []
+    for path in sorted(store.glob(f"*{_SUFFIX}")):
+        if not path.is_symlink() and path.stat().st_mtime < oldest:
+            path.unlink(missing_ok=True)
+            removed.append(path.name.removesuffix(_SUFFIX))
+    return removed
+
+
+def _everything(folder: Path) -> Iterator[Path]:
+    for place, folders, files in os.walk(folder, followlinks=False):
+        folders.sort()
+        for name in sorted(files) + [one for one in folders if (Path(place) / one).is_symlink()]:
+            yield Path(place) / name
+
+
+def _left_out(links: int, too_much: int, largest: int) -> str | None:
+    said = []
+    if too_much:
+        said.append(f"{too_much} files beyond the limit of {largest / 1024**2:g} MB")
+    if links:
+        said.append(f"{links} links or special files")
+    return " and ".join(said) or None

@@ -1,0 +1,35 @@
+"""The application's repository: fetch it, and check one commit out into the run's workspace."""
+
+from prefect.logging import get_run_logger
+
+from blocks.environment import Environment
+from tasks import operation, source
+from tasks.git import credentials_env
+from tasks.source import Source
+from tasks.workspace import Workspace
+
+
+@operation("check out {revision:.10} of {ref}")
+def check_out(
+    environment: Environment, place: Workspace, repository: str | None, revision: str, ref: str
+) -> Source:
+    """Check `revision` out, once it is known to be on `ref`.
+
+    Raises `RequestRefused`, `UnknownRevision` or `AccessDenied`.
+    """
+    address = repository or environment.repository
+    found = source.check_out(
+        address, revision, ref, place.source, place.mirrors, _credentials(environment, address)
+    )
+    for note in found.notes:
+        get_run_logger().warning("%s", note)
+    return found
+
+
+def _credentials(environment: Environment, address: str) -> dict[str, str]:
+    if environment.github is None or environment.github.token is None:
+        return {}
+    if not address.startswith("https://github.com/"):
+        # The token is GitHub's: no other host may see it.
+        return {}
+    return credentials_env(address, environment.github.token.get_secret_value())

@@ -1,0 +1,143 @@
+"""Service containers: the databases a check runs against, its own and gone afterwards.
+
+Each check gets containers of its own, so that two checks at once cannot see
+each other's rows. They listen on random ports of the loopback interface.
+"""
+
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from docker import DockerClient
+from docker.errors import APIError, ImageNotFound, NotFound
+from docker.models.containers import Container
+
+from blocks.environment import Environment, ServiceImage
+from delivery.errors import CheckFailed, ConfigurationError, TimedOut
+from delivery.patience import Patience, wait_until
+from tasks.engine import engine
+
+OWNER = "kanvaro.owner"
+CHECK = "kanvaro.check"
+TO_BECOME_HEALTHY = Patience(timeout=120, interval=0.2, longest=1)
+SECOND = 1_000_000_000  # Docker counts a health check's times in nanoseconds.
+
+
+@contextmanager
+def service_containers(
+    environment: Environment, names: Sequence[str], check: str
+) -> Iterator[dict[str, str]]:
+    """Run the named services while the block lasts; the variables that carry their addresses.
+
+    Raises `ConfigurationError` if an image is not to be had, `CheckFailed` with the service's
+    last lines if it does not become healthy.
+    """
+    if not names:
+        yield {}
+        return
+    with engine(environment) as client, ExitStack() as cleanup:
+        remove_leftovers(client)
+        images = [_image(environment, name) for name in names]
+        started = [
+            (image, cleanup.enter_context(_container(client, image, check))) for image in images
+        ]
+        yield {image.variable: _address(image, container) for image, container in started}
+
+
+def remove_leftovers(client: DockerClient) -> None:
+    """Remove service containers whose worker on this machine is dead."""
+    here = socket.gethostname()
+    for container in client.containers.list(all=True, filters={"label": OWNER}):
+        host, _, process = container.labels.get(OWNER, "").partition(":")
+        if host == here and not _is_alive(process):
+            _remove(container)
+
+
+def _image(environment: Environment, name: str) -> ServiceImage:
+    try:
+        return environment.service_images[name]
+    except KeyError:
+        known = ", ".join(environment.service_images) or "none"
+        raise ConfigurationError(
+            f"{environment.name} has no service {name!r}", hint=f"It has: {known}."
+        ) from None
+
+
+@contextmanager
+def _container(client: DockerClient, image: ServiceImage, check: str) -> Iterator[Container]:
+    container = _started(client, image, check)
+    try:
+        _await_health(container, image)
+        yield container
+    finally:
+        _remove(container)
+
+
+def _started(client: DockerClient, image: ServiceImage, check: str) -> Container:
+    try:
+        return client.containers.run(
+            image.reference,
+            detach=True,
+            labels={OWNER: _me(), CHECK: check},
+            ports={f"{image.port}/tcp": ("127.0.0.1", None)},
+            healthcheck={
+                "test": ["CMD", *image.health_command],
+                "interval": SECOND // 2,
+                "timeout": 5 * SECOND,
+                "retries": 120,
+            },
+        )
+    except (ImageNotFound, APIError) as error:
+        raise ConfigurationError(
+            f"the service image {image.reference} cannot be started: {error.explanation or error}",
+            hint="Let the Docker engine reach the registry, or name another image in "
+            "the environment's `service_images`.",
+        ) from None
+
+
+def _await_health(container: Container, image: ServiceImage) -> None:
+    def health() -> str:
+        container.reload()
+        state = container.attrs["State"]
+        return state["Health"]["Status"] if state["Running"] else "exited"
+
+    try:
+        seen = wait_until(
+            health, lambda s: s in ("healthy", "exited"), TO_BECOME_HEALTHY, what=image.reference
+        )
+    except TimedOut as error:
+        seen = str(error)
+    if seen != "healthy":
+        tail = container.logs(tail=15).decode(errors="replace")
+        raise CheckFailed(f"the service {image.reference} did not become healthy: {seen}\n{tail}")
+
+
+def _address(image: ServiceImage, container: Container) -> str:
+    container.reload()
+    [binding, *_] = container.ports[f"{image.port}/tcp"]
+    return image.uri.format(host="127.0.0.1", port=binding["HostPort"])
+
+
+def _remove(container: Container) -> None:
+    with suppress(NotFound):
+        container.remove(force=True, v=True)
+
+
+def _me() -> str:
+    return f"{socket.gethostname()}:{_identity(os.getpid())}"
+
+
+def _identity(pid: int) -> str:
+    """A process by number and start time, since numbers are used again."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return f"{pid}-{fields[19]}"
+
+
+def _is_alive(identity: str) -> bool:
+    pid = identity.partition("-")[0]
+    try:
+        return _identity(int(pid)) == identity
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,259 @@
+"""The application's source: a commit, checked out into a folder of its own."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from delivery.errors import ConfigurationError, RequestRefused, UnknownRevision
+from delivery.packages import FILES_OF_INTEREST
+from delivery.source_names import full_ref, is_path, plain_revision, repository_address
+from tasks.git import GitFailed, last_words, run_git
+from tasks.mirrors import Mirror, find_commit, mirror_of
+
+_NOTED_AT_MOST = 3
+
+
+@dataclass(frozen=True)
+class Source:
+    """A commit and its check-out in `folder`.
+
+    `tree` identifies the content of the whole repository, whatever the commit;
+    `committed_at` is in ISO 8601; `notes` tell what the check-out leaves out.
+    """
+
+    revision: str
+    tree: str
+    ref: str
+    folder: Path
+    repository: str
+    subject: str
+    author: str
+    committed_at: str
+    is_on_ref: bool
+    notes: tuple[str, ...] = ()
+
+
+def check_out(
+    repository: str,
+    revision: str | None,
+    ref: str,
+    workspace: Path,
+    cache: Path,
+    credentials: Mapping[str, str] | None = None,
+    *,
+    fresh: bool = True,
+    must_be_on_ref: bool = True,
+) -> Source:
+    """Check `revision` out into the new folder `workspace`.
+
+    No `revision` means the tip of `ref`. `fresh` asks the repository where `ref` is
+    now; otherwise that is done only when the mirror in `cache` lacks something.
+    `credentials` is an environment as of `tasks.git.credentials_env`. Submodules and
+    LFS objects are not fetched, which `Source.notes` says.
+
+    Raises `RequestRefused`, `UnknownRevision`, `AccessDenied` or `TimedOut`.
+    """
+    address = _absolute(repository_address(repository))
+    ref = full_ref(ref)
+    wanted = plain_revision(revision) if revision else None
+    if workspace.exists() and any(workspace.iterdir()):
+        raise ConfigurationError(f"the workspace {workspace} is not empty")
+    with mirror_of(address, cache, credentials or {}) as mirror:
+        fetched = False
+
+        def fetch_once() -> None:
+            nonlocal fetched
+            if not fetched:
+                mirror.fetch()
+                fetched = True
+
+        if fresh or not (mirror.folder / "HEAD").exists():
+            fetch_once()
+        if mirror.tip(ref) is None:
+            fetch_once()
+        tip = mirror.tip(ref)
+        if tip is None:
+            raise _no_such_ref(mirror, ref)
+        commit = find_commit(mirror, wanted, fetch=fetch_once) if wanted else tip
+        if not (on_ref := mirror.holds(ref, commit)):
+            fetch_once()
+            on_ref = mirror.holds(ref, commit)
+        if must_be_on_ref and not on_ref:
+            raise RequestRefused(
+                f"the commit {commit[:12]} is not on {ref}",
+                hint="Name the branch or tag the commit is on, or a commit of this one.",
+            )
+        _populate(mirror, commit, workspace)
+    return _described(mirror, commit, ref, workspace, on_ref)
+
+
+def source_archive(source: Source, folder: Path) -> Path:
+    """Export the committed tree into the new `folder`: a build context without anything else.
+
+    Unlike `git archive` it keeps files marked export-ignore, which a Dockerfile may copy,
+    and links that lead out of the tree, which the Docker engine takes as links.
+    """
+    folder.mkdir(mode=0o700, parents=True)
+    settings = _settings_of(source.folder)
+    index = {"GIT_INDEX_FILE": str(folder.with_name(f"{folder.name}.index"))}
+    place = source.folder
+    try:
+        run_git("read-tree", source.revision, folder=place, settings=settings, extra=index)
+        run_git(
+            *("checkout-index", "--all", "--force", f"--prefix={folder}/"),
+            folder=place,
+            settings=settings,
+            extra=index,
+        )
+    finally:
+        Path(index["GIT_INDEX_FILE"]).unlink(missing_ok=True)
+    return folder
+
+
+def inside(source: Source, path: str | Path) -> Path:
+    """The real path of something in the check-out.
+
+    Raises `RequestRefused` when it leads out of it, by `..` or by a link in the repository.
+    """
+    real = (source.folder / path).resolve()
+    if not real.is_relative_to(source.folder.resolve()):
+        raise RequestRefused(
+            f"{str(path)!r} leads out of the repository", hint="Remove the link, commit, run again."
+        )
+    return real
+
+
+def read_committed(source: Source, path: str) -> str | None:
+    """The text of a file of the check-out, or None when there is none."""
+    real = inside(source, path)
+    return real.read_text(errors="replace") if real.is_file() else None
+
+
+def tracked_files(source: Source) -> list[str]:
+    """The repository paths of all files that git tracks, submodules excepted."""
+    said = run_git("ls-files", "-z", folder=source.folder, settings=_settings_of(source.folder))
+    return [os.fsdecode(path) for path in said.split(b"\0") if path]
+
+
+def package_files(source: Source, folder: str = ".") -> tuple[dict[str, str], tuple[str, ...]]:
+    """What `delivery.packages.choose_manager` wants: texts by path, and Yarn's releases."""
+    if not inside(source, folder).is_dir():
+        raise RequestRefused(f"there is no folder {folder!r} in this revision")
+    files: dict[str, str] = {}
+    releases: list[str] = []
+    place = Path(folder)
+    for each in (place, *place.parents):
+        for name in FILES_OF_INTEREST:
+            if (text := read_committed(source, str(each / name))) is not None:
+                files[(each / name).as_posix()] = text
+        yarn = inside(source, each / ".yarn/releases")
+        releases += [(each / ".yarn/releases" / one.name).as_posix() for one in yarn.glob("*.cjs")]
+    return files, tuple(releases)
+
+
+def remove_workspace(folder: Path) -> None:
+    """Remove a workspace, also what a check made read-only; harmless to repeat."""
+
+    def make_writable(_remove: object, path: str, _error: object) -> None:
+        Path(path).parent.chmod(0o700)
+        if not Path(path).is_symlink():
+            Path(path).chmod(0o700)
+        if Path(path).is_dir() and not Path(path).is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            Path(path).unlink(missing_ok=True)
+
+    if folder.exists():
+        shutil.rmtree(folder, onerror=make_writable)
+
+
+def _absolute(address: str) -> str:
+    return str(Path(address).expanduser().resolve()) if is_path(address) else address
+
+
+def _no_such_ref(mirror: Mirror, ref: str) -> UnknownRevision:
+    if not (branches := mirror.branches()):
+        return UnknownRevision(f"there are no commits in {mirror.address}")
+    return UnknownRevision(
+        f"there is no {ref} in {mirror.address}",
+        hint=f"It has {', '.join(branches)}. Was yours pushed?",
+    )
+
+
+def _populate(mirror: Mirror, commit: str, workspace: Path) -> None:
+    """Fill the workspace in one step, so that a half-made one is never taken for a whole."""
+    workspace.parent.mkdir(parents=True, exist_ok=True)
+    made = workspace.with_name(f"{workspace.name}.partial-{os.getpid()}")
+    remove_workspace(made)
+    try:
+        made.mkdir(mode=0o700)
+        run_git(
+            *("clone", "--quiet", "--local", "--no-checkout", "--no-tags", "--template="),
+            *("--", str(mirror.folder), str(made)),
+            settings=mirror.settings,
+        )
+        settings = Path(shutil.copy(mirror.settings, _settings_of(made)))
+        run_git("remote", "set-url", "origin", mirror.address, folder=made, settings=settings)
+        run_git("checkout", "--quiet", "--detach", commit, "--", folder=made, settings=settings)
+        made.chmod(0o700)
+        if workspace.exists():
+            workspace.rmdir()
+        made.replace(workspace)
+    except GitFailed as failure:
+        raise RequestRefused(
+            f"the commit {commit[:12]} cannot be checked out; git said: {last_words(failure)}",
+            hint="Check it out by hand to see what is wrong with its files.",
+        ) from failure
+    finally:
+        remove_workspace(made)
+
+
+def _settings_of(folder: Path) -> Path:
+    return folder / ".git" / "kanvaro.gitconfig"
+
+
+def _described(mirror: Mirror, commit: str, ref: str, folder: Path, on_ref: bool) -> Source:
+    settings = _settings_of(folder)
+
+    def ask(*arguments: str) -> str:
+        said = run_git(*arguments, folder=folder, settings=settings)
+        return said.decode(errors="replace")
+
+    shown = ask("log", "-1", "--no-show-signature", "--format=%T%x00%an%x00%cI%x00%s", commit)
+    tree, author, committed_at, subject = shown.rstrip("\n").split("\0")
+    modules = [
+        entry.partition("\t")[2]
+        for entry in ask("ls-files", "--stage", "-z").split("\0")
+        if entry.startswith("160000 ")
+    ]
+    large = [path for path in ask("ls-files", "-z", "--", ":(attr:filter=lfs)").split("\0") if path]
+    notes = []
+    if modules:
+        notes.append(f"submodules are not fetched: {_some(modules)}")
+    if large:
+        notes.append(f"Git LFS files are pointers only: {_some(large)}")
+    return Source(
+        revision=commit,
+        tree=tree,
+        ref=ref,
+        folder=folder,
+        repository=mirror.address,
+        subject=_one_line(subject),
+        author=_one_line(author),
+        committed_at=committed_at,
+        is_on_ref=on_ref,
+        notes=tuple(notes),
+    )
+
+
+def _some(paths: list[str]) -> str:
+    rest = len(paths) - _NOTED_AT_MOST
+    shown = ", ".join(_one_line(path) for path in paths[:_NOTED_AT_MOST])
+    return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+def _one_line(text: str) -> str:
+    """Printable and short: commits are written by anyone, and shown in Slack and in logs."""
+    return "".join(c if c.isprintable() else " " for c in text)[:200].strip()

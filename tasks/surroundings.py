@@ -1,0 +1,129 @@
+"""What a program of the application may see of this machine: little, and nothing secret.
+
+It gets a home of its own, so that a check cannot read the worker's ~/.aws, ~/.npmrc
+or ~/.docker, and an environment made from an allow-list. The caches it needs to be
+quick are ours and shared by all runs.
+
+Limit: it runs as the worker's user, and what that user may read by an absolute path
+it may read as well. Give untrusted code a worker of its own.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+_CONSTANT = {
+    "CI": "true",
+    "NO_COLOR": "1",
+    "TZ": "UTC",
+    "NEXT_TELEMETRY_DISABLED": "1",
+    "GIT_TERMINAL_PROMPT": "0",
+    "COREPACK_ENABLE_DOWNLOAD_PROMPT": "0",
+    "HUSKY": "0",
+    "npm_config_audit": "false",
+    "npm_config_fund": "false",
+    "npm_config_update_notifier": "false",
+    "npm_config_progress": "false",
+    "npm_config_yes": "true",
+}
+_PASSED_ON = re.compile(
+    "PATH|LANG|LC_[A-Z]+|NODE_EXTRA_CA_CERTS|NODE_OPTIONS|SSL_CERT_(?:FILE|DIR)"
+    "|CURL_CA_BUNDLE|REQUESTS_CA_BUNDLE|GIT_SSL_CAINFO"
+    "|https?_proxy|HTTPS?_PROXY|no_proxy|NO_PROXY"
+    "|DOCKER_HOST|(?:PLAYWRIGHT|PUPPETEER|CHROME|CYPRESS)_[A-Z_]*(?:PATH|BIN|HOST|FOLDER|DIR)"
+    "|PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD|PUPPETEER_SKIP_DOWNLOAD"
+)
+# Settings of npm that say where things are, and none that say who we are:
+# https://docs.npmjs.com/cli/using-npm/config
+_NPM_SETTING = re.compile(
+    r"(?:@[\w.-]+:)?registry|cafile|strict-ssl|(?:https?-)?proxy|noproxy|nodedir|maxsockets"
+    r"|omit-lockfile-registry-resolved|fetch-(?:retries|timeout|retry-\w+)|prefer-offline|yes"
+    r"|network-concurrency|replace-registry-host|min-release-age|before",
+)
+
+
+def surroundings(
+    home: Path,
+    cache: Path,
+    worker: Mapping[str, str] | None = None,
+    worker_home: Path | None = None,
+) -> dict[str, str]:
+    """Make the private folder `home`, and return the environment for programs of one run.
+
+    `cache` outlives the run; `worker` and `worker_home` are this process's own
+    environment and home unless given.
+    """
+    worker = os.environ if worker is None else worker
+    worker_home = Path.home() if worker_home is None else worker_home
+    temporary = home / "tmp"
+    for folder in (home, temporary, cache):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    settings = home / ".npmrc"
+    settings.write_text(_without_credentials(worker_home / ".npmrc"))
+    settings.chmod(0o600)
+    return {
+        "LANG": "C.UTF-8",
+        **{name: value for name, value in worker.items() if _may_pass(name, value)},
+        **_CONSTANT,
+        **_caches(cache),
+        **_browsers(worker, worker_home),
+        "HOME": str(home),
+        "TMPDIR": str(temporary),
+        "npm_config_userconfig": str(settings),
+    }
+
+
+def _may_pass(name: str, value: str) -> bool:
+    if name.lower().startswith("npm_config_"):
+        setting = name.lower().removeprefix("npm_config_").replace("_", "-")
+        return bool(_NPM_SETTING.fullmatch(setting)) and not _holds_a_password(value)
+    return bool(_PASSED_ON.fullmatch(name))
+
+
+def _caches(cache: Path) -> dict[str, str]:
+    return {
+        "npm_config_cache": str(cache / "npm"),
+        "PNPM_HOME": str(cache / "pnpm"),
+        "YARN_CACHE_FOLDER": str(cache / "yarn"),
+        "YARN_GLOBAL_FOLDER": str(cache / "yarn-berry"),
+        "YARN_ENABLE_TELEMETRY": "0",
+        "COREPACK_HOME": str(cache / "corepack"),
+    }
+
+
+def _browsers(worker: Mapping[str, str], worker_home: Path) -> dict[str, str]:
+    """Browsers are installed once per machine, in the home of whoever did it."""
+    places = {
+        "PLAYWRIGHT_BROWSERS_PATH": worker_home / ".cache/ms-playwright",
+        "PUPPETEER_CACHE_DIR": worker_home / ".cache/puppeteer",
+        "CYPRESS_CACHE_FOLDER": worker_home / ".cache/Cypress",
+    }
+    return {
+        name: worker.get(name, str(place))
+        for name, place in places.items()
+        if name in worker or place.is_dir()
+    }
+
+
+def _without_credentials(npmrc: Path) -> str:
+    """The lines of an .npmrc that say where registries are, without those that log in."""
+    try:
+        lines = npmrc.read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    kept = []
+    for line in lines:
+        name, _, value = (part.strip() for part in line.partition("="))
+        if _NPM_SETTING.fullmatch(name) and not _holds_a_password(value):
+            kept.append(f"{name}={value}\n")
+    return "".join(kept)
+
+
+def _holds_a_password(value: str) -> bool:
+    try:
+        return "@" in urlsplit(value.strip("\"'")).netloc
+    except ValueError:
+        return True

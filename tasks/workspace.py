@@ -1,0 +1,86 @@
+"""The place on the worker's disk where one run works, and what is kept of it."""
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect.context import FlowRunContext
+
+from blocks.environment import Environment
+from tasks.leftovers import is_orphaned, our_mark, sweep_leftovers
+
+DAY_S = 86_400
+OWNER = "owner"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Folders of one run: `source` and `home` go with it, `logs` stay for a while.
+
+    `mirrors`, `cache` and `reports` are shared by all runs of this worker.
+    """
+
+    source: Path
+    home: Path
+    logs: Path
+    mirrors: Path
+    cache: Path
+    reports: Path
+
+    @property
+    def stop_sign(self) -> Path:
+        """A file that asks every program of this run to end, once it exists."""
+        return self.home / "stop"
+
+
+@contextmanager
+def workspace(environment: Environment) -> Iterator[Workspace]:
+    """Folders for this run, closed to other users; removed at the end, however it comes.
+
+    What earlier runs of dead workers left behind is removed first.
+    """
+    shop = environment.shop
+    _tidy(shop, environment.policy.report_days)
+    sweep_leftovers()
+    name = _run_name()
+    own = _made(shop / "workspaces" / name)
+    (own / OWNER).write_text(our_mark())
+    try:
+        yield Workspace(
+            source=_made(own / "source"),
+            home=_made(own / "home"),
+            logs=_made(shop / "logs" / name),
+            mirrors=_made(shop / "mirrors"),
+            cache=_made(shop / "cache"),
+            reports=_made(shop / "reports"),
+        )
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+
+
+def _tidy(shop: Path, days: int) -> None:
+    for left in (shop / "workspaces").glob("*"):
+        with suppress(OSError):
+            if is_orphaned((left / OWNER).read_text()):
+                shutil.rmtree(left, ignore_errors=True)
+    for kept in (shop / "logs").glob("*"):
+        with suppress(OSError):
+            if time.time() - kept.stat().st_mtime > days * DAY_S:
+                shutil.rmtree(kept, ignore_errors=True)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def _run_name() -> str:
+    # A run that Prefect starts again after a crash must not meet its own half-done folders.
+    context = FlowRunContext.get()
+    run = str(context.flow_run.id) if context and context.flow_run else "no-run"
+    return f"{run}-{os.getpid()}-{uuid.uuid4().hex[:6]}"

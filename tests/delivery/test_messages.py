@@ -1,0 +1,55 @@
+import pytest
+
+from delivery.messages import (
+    Failure,
+    Message,
+    Mood,
+    Subject,
+    duration,
+    escaped,
+    failed,
+    plain,
+    started,
+)
+
+SUBJECT = Subject("production", "a" * 40, "refs/heads/main", "http://prefect/runs/1")
+
+
+def all_text(message: Message) -> str:
+    return str(message.blocks())
+
+
+def test_a_failure_says_stage_reason_what_to_do_and_what_serves():
+    message = failed(SUBJECT, Failure("unit", "1 of 9 failed", "Run it locally.", "sha256:old"))
+
+    for part in ("unit", "1 of 9 failed", "Run it locally.", "sha256:old", SUBJECT.run_url):
+        assert part in all_text(message)
+    assert message.text == "🔴 aaaaaaaaaa of main did not reach production: unit"
+
+
+@pytest.mark.parametrize("hostile", ["<!channel>", "<https://evil|click>", "a & b", "```"])
+def test_what_came_from_outside_is_shown_and_not_obeyed(hostile):
+    message = started(SUBJECT, hostile, hostile)
+
+    assert hostile not in all_text(message).replace(f"<{SUBJECT.run_url}|run>", "")
+
+
+def test_control_characters_and_escape_sequences_are_dropped():
+    assert plain("\x1b[31mred\x1b[0m\nnext\x07") == "red next"
+    assert "\x1b" not in escaped("\x1b[31mred")
+
+
+def test_a_long_reason_keeps_its_end_and_fits_a_block():
+    message = failed(SUBJECT, Failure("unit", "x" * 9000 + "the cause", "", ""))
+
+    assert "the cause" in all_text(message)
+    assert all(len(block["text"]["text"]) <= 3000 for block in message.blocks() if "text" in block)
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.4, "0 s"), (59.4, "59 s"), (185, "3 min 05 s")])
+def test_durations_are_said_as_people_say_them(seconds, said):
+    assert duration(seconds) == said
+
+
+def test_the_mood_comes_first():
+    assert Message(Mood.WELL, "done").text == "✅ done"

@@ -1,0 +1,124 @@
+"""What an application may say in delivery.toml, and how a mistake in it is told."""
+
+import pytest
+
+from delivery.errors import ConfigurationError
+from delivery.overlay import parse_table
+from delivery.stages import DEFAULT_TABLE
+
+
+def test_an_empty_file_changes_nothing():
+    assert parse_table("", DEFAULT_TABLE) == DEFAULT_TABLE
+
+
+def test_a_full_example_is_understood():
+    table = parse_table(
+        """
+        folder = "apps/web"
+        node = ">=20 <23"
+        install = "npm ci --ignore-scripts"
+        install_timeout = "20m"
+
+        [checks.unit]
+        command = ["npm", "run", "test:fast", "--", "--grep", "a b"]
+        timeout = "1h30m"
+        services = ["redis", "mongodb"]
+        environment = { LOG_LEVEL = "debug" }
+
+        [checks.e2e]
+        skip = "no browser\\n yet"
+
+        [checks.lint]
+        timeout = 90
+        may_fail = true
+
+        [checks.licences]
+        command = "npx license-checker --summary"
+        """,
+        DEFAULT_TABLE,
+    )
+
+    assert (table.folder, table.node, table.install_timeout_s) == ("apps/web", ">=20 <23", 1200)
+    assert table.install == ("npm", "ci", "--ignore-scripts")
+    unit = table.check("unit")
+    assert unit.command == ("npm", "run", "test:fast", "--", "--grep", "a b")
+    assert unit.script == "test:fast"
+    assert (unit.timeout_s, unit.services) == (5400, ("mongodb", "redis"))
+    assert unit.environment == {"LOG_LEVEL": "debug"}
+    assert table.check("e2e").skip == "no browser yet"
+    assert table.check("lint").timeout_s == 90
+    assert table.check("lint").may_fail
+    assert table.check("licences").command == ("npx", "license-checker", "--summary")
+    assert [check.name for check in table.checks][:8] == [c.name for c in DEFAULT_TABLE.checks]
+
+
+def test_a_script_named_in_the_file_must_exist_unless_said_otherwise():
+    """Else a misspelt script would be reported as "not applicable" for ever."""
+    assert parse_table('[checks.unit]\ncommand = "npm run tset"', DEFAULT_TABLE).missing({})
+    excused = '[checks.unit]\ncommand = "npm run tset"\nrequired = false'
+    assert not parse_table(excused, DEFAULT_TABLE).missing({})
+
+
+def test_the_level_of_the_audit_can_be_set():
+    table = parse_table('[checks.security]\naudit_level = "high"', DEFAULT_TABLE)
+
+    assert table.check("security").audit_level == "high"
+    assert table.check("security").scanners == DEFAULT_TABLE.check("security").scanners
+
+
+@pytest.mark.parametrize("key", ['skip = "slow"', "may_fail = true", 'command = "true"'])
+def test_the_code_under_test_cannot_switch_its_scanners_off(key):
+    name = key.split()[0]
+    with pytest.raises(ConfigurationError, match=f"`checks.security.{name}`: scanners are"):
+        parse_table(f"[checks.security]\n{key}", DEFAULT_TABLE)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('foldr = "x"', r"`foldr`: unknown key; did you mean `folder`\?"),
+        ("[checks.unit]\ntimout = 3", r"`checks.unit.timout`: unknown key; did you mean `timeout`"),
+        ("[checks.unit]\nretries = 3", r"`checks.unit.retries`: unknown key; there are command"),
+        ("[check.unit]\ntimeout = 3", r"`check`: unknown key; did you mean `checks`\?"),
+        ('[checks.untit]\ntimeout = "3m"', r"`checks.untit`: a new check .*did you mean `unit`"),
+        ("[checks.unit]\ntimeout = true", r"`checks.unit.timeout`: must be whole seconds"),
+        ("[checks.unit]\ntimeout = 1.5", r"`checks.unit.timeout`: must be whole seconds"),
+        ('[checks.unit]\ntimeout = "soon"', r"`checks.unit.timeout`: must be whole seconds"),
+        ('[checks.unit]\ntimeout = ""', r"`checks.unit.timeout`: must be between 1 s and 6 h"),
+        ("[checks.unit]\ntimeout = -5", r"`checks.unit.timeout`: must be between"),
+        ('[checks.unit]\ntimeout = "7h"', r"`checks.unit.timeout`: must be between"),
+        ('[checks.unit]\nrequired = "yes"', r"`checks.unit.required`: must be true or false"),
+        ('[checks.unit]\nservices = ["mysql"]', r"unknown service 'mysql'; there are mongodb"),
+        ('[checks.unit]\nservices = "redis"', r"`checks.unit.services`: must be a list"),
+        ('[checks.unit]\ncommand = "a && b"', r"`checks.unit.command`: holds `&&`, but no shell"),
+        ("[checks.unit]\ncommand = 3", r"`checks.unit.command`: must be a command line or a list"),
+        ("[checks.unit]\nskip = true", r"`checks.unit.skip`: must be a reason"),
+        ('[checks.unit]\nskip = " "', r"`checks.unit.skip`: say why"),
+        ("[checks.unit.environment]\nA = 1", r"`checks.unit.environment.A`: must be a string"),
+        ('[checks.unit.environment]\n"A=B" = "1"', r"not the name of an environment variable"),
+        ('[checks.unit.environment]\nPATH = "/x"', r"`checks.unit.environment.PATH`: .*set by"),
+        ('[checks.unit.environment]\nKANVARO_CHECK = "1"', r"set by the pipeline"),
+        ('[checks.unit]\naudit_level = "low"', r"only the check of the scanners"),
+        ('[checks.security]\naudit_level = "none"', r"must be one of low, moderate, high"),
+        ("checks = 3", r"`checks`: must be a table"),
+        ("[checks]\nunit = 3", r"`checks.unit`: must be a table"),
+        ('[checks."Unit Tests"]\ncommand = "x"', r"a check is named in a-z"),
+        ('folder = "../other"', r"`folder`: '../other' leaves the repository"),
+        ('folder = "a/../../b"', r"leaves the repository"),
+        ('folder = "/etc"', r"leaves the repository"),
+        ("folder = 'a\\b'", r"leaves the repository"),
+        ('folder = "-x"', r"is not a folder"),
+        ('folder = ".git"', r"is not a folder"),
+        ('folder = "a\\nb"', r"is not a folder"),
+        ("folder = 3", r"`folder`: must be a path in quotes"),
+        ("node = 20", r'`node`: must be a version in quotes, such as "20"'),
+        ('node = "newest"', r"`node`: cannot read 'newest'"),
+        ('install = "npm ci | tee log"', r"`install`: holds `\|`"),
+        ("folder = ", r"delivery.toml is not valid TOML: .*line 1, column"),
+        ('a = 1\na = "2"', r"not valid TOML: .*line 2"),
+    ],
+)
+def test_a_mistake_is_told_by_the_key_it_is_in(text, sentence):
+    with pytest.raises(ConfigurationError, match=sentence) as caught:
+        parse_table(text, DEFAULT_TABLE)
+    assert "delivery.toml" in str(caught.value)

@@ -1,0 +1,16 @@
+from delivery.summary import Stage, cell, report, table
+
+
+def test_each_stage_is_a_row_with_its_verdict_and_seconds():
+    text = table([Stage("lint", "passed", 3.14), Stage("e2e", "failed", 60, "no browser")])
+
+    assert "| ✅ passed | lint | 3.1 |  |" in text
+    assert "| 🔴 failed | e2e | 60.0 | no browser |" in text
+
+
+def test_a_hostile_name_cannot_leave_its_cell():
+    assert cell("a | b\n<script>") == "a \\| b &lt;script>"
+
+
+def test_the_report_says_how_long_it_took_in_all():
+    assert "1 stages, 2 min 05 s in all." in report("done", [], [Stage("lint", "passed", 1)], 125)
