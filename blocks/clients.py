@@ -73,7 +73,7 @@ class Clients:
         return client
 
 
-def _count(event_name: str, **_: Any) -> None:
+def _count(event_name: str, **_unused: Any) -> None:
     # before-send.<service>.<Operation>: raised once for every request that leaves.
     _, service, operation = event_name.split(".", 2)
     calls[f"{service}:{operation}"] += 1

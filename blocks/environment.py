@@ -30,7 +30,9 @@ class ServiceImage(Settings):
 
     reference: str = Field(description="Image to run.")
     port: int = Field(description="Port the service listens on inside the container.")
-    health_command: list[str] = Field(description="Command that succeeds once it is usable.")
+    health_command: list[str] = Field(
+        description="Docker health check that succeeds once it is usable, such as [CMD, …]."
+    )
     uri: str = Field(description="Address handed to the check; {host} and {port} are filled in.")
     variable: str = Field(description="Environment variable that carries the address.")
     is_stand_in: bool = Field(default=False, description="Not the real product, and reported so.")
@@ -42,14 +44,17 @@ def real_services() -> dict[str, ServiceImage]:
         "mongodb": ServiceImage(
             reference="mongo:6.0",
             port=27017,
-            health_command=["mongosh", "--quiet", "--eval", "db.runCommand({ping: 1}).ok"],
+            health_command=[
+                *("CMD", "mongosh", "--quiet", "--eval"),
+                "quit(db.adminCommand({ping: 1}).ok ? 0 : 1)",
+            ],
             uri="mongodb://{host}:{port}/kanvaro",
             variable="MONGODB_URI",
         ),
         "redis": ServiceImage(
             reference="redis:7-alpine",
             port=6379,
-            health_command=["redis-cli", "ping"],
+            health_command=["CMD", "redis-cli", "-e", "ping"],
             uri="redis://{host}:{port}",
             variable="REDIS_URL",
         ),
@@ -89,7 +94,7 @@ class Policy(Settings):
     audit_level: Literal["low", "moderate", "high", "critical"] = Field(
         default="moderate", description="Lowest severity of a vulnerability that blocks."
     )
-    scanners_that_may_be_absent: list[Literal["npm audit", "snyk", "secrets"]] = Field(
+    scanners_that_may_be_absent: list[Literal["npm-audit", "snyk", "secrets"]] = Field(
         default_factory=list, description="Scanners whose missing verdict does not block."
     )
     readiness_path: str = Field(
@@ -176,7 +181,7 @@ class Environment(Block):
     def named(cls: type[Kind], name: str) -> Kind:
         """The environment registered as `name`; `ConfigurationError` if there is none."""
         try:
-            return cast(Kind, cls.load(name, _sync=True))
+            return cast(Kind, cls.load(name))
         except ValueError as error:
             raise ConfigurationError(
                 f"no environment is registered as {name!r}",
@@ -199,13 +204,12 @@ class Environment(Block):
         """A Slack client that waits out rate limits, or None where nobody listens."""
         if self.slack is None:
             return None
-        client = WebClient(
+        return WebClient(
             token=self.slack.token.get_secret_value(),
+            base_url=self.slack_address or WebClient.BASE_URL,
             timeout=10,
             retry_handlers=all_builtin_retry_handlers(),
-            **({"base_url": self.slack_address} if self.slack_address else {}),
         )
-        return client
 
     @property
     def shop(self) -> Path:

@@ -18,6 +18,8 @@ def command_line(written: Any) -> tuple[str, ...]:
     Raises `ValueError` with the reason.
     """
     if isinstance(written, str):
+        if "\n" in written.strip():
+            raise ValueError("holds a line break")
         words = _split(written)
     elif isinstance(written, list) and all(isinstance(word, str) for word in written):
         words = written

@@ -64,6 +64,8 @@ def explain_install_failure(lines: Iterable[str]) -> str | None:
 def _out_of_sync(text: str, codes: set[str]) -> bool:
     return (
         ("EUSAGE" in codes and "in sync" in text)
+        # npm explains itself at such length that the reason itself may have scrolled away.
+        or 'npm error Run "npm help ci" for more info' in text
         or "ERR_PNPM_OUTDATED_LOCKFILE" in text
         or "lockfile needs to be updated" in text
         or "lockfile would have been modified" in text

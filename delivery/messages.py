@@ -92,9 +92,7 @@ def checked(subject: Subject, seconds: float, why_not_deployed: str) -> Message:
     )
 
 
-def deployed(
-    subject: Subject, seconds: float, digest: str, address: str, changed: bool
-) -> Message:
+def deployed(subject: Subject, seconds: float, digest: str, address: str, changed: bool) -> Message:
     verb = "live in" if changed else "already live in"
     return Message(
         Mood.WELL,

@@ -3,6 +3,7 @@
     folder = "apps/web"                     # the application's place in the repository
     node = "20"                             # the Node version it wants
     install = "npm ci --ignore-scripts"     # instead of what its lockfile suggests
+    dockerfile = "deploy/Dockerfile"        # within `folder`
 
     [checks.unit]
     command = "npm run test:fast"           # an argument list or one line; never a shell
@@ -33,7 +34,7 @@ from delivery.stages import AUDIT_LEVELS, SERVICES, Check, StageTable
 FILE = "delivery.toml"
 LONGEST_TIMEOUT_S = 6 * 3600
 
-_TOP_KEYS = ("folder", "node", "install", "install_timeout", "checks")
+_TOP_KEYS = ("folder", "node", "install", "install_timeout", "dockerfile", "checks")
 _CHECK_KEYS = (
     *("command", "timeout", "required", "may_fail"),
     *("services", "environment", "skip", "audit_level"),
@@ -59,13 +60,15 @@ def parse_table(text: str, default: StageTable) -> StageTable:
     _refuse_unknown_keys(written, _TOP_KEYS, "")
     changes: dict[str, Any] = {}
     if "folder" in written:
-        changes["folder"] = _folder(written["folder"])
+        changes["folder"] = _path(written["folder"], "folder")
     if "node" in written:
         changes["node"] = _node(written["node"])
     if "install" in written:
         changes["install"] = _command(written["install"], "install")
     if "install_timeout" in written:
         changes["install_timeout_s"] = _timeout(written["install_timeout"], "install_timeout")
+    if "dockerfile" in written:
+        changes["dockerfile"] = _path(written["dockerfile"], "dockerfile")
     changes["checks"] = _checks(written.get("checks", {}), default.checks)
     return replace(default, **changes)
 
@@ -174,13 +177,13 @@ def _timeout(value: Any, path: str) -> int:
     return seconds
 
 
-def _folder(value: Any) -> str:
-    text = _typed(value, str, "folder", "a path in quotes")
+def _path(value: Any, key: str) -> str:
+    text = _typed(value, str, key, "a path in quotes")
     path = PurePosixPath(text)
     if path.is_absolute() or ".." in path.parts or "\\" in text:
-        raise _refused("folder", f"{text!r} leaves the repository")
+        raise _refused(key, f"{text!r} leaves the repository")
     if not text.isprintable() or text.startswith("-") or ".git" in path.parts:
-        raise _refused("folder", f"{text!r} is not a folder of an application")
+        raise _refused(key, f"{text!r} is not a path of an application")
     return str(path)
 
 

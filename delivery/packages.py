@@ -122,19 +122,13 @@ def _decide(
 ) -> str:
     managers = {_MANAGER_OF[lock] for lock in locks}
     pinned = package.pinned_manager[0] if package.pinned_manager else None
-    if "bun" in managers and (pinned in (None, "bun") or managers == {"bun"}) and not install:
-        raise RequestRefused(
-            "the application is locked by Bun, which is not supported",
-            hint="Commit a package-lock.json (`npm install --package-lock-only`).",
-        )
-    managers -= {"bun"}
     if not managers and install:
-        program = next((word for word in install if word in ("npm", "pnpm", "yarn")), None)
-        return pinned if pinned in ("pnpm", "yarn") else program or "npm"
+        named = next((word for word in install if word in ("npm", "pnpm", "yarn")), "npm")
+        return pinned if pinned in ("pnpm", "yarn") else named
     if not managers:
+        place = "the repository" if folder == "." else f"{folder!r}"
         raise RequestRefused(
-            f"no lockfile covers {'the repository' if folder == '.' else folder!r}, so what would "
-            "be installed is not known",
+            f"no lockfile covers {place}, so what would be installed is not known",
             hint="Run `npm install`, commit package-lock.json; or set `install` in delivery.toml.",
         )
     if len(managers) > 1 and pinned not in managers:
@@ -142,7 +136,13 @@ def _decide(
             f"several lockfiles are committed: {', '.join(locks)}",
             hint='Delete all but one, or name the right one: "packageManager": "npm@11.0.0".',
         )
-    return pinned if pinned in managers and len(managers) > 1 else managers.pop()
+    chosen = pinned if pinned in managers else managers.pop()
+    if chosen == "bun":
+        raise RequestRefused(
+            "the application is locked by Bun, which is not supported",
+            hint="Commit a package-lock.json (`npm install --package-lock-only`).",
+        )
+    return chosen
 
 
 def _check_npm_lock(text: str, name: str) -> None:

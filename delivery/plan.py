@@ -68,9 +68,7 @@ def is_cacheable(check: Check) -> bool:
     return not check.scanners
 
 
-def proof_key(
-    tree: str, check: Check, plan: Plan, service_images: Mapping[str, str]
-) -> str:
+def proof_key(tree: str, check: Check, plan: Plan, service_images: Mapping[str, str]) -> str:
     """The key under which a pass of `check` is remembered.
 
     It covers all that can change the verdict: the committed tree (and so the lockfile), the

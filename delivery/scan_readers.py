@@ -155,11 +155,10 @@ def _error_in(report: Mapping[str, Any]) -> str | None:
     error = report.get("error")
     if isinstance(error, Mapping):
         words = [error.get("code"), error.get("summary") or error.get("message")]
-        return _start(" ".join(str(word) for word in words if word) or "an error without a reason")
-    if error:
-        return _start(str(error))
-    if "statusCode" in report or ("message" in report and "metadata" not in report):
-        return _start(str(report.get("message") or f"HTTP {report['statusCode']}"))
+        error = " ".join(str(word) for word in words if word)
+    message = error or report.get("message")
+    if "error" in report or "statusCode" in report or (message and "metadata" not in report):
+        return _start(str(message or "an error without a reason"))
     return None
 
 

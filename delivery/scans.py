@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from delivery.errors import CheckFailed, ScannerDidNotRun
 
+FINDINGS_TOLD = 10
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -53,8 +55,9 @@ class SecurityVerdict:
         if self.passed:
             return
         if self.failed:
+            found = [f"- {finding}" for finding in self.findings[:FINDINGS_TOLD]]
             raise CheckFailed(
-                self.summary,
+                "\n".join([self.summary, *found]),
                 hint="Update what is vulnerable; withdraw what leaked before taking it out.",
             )
         raise ScannerDidNotRun(self.summary)

@@ -5,7 +5,7 @@ optional `delivery.toml` in its repository (see `delivery.overlay`).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 SERVICES = ("mongodb", "redis")
 SCANNERS = ("npm-audit", "snyk", "secrets")
@@ -49,7 +49,7 @@ class StageTable:
 
     `folder` is the application's place in its repository, `node` the version it
     wants (None: whatever it says elsewhere), `install` replaces the command chosen
-    from the lockfile.
+    from the lockfile, `dockerfile` is in `folder`.
     """
 
     checks: tuple[Check, ...]
@@ -57,6 +57,7 @@ class StageTable:
     node: str | None = None
     install: tuple[str, ...] | None = None
     install_timeout_s: int = 900
+    dockerfile: str = "Dockerfile"
 
     def check(self, name: str) -> Check | None:
         return next((check for check in self.checks if check.name == name), None)
@@ -87,3 +88,9 @@ DEFAULT_TABLE = StageTable(
         Check("e2e", script="test:e2e", services=SERVICES, timeout_s=1800),
     )
 )
+
+
+def with_audit_level(table: StageTable, level: str) -> StageTable:
+    """The table, with the lowest severity that blocks set for every scanning check."""
+    checks = (replace(c, audit_level=level) if c.scanners else c for c in table.checks)
+    return replace(table, checks=tuple(checks))

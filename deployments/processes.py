@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +37,9 @@ class Server:
 
 
 @contextmanager
-def prefect_server(folder: Path, *, keep: bool = False, port: int | None = None) -> Iterator[Server]:
+def prefect_server(
+    folder: Path, *, keep: bool = False, port: int | None = None
+) -> Iterator[Server]:
     """A server with its database in `folder`, stopped at the end unless it is to be kept."""
     port = port or free_port()
     address = f"http://{LOOPBACK}:{port}"
@@ -117,10 +119,8 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _signal_group(pid: int, number: int) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def _await_server(process: subprocess.Popen[bytes], address: str, log: Path) -> None:

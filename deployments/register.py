@@ -13,7 +13,7 @@ import argparse
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -36,15 +36,17 @@ POOL = "delivery"
 DEFINITIONS = ROOT / "blocks" / "environments.yaml"
 
 Kind = TypeVar("Kind", bound=Block)
+Say = Callable[[str], None]
 
 
-def register(environments: Mapping[str, Environment]) -> None:
+def register(environments: Mapping[str, Environment], say: Say = print) -> None:
     """Save the pool, each environment under its name, and every deployment of prefect.yaml."""
-    ensure_pool()
+    say(f"work pool {POOL}: {ensure_pool()}")
     for name, environment in environments.items():
-        environment.save(name, overwrite=True, _sync=True)
-        print(f"environment {name}: saved")
+        environment.save(name, overwrite=True)
+        say(f"environment {name}: saved")
     deploy_all()
+    say("deployments of prefect.yaml: saved")
 
 
 def environments_of(text: str, tokens: Mapping[str, str]) -> dict[str, Environment]:
@@ -58,17 +60,17 @@ def environments_of(text: str, tokens: Mapping[str, str]) -> dict[str, Environme
     return {name: _environment(name, settings, tokens) for name, settings in described.items()}
 
 
-def ensure_pool() -> None:
-    """Create the work pool if the server has none of that name."""
+def ensure_pool() -> str:
+    """Create the work pool if the server has none of that name; which of both it was."""
     with get_client(sync_client=True) as client:
         try:
             template = ProcessWorker.get_default_base_job_template()
             client.create_work_pool(
                 WorkPoolCreate(name=POOL, type="process", base_job_template=template)
             )
-            print(f"work pool {POOL}: created")
         except ObjectAlreadyExists:
-            print(f"work pool {POOL}: there")
+            return "there"
+    return "created"
 
 
 def deploy_all() -> None:
@@ -84,7 +86,6 @@ def deploy_all() -> None:
     if said.returncode or "Skipping deployment" in said.stdout:
         tail = "\n".join((said.stdout + said.stderr).strip().splitlines()[-15:])
         raise ConfigurationError(f"prefect.yaml was not applied:\n{tail}")
-    print("deployments of prefect.yaml: saved")
 
 
 def _environment(name: str, settings: Any, tokens: Mapping[str, str]) -> Environment:
@@ -113,13 +114,13 @@ def _credentials(name: str, tokens: Mapping[str, str]) -> dict[str, Any]:
 def _kept(kind: type[Kind], token: str | None) -> Kind | None:
     """The credentials of that kind: newly saved if a token is given, else those on the server."""
     if token:
-        kind(token=token).save("kanvaro", overwrite=True, _sync=True)  # type: ignore[call-arg]
+        kind(token=token).save("kanvaro", overwrite=True)
     return _loaded(kind, "kanvaro")
 
 
 def _loaded(kind: type[Kind], name: str) -> Kind | None:
     try:
-        return cast(Kind, kind.load(name, _sync=True))
+        return cast(Kind, kind.load(name))
     except ValueError:
         return None
 

@@ -1,11 +1,13 @@
 """
 Take a commit through every check and, on the deploy branch, to the users.
 
-    check out ─ plan ─ install ─┬ lint ┬ format ┬ types ┬ security ┬ unit ┬ integration ┬ coverage ┬ e2e
-                                └──────┴────────┴───────┴──────────┴──────┴─────────────┴──────────┴──┐
-    announce ◀─ prove its health ◀─ deploy by digest ◀─ push to ECR ◀─ build the image ◀──────────────┘
+    check out ─ plan ─ install ─┬ lint ─┬ format ──────┬ types ────┬ security ┐
+                                ├ unit ─┼ integration ─┼ coverage ─┼ e2e ─────┤
+                                └───────┴──────────────┴───────────┴──────────┴─ all passed ─┐
+    announce ◀─ prove its health ◀─ deploy by digest ◀─ push to ECR ◀─ build the image ◀─────┘
 
-Nothing is changed before every check has passed; until its health is proven the old version serves.
+Nothing is changed before every check has passed, and the old version serves until App Runner
+has seen the new one answer.
 """
 
 from prefect import flow
@@ -43,9 +45,7 @@ def ci(
     repository: str | None = Field(
         default=None, description="Git URL or path; the environment's repository if empty."
     ),
-    environment: str = Field(
-        default="production", description="Name of a registered environment."
-    ),
+    environment: str = Field(default="production", description="Name of a registered environment."),
 ) -> str:
     """Check a commit; on the deploy branch also build, deploy, prove and announce it."""
     env = Environment.named(environment)

@@ -16,7 +16,8 @@ from prefect.client.schemas.filters import (
 )
 from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
-from prefect.states import Completed, State
+from prefect import State
+from prefect.states import Completed
 from slack_sdk.errors import SlackClientError
 
 from blocks.environment import Environment

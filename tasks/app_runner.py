@@ -144,7 +144,8 @@ def _adopted(
         new = rollout.newly_started(listed, known, {kind})
         return (found.arn, new.id) if new else None
 
-    lag = Patience(timeout=LISTING_LAG_S * _haste(environment), interval=_patience(environment).interval)
+    interval = environment.policy.operation_interval_s
+    lag = Patience(timeout=LISTING_LAG_S * _haste(environment), interval=interval)
     try:
         adopted = wait_until(ours, bool, lag, what=f"a {kind} of ours")
     except TimedOut:
@@ -157,7 +158,8 @@ def _adopted(
 
 
 def _is_busy(environment: Environment, service: Service | None) -> bool:
-    return bool(service) and (_service(environment) or service).status == "OPERATION_IN_PROGRESS"
+    now = _service(environment) if service else None
+    return now is not None and now.status == "OPERATION_IN_PROGRESS"
 
 
 def _await_operation(environment: Environment, arn: str, operation_id: str) -> Operation | None:

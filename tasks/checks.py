@@ -5,17 +5,17 @@ own cache, so that an unchanged revision is not checked twice. A failure never i
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.futures import PrefectFuture, as_completed, wait
 from prefect.logging import get_run_logger
-from prefect.results import get_result_store
+from prefect.results import ResultStore, get_result_store
 
 from blocks.environment import Environment
 from delivery.errors import CheckCancelled, CheckFailed, CheckTimedOut
@@ -58,7 +58,7 @@ def key_of(environment: Environment, source: Source, plan: Plan, check: Check) -
 @fact("which checks are proven already?")
 def unproven(environment: Environment, source: Source, plan: Plan) -> list[str]:
     """The checks whose pass is not on record, and so need the packages installed."""
-    store = get_result_store().update_for_task(run_check)
+    store = cast(ResultStore, get_result_store().update_for_task(run_check))
     return [
         check.name
         for check in plan.checks
@@ -89,7 +89,6 @@ def install(environment: Environment, place: Workspace, plan: Plan) -> None:
     cache_policy=CacheKeyFnPolicy(cache_key_fn=_key),
     persist_result=True,
     result_serializer="json",
-    cache_expiration=timedelta(days=30),
 )
 def run_check(
     environment: Environment, source: Source, place: Workspace, plan: Plan, check: Check
@@ -111,7 +110,7 @@ def run_check(
             name=check.name,
             variables={**addresses, "REVISION": source.revision, **check.environment},
         )
-    remarks = keep_evidence(environment, source, place, plan, check)
+    remarks = keep_evidence(environment, source, place, plan, check, outcome.passed)
     remarks += tuple(
         f"{name} was a stand-in"
         for name in check.services
@@ -130,6 +129,8 @@ def run_checks(
 
     The first failure stops the others, unless the policy says to run all. Raises that failure.
     """
+    believed = timedelta(days=environment.policy.result_days)
+    checking = run_check.with_options(cache_expiration=believed)
     waiting, running = list(plan.checks), dict[PrefectFuture[CheckReport], Check]()
     reports: list[CheckReport] = []
     failures: list[CheckFailed] = []
@@ -138,7 +139,7 @@ def run_checks(
             while waiting and len(running) < environment.policy.checks_at_once:
                 check = next_check(waiting, list(running.values()))
                 waiting.remove(check)
-                running[run_check.submit(environment, source, place, plan, check)] = check
+                running[checking.submit(environment, source, place, plan, check)] = check
             done = next(iter(as_completed(list(running))))
             del running[done]
             try:
@@ -190,14 +191,14 @@ def _run(
     name: str,
     variables: dict[str, str] | None = None,
 ) -> Outcome:
-    log: Callable[[str], None] = get_run_logger().info
+    log = get_run_logger()
     return run_program(
         argv,
         folder=folder,
         environment={**surroundings(place.home / name, place.cache), **(variables or {})},
         timeout_s=timeout_s,
         # The line is an argument, never a format: it may hold percent signs.
-        log=lambda line: log("%s", line),
+        log=lambda line: log.info("%s", line),
         full_log=place.logs / f"{name}.log",
         stop=place.stop_sign.exists,
     )

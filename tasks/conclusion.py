@@ -3,12 +3,9 @@
 import time
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
-from prefect import get_client
-from prefect.context import FlowRunContext
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.context import FlowRunContext
 from prefect.logging import get_logger, get_run_logger
 
 from blocks.clients import calls
@@ -17,7 +14,7 @@ from delivery import messages
 from delivery.decision import why_not_deployed as decide
 from delivery.errors import DeliveryError
 from delivery.images import Image
-from delivery.messages import Failure, Message, Mood, Subject
+from delivery.messages import Failure, Message, Subject
 from delivery.plan import CheckReport, Plan
 from delivery.rollout import Deployment
 from tasks import fact, operation
@@ -96,34 +93,35 @@ def conclude_deployed(
     )
 
 
-def tell_failure(_flow: Any, run: FlowRun, state: State[Any]) -> None:
+def tell_failure(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
     """Hook of a run that failed, crashed or was cancelled: say so, why, and what serves now.
 
     Works from what Prefect recorded, since it may be called in another process than the run's.
     """
-    environment = _environment_of(run)
+    environment = _environment_of(flow_run)
     if environment is None:
         return
-    failure = _failure(environment, run, state)
-    asked = run.parameters
+    failure = _failure(environment, flow_run, state)
+    asked = flow_run.parameters
     about = Subject(
         environment.name,
         str(asked.get("revision", "")),
         str(asked.get("ref", environment.policy.deploy_ref)),
-        run_url(environment, run.id),
+        run_url(environment, flow_run.id),
     )
     message = _last_word(about, failure, state)
-    why = tell(environment, run.id, message)
+    why = tell(environment, flow_run.id, message)
     if why:
         get_logger(HOOK_LOGGER).warning("Slack was not told: %s", why)
-    seconds = (run.estimated_run_time or run.total_run_time).total_seconds()
+    seconds = (flow_run.estimated_run_time or flow_run.total_run_time).total_seconds()
     facts = [
         ("stage", failure.stage),
         ("reason", messages.clipped(failure.reason, 600)),
         ("what now", failure.hint),
         ("serving now", failure.serving),
     ]
-    write_summary(environment, run.id, messages.plain(message.headline), facts, seconds=seconds)
+    title = messages.plain(message.headline)
+    write_summary(environment, flow_run.id, title, facts, seconds=seconds)
 
 
 def _last_word(about: Subject, failure: Failure, state: State[Any]) -> Message:

@@ -26,13 +26,14 @@ def read_lcov(source: Source, path: str = LCOV, folder: str = ".") -> Coverage:
     Raises `CheckFailed` when there is none, when it is empty, cut off or malformed: no
     figure is better than one that was not measured.
     """
-    place = inside(source, folder)
     file = inside(source, Path(folder) / path)
     if not file.is_file():
         raise _unreadable(path, "was not written")
     if file.stat().st_size > LARGEST_LCOV:
         raise _unreadable(path, f"is larger than {LARGEST_LCOV // 1024**2} MB")
-    return _parse(file.read_text(errors="replace"), path, place)
+    return _parse(
+        file.read_text(errors="replace"), path, inside(source, folder), inside(source, ".")
+    )
 
 
 def upload_coverage(
@@ -86,7 +87,7 @@ def upload_coverage(
     return f"coverage was not sent to Codecov (exit code {outcome.exit_code}): {said}"
 
 
-def _parse(text: str, path: str, place: Path) -> Coverage:
+def _parse(text: str, path: str, folder: Path, root: Path) -> Coverage:
     if not text.strip():
         raise _unreadable(path, "is empty")
     records = len(re.findall(r"^SF:", text, re.MULTILINE))
@@ -95,8 +96,10 @@ def _parse(text: str, path: str, place: Path) -> Coverage:
         raise _unreadable(path, "names no file; is it an lcov report?")
     if records != ends:
         raise _unreadable(path, f"is cut off: {records} files begin, {ends} end")
+    # The library would take relative paths for those of this process's own folder.
+    absolute = re.sub(r"^SF:(?!/)", lambda _: f"SF:{folder}/", text, flags=re.MULTILINE)
     try:
-        parsed = LcovCobertura(text, base_dir=str(place)).parse()
+        parsed = LcovCobertura(absolute, base_dir=str(root)).parse()
         files = {
             name.replace(os.sep, "/"): _covered(counts)
             for package in parsed["packages"].values()

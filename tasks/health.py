@@ -47,9 +47,7 @@ def await_revision(environment: Environment, service: Service, revision: str) ->
             what=f"{policy.healthy_answers} good answers in a row",
         )
     except TimedOut as error:
-        raise NeverBecameHealthy(
-            f"{address} does not answer as {revision[:10]}: {error}"
-        ) from None
+        raise NeverBecameHealthy(f"{address} does not answer as {revision[:10]}: {error}") from None
     return address
 
 

@@ -34,23 +34,19 @@ LAST_LINES = 30
 def find_image(environment: Environment, source: Source) -> Image | None:
     """The image of this revision, if ECR holds one."""
     with in_our_words("look for the image in ECR"):
-        digest = _digest_of(environment, {"imageTag": source.revision})
-    return digest and Image(_repository(environment), digest, source.revision) or None
+        digest = _digest_of(environment, source.revision)
+        return Image(_repository(environment), digest, source.revision) if digest else None
 
 
 @operation("build the image of {source.revision:.10}")
-def build_image(environment: Environment, source: Source, dockerfile: str = "Dockerfile") -> str:
+def build_image(environment: Environment, source: Source, place: Workspace, plan: Plan) -> str:
     """Build the committed tree, and nothing else that lies in the workspace; the image's id.
 
     Raises `ImageFailed` with the last lines of the build.
     """
-    with source_archive(source) as folder, engine(environment) as client:
-        if not (folder / dockerfile).is_file():
-            raise ConfigurationError(
-                f"{source.revision:.10} has no {dockerfile}",
-                hint="Add a Dockerfile, or name it in delivery.toml: [image] dockerfile = \"…\".",
-            )
-        return _built(client, folder, source, dockerfile)
+    context = source_archive(source, place.home / "build-context") / plan.table.folder
+    with engine(environment) as client:
+        return _built(client, context, source, plan.table.dockerfile)
 
 
 @operation("push {source.revision:.10} to ECR")
@@ -109,7 +105,7 @@ def _pushed(environment: Environment, client: DockerClient, address: str, tag: s
 
 def _refused(environment: Environment, tag: str, reason: str) -> None:
     """Say why a push was refused; an immutable tag that is taken is a conflict."""
-    holder = _digest_of(environment, {"imageTag": tag})
+    holder = _digest_of(environment, tag)
     if holder and ("immutable" in reason or "tag invalid" in reason):
         raise ImageConflict(f"ECR already holds {tag[:10]} as {holder[:19]}, which is not ours")
     if any(word in reason.lower() for word in ("denied", "unauthorized", "no basic auth")):
@@ -119,7 +115,7 @@ def _refused(environment: Environment, tag: str, reason: str) -> None:
 
 def _confirm(environment: Environment, tag: str, digest: str) -> None:
     held = wait_until(
-        lambda: _digest_of(environment, {"imageTag": tag}), bool, ECR_LAG, what=f"{tag[:10]} in ECR"
+        lambda: _digest_of(environment, tag), bool, ECR_LAG, what=f"{tag[:10]} in ECR"
     )
     if held != digest:
         raise ImageConflict(f"ECR holds {tag[:10]} as {held}, but we pushed {digest}")
@@ -146,10 +142,10 @@ def _pushing_address(environment: Environment, repository: str) -> str:
     return f"{environment.registry_address}/{environment.ecr_repository}"
 
 
-def _digest_of(environment: Environment, image_id: dict[str, str]) -> str | None:
+def _digest_of(environment: Environment, tag: str) -> str | None:
     try:
         found = environment.reads("ecr").describe_images(
-            repositoryName=environment.ecr_repository, imageIds=[image_id]
+            repositoryName=environment.ecr_repository, imageIds=[{"imageTag": tag}]
         )
     except ClientError as error:
         if error.response["Error"]["Code"] == "ImageNotFoundException":

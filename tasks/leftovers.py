@@ -30,7 +30,7 @@ def sweep_leftovers() -> tuple[str, ...]:
 
     Processes whose environment may not be read belong to others and are left alone.
     """
-    return _kill(_is_orphaned)
+    return _kill(is_orphaned)
 
 
 def kill_marked(mark: str) -> tuple[str, ...]:
@@ -66,7 +66,8 @@ def _marked() -> Iterator[tuple[int, str]]:
                 break
 
 
-def _is_orphaned(mark: str) -> bool:
+def is_orphaned(mark: str) -> bool:
+    """Whether the worker that made `mark` is certainly dead; never true of another machine's."""
     _, _, worker = mark.partition(":")
     parts = worker.split(":")
     if len(parts) != 3 or not parts[0].isdecimal() or parts[2] != _namespace():

@@ -10,7 +10,7 @@ from delivery.overlay import FILE, parse_table
 from delivery.package_json import read_package
 from delivery.packages import choose_manager, wanted_node
 from delivery.plan import Plan, applicable
-from delivery.stages import DEFAULT_TABLE, StageTable
+from delivery.stages import DEFAULT_TABLE, StageTable, with_audit_level
 from tasks import fact
 from tasks.source import Source, package_files, read_committed
 
@@ -23,7 +23,8 @@ def plan_checks(environment: Environment, source: Source) -> Plan:
     where a required script is missing.
     """
     text = read_committed(source, FILE) or environment.delivery_toml
-    table = parse_table(text, DEFAULT_TABLE) if text else DEFAULT_TABLE
+    default = with_audit_level(DEFAULT_TABLE, environment.policy.audit_level)
+    table = parse_table(text, default) if text else default
     files, releases = package_files(source, table.folder)
     manager = choose_manager(files, table.folder, install=table.install, releases=releases)
     own = "package.json" if table.folder == "." else f"{table.folder}/package.json"

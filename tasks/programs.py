@@ -117,13 +117,17 @@ def _launch(
 def _chunks(launcher: subprocess.Popen[bytes], until: float = float("inf")) -> Iterator[bytes]:
     """What the program writes; an empty chunk when it is silent, so that the caller can look up.
 
-    Ends when nobody holds the writing end any more, or at the time `until`.
+    Ends when nobody holds the writing end any more, when the launcher is gone, after
+    whom nothing should be there to hold it, or at the time `until`.
     """
     output = _pipe(launcher.stdout or launcher.stderr)
     with selectors.DefaultSelector() as selector:
         selector.register(output, selectors.EVENT_READ)
         while time.monotonic() < until:
-            if not selector.select(_LOOK_EVERY_S):
+            launcher_is_gone = launcher.poll() is not None
+            if not selector.select(0 if launcher_is_gone else _LOOK_EVERY_S):
+                if launcher_is_gone:
+                    return
                 yield b""
             elif chunk := os.read(output.fileno(), 65536):
                 yield chunk

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from delivery.packages import Manager
 from delivery.scan_readers import read_npm_audit, read_secret_scan, read_snyk, snyk_threshold
@@ -15,6 +16,12 @@ from tasks.source import Source, inside, read_committed, tracked_files
 
 _SECRET_FINDER = Path(__file__).with_name("secret_finder.py")
 _BASELINE = ".secrets.baseline"
+# npm's own retries can outlast the time a check is given; in milliseconds.
+_IMPATIENT = {
+    "npm_config_fetch_retries": "2",
+    "npm_config_fetch_retry_mintimeout": "500",
+    "npm_config_fetch_retry_maxtimeout": "4000",
+}
 
 
 @dataclass(frozen=True)
@@ -66,8 +73,12 @@ def audit(
         why = f"what `{manager.name}` says about nothing and about a failure cannot be told apart"
         return did_not_run("npm-audit", why)
     place = inside(bench.source, manager.root)
-    extra = {"npm_config_registry": registry, "YARN_REGISTRY": registry} if registry else {}
-    outcome, answer = bench.ask("npm-audit", argv, place, extra)
+    with TemporaryDirectory(dir=bench.logs, prefix="npm-audit-") as cache:
+        # npm remembers advisories in its cache, also those of another server.
+        extra = {**_IMPATIENT, "npm_config_cache": cache}
+        if registry:
+            extra |= {"npm_config_registry": registry, "YARN_REGISTRY": registry}
+        outcome, answer = bench.ask("npm-audit", argv, place, extra)
     if ended := _cut_short(outcome, bench.timeout_s):
         return did_not_run("npm-audit", ended)
     return read_npm_audit(answer, level)

@@ -4,11 +4,8 @@ Each check gets containers of its own, so that two checks at once cannot see
 each other's rows. They listen on random ports of the loopback interface.
 """
 
-import os
-import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 
 from docker import DockerClient
 from docker.errors import APIError, ImageNotFound, NotFound
@@ -18,6 +15,7 @@ from blocks.environment import Environment, ServiceImage
 from delivery.errors import CheckFailed, ConfigurationError, TimedOut
 from delivery.patience import Patience, wait_until
 from tasks.engine import engine
+from tasks.leftovers import is_orphaned, our_mark
 
 OWNER = "kanvaro.owner"
 CHECK = "kanvaro.check"
@@ -48,10 +46,8 @@ def service_containers(
 
 def remove_leftovers(client: DockerClient) -> None:
     """Remove service containers whose worker on this machine is dead."""
-    here = socket.gethostname()
     for container in client.containers.list(all=True, filters={"label": OWNER}):
-        host, _, process = container.labels.get(OWNER, "").partition(":")
-        if host == here and not _is_alive(process):
+        if is_orphaned(container.labels.get(OWNER, "")):
             _remove(container)
 
 
@@ -80,10 +76,11 @@ def _started(client: DockerClient, image: ServiceImage, check: str) -> Container
         return client.containers.run(
             image.reference,
             detach=True,
-            labels={OWNER: _me(), CHECK: check},
-            ports={f"{image.port}/tcp": ("127.0.0.1", None)},
+            labels={OWNER: our_mark(), CHECK: check},
+            # Port 0 of the host: the kernel chooses a free one.
+            ports={f"{image.port}/tcp": ("127.0.0.1", 0)},
             healthcheck={
-                "test": ["CMD", *image.health_command],
+                "test": image.health_command,
                 "interval": SECOND // 2,
                 "timeout": 5 * SECOND,
                 "retries": 120,
@@ -116,28 +113,10 @@ def _await_health(container: Container, image: ServiceImage) -> None:
 
 def _address(image: ServiceImage, container: Container) -> str:
     container.reload()
-    [binding, *_] = container.ports[f"{image.port}/tcp"]
+    [binding, *_] = container.ports[f"{image.port}/tcp"] or [{}]
     return image.uri.format(host="127.0.0.1", port=binding["HostPort"])
 
 
 def _remove(container: Container) -> None:
     with suppress(NotFound):
         container.remove(force=True, v=True)
-
-
-def _me() -> str:
-    return f"{socket.gethostname()}:{_identity(os.getpid())}"
-
-
-def _identity(pid: int) -> str:
-    """A process by number and start time, since numbers are used again."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return f"{pid}-{fields[19]}"
-
-
-def _is_alive(identity: str) -> bool:
-    pid = identity.partition("-")[0]
-    try:
-        return _identity(int(pid)) == identity
-    except (OSError, ValueError):
-        return False

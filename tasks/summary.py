@@ -5,7 +5,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from prefect import get_client
-from prefect.artifacts import ArtifactRequest
+from prefect.client.schemas.actions import ArtifactCreate
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import TaskRun
 
@@ -31,7 +31,7 @@ def write_summary(
     with get_client(sync_client=True) as client:
         # By the API, since a failed run writes it from a hook, where there is no run context.
         client.create_artifact(
-            ArtifactRequest(
+            ArtifactCreate(
                 type="markdown",
                 key=SUMMARY,
                 flow_run_id=run_id,

@@ -199,7 +199,7 @@ def test_a_setting_that_app_runner_refuses_is_named_and_changes_nothing(environm
 def test_the_right_operation_with_the_wrong_image_is_no_success(environment):
     deployment, _ = roll_out(environment, V1)
 
-    with pytest.raises(RolloutFailed, match="Somebody else|runs .* not"):
+    with pytest.raises(RolloutFailed, match=r"kanvaro runs .*, not"):
         await_deployment.fn(
             environment, Deployment(deployment.service_arn, None, image_of(V2).reference, None)
         )

@@ -1,0 +1,115 @@
+"""The environment that lives in a running sandbox: the same settings, other addresses."""
+
+from pathlib import Path
+
+import boto3
+from prefect_aws import AwsCredentials
+from prefect_docker import DockerHost
+from prefect_slack import SlackCredentials
+
+from blocks.environment import (
+    AppRunnerService,
+    Environment,
+    Policy,
+    ServiceImage,
+    real_services,
+)
+from sandbox.addresses import Addresses, Secrets
+from sandbox.aws import ACCESS_KEY, SECRET_KEY
+from sandbox.engine import docker_engine
+from sandbox.service_images import ensure_service_images
+
+AWS_SERVICES = ("ecr", "secretsmanager", "dynamodb", "cloudwatch", "logs", "sns", "sts")
+# Variable of the application to the secret, and the key in it, that it is read from.
+SECRETS = {
+    "MONGODB_URI": ("kanvaro/database", "mongodb_uri"),
+    "REDIS_URL": ("kanvaro/database", "redis_url"),
+    "JWT_SECRET": ("kanvaro/jwt", "jwt_secret"),
+    "JWT_REFRESH_SECRET": ("kanvaro/jwt", "refresh_secret"),
+}
+
+
+def sandbox_environment(
+    folder: Path, *, repository: str, name: str = "production", ui_address: str = ""
+) -> Environment:
+    """The environment `name` in the sandbox that runs in `folder`.
+
+    Raises `ConfigurationError` when none runs there.
+    """
+    found, secrets = Addresses.read(folder), Secrets.read(folder)
+    engine = docker_engine()
+    role = f"arn:aws:iam::{found.account}:role/kanvaro-apprunner"
+    return Environment(
+        name=name,
+        repository=repository,
+        region=found.region,
+        aws=AwsCredentials(
+            aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key=SECRET_KEY,
+            region_name=found.region,
+        ),
+        endpoints={**dict.fromkeys(AWS_SERVICES, found.aws), "apprunner": found.app_runner},
+        registry_address=found.registry,
+        service_scheme="http",
+        service=AppRunnerService(
+            access_role_arn=f"{role}-ecr",
+            instance_role_arn=f"{role}-instance",
+            variables={"NODE_ENV": "production"},
+            secrets=_secret_references(found),
+        ),
+        policy=Policy(
+            # The emulator's clock runs faster than AWS's, and so do we.
+            operation_interval_s=0.5,
+            operation_timeout_s=300,
+            answer_interval_s=0.2,
+            health_timeout_s=60,
+        ),
+        docker=DockerHost(base_url=engine.base_url),
+        service_images=_service_images(),
+        slack=SlackCredentials(token=secrets.slack_token),
+        slack_channel=found.slack_channel,
+        slack_address=found.slack,
+        github_repository="kanvaro/kanvaro",
+        codecov_token=secrets.codecov_token,
+        codecov_address=found.codecov,
+        advisory_registry=found.advisories,
+        workshop=(folder / "workshop").resolve(),
+        ui_address=ui_address or "http://127.0.0.1:4200",
+    )
+
+
+def _service_images() -> dict[str, ServiceImage]:
+    """The databases for checks: the real images, or stand-ins that are called so."""
+    client = docker_engine().client()
+    try:
+        had = ensure_service_images(client)
+    finally:
+        client.close()
+    return {
+        name: ServiceImage(
+            reference=had[name].reference,
+            port=had[name].port,
+            health_command=list(had[name].health_command),
+            uri=had[name].uri_template.replace("{name}", "kanvaro"),
+            variable=real.variable,
+            is_stand_in=had[name].is_stand_in,
+        )
+        for name, real in real_services().items()
+    }
+
+
+def _secret_references(found: Addresses) -> dict[str, str]:
+    client = boto3.client(
+        "secretsmanager",
+        endpoint_url=found.aws,
+        region_name=found.region,
+        aws_access_key_id=ACCESS_KEY,
+        aws_secret_access_key=SECRET_KEY,
+    )
+    arns = {
+        secret: client.describe_secret(SecretId=secret)["ARN"]
+        for secret in {secret for secret, _ in SECRETS.values()}
+    }
+    return {
+        variable: f"{arns[secret]}:{key}::" for variable, (secret, key) in SECRETS.items()
+    }

@@ -1,0 +1,172 @@
+"""Run the sandbox from a terminal: in the foreground, or detached for the Makefile.
+
+python -m sandbox                   until Ctrl-C
+python -m sandbox --detach          in the background; waits until it is ready
+python -m sandbox --stop
+"""
+
+import argparse
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, NoReturn
+
+from delivery.errors import DeliveryError
+from sandbox import addresses, lock
+from sandbox.addresses import Addresses
+from sandbox.errors import SandboxPartFailed
+from sandbox.usage import usage
+
+_OURSELVES = (sys.executable, "-m", "sandbox")
+_ROOT = Path(__file__).parent.parent
+_LOOK_EVERY = 0.1
+_CHECK_EVERY = 2.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    chosen = _parser().parse_args(arguments)
+    try:
+        if chosen.stop:
+            return _stop(chosen.folder)
+        if chosen.detach:
+            return _detach(chosen.folder, chosen.speed, chosen.wait)
+        return _run(chosen.folder, chosen.speed, chosen.quiet)
+    except DeliveryError as error:
+        print(f"{error}\n{error.hint}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"The sandbox cannot work here: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__.split("\n")[0])
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--detach", action="store_true", help="run in the background")
+    how.add_argument("--stop", action="store_true", help="stop the one that runs")
+    parser.add_argument("--folder", type=Path, default=Path(".sandbox"), help="its files")
+    parser.add_argument(
+        "--speed", type=_positive, default=100.0, help="App Runner is this much faster than AWS"
+    )
+    parser.add_argument(
+        "--wait", type=_positive, default=300.0, help="seconds until a detached one must be ready"
+    )
+    parser.add_argument("--quiet", action="store_true", help="do not print how to use it")
+    return parser
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError("must be more than 0")
+    return number
+
+
+def _run(folder: Path, speed: float, quiet: bool) -> int:
+    for number in _SIGNALS:
+        signal.signal(number, _interrupt)
+    from sandbox.start import Sandbox  # seconds of imports that --stop does without
+
+    try:
+        print("Starting the sandbox:", file=sys.stderr, flush=True)
+        with Sandbox(folder, speed=speed) as sandbox:
+            if not quiet:
+                print(usage(sandbox.addresses, folder), flush=True)
+            while True:
+                time.sleep(_CHECK_EVERY)
+                sandbox.aws.check()
+    except KeyboardInterrupt:
+        print("The sandbox has stopped.", file=sys.stderr)
+        return 0
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    """Begin an orderly stop; from now on impatience does not shorten it."""
+    for known in _SIGNALS:
+        signal.signal(known, lambda *_: print("Still stopping …", file=sys.stderr))
+    raise KeyboardInterrupt
+
+
+def _detach(folder: Path, speed: float, patience: float) -> int:
+    if running := lock.holder(folder):
+        print(f"A sandbox already runs in {folder} (process {running}).", file=sys.stderr)
+        _await_addresses(folder, running, None, patience)
+    else:
+        _launch(folder, speed, patience)
+    print(usage(Addresses.read(folder), folder))
+    return 0
+
+
+def _launch(folder: Path, speed: float, patience: float) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    addresses.forget(folder)
+    log = folder / "sandbox.log"
+    with log.open("wb") as writing, log.open() as reading:
+        program = subprocess.Popen(
+            [*_OURSELVES, "--quiet", "--folder", folder.resolve(), "--speed", str(speed)],
+            stdin=subprocess.DEVNULL,
+            stdout=writing,
+            stderr=subprocess.STDOUT,
+            cwd=_ROOT,
+            start_new_session=True,
+        )
+        try:
+            _await_addresses(folder, program.pid, reading, patience, program)
+        except BaseException:
+            program.terminate()
+            program.wait()
+            raise
+
+
+def _await_addresses(
+    folder: Path,
+    process: int,
+    log: IO[str] | None,
+    patience: float,
+    program: subprocess.Popen[bytes] | None = None,
+) -> None:
+    """Wait until the process says where it listens, showing its log meanwhile."""
+    deadline = time.monotonic() + patience
+    while not addresses.written(folder):
+        _show(log)
+        ended = program.poll() is not None if program else lock.holder(folder) != process
+        if ended:
+            _show(log)
+            raise SandboxPartFailed(f"The sandbox (process {process}) ended before it was ready.")
+        if time.monotonic() > deadline:
+            raise SandboxPartFailed(f"The sandbox was not ready after {patience:g} s.")
+        time.sleep(_LOOK_EVERY)
+    _show(log)
+
+
+def _show(log: IO[str] | None) -> None:
+    if log:
+        print(log.read(), end="", file=sys.stderr, flush=True)
+
+
+def _stop(folder: Path) -> int:
+    process = lock.stop(folder)
+    _tidy(folder)
+    if process is None:
+        print(f"No sandbox runs in {folder}.", file=sys.stderr)
+    else:
+        print(f"Stopped the sandbox in {folder} (process {process}).", file=sys.stderr)
+    return 0
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what a sandbox that was killed could not: its files, containers and network."""
+    if not addresses.written(folder):
+        return
+    from sandbox.databases import clear
+
+    clear(folder)
+    addresses.forget(folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""An advisory, and which versions of a package it concerns."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import nodesemver
+
+SEVERITIES = ("info", "low", "moderate", "high", "critical")
+
+
+@dataclass(frozen=True)
+class Advisory:
+    """One published weakness of one package; `vulnerable_versions` is an npm range.
+
+    Raises ValueError when the severity or the range is not one npm knows.
+    """
+
+    package: str
+    id: int
+    title: str
+    severity: str
+    vulnerable_versions: str
+    cwe: tuple[str, ...] = ()
+    cvss: dict[str, Any] = field(default_factory=lambda: {"score": 0, "vectorString": None})
+
+    def __post_init__(self) -> None:
+        if not self.package:
+            raise ValueError("an advisory names a package")
+        if self.severity not in SEVERITIES:
+            raise ValueError(f"severity must be one of: {', '.join(SEVERITIES)}")
+        if nodesemver.valid_range(self.vulnerable_versions, loose=False) is None:
+            raise ValueError(f"{self.vulnerable_versions!r} is not a range of versions")
+
+    @classmethod
+    def load(cls, fixture: Path) -> list[Self]:
+        entries: list[dict[str, Any]] = json.loads(fixture.read_text())
+        return [cls(**entry | {"cwe": tuple(entry.get("cwe", ()))}) for entry in entries]
+
+    @property
+    def url(self) -> str:
+        return f"https://github.com/advisories/GHSA-sandbox-{self.id}"
+
+    def concerns(self, version: str) -> bool:
+        """Say whether the version is affected; one that npm cannot read counts as affected."""
+        try:
+            return bool(nodesemver.satisfies(version, self.vulnerable_versions, loose=False))
+        except ValueError:
+            return True
+
+    def as_bulk(self) -> dict[str, Any]:
+        """Return the entry of a bulk answer."""
+        return {
+            "id": self.id,
+            "url": self.url,
+            "title": self.title,
+            "severity": self.severity,
+            "vulnerable_versions": self.vulnerable_versions,
+            "cwe": list(self.cwe),
+            "cvss": self.cvss,
+        }
+
+    def as_quick(self, findings: dict[str, list[str]]) -> dict[str, Any]:
+        """Return the entry of a quick audit; `findings` are paths by version."""
+        return {
+            **self.as_bulk(),
+            "module_name": self.package,
+            "findings": [
+                {"version": version, "paths": paths} for version, paths in findings.items()
+            ],
+            "patched_versions": "<0.0.0",
+            "recommendation": "No fix is known to the sandbox.",
+            "overview": self.title,
+            "cves": [],
+            "cwe": ", ".join(self.cwe),
+            "access": "public",
+            "created": _EPOCH,
+            "updated": _EPOCH,
+            "deleted": None,
+        }
+
+
+_EPOCH = "2026-01-01T00:00:00.000Z"

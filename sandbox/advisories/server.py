@@ -1,0 +1,180 @@
+"""The advisory endpoints of an npm registry.
+
+Protocol: `POST /-/npm/v1/security/advisories/bulk` (npm 7 and later, pnpm, yarn) takes versions by
+package and answers advisories by package; `POST /-/npm/v1/security/audits/quick` and `/audits`
+(npm 6, older pnpm) take a tree. Bodies may be gzipped.
+"""
+
+import itertools
+import json
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from aiohttp import web
+
+from sandbox import faults
+from sandbox.advisories import quick, upstream
+from sandbox.advisories.advisory import Advisory
+from sandbox.faults import Faults
+from sandbox.web import LARGEST_BODY, WebServer
+
+FIXTURES = {name: Path(__file__).with_name(f"{name}.json") for name in ("quiet", "loud")}
+
+
+class Advisories:
+    """Serves advisories while it is entered: `npm audit --registry URL` asks here.
+
+    `use("quiet")` concerns no package there is, `use("loud")` concerns the sample application;
+    `publish(...)` adds one. Also over HTTP: `POST /_sandbox/advisories`, `PUT
+    /_sandbox/advisories {"fixture": "loud"}`, `/_sandbox/advisories/faults`.
+    """
+
+    def __init__(self, fixture: str = "quiet", *, port: int = 0, registry: str = "") -> None:
+        self.faults = Faults({"message": "Too Many Requests"})
+        self._published: list[Advisory] = []
+        # npm remembers an advisory by its number: each one published gets a number of its own.
+        self._numbers = itertools.count(int(time.time()))
+        self._registry: str | None = registry or None
+        self.use(fixture)
+        self._server = WebServer(self._application, port=port)
+
+    def __enter__(self) -> Self:
+        self._server.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.__exit__(kind, error, trace)
+
+    @property
+    def url(self) -> str:
+        return self._server.url
+
+    def use(self, fixture: str) -> None:
+        """Publish exactly what the fixture holds; raises ValueError for an unknown one."""
+        if fixture not in FIXTURES:
+            raise ValueError(f"fixture must be one of: {', '.join(FIXTURES)}")
+        self._published = list(Advisory.load(FIXTURES[fixture]))
+
+    def publish(
+        self, package: str, severity: str, vulnerable_versions: str, title: str = ""
+    ) -> Advisory:
+        """Add an advisory; raises ValueError when npm would not understand it."""
+        advisory = Advisory(
+            package,
+            next(self._numbers),
+            title or f"Made-up advisory of the sandbox for {package}",
+            severity,
+            vulnerable_versions,
+        )
+        self._published.append(advisory)
+        return advisory
+
+    def about(self, versions: dict[str, list[str]]) -> dict[str, list[Advisory]]:
+        """Return the advisories that concern any of the versions, by package."""
+        found: dict[str, list[Advisory]] = {}
+        for advisory in self._published:
+            if any(advisory.concerns(version) for version in versions.get(advisory.package, [])):
+                found.setdefault(advisory.package, []).append(advisory)
+        return found
+
+    def _application(self) -> web.Application:
+        application = web.Application(
+            client_max_size=LARGEST_BODY,
+            middlewares=[faults.middleware(self._faults_of)],
+        )
+        application.add_routes(
+            [
+                web.route("*", "/_sandbox/advisories/faults", self._wish),
+                web.get("/_sandbox/advisories", self._listing),
+                web.post("/_sandbox/advisories", self._publish),
+                web.put("/_sandbox/advisories", self._use),
+                web.post("/-/npm/v1/security/advisories/bulk", self._bulk),
+                web.post("/-/npm/v1/security/audits/quick", self._quick),
+                web.post("/-/npm/v1/security/audits", self._quick),
+                web.get("/-/ping", self._ping),
+                web.get("/{package:[^-_].*}", self._document),
+            ]
+        )
+        return application
+
+    def _faults_of(self, request: web.Request) -> Faults | None:
+        return None if request.path.startswith("/_sandbox/") else self.faults
+
+    async def _wish(self, request: web.Request) -> web.Response:
+        return await faults.wish(request, self.faults)
+
+    async def _listing(self, request: web.Request) -> web.Response:
+        return web.json_response([{"package": a.package, **a.as_bulk()} for a in self._published])
+
+    async def _publish(self, request: web.Request) -> web.Response:
+        try:
+            self.publish(**await request.json())
+        except (TypeError, ValueError) as error:
+            return web.json_response({"error": str(error)}, status=400)
+        return await self._listing(request)
+
+    async def _use(self, request: web.Request) -> web.Response:
+        try:
+            self.use((await request.json())["fixture"])
+        except (KeyError, TypeError, ValueError) as error:
+            return web.json_response({"error": str(error)}, status=400)
+        return await self._listing(request)
+
+    async def _bulk(self, request: web.Request) -> web.Response:
+        try:
+            versions = _versions(json.loads(await request.read()))
+        except ValueError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        found = self.about(versions)
+        return web.json_response(
+            {name: [a.as_bulk() for a in all_] for name, all_ in found.items()}
+        )
+
+    async def _quick(self, request: web.Request) -> web.Response:
+        try:
+            tree = json.loads(await request.read())
+            return web.json_response(quick.audit(tree, self.about))
+        except (AttributeError, TypeError, ValueError) as error:
+            return web.json_response({"error": f"not a dependency tree: {error}"}, status=400)
+
+    async def _ping(self, request: web.Request) -> web.Response:
+        return web.json_response({})
+
+    async def _document(self, request: web.Request) -> web.Response:
+        """Pass on what this machine's registry says about a package."""
+        self._registry = self._registry or await upstream.configured_registry()
+        if not self._registry:
+            return _unknown("this machine's npm names no registry")
+        path = request.url.raw_path.lstrip("/")
+        try:
+            answer = await upstream.package_document(
+                self._registry, path, request.headers.get("Accept", "application/json")
+            )
+        except httpx.HTTPError as error:
+            return _unknown(f"the registry of this machine's npm does not answer: {error!r}")
+        return web.Response(
+            body=answer.content,
+            status=answer.status_code,
+            headers={"Content-Type": answer.headers.get("Content-Type", "application/json")},
+        )
+
+
+def _versions(body: Any) -> dict[str, list[str]]:
+    if not isinstance(body, dict) or not all(
+        isinstance(versions, list) and all(isinstance(version, str) for version in versions)
+        for versions in body.values()
+    ):
+        raise ValueError("send lists of versions by package name")
+    return body
+
+
+def _unknown(reason: str) -> web.Response:
+    return web.json_response({"error": f"The sandbox holds no packages, and {reason}."}, status=502)

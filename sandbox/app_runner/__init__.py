@@ -1,0 +1,28 @@
+"""An AWS App Runner that runs on this machine and that boto3 cannot tell from the real one.
+
+    with AppRunner(instances=Containers(registry="127.0.0.1:4566")) as app_runner:
+        boto3.client("apprunner", endpoint_url=app_runner.url, ...)
+
+Requests and answers are checked against botocore's service model. States, refusals and rollbacks
+follow App Runner's documentation; where that is silent, the module concerned names its assumption.
+Never verified against a real account. Known differences: no TLS and no DNS (`ServiceUrl` is
+`127.0.0.1:<port>`), no source-code services, no VPC, no custom domains, no scaling beyond MinSize.
+"""
+
+from sandbox.app_runner.containers import Containers
+from sandbox.app_runner.emulator import AppRunner
+from sandbox.app_runner.errors import BrokenAnswer
+from sandbox.app_runner.faults import CALL_FAULTS, OUTCOME_FAULTS, Faults
+from sandbox.app_runner.programs import Program, Programs, digest_of
+
+__all__ = [
+    "CALL_FAULTS",
+    "OUTCOME_FAULTS",
+    "AppRunner",
+    "BrokenAnswer",
+    "Containers",
+    "Faults",
+    "Program",
+    "Programs",
+    "digest_of",
+]

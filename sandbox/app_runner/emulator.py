@@ -1,0 +1,140 @@
+"""`AppRunner`: the emulator in a thread of its own."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from sandbox.app_runner.auto_deployments import deploy_changed_tags
+from sandbox.app_runner.control import Control, Received
+from sandbox.app_runner.desk import Desk
+from sandbox.app_runner.faults import Faults
+from sandbox.app_runner.instances import Instances
+from sandbox.app_runner.region import Region
+from sandbox.app_runner.settings import STOP_AT_ONCE, Settings
+from sandbox.ports import listening_socket
+
+_START_SECONDS = 90.0
+_STOP_SECONDS = 60.0
+_DESK_SECONDS = 10.0
+
+
+class AppRunner:
+    """AWS App Runner for one account and region, on a loopback port, over real instances.
+
+    A context manager: `url` is the `endpoint_url` for boto3 while it is open, and nothing
+    (containers, threads, ports) is left when it closes. `port` 0 takes a free one. `time_scale`
+    multiplies the durations of AWS: 1.0 is realistic, 0 as fast as possible. `options` are the
+    further fields of `Settings`. Raises OSError when the port is in use and EngineUnavailable
+    when containers are wanted and no Docker engine answers.
+    """
+
+    def __init__(
+        self,
+        instances: Instances,
+        port: int = 0,
+        time_scale: float = 0.01,
+        account: str = "000000000000",
+        region: str = "us-east-1",
+        aws_endpoint: str | None = None,
+        **options: float | None,
+    ) -> None:
+        self.settings = Settings(account, region, time_scale, aws_endpoint, **options)  # type: ignore[arg-type]
+        self.instances = instances
+        self.faults = Faults()
+        self.url = ""
+        self._port = port
+        self._ready: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, name="app-runner", daemon=True)
+        self._loop: asyncio.AbstractEventLoop
+        self._stopping: asyncio.Event
+        self._region: Region
+        self._control: Control
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._ready.result(_START_SECONDS)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join(_STOP_SECONDS)
+        if self._thread.is_alive():
+            raise RuntimeError(f"the App Runner emulator did not stop in {_STOP_SECONDS:g} s")
+        if kind is None and self.defects:
+            raise self.defects[0]
+
+    @property
+    def calls(self) -> list[Received]:
+        """Every request to the control API so far, in order."""
+        return list(self._control.received)
+
+    @property
+    def operation_names(self) -> list[str]:
+        """The names of the operations that were asked for, in order."""
+        return [received.operation for received in self.calls]
+
+    @property
+    def defects(self) -> list[Exception]:
+        """Errors of the emulator itself, such as an answer that does not fit the service model.
+
+        Closing raises the first one.
+        """
+        return self._region.defects
+
+    def begin_maintenance(self, service: str | None = None, seconds: float | None = None) -> None:
+        """Let AWS maintain one running service, or all, for `seconds` of real time."""
+        self._on_loop(lambda: self._region.begin_maintenance(service, seconds))
+
+    def end_maintenance(self) -> None:
+        self._on_loop(self._region.end_maintenance)
+
+    def _on_loop(self, change: Callable[[], object]) -> None:
+        async def changed() -> None:
+            change()
+
+        asyncio.run_coroutine_threadsafe(changed(), self._loop).result(_DESK_SECONDS)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:
+            if self._ready.done():
+                raise
+            self._ready.set_exception(error)
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        listener = listening_socket(self._port)
+        self._region = Region(self.settings, self.instances, self.faults)
+        try:
+            await self._region.open()
+        except BaseException:
+            listener.close()
+            raise
+        self._control = Control(self._region)
+        application = web.Application(client_max_size=4 * 1024 * 1024)
+        application.add_routes(Desk(self._region, self._control).routes())
+        application.router.add_post("/", self._control.answer)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=STOP_AT_ONCE)
+        await runner.setup()
+        await web.SockSite(runner, listener).start()
+        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        self._region.spawn(deploy_changed_tags(self._region))
+        self._ready.set_result(None)
+        try:
+            await self._stopping.wait()
+        finally:
+            await runner.cleanup()
+            await self._region.close()

@@ -1,0 +1,87 @@
+"""The environment of an instance: variables as written, secrets read once, at deployment."""
+
+import asyncio
+import json
+import threading
+from functools import partial
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from sandbox.app_runner.configuration import Configuration
+from sandbox.app_runner.errors import RolloutFailed
+
+# One session for all: it keeps the service models it has parsed, which takes 0.2 s each.
+_session = boto3.session.Session()
+_session_lock = threading.Lock()
+_QUICK = Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 2})
+_ANYONE = "sandbox"  # ministack takes any credential
+
+
+def client(service: str, endpoint: str, region: str) -> Any:
+    """A boto3 client of another emulated service."""
+    with _session_lock:
+        return _session.client(
+            service,
+            endpoint_url=endpoint,
+            region_name=region,
+            aws_access_key_id=_ANYONE,
+            aws_secret_access_key=_ANYONE,
+            config=_QUICK,
+        )
+
+
+async def environment_of(
+    configuration: Configuration, endpoint: str | None, region: str
+) -> dict[str, str]:
+    """Names and values for the instances. Raises RolloutFailed for a secret that cannot be read."""
+    environment = dict(configuration.image.get("RuntimeEnvironmentVariables", {}))
+    references = configuration.image.get("RuntimeEnvironmentSecrets", {})
+    if references:
+        if not endpoint:
+            raise RolloutFailed("secrets cannot be read: this sandbox was given no AWS endpoint")
+        environment |= await asyncio.to_thread(_read_all, references, endpoint, region)
+    return {**environment, "PORT": str(configuration.port)}
+
+
+def _read_all(references: dict[str, str], endpoint: str, region: str) -> dict[str, str]:
+    return {name: _read(name, arn, endpoint, region) for name, arn in references.items()}
+
+
+def _read(name: str, arn: str, endpoint: str, region: str) -> str:
+    reader = _read_parameter if arn.split(":")[2] == "ssm" else _read_secret
+    try:
+        return reader(arn, partial(client, endpoint=endpoint, region=region))
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        raise RolloutFailed(f"the secret for {name} cannot be read: {code}") from error
+    except BotoCoreError as error:
+        raise RolloutFailed(f"the secret for {name} cannot be read: {error}") from error
+    except (KeyError, ValueError):
+        # The cause would quote the secret's value.
+        raise RolloutFailed(f"the secret for {name} does not hold the key it names") from None
+
+
+def _read_parameter(arn: str, connect: Any) -> str:
+    answer = connect("ssm").get_parameter(Name=arn, WithDecryption=True)
+    return str(answer["Parameter"]["Value"])
+
+
+def _read_secret(arn: str, connect: Any) -> str:
+    """`arn:…:secret:name-suffix[:json-key:version-stage:version-id]`, as App Runner reads it."""
+    parts = arn.split(":")
+    secret, (key, stage, version) = ":".join(parts[:7]), [*parts[7:10], "", "", ""][:3]
+    asked: dict[str, str] = {"SecretId": secret}
+    if version:
+        asked["VersionId"] = version
+    if stage or not version:
+        asked["VersionStage"] = stage or "AWSCURRENT"
+    text = connect("secretsmanager").get_secret_value(**asked)["SecretString"]
+    return _member(text, key) if key else str(text)
+
+
+def _member(text: str, key: str) -> str:
+    value = json.loads(text)[key]
+    return value if isinstance(value, str) else json.dumps(value)

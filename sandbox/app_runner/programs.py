@@ -1,0 +1,181 @@
+"""Instances as tiny aiohttp applications in this process: same life cycle, milliseconds each."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Literal
+
+from aiohttp import web
+
+from sandbox.app_runner.errors import ImageUnavailable, RolloutFailed
+from sandbox.app_runner.instances import ImageReference, Launch
+from sandbox.app_runner.settings import STOP_AT_ONCE
+from sandbox.ports import listening_socket
+
+Answering = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Health = Literal["ok", "never", "wrong revision", "deaf", "exits"]
+
+
+@dataclass(frozen=True)
+class Program:
+    """What an image would do when it runs.
+
+    `health`: `ok`; `never` (503 on the health paths, but the port is open); `wrong revision`
+    (healthy, but not what it should be); `deaf` (listens on no port); `exits` (ends at once); or a
+    coroutine function that answers the health paths.
+    """
+
+    revision: str = "unknown"
+    health: Health | Answering = "ok"
+    start_seconds: float = 0.0
+
+
+def digest_of(text: str) -> str:
+    """A well-formed digest for a program that no registry knows."""
+    return f"sha256:{sha256(text.encode()).hexdigest()}"
+
+
+class Programs:
+    """Images that exist only as a mapping from digest to program.
+
+    `tags` maps `name:tag` to a digest and may be changed while services run (`tag`), as a mutable
+    ECR tag would be.
+    """
+
+    shortest_probe_interval = 0.005
+    shortest_probe_timeout = 1.0
+    become_healthy_at_least = 0.2
+    stop_grace = 0.0
+
+    def __init__(
+        self, programs: Mapping[str, Program], tags: Mapping[str, str] | None = None
+    ) -> None:
+        self.programs = dict(programs)
+        self.tags = dict(tags or {})
+        self.running: dict[str, RunningProgram] = {}
+
+    def tag(self, name_and_tag: str, digest: str) -> None:
+        self.tags[name_and_tag] = digest
+
+    async def open(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        for running in list(self.running.values()):
+            await running.stop(0)
+
+    async def resolve(self, image: ImageReference) -> str:
+        digest = image.digest or self.tags.get(f"{image.name}:{image.tag}")
+        if digest not in self.programs:
+            raise ImageUnavailable(f"{image.name} holds no image {image.digest or image.tag}")
+        return digest
+
+    async def start(self, launch: Launch) -> "RunningProgram":
+        program = self.programs.get(launch.digest)
+        if not program:
+            raise RolloutFailed(f"{launch.image.name} no longer holds {launch.digest}")
+        running = RunningProgram(program, launch, self.running)
+        await running.start()
+        return running
+
+
+class RunningProgram:
+    """One listening port that answers as its program says.
+
+    Paths: the health paths; `/environment` (names and values given to it), `/stream?pieces=&pause=`
+    (a chunked answer over time), `/status/<code>`, `/echo`; anything else names the revision.
+    """
+
+    host = "127.0.0.1"
+
+    def __init__(
+        self, program: Program, launch: Launch, register: dict[str, "RunningProgram"]
+    ) -> None:
+        self.program = program
+        self.launch = launch
+        self.port = 0
+        self._register = register
+        self._loop = asyncio.get_running_loop()
+        self._ending: asyncio.Future[str] = self._loop.create_future()
+        self._runner: web.ServerRunner | None = None
+
+    async def start(self) -> None:
+        self._register[self.launch.instance_id] = self
+        listener = listening_socket()
+        self.port = listener.getsockname()[1]
+        if self.program.health == "exits":
+            listener.close()
+            self._end("exit status 1")
+        elif self.program.health == "deaf":
+            listener.close()
+        else:
+            await asyncio.sleep(self.program.start_seconds)
+            server = web.Server(self._answer, access_log=None)
+            self._runner = web.ServerRunner(server, shutdown_timeout=STOP_AT_ONCE)
+            await self._runner.setup()
+            await web.SockSite(self._runner, listener).start()
+        self.launch.write_line(self.launch.instance_id, f"revision {self.program.revision} listens")
+
+    def crash(self) -> None:
+        """Die without a word, as under SIGKILL. For other threads than the emulator's."""
+        asyncio.run_coroutine_threadsafe(self._crash(), self._loop).result(10)
+
+    async def _crash(self) -> None:
+        await self._close()
+        self._end("exit status 137")
+
+    def _end(self, how: str) -> None:
+        if not self._ending.done():
+            self._ending.set_result(how)
+
+    async def ended(self) -> str:
+        return await asyncio.shield(self._ending)
+
+    async def stop(self, grace: float) -> None:
+        self._register.pop(self.launch.instance_id, None)
+        await self._close()
+        self._ending.cancel()
+
+    async def _close(self) -> None:
+        runner, self._runner = self._runner, None
+        if runner:
+            await runner.cleanup()
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        path = request.rel_url.path
+        if path in ("/api/health", "/api/health/live"):
+            return await self._answer_health(request)
+        if path == "/environment":
+            return web.json_response(self.launch.environment)
+        if path == "/stream":
+            return await self._stream(request)
+        if path == "/echo":
+            return web.Response(
+                body=await request.content.read(), headers={"X-Method": request.method}
+            )
+        if path.startswith("/status/"):
+            return web.Response(status=int(path.rsplit("/", 1)[1]))
+        return self._named(self.program.revision)
+
+    async def _answer_health(self, request: web.BaseRequest) -> web.StreamResponse:
+        if callable(self.program.health):
+            return await self.program.health(request)
+        if self.program.health == "never":
+            return web.json_response({"status": "error"}, status=503)
+        is_wrong = self.program.health == "wrong revision"
+        return self._named("0" * 40 if is_wrong else self.program.revision)
+
+    def _named(self, revision: str) -> web.Response:
+        return web.json_response(
+            {"status": "ok", "revision": revision, "instance": self.launch.instance_id}
+        )
+
+    async def _stream(self, request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for number in range(int(request.query.get("pieces", "10"))):
+            await response.write(f"{self.program.revision} {number}\n".encode())
+            await asyncio.sleep(float(request.query.get("pause", "0.01")))
+        await response.write_eof()
+        return response

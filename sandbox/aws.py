@@ -1,0 +1,246 @@
+"""AWS without App Runner: ministack as a child process on a free loopback port.
+
+Serves ECR (a registry that a Docker engine can push to and pull from), Secrets Manager, DynamoDB,
+CloudWatch with Logs, SNS and STS for one account and one region. Any credentials are accepted, and
+repository addresses name `*.dkr.ecr.*.amazonaws.com`, which nothing here answers to: push to
+`Aws.registry` in their place.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import boto3
+import httpx
+from botocore.exceptions import ClientError
+
+from sandbox import lifeline
+from sandbox.errors import SandboxPartFailed
+from sandbox.ports import LOOPBACK, free_port
+
+ACCOUNT = "000000000000"
+REGION = "us-east-1"
+ACCESS_KEY = SECRET_KEY = "sandbox"  # noqa: S105 - ministack accepts any
+
+_READY_SECONDS = 30.0
+_STOP_SECONDS = 10.0
+_SAVE_SECONDS = 60.0  # images live in memory: writing hundreds of megabytes takes its time
+_STARTS = 5
+
+
+class Aws:
+    """The emulated account. `endpoint` is for boto3, `registry` for Docker.
+
+    With `state` (a folder) the account is restored at start and saved by an orderly stop; without,
+    it starts empty. Raises SandboxPartFailed when it is not ready within 30 seconds.
+    """
+
+    account = ACCOUNT
+    region = REGION
+
+    def __init__(self, state: Path | None = None) -> None:
+        self._state = state
+        self._port = 0
+        self._identity = secrets.token_hex(8)
+        self._program: subprocess.Popen[bytes] | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def registry(self) -> str:
+        return f"{LOOPBACK}:{self._port}"
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://{self.registry}"
+
+    @property
+    def pid(self) -> int | None:
+        return self._program.pid if self._program else None
+
+    def __enter__(self) -> Self:
+        self._folder = tempfile.TemporaryDirectory(prefix="kanvaro-sandbox-aws-")
+        try:
+            self._start()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop()
+
+    def _start(self) -> None:
+        for _ in range(_STARTS):
+            self._port = free_port()
+            self._launch()
+            if self._is_ready():
+                return
+            self._end()
+            if "already in use" not in self._last_lines():
+                break
+        raise SandboxPartFailed(f"ministack did not start. Its last lines:\n{self._last_lines()}")
+
+    def _launch(self) -> None:
+        with self._log.open("wb") as log:
+            self._program = subprocess.Popen(
+                [sys.executable, "-P", lifeline.__file__, self._scratch, "ministack"],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self._variables(),
+                start_new_session=True,  # Ctrl-C is for us; we stop our parts in order
+            )
+
+    def _variables(self) -> dict[str, str]:
+        scratch = str(self._scratch)
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("AWS_", "MINISTACK_", "LOCALSTACK_"))
+        }
+        return inherited | {
+            "BIND_HOST": LOOPBACK,
+            "GATEWAY_PORT": str(self._port),
+            "MINISTACK_ACCOUNT_ID": ACCOUNT,
+            "MINISTACK_REGION": REGION,
+            "MINISTACK_EDITION": self._identity,
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+            # None of the services we use runs containers; without an engine it reaps none either.
+            "DOCKER_HOST": "unix:///nonexistent/docker.sock",
+            "PERSIST_STATE": "1" if self._state else "0",
+            "STATE_DIR": str(self._state.resolve()) if self._state else f"{scratch}/state",
+            "S3_DATA_DIR": f"{scratch}/s3",
+            "TMPDIR": scratch,
+        }
+
+    def _is_ready(self) -> bool:
+        assert self._program  # noqa: S101 - narrows the type
+        deadline = time.monotonic() + _READY_SECONDS
+        while time.monotonic() < deadline and self._program.poll() is None:
+            with contextlib.suppress(httpx.HTTPError, ValueError):
+                health = httpx.get(f"{self.endpoint}/_ministack/health", timeout=2).json()
+                # Whoever took the port first may be a ministack too.
+                if health.get("edition") == self._identity:
+                    return True
+            time.sleep(0.05)
+        return False
+
+    def _stop(self) -> None:
+        self._end()
+        if self._folder:
+            self._folder.cleanup()
+            self._folder = None
+
+    def _end(self) -> None:
+        if self._program:
+            _end(self._program, _SAVE_SECONDS if self._state else _STOP_SECONDS)
+            self._program = None
+
+    @property
+    def _scratch(self) -> Path:
+        assert self._folder  # noqa: S101 - narrows the type
+        return Path(self._folder.name)
+
+    @property
+    def _log(self) -> Path:
+        return self._scratch / "ministack.log"
+
+    def _last_lines(self, count: int = 15) -> str:
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-count:])
+
+    def check(self) -> None:
+        """Raise SandboxPartFailed when ministack has ended by itself."""
+        if self._program and self._program.poll() is not None:
+            raise SandboxPartFailed(f"ministack has ended. Its last lines:\n{self._last_lines()}")
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client of this account, for the sandbox's own use and for tests."""
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoint,
+            region_name=REGION,
+            aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key=SECRET_KEY,
+        )
+
+    def seed(self, *, mongodb_uri: str, redis_url: str) -> None:
+        """Create what a real account holds before its first deployment; safe to repeat.
+
+        The ECR repository `kanvaro` (immutable tags, scan on push) and the secrets
+        `kanvaro/database`, `kanvaro/jwt` and `kanvaro/email`. Generated values are kept when they
+        are there; the database's addresses are always those given.
+        """
+        _ensure_repository(self.client("ecr"), "kanvaro")
+        store = self.client("secretsmanager")
+        _ensure_secret(
+            store, "kanvaro/jwt", {"jwt_secret": _generated(), "refresh_secret": _generated()}
+        )
+        _ensure_secret(
+            store, "kanvaro/email", {"smtp_user": "kanvaro-sandbox", "smtp_pass": _generated()}
+        )
+        addresses = {"mongodb_uri": mongodb_uri, "redis_url": redis_url}
+        if _ensure_secret(store, "kanvaro/database", addresses) != addresses:
+            store.put_secret_value(
+                SecretId="kanvaro/database",
+                SecretString=json.dumps(addresses),
+            )
+
+
+def _end(program: subprocess.Popen[bytes], patience: float) -> None:
+    """Ask the program and what it started to stop; after `patience` seconds, make them."""
+    program.send_signal(signal.SIGTERM)
+    try:
+        program.wait(patience)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(program.pid, signal.SIGKILL)
+        program.wait(5)
+    finally:
+        if program.stdin:
+            program.stdin.close()
+
+
+def _generated() -> str:
+    return secrets.token_urlsafe(48)
+
+
+def _ensure_repository(ecr: Any, name: str) -> None:
+    with _already_there("RepositoryAlreadyExistsException"):
+        ecr.create_repository(repositoryName=name)
+    ecr.put_image_tag_mutability(repositoryName=name, imageTagMutability="IMMUTABLE")
+    ecr.put_image_scanning_configuration(
+        repositoryName=name, imageScanningConfiguration={"scanOnPush": True}
+    )
+
+
+def _ensure_secret(store: Any, name: str, values: dict[str, str]) -> dict[str, str]:
+    """Create the secret unless it is there; return the values it holds."""
+    with _already_there("ResourceExistsException"):
+        store.create_secret(Name=name, SecretString=json.dumps(values))
+        return values
+    held: dict[str, str] = json.loads(store.get_secret_value(SecretId=name)["SecretString"])
+    return held
+
+
+@contextlib.contextmanager
+def _already_there(code: str) -> Any:
+    try:
+        yield
+    except ClientError as error:
+        if error.response["Error"]["Code"] != code:
+            raise

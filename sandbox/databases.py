@@ -1,0 +1,162 @@
+"""MongoDB and Redis for the deployed application, on a Docker network it shares with them."""
+
+import hashlib
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import docker
+from docker.errors import APIError, DockerException, NotFound
+
+from delivery.errors import EngineUnavailable
+from sandbox.engine import docker_engine
+from sandbox.errors import SandboxPartFailed
+from sandbox.service_images import ServiceImage
+
+LABEL = "kanvaro.sandbox"
+OWNER_LABEL = "kanvaro.sandbox.owner"
+DATABASE = "kanvaro"
+
+_HEALTHY_SECONDS = 60.0
+_LOOK_EVERY = 0.1
+_NANOSECONDS = 1_000_000_000
+
+
+def owner_of(folder: Path) -> str:
+    """Return the name a sandbox's containers go by, the same for each sandbox of the folder."""
+    return f"sandbox-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]}"
+
+
+class Databases:
+    """Runs one container a service while it is entered; `uris` are those inside the network.
+
+    What an earlier sandbox of the same owner left behind, because it was killed, is removed at
+    the start. Raises SandboxPartFailed when a service does not become healthy within 60 seconds,
+    and EngineUnavailable when the Docker engine does not answer. Closes the client at the end.
+    """
+
+    def __init__(
+        self, client: docker.DockerClient, images: dict[str, ServiceImage], owner: str
+    ) -> None:
+        self._client = client
+        self._images = images
+        self._owner = owner
+        self._stack = ExitStack()
+
+    @property
+    def network(self) -> str:
+        return f"kanvaro-{self._owner}"
+
+    @property
+    def uris(self) -> dict[str, str]:
+        """Addresses by service: the service's name is its host name."""
+        return {
+            name: image.uri_template.format(host=name, port=image.port, name=DATABASE)
+            for name, image in self._images.items()
+        }
+
+    @property
+    def references(self) -> dict[str, str]:
+        """Images by service, so that a stand-in shows itself as one."""
+        return {name: image.reference for name, image in self._images.items()}
+
+    def __enter__(self) -> Self:
+        with self._stack as unwinding:
+            unwinding.callback(self._client.close)
+            remove_leftovers(self._client, self._owner)
+            labels = {LABEL: "network", OWNER_LABEL: self._owner}
+            network = self._client.networks.create(self.network, driver="bridge", labels=labels)
+            unwinding.callback(network.remove)
+            with ThreadPoolExecutor(len(self._images)) as pool:
+                containers = [
+                    pool.submit(self._run, unwinding, name, image)
+                    for name, image in self._images.items()
+                ]
+            for container in containers:
+                container.result()
+            self._stack = unwinding.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def _run(self, stack: ExitStack, name: str, image: ServiceImage) -> None:
+        container = self._client.containers.create(
+            image.reference,
+            name=f"kanvaro-{self._owner}-{name}",
+            labels={LABEL: name, OWNER_LABEL: self._owner},
+            network=self.network,
+            networking_config={
+                self.network: self._client.api.create_endpoint_config(aliases=[name])
+            },
+            healthcheck={
+                "test": list(image.health_command),
+                "interval": _NANOSECONDS // 2,
+                "timeout": 10 * _NANOSECONDS,
+                "retries": 120,
+            },
+        )
+        stack.callback(_remove, self._client, str(container.id))
+        container.start()
+        self._wait_until_healthy(str(container.id), name)
+
+    def _wait_until_healthy(self, container: str, name: str) -> None:
+        deadline = time.monotonic() + _HEALTHY_SECONDS
+        while True:
+            state = self._client.api.inspect_container(container)["State"]
+            health = state.get("Health", {}).get("Status", "unknown")
+            if health == "healthy":
+                return
+            if not state["Running"] or time.monotonic() > deadline:
+                lines = self._client.api.logs(container, tail=10).decode(errors="replace")
+                raise SandboxPartFailed(
+                    f"{name} did not become healthy ({state['Status']}, {health}). "
+                    f"Its last lines:\n{lines}"
+                )
+            time.sleep(_LOOK_EVERY)
+
+
+def remove_leftovers(client: docker.DockerClient, owner: str) -> None:
+    """Remove every container and network of the owner; raises EngineUnavailable."""
+    ours: dict[str, str | list[str] | bool] = {"label": f"{OWNER_LABEL}={owner}"}
+    with _engine_answers():
+        for container in client.containers.list(all=True, filters=ours, ignore_removed=True):
+            _remove(client, str(container.id))
+        for network in client.networks.list(filters=ours):
+            network.remove()
+
+
+def clear(folder: Path) -> None:
+    """Remove what a sandbox of the folder that was killed has left in the Docker engine."""
+    client = docker_engine().client()
+    try:
+        remove_leftovers(client, owner_of(folder))
+    finally:
+        client.close()
+
+
+def _remove(client: docker.DockerClient, container: str) -> None:
+    try:
+        client.api.remove_container(container, force=True, v=True)
+    except NotFound:
+        return
+    except APIError as error:
+        if "already in progress" not in str(error):
+            raise
+
+
+@contextmanager
+def _engine_answers() -> Iterator[None]:
+    try:
+        yield
+    except DockerException as error:
+        raise EngineUnavailable(f"The Docker engine did not answer: {error}") from error

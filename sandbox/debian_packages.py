@@ -1,0 +1,122 @@
+"""Programs taken out of Debian packages without installing them: works for any user."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from delivery.errors import ConfigurationError
+from sandbox import machine
+from sandbox.cache import cache_folder
+from sandbox.machine import Say, locked
+from sandbox.rootfs import libraries_of
+
+SECONDS_FOR_A_DOWNLOAD = 180.0
+
+# What redis-server of Debian and Ubuntu loads beyond the C library.
+_REDIS_PACKAGES = (
+    ("redis-server", "redis-tools"),
+    ("libatomic1", "libjemalloc2", "liblua5.1-0", "liblzf1", "lua-bitop", "lua-cjson"),
+    ("libssl3", "libssl3t64", "libsystemd0", "libgcrypt20", "liblz4-1", "liblzma5", "libzstd1"),
+    ("libcap2", "libgpg-error0"),
+)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program on this machine, and where its libraries are looked for first."""
+
+    path: Path
+    library_path: str = ""
+
+
+def static_busybox(say: Say) -> Path:
+    """Return a statically linked busybox, from this machine or out of Debian's package."""
+    found = machine.THIS_MACHINE.find("busybox")
+    if found and not libraries_of(found):
+        return found
+    folder = unpacked("busybox-static", ["busybox-static"], say)
+    return _file_named("busybox", folder)
+
+
+def redis_server(say: Say) -> tuple[Program, Program]:
+    """Return redis-server and redis-cli, from this machine or out of Debian's packages."""
+    server, client = shutil.which("redis-server"), shutil.which("redis-cli")
+    if server and client:
+        return Program(Path(server).resolve()), Program(Path(client).resolve())
+    required, *libraries = _REDIS_PACKAGES
+    folder = unpacked("redis", required, say, [one for group in libraries for one in group])
+    library_path = ":".join(sorted({str(path.parent) for path in folder.rglob("*.so*")}))
+    return tuple(  # type: ignore[return-value]
+        Program(_file_named(name, folder), library_path)
+        for name in ("redis-check-rdb", "redis-cli")
+    )
+
+
+def _file_named(name: str, folder: Path) -> Path:
+    found = [path for path in folder.rglob(name) if path.is_file() and os.access(path, os.X_OK)]
+    if not found:
+        raise ConfigurationError(f"The Debian package in {folder} has no program {name}.")
+    return found[0]
+
+
+def unpacked(name: str, packages: Sequence[str], say: Say, optional: Sequence[str] = ()) -> Path:
+    """Return a cached folder with the files of these Debian packages; nothing is installed.
+
+    `optional` packages are those that not every release has. Raises `ConfigurationError`.
+    """
+    folder = cache_folder() / f"debian-{name}"
+    with locked(folder.with_suffix(".lock"), "another sandbox that fetches packages"):
+        if not folder.is_dir():
+            say(f"fetching {', '.join(packages)} with apt-get download (kept in {folder})")
+            _fetch(packages, optional, folder)
+    return folder
+
+
+def _fetch(packages: Sequence[str], optional: Sequence[str], folder: Path) -> None:
+    if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
+        raise ConfigurationError(
+            f"{', '.join(packages)} is missing, and this is not Debian or Ubuntu.",
+            hint=f"Install {packages[0]} yourself, or use a machine that can pull images.",
+        )
+    partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
+    # apt downloads as a user of its own, who must be able to write here.
+    partial.chmod(0o755)
+    try:
+        for package in packages:
+            reason = _download(package, partial)
+            # A machine that is new has no package lists yet.
+            if reason and machine.THIS_MACHINE.update_package_lists():
+                reason = _download(package, partial)
+            if reason:
+                raise ConfigurationError(
+                    f"The Debian package {package} could not be downloaded: {reason}",
+                    hint="Run `apt-get update` as root, then run again.",
+                )
+        for package in optional:
+            _download(package, partial)
+        for archive in sorted(partial.glob("*.deb")):
+            subprocess.run(
+                ["dpkg-deb", "-x", str(archive), str(partial / "root")], check=True, timeout=60
+            )
+        (partial / "root").rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _download(package: str, into: Path) -> str | None:
+    asked = subprocess.run(
+        ["apt-get", "-q", "download", package],
+        cwd=into,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        timeout=SECONDS_FOR_A_DOWNLOAD,
+    )
+    if asked.returncode == 0:
+        return None
+    return (asked.stderr.strip().splitlines() or ["no reason was given"])[-1]

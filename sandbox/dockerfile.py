@@ -1,0 +1,112 @@
+"""What a Dockerfile builds on, read without building it.
+
+Source: https://docs.docker.com/reference/dockerfile/ (FROM, ARG, COPY --from, RUN --mount).
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from delivery.errors import ConfigurationError
+
+_VARIABLE = re.compile(
+    r"\$(?:\{(?P<braced>\w+)(?::(?P<operator>[-+])(?P<word>[^}]*))?\}|(?P<bare>\w+))"
+)
+_HEREDOC = re.compile(r"<<-?([\"']?)(\w+)\1")
+_STAGE = re.compile(r"(?P<image>\S+)(?:\s+AS\s+(?P<name>\S+))?", re.IGNORECASE)
+_MOUNT_FROM = re.compile(r"--mount=\S*?\bfrom=([^\s,]+)")
+_COPY_FROM = re.compile(r"--from=(\S+)")
+# Set by the builder itself; only those that can be part of an image's name.
+_BUILDERS_OWN = {"TARGETOS": "linux", "BUILDOS": "linux"}
+
+
+def base_references(dockerfile: str, arguments: Mapping[str, str] | None = None) -> list[str]:
+    """Return the images that a Dockerfile takes from outside, in order, each once.
+
+    Stages of its own and `scratch` are left out; `arguments` override the defaults of ARG.
+    Raises `ConfigurationError` when there is no FROM, or one whose variable has no value.
+    """
+    given = arguments or {}
+    values: dict[str, str] = dict(_BUILDERS_OWN)
+    stages: list[str] = []
+    outside: dict[str, None] = {}
+    for instruction, rest in _instructions(dockerfile):
+        if instruction == "ARG" and not stages:
+            values.update(_declared(rest, values, given))
+        elif instruction == "FROM":
+            image, name = _stage(_resolved(rest, values))
+            if image.lower() not in (*stages, "scratch"):
+                outside[image] = None
+            stages.append(name)
+        elif instruction in ("COPY", "ADD", "RUN"):
+            pattern = _MOUNT_FROM if instruction == "RUN" else _COPY_FROM
+            for image in pattern.findall(rest):
+                # A variable here belongs to the stage, and may name a stage: the build will tell.
+                if not image.isdigit() and "$" not in image and image.lower() not in stages:
+                    outside[image] = None
+    if not stages:
+        raise ConfigurationError("The Dockerfile has no FROM.", hint="Begin it with a base image.")
+    return list(outside)
+
+
+def _stage(rest: str) -> tuple[str, str]:
+    words = " ".join(word for word in rest.split() if not word.startswith("--"))
+    match = _STAGE.fullmatch(words)
+    if not match:
+        raise ConfigurationError(f"The Dockerfile's `FROM {rest}` cannot be read.")
+    return match["image"], (match["name"] or "").lower()
+
+
+def _declared(rest: str, values: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    declared = {}
+    for word in re.findall(r"(?:[^\s\"']|\"[^\"]*\"|'[^']*')+", rest):
+        name, has_default, default = word.partition("=")
+        if name in given:
+            declared[name] = given[name]
+        elif has_default:
+            declared[name] = _resolved(default.strip("\"'"), {**values, **declared})
+    return declared
+
+
+def _resolved(text: str, values: Mapping[str, str]) -> str:
+    def value_of(match: re.Match[str]) -> str:
+        name, word = match["braced"] or match["bare"], match["word"] or ""
+        value = values.get(name, "")
+        if match["operator"] == "+":
+            return word if value else ""
+        if value or match["operator"] == "-":
+            return value or word
+        if _is_in_a_flag(match):
+            return ""
+        raise ConfigurationError(
+            f"The Dockerfile's FROM uses ${name}, which has no value.",
+            hint=f"Give it a default (`ARG {name}=…` before the first FROM) or pass it.",
+        )
+
+    return _VARIABLE.sub(value_of, text)
+
+
+def _is_in_a_flag(match: re.Match[str]) -> bool:
+    word_start = match.string.rfind(" ", 0, match.start()) + 1
+    return match.string.startswith("--", word_start)
+
+
+def _instructions(dockerfile: str) -> Iterator[tuple[str, str]]:
+    """Each instruction in upper case and what follows it, on one line; here-documents skipped."""
+    directive = re.match(r"(?:#[^\n]*\n)*?#\s*escape\s*=\s*([\\`])", dockerfile, re.IGNORECASE)
+    escape = directive[1] if directive else "\\"
+    pending, ends = "", list[str]()
+    for line in dockerfile.lstrip("\ufeff").splitlines():
+        if ends:
+            if line.strip() == ends[0]:
+                ends.pop(0)
+            continue
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        if line.rstrip().endswith(escape):
+            pending += line.rstrip()[:-1] + " "
+            continue
+        instruction, _, rest = (pending + line).strip().partition(" ")
+        pending = ""
+        if instruction.upper() in ("RUN", "COPY", "ADD"):
+            ends = [word for _, word in _HEREDOC.findall(rest)]
+        yield instruction.upper(), rest.strip()

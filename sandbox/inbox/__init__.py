@@ -1,0 +1,9 @@
+"""A Slack, a GitHub and a Codecov that remember what they were told.
+
+They speak their documented protocols on one loopback port, fail on demand, and show a person what
+arrived: open `Inbox.slack_page` in a browser.
+"""
+
+from sandbox.inbox.server import Inbox
+
+__all__ = ["Inbox"]

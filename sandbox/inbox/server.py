@@ -1,0 +1,111 @@
+"""The inbox: Slack, GitHub and Codecov on one loopback port."""
+
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from sandbox import faults
+from sandbox.faults import Faults
+from sandbox.inbox import codecov as codecov_service
+from sandbox.inbox import github_web, slack_web
+from sandbox.inbox.codecov import Codecov
+from sandbox.inbox.github import GitHub
+from sandbox.inbox.slack import Slack
+from sandbox.web import LARGEST_BODY, WebServer
+
+_ADDRESSES = {
+    "/api/": "slack",
+    "/services/": "slack",
+    "/github/": "github",
+    "/codecov/": "codecov",
+}
+
+
+class Inbox:
+    """Serves the three services while it is entered; what they heard stays readable afterwards.
+
+    Faults are added in Python (`inbox.slack.faults.add("down", times=2)`) or over HTTP
+    (`POST /_sandbox/slack/faults {"kind": "down", "times": 2}`; also GET and DELETE).
+    """
+
+    def __init__(self, *, channels: tuple[str, ...] = ("deployments",), port: int = 0) -> None:
+        self.slack = Slack(channels)
+        self.github = GitHub()
+        self.codecov = Codecov()
+        self._server = WebServer(self._application, port=port)
+
+    def __enter__(self) -> Self:
+        self._server.__enter__()
+        self.github.address = self.github_url
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.__exit__(kind, error, trace)
+
+    @property
+    def url(self) -> str:
+        return self._server.url
+
+    @property
+    def slack_url(self) -> str:
+        """What `slack_sdk.WebClient(base_url=…)` wants."""
+        return f"{self.url}/api/"
+
+    @property
+    def slack_webhook_url(self) -> str:
+        """An incoming webhook's address; whoever knows it may post."""
+        return self.url + self.slack.webhook_path
+
+    @property
+    def slack_page(self) -> str:
+        return f"{self.url}/slack"
+
+    @property
+    def github_url(self) -> str:
+        """Stands in for https://api.github.com."""
+        return f"{self.url}/github"
+
+    @property
+    def codecov_url(self) -> str:
+        """What `codecovcli --url` wants."""
+        return f"{self.url}/codecov"
+
+    def _application(self) -> web.Application:
+        application = web.Application(
+            client_max_size=LARGEST_BODY, middlewares=[faults.middleware(self._faults_of)]
+        )
+        application.add_routes(
+            [
+                web.route("*", "/_sandbox/{service}/faults", self._wish),
+                *slack_web.routes(self.slack),
+                *github_web.routes(self.github),
+                *codecov_service.routes(self.codecov),
+            ]
+        )
+        return application
+
+    def _faults_of(self, request: web.Request) -> Faults | None:
+        for start, service in _ADDRESSES.items():
+            if request.path.startswith(start):
+                return self._faults(service)
+        return None
+
+    def _faults(self, service: str) -> Faults:
+        return {
+            "slack": self.slack.faults,
+            "github": self.github.faults,
+            "codecov": self.codecov.faults,
+        }[service]
+
+    async def _wish(self, request: web.Request) -> web.Response:
+        try:
+            wanted = self._faults(request.match_info["service"])
+        except KeyError:
+            return web.json_response({"error": "one of slack, github, codecov"}, status=404)
+        return await faults.wish(request, wanted)

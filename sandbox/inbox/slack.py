@@ -1,0 +1,258 @@
+"""Slack's Web API and incoming webhooks, as far as a delivery uses them.
+
+Protocol: https://docs.slack.dev/reference/methods and, for webhooks,
+https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks.
+Stricter than Slack in one point: a reply must name the first message of a thread.
+"""
+
+import copy
+import json
+import secrets
+import time
+from dataclasses import dataclass, field
+from threading import RLock
+from typing import Any
+
+from sandbox.faults import Faults
+from sandbox.inbox import block_kit
+
+TEAM, USER, BOT, APP = "T0SANDBOX", "U0KANVARO", "B0KANVARO", "A0KANVARO"
+LONGEST_TEXT = 40_000
+
+
+class Refused(Exception):
+    """Slack's answer `ok: false`; `error` is the documented code."""
+
+    def __init__(self, error: str, *messages: str) -> None:
+        super().__init__(error)
+        self.error = error
+        self.messages = list(messages)
+
+
+@dataclass
+class Message:
+    """One message as it reads now. `ts` names it within its channel; `thread_ts` its first one."""
+
+    channel: str
+    ts: str
+    thread_ts: str | None
+    text: str
+    blocks: list[dict[str, Any]]
+    attachments: list[dict[str, Any]]
+    metadata: dict[str, Any] | None = None
+    edits: int = 0
+
+    def as_slack(self) -> dict[str, Any]:
+        """Return the message as Slack's API shows it."""
+        shown: dict[str, Any] = {
+            "type": "message",
+            "user": USER,
+            "bot_id": BOT,
+            "app_id": APP,
+            "team": TEAM,
+            "ts": self.ts,
+            "text": self.text,
+        }
+        for name in ("thread_ts", "blocks", "attachments", "metadata"):
+            if value := getattr(self, name):
+                shown[name] = value
+        if self.edits:
+            shown["edited"] = {"user": USER, "ts": self.ts}
+        return copy.deepcopy(shown)
+
+
+@dataclass
+class Slack:
+    """A workspace with one bot. `token` and `webhook_path` are made afresh and are secrets."""
+
+    channel_names: tuple[str, ...] = ("deployments",)
+    token: str = field(default_factory=lambda: f"xoxb-sandbox-{secrets.token_hex(12)}", repr=False)
+    webhook_key: str = field(default_factory=lambda: secrets.token_hex(12), repr=False)
+    faults: Faults = field(
+        default_factory=lambda: Faults({"ok": False, "error": "ratelimited"}), repr=False
+    )
+    messages: list[Message] = field(default_factory=list)
+    _last: int = 0
+    _lock: RLock = field(default_factory=RLock, repr=False)
+
+    @property
+    def webhook_path(self) -> str:
+        return f"/services/{TEAM}/{BOT}/{self.webhook_key}"
+
+    @property
+    def channels(self) -> dict[str, str]:
+        """Channel identifiers by name."""
+        return {name: f"C{place:09d}" for place, name in enumerate(self.channel_names, 1)}
+
+    def threads(self, channel: str | None = None) -> list[list[Message]]:
+        """Return the threads, oldest first: each its first message, then the replies in order."""
+        wanted = self._channel(channel) if channel else None
+        with self._lock:
+            heads = [
+                message
+                for message in self.messages
+                if message.thread_ts in (None, message.ts) and wanted in (None, message.channel)
+            ]
+            return [[head, *self._replies(head)] for head in heads]
+
+    def forget(self) -> None:
+        with self._lock:
+            self.messages.clear()
+
+    def call(self, method: str, token: str | None, wish: dict[str, Any]) -> dict[str, Any]:
+        """Carry out one method of the Web API and return its answer; raises Refused."""
+        if not token:
+            raise Refused("not_authed")
+        if not secrets.compare_digest(token.encode(), self.token.encode()):
+            raise Refused("invalid_auth")
+        match method:
+            case "auth.test":
+                return self._identity()
+            case "chat.postMessage":
+                return self._posted(wish)
+            case "chat.update":
+                return self._updated(wish)
+            case "conversations.history":
+                return self._history(wish)
+            case "conversations.replies":
+                return self._thread(wish)
+        raise Refused("unknown_method", f"[ERROR] the sandbox's Slack has no method {method}")
+
+    def webhook(self, wish: dict[str, Any]) -> None:
+        """Post what an incoming webhook was sent, in the first channel; raises Refused."""
+        self._post(self.channels[self.channel_names[0]], wish)
+
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "url": "https://kanvaro-sandbox.slack.com/",
+            "team": "Kanvaro sandbox",
+            "user": "kanvaro",
+            "team_id": TEAM,
+            "user_id": USER,
+            "bot_id": BOT,
+            "is_enterprise_install": False,
+        }
+
+    def _posted(self, wish: dict[str, Any]) -> dict[str, Any]:
+        message = self._post(self._channel(str(wish.get("channel", ""))), wish)
+        return {"channel": message.channel, "ts": message.ts, "message": message.as_slack()}
+
+    def _post(self, channel: str, wish: dict[str, Any]) -> Message:
+        content = _content(wish)
+        with self._lock:
+            thread = str(wish.get("thread_ts") or "") or None
+            if thread:
+                head = self._find(channel, thread, "thread_not_found")
+                if head.thread_ts not in (None, head.ts):
+                    raise Refused("cannot_reply_to_message", "[ERROR] thread_ts names a reply")
+                head.thread_ts = head.ts
+            message = Message(channel, self._next_ts(), thread, **content)
+            self.messages.append(message)
+            return message
+
+    def _updated(self, wish: dict[str, Any]) -> dict[str, Any]:
+        channel = self._channel_id(wish)
+        content = _content(wish)
+        with self._lock:
+            message = self._find(channel, str(wish.get("ts", "")), "message_not_found")
+            # An update without blocks keeps those that are there, unless it brings a text.
+            for name in ("blocks", "attachments"):
+                if name in wish or content["text"]:
+                    setattr(message, name, content[name])
+            message.text = content["text"] or message.text
+            message.metadata = content["metadata"] or message.metadata
+            message.edits += 1
+            shown = message.as_slack()
+        return {"channel": channel, "ts": message.ts, "text": message.text, "message": shown}
+
+    def _history(self, wish: dict[str, Any]) -> dict[str, Any]:
+        channel = self._channel_id(wish)
+        heads = [thread[0] for thread in self.threads() if thread[0].channel == channel]
+        return _page(heads[::-1], wish)
+
+    def _thread(self, wish: dict[str, Any]) -> dict[str, Any]:
+        channel = self._channel_id(wish)
+        with self._lock:
+            head = self._find(channel, str(wish.get("ts", "")), "thread_not_found")
+            return _page([head, *self._replies(head)], wish)
+
+    def _replies(self, head: Message) -> list[Message]:
+        return [
+            message
+            for message in self.messages
+            if message.channel == head.channel
+            and message.thread_ts == head.ts
+            and message is not head
+        ]
+
+    def _find(self, channel: str, ts: str, error: str) -> Message:
+        for message in self.messages:
+            if (message.channel, message.ts) == (channel, ts):
+                return message
+        raise Refused(error)
+
+    def _channel(self, wanted: str) -> str:
+        name = wanted.removeprefix("#")
+        if name in self.channels:
+            return self.channels[name]
+        return self._channel_id({"channel": wanted})
+
+    def _channel_id(self, wish: dict[str, Any]) -> str:
+        """Only posting accepts a channel's name; everything else wants its identifier."""
+        channel = str(wish.get("channel", ""))
+        if channel not in self.channels.values():
+            raise Refused("channel_not_found")
+        return channel
+
+    def _next_ts(self) -> str:
+        self._last = max(self._last + 1, time.time_ns() // 1000)
+        return f"{self._last // 1_000_000}.{self._last % 1_000_000:06d}"
+
+
+def _content(wish: dict[str, Any]) -> dict[str, Any]:
+    """Return text, blocks, attachments and metadata, checked as Slack checks them."""
+    text = str(wish.get("text") or "")
+    blocks, attachments = _list(wish, "blocks"), _list(wish, "attachments")
+    if not (text or blocks or attachments):
+        raise Refused("no_text")
+    if len(text) > LONGEST_TEXT:
+        raise Refused("msg_too_long")
+    for shown in (blocks, *(_list(attachment, "blocks") for attachment in attachments)):
+        if found := block_kit.complaints(shown):
+            raise Refused("invalid_blocks", *found)
+    metadata = _decoded(wish, "metadata", "invalid_metadata_format")
+    return {"text": text, "blocks": blocks, "attachments": attachments, "metadata": metadata}
+
+
+def _list(wish: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """Return a list that came as JSON, or as a string of JSON in a form."""
+    value = _decoded(wish, name, f"invalid_{name}_format") or []
+    if not isinstance(value, list) or not all(isinstance(part, dict) for part in value):
+        raise Refused(f"invalid_{name}_format")
+    return value
+
+
+def _decoded(wish: dict[str, Any], name: str, error: str) -> Any:
+    value = wish.get(name)
+    if not isinstance(value, str) or not value:
+        return value or None
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise Refused(error) from None
+
+
+def _page(messages: list[Message], wish: dict[str, Any]) -> dict[str, Any]:
+    """Return one page; the cursor is the place of the next page's first message."""
+    try:
+        start, limit = int(wish.get("cursor") or 0), int(wish.get("limit") or 100)
+    except ValueError:
+        raise Refused("invalid_cursor") from None
+    if not 0 < limit <= 1000:
+        raise Refused("invalid_limit")
+    shown = messages[start : start + limit]
+    answer: dict[str, Any] = {"messages": [message.as_slack() for message in shown]}
+    answer["has_more"] = start + limit < len(messages)
+    if answer["has_more"]:
+        answer["response_metadata"] = {"next_cursor": str(start + limit)}
+    return answer

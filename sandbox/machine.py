@@ -1,0 +1,305 @@
+"""What this machine has, and what may be installed on it.
+
+What is there is used. As root on Debian or Ubuntu what is missing is installed with apt-get,
+saying so; `KANVARO_INSTALL=no` refuses that. Anywhere else the error names what to install.
+
+    python -m sandbox.machine node docker chromium redis-server
+"""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from delivery.errors import ConfigurationError, DeliveryError
+from delivery.patience import Patience, wait_until
+
+Say = Callable[[str], None]
+
+APT_LOCK = Path(tempfile.gettempdir()) / "kanvaro-apt.lock"
+SECONDS_FOR_THE_LOCK = 600.0
+SECONDS_FOR_DPKG_LOCK = 180
+SECONDS_FOR_APT = 900.0
+SECONDS_FOR_AN_ANSWER = 20.0
+OLDEST_NODE = 20
+
+_APT_PATIENCE = ("-o", f"DPkg::Lock::Timeout={SECONDS_FOR_DPKG_LOCK}")
+
+
+def say(line: str) -> None:
+    """Tell the person at the terminal; standard output stays free for what a command returns."""
+    print(line, file=sys.stderr, flush=True)
+
+
+@dataclass(frozen=True)
+class Need:
+    """A program that may be missing: where it is looked for, and which packages bring it.
+
+    `globs` are absolute patterns outside PATH; `override` is an environment variable that names
+    the program; no `ubuntu` packages means that Ubuntu has none that work without more.
+    """
+
+    name: str
+    programs: tuple[str, ...]
+    debian: tuple[str, ...]
+    ubuntu: tuple[str, ...]
+    globs: tuple[str, ...] = ()
+    override: str | None = None
+    must_answer: bool = False
+    by_hand: str = ""
+
+
+def _packaged(name: str, program: str, *packages: str, globs: tuple[str, ...] = ()) -> Need:
+    return Need(name, (program,), packages, packages, globs)
+
+
+NEEDS = {
+    need.name: need
+    for need in (
+        _packaged("redis-server", "redis-server", "redis-server"),
+        _packaged("docker", "dockerd", "docker.io", "iptables"),
+        _packaged("iptables", "iptables", "iptables"),
+        _packaged("busybox", "busybox", "busybox-static"),
+        _packaged("git", "git", "git"),
+        _packaged("make", "make", "make"),
+        _packaged(
+            "postgresql", "postgres", "postgresql", globs=("/usr/lib/postgresql/*/bin/postgres",)
+        ),
+        Need(
+            "chromium",
+            ("chromium", "google-chrome", "google-chrome-stable", "chromium-browser"),
+            debian=("chromium",),
+            ubuntu=(),
+            globs=(str(Path.home() / ".cache/ms-playwright/chromium-*/chrome-linux*/chrome"),),
+            override="KANVARO_CHROMIUM",
+            # Ubuntu's chromium-browser may be a script that only says to install a snap.
+            must_answer=True,
+            by_hand="Install google-chrome-stable, or `npx playwright install --with-deps "
+            "chromium`, or set KANVARO_CHROMIUM to a browser's path.",
+        ),
+    )
+}
+
+
+def _run(argv: Sequence[str]) -> None:
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
+    try:
+        subprocess.run(
+            argv,
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
+            timeout=SECONDS_FOR_APT,
+        )
+    except subprocess.CalledProcessError as failure:
+        last = "; ".join(str(failure.stdout).strip().splitlines()[-3:])
+        raise ConfigurationError(
+            f"`{' '.join(argv)}` failed ({failure.returncode}): {last}",
+            hint="Mend the package manager (try the same command by hand), then run again.",
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise ConfigurationError(
+            f"`{' '.join(argv)}` did not end within {SECONDS_FOR_APT:g} s.",
+            hint="See what holds the package manager (`ps -ef | grep apt`), then run again.",
+        ) from None
+
+
+def _answers(program: Path) -> bool:
+    try:
+        asked = subprocess.run(
+            [program, "--version"],
+            capture_output=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            timeout=SECONDS_FOR_AN_ANSWER,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return asked.returncode == 0
+
+
+def _distribution() -> str:
+    try:
+        lines = Path("/etc/os-release").read_text().splitlines()
+    except OSError:
+        return "other"
+    fields = dict(line.split("=", 1) for line in lines if "=" in line)
+    names = f"{fields.get('ID', '')} {fields.get('ID_LIKE', '')}".replace('"', "").split()
+    return next((name for name in ("ubuntu", "debian") if name in names), "other")
+
+
+@dataclass
+class Machine:
+    """One machine: its distribution (`debian`, `ubuntu` or `other`) and what we may do on it."""
+
+    distribution: str = field(default_factory=_distribution)
+    is_root: bool = field(default_factory=lambda: os.geteuid() == 0)
+    may_install: bool = field(
+        default_factory=lambda: os.environ.get("KANVARO_INSTALL", "").lower() not in ("no", "0")
+    )
+    which: Callable[[str], str | None] = shutil.which
+    run: Callable[[Sequence[str]], None] = _run
+    answers: Callable[[Path], bool] = _answers
+    lock: Path = APT_LOCK
+    _is_updated: bool = field(default=False, init=False)
+
+    def find(self, name: str) -> Path | None:
+        """Return the program that meets the need `name`, or None; raises for an unknown need."""
+        need = _need(name)
+        if need.override and (chosen := os.environ.get(need.override)):
+            if not self.answers(Path(chosen)):
+                raise ConfigurationError(
+                    f"{need.override}={chosen} does not answer --version.",
+                    hint=f"Set {need.override} to a working {name}, or unset it.",
+                )
+            return Path(chosen)
+        found = (Path(path) for program in need.programs if (path := self.which(program)))
+        elsewhere = (
+            path for glob in need.globs for path in sorted(Path("/").glob(glob.lstrip("/")))
+        )
+        candidates = [*found, *elsewhere]
+        return next((one for one in candidates if not need.must_answer or self.answers(one)), None)
+
+    def ensure(self, name: str, say: Say = say) -> Path:
+        """Return the program that meets the need `name`, installing it where that is allowed.
+
+        Raises `ConfigurationError` when it is missing and cannot or may not be installed.
+        """
+        if found := self.find(name):
+            return found
+        packages = self._installable(_need(name))
+        with locked(self.lock, "another installation by Kanvaro"):
+            if found := self.find(name):  # another process has just installed it
+                return found
+            say(f"installing {name} with apt-get (set KANVARO_INSTALL=no to refuse)")
+            self._install(packages)
+        if found := self.find(name):
+            return found
+        raise ConfigurationError(
+            f"{', '.join(packages)} was installed, but no working {name} came with it.",
+            hint=_need(name).by_hand or "Install it by hand, then run again.",
+        )
+
+    def _installable(self, need: Need) -> tuple[str, ...]:
+        packages = need.ubuntu if self.distribution == "ubuntu" else need.debian
+        by_hand = need.by_hand or f"Install it (`apt-get install {' '.join(packages)}`)."
+        if self.distribution == "other":
+            why, hint = "this is not Debian or Ubuntu", need.by_hand or f"Install {need.name}."
+        elif not packages:
+            why, hint = "Ubuntu offers it only as a snap", by_hand
+        elif not self.is_root:
+            why, hint = "we are not root", f"Run `sudo apt-get install {' '.join(packages)}`."
+        elif not self.may_install:
+            why, hint = "KANVARO_INSTALL=no refuses installing", by_hand
+        else:
+            return packages
+        raise ConfigurationError(f"{need.name} is missing, and {why}.", hint=hint)
+
+    def update_package_lists(self) -> bool:
+        """Refresh apt's package lists, once per process; False where that is not ours to do."""
+        if not self.is_root or not self.may_install or self.distribution == "other":
+            return False
+        if not self._is_updated:
+            self.run(["apt-get", *_APT_PATIENCE, "-q", "update"])
+            self._is_updated = True
+        return True
+
+    def _install(self, packages: Sequence[str]) -> None:
+        self.update_package_lists()
+        options = [*_APT_PATIENCE, "-q", "-y", "--no-install-recommends"]
+        self.run(["apt-get", *options, "install", *packages])
+
+
+@contextmanager
+def locked(path: Path, holder: str, seconds: float = SECONDS_FOR_THE_LOCK) -> Iterator[None]:
+    """Hold the file lock `path` of this machine; raises `TimedOut`, naming `holder`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        wait_until(
+            lambda: _try_lock(descriptor),
+            lambda is_ours: is_ours,
+            Patience(timeout=seconds, interval=0.2),
+            what=f"the lock {path} held by {holder}",
+        )
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _need(name: str) -> Need:
+    if name not in NEEDS:
+        raise ConfigurationError(
+            f"`{name}` is nothing we know how to look for.", hint=f"One of: {', '.join(NEEDS)}."
+        )
+    return NEEDS[name]
+
+
+THIS_MACHINE = Machine()
+
+
+def ensure(name: str, say: Say = say) -> Path:
+    """`Machine.ensure` on this machine."""
+    return THIS_MACHINE.ensure(name, say)
+
+
+@dataclass(frozen=True)
+class Node:
+    """Node.js on this machine; `version` as in `20.20.2`."""
+
+    node: Path
+    npm: Path
+    version: str
+
+
+def ensure_node(oldest: int = OLDEST_NODE) -> Node:
+    """Return the Node.js of this machine; raises `ConfigurationError` if too old or missing.
+
+    It is never installed: Debian's own is older than what applications need.
+    """
+    hint = f"Install Node.js {oldest} or newer (it brings npm), for instance with nvm or fnm."
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if not node or not npm:
+        raise ConfigurationError(f"{'node' if not node else 'npm'} is missing.", hint=hint)
+    asked = subprocess.run(
+        [node, "--version"], capture_output=True, text=True, timeout=SECONDS_FOR_AN_ANSWER
+    )
+    version = asked.stdout.strip().removeprefix("v")
+    major = version.split(".")[0]
+    if not major.isdigit() or int(major) < oldest:
+        raise ConfigurationError(
+            f"Node.js {version or '(no answer)'} at {node} is older than {oldest}.", hint=hint
+        )
+    return Node(Path(node), Path(npm), version)
+
+
+def main(names: Sequence[str]) -> int:
+    """Ensure each of `names` (`node` included) and print where it is; 1 when one is missing."""
+    try:
+        for name in names:
+            print(f"{name}: {ensure_node().node if name == 'node' else ensure(name)}")
+    except DeliveryError as failure:
+        say(f"error: {failure}\n  hint: {failure.hint}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,134 @@
+"""The MongoDB stand-in as a process of this machine: its files, its packages, its start."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, Queue
+from threading import Thread
+
+from delivery.errors import ConfigurationError, TimedOut
+from sandbox.cache import cache_folder
+from sandbox.machine import ensure_node, locked
+
+FOLDER = Path(__file__).parent / "mongo_stand_in"
+SECONDS_FOR_NPM = 300.0
+SECONDS_TO_START = 20.0
+SECONDS_TO_STOP = 5.0
+
+
+def sources() -> dict[str, bytes]:
+    """Return the stand-in's own files, name to content; tests and packages left out."""
+    kept = (".mjs", ".json")
+    files = [path for path in sorted(FOLDER.iterdir()) if path.suffix in kept]
+    return {path.name: path.read_bytes() for path in files}
+
+
+def installed(*, with_mongoose: bool = False) -> Path:
+    """Return a cached folder with the stand-in and its node_modules (`npm ci`).
+
+    The folder's name is the hash of its content, so a changed stand-in has another one. With
+    `with_mongoose` the packages of its own tests are there, too. Raises `ConfigurationError`.
+    """
+    content = hashlib.sha256(repr(sorted(sources().items())).encode()).hexdigest()[:16]
+    kind = "-with-mongoose" if with_mongoose else ""
+    folder = cache_folder() / f"mongo-stand-in-{content}{kind}"
+    with locked(folder.with_suffix(".lock"), "another sandbox that installs the MongoDB stand-in"):
+        if not folder.is_dir():
+            _install(folder, [] if with_mongoose else ["--omit=dev"])
+    return folder
+
+
+def _install(folder: Path, options: list[str]) -> None:
+    partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
+    try:
+        for name, content in sources().items():
+            (partial / name).write_bytes(content)
+        subprocess.run(
+            [str(ensure_node().npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund", *options],
+            cwd=partial,
+            check=True,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=SECONDS_FOR_NPM,
+        )
+        partial.chmod(0o755)
+        partial.rename(folder)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as failure:
+        last = str(getattr(failure, "stderr", "") or failure).strip().splitlines()[-1:]
+        raise ConfigurationError(
+            f"The packages of the MongoDB stand-in could not be installed: {' '.join(last)}",
+            hint="Check that this machine reaches the npm registry.",
+        ) from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class MongoStandIn:
+    """A running stand-in on the loopback address."""
+
+    host: str
+    port: int
+    pid: int
+
+    def uri(self, name: str = "") -> str:
+        """Return the connection string without credentials."""
+        return f"mongodb://{self.host}:{self.port}/{name}"
+
+
+@contextmanager
+def mongo_stand_in(
+    root_user: str | None = None, root_password: str | None = None, port: int = 0
+) -> Iterator[MongoStandIn]:
+    """Run the stand-in on a loopback port (0: a free one) and stop it afterwards.
+
+    With a root user and password logins are required. Raises `ConfigurationError` when it does
+    not start, `TimedOut` when it does not say so within 20 s.
+    """
+    secrets = {"MONGO_INITDB_ROOT_USERNAME": root_user, "MONGO_INITDB_ROOT_PASSWORD": root_password}
+    inherited = {name: value for name, value in os.environ.items() if name not in secrets}
+    program = subprocess.Popen(
+        [str(ensure_node().node), "server.mjs", "--port", str(port)],
+        cwd=installed(),
+        env={**inherited, **{name: value for name, value in secrets.items() if value}},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield MongoStandIn("127.0.0.1", _announced_port(program), program.pid)
+    finally:
+        program.terminate()
+        try:
+            program.wait(SECONDS_TO_STOP)
+        except subprocess.TimeoutExpired:
+            program.kill()
+            program.wait()
+
+
+def _announced_port(program: "subprocess.Popen[str]") -> int:
+    lines: Queue[str] = Queue()
+
+    def read() -> None:
+        # Read on for its whole life: a full pipe would stop the server.
+        for line in program.stdout or ():
+            lines.put(line)
+        lines.put("")
+
+    Thread(target=read, daemon=True).start()
+    try:
+        line = lines.get(timeout=SECONDS_TO_START)
+    except Empty:
+        raise TimedOut(f"The MongoDB stand-in said nothing for {SECONDS_TO_START:g} s.") from None
+    if not (match := re.match(r"listening on \S+:(\d+) ", line)):
+        raise ConfigurationError(f"The MongoDB stand-in did not start: {line.strip() or 'no word'}")
+    return int(match[1])

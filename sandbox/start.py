@@ -1,0 +1,175 @@
+"""The whole sandbox: everything a delivery talks to, started together and stopped in reverse.
+
+lock ─┬─ AWS ───────────────┬─ App Runner
+      ├─ MongoDB and Redis ─┴─ secrets and repository
+      ├─ Slack, GitHub, Codecov
+      └─ advisories
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from sandbox import addresses
+from sandbox.addresses import Addresses, Secrets
+from sandbox.advisories import Advisories
+from sandbox.app_runner import AppRunner, Containers
+from sandbox.aws import Aws
+from sandbox.databases import Databases, owner_of
+from sandbox.engine import docker_engine
+from sandbox.inbox import Inbox
+from sandbox.lock import FolderLock
+from sandbox.machine import Say, say
+from sandbox.service_images import ensure_service_images
+
+DEFAULT_FOLDER = Path(".sandbox")
+DEFAULT_SPEED = 100.0
+
+Part = TypeVar("Part")
+
+
+class Sandbox:
+    """Everything at once: `addresses` and `secrets` while it is entered, also in the folder.
+
+    One sandbox a folder. `speed` divides App Runner's durations: at 1 a deployment takes minutes.
+    Nothing is left when it ends, whether a part failed to start or the run was interrupted.
+    Raises AlreadyRunning, EngineUnavailable, SandboxPartFailed.
+    """
+
+    addresses: Addresses
+    secrets: Secrets
+    aws: Aws
+    inbox: Inbox
+    advisories: Advisories
+    databases: Databases
+    app_runner: AppRunner
+
+    def __init__(
+        self,
+        folder: Path = DEFAULT_FOLDER,
+        *,
+        speed: float = DEFAULT_SPEED,
+        channels: tuple[str, ...] = ("deployments",),
+        say: Say = say,
+    ) -> None:
+        if speed <= 0:
+            raise ValueError("speed must be more than 0")
+        self._folder = folder
+        self._speed = speed
+        self._channels = channels
+        self._say = say
+        self._stack = ExitStack()
+        self._voice = threading.Lock()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.enter_context(FolderLock(self._folder))
+            addresses.forget(self._folder)
+            self._start(stack)
+            stack.callback(addresses.forget, self._folder)
+            self.addresses, self.secrets = self._where(), self._keys()
+            self.secrets.write(self._folder)
+            self.addresses.write(self._folder)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def _start(self, stack: ExitStack) -> None:
+        # Leaving the pool waits for parts that are still starting, so that whoever interrupts us
+        # stops those as well.
+        with ThreadPoolExecutor() as pool:
+
+            def start(
+                name: str,
+                build: Callable[[], AbstractContextManager[Part]],
+                where: Callable[[Part], str],
+            ) -> Future[Part]:
+                return pool.submit(self._enter, stack, name, build, where)
+
+            aws = start("AWS and ECR", Aws, lambda part: part.endpoint)
+            inbox = start(
+                "Slack, GitHub, Codecov", lambda: Inbox(channels=self._channels), lambda p: p.url
+            )
+            advisories = start("npm advisories", Advisories, lambda part: part.url)
+            databases = start("MongoDB and Redis", self._build_databases, lambda part: part.network)
+            self.inbox, self.advisories = inbox.result(), advisories.result()
+            self.aws, self.databases = aws.result(), databases.result()
+            app_runner = start("App Runner", self._build_app_runner, lambda part: part.url)
+            self._seed()
+            self.app_runner = app_runner.result()
+
+    def _enter(
+        self,
+        stack: ExitStack,
+        name: str,
+        build: Callable[[], AbstractContextManager[Part]],
+        where: Callable[[Part], str],
+    ) -> Part:
+        began = time.monotonic()
+        part = stack.enter_context(build())
+        self._report(name, where(part), time.monotonic() - began)
+        return part
+
+    def _build_databases(self) -> Databases:
+        client = docker_engine(say=self._say).client()
+        images = ensure_service_images(client, say=self._say)
+        return Databases(client, images, owner_of(self._folder))
+
+    def _build_app_runner(self) -> AppRunner:
+        return AppRunner(
+            instances=Containers(
+                registry=self.aws.registry,
+                network=self.databases.network,
+                owner=owner_of(self._folder),
+            ),
+            time_scale=1 / self._speed,
+            account=self.aws.account,
+            region=self.aws.region,
+            aws_endpoint=self.aws.endpoint,
+        )
+
+    def _seed(self) -> None:
+        began = time.monotonic()
+        uris = self.databases.uris
+        self.aws.seed(mongodb_uri=uris["mongodb"], redis_url=uris["redis"])
+        self._report("seed", "ECR kanvaro, secrets kanvaro/*", time.monotonic() - began)
+
+    def _report(self, name: str, where: str, seconds: float) -> None:
+        with self._voice:
+            self._say(f"  {name:<24} {where:<36} {seconds:5.1f} s")
+
+    def _where(self) -> Addresses:
+        return Addresses(
+            account=self.aws.account,
+            region=self.aws.region,
+            aws=self.aws.endpoint,
+            app_runner=self.app_runner.url,
+            registry=self.aws.registry,
+            slack=self.inbox.slack_url,
+            slack_channel=self._channels[0],
+            slack_page=self.inbox.slack_page,
+            inbox=self.inbox.url,
+            github=self.inbox.github_url,
+            codecov=self.inbox.codecov_url,
+            advisories=self.advisories.url,
+            network=self.databases.network,
+            service_images=self.databases.references,
+        )
+
+    def _keys(self) -> Secrets:
+        return Secrets(
+            slack_token=self.inbox.slack.token,
+            slack_webhook_url=self.inbox.slack_webhook_url,
+        )

@@ -1,0 +1,89 @@
+"""What a check leaves behind that people look at later: coverage, and the browser's report."""
+
+from collections.abc import Callable
+
+from prefect.artifacts import create_table_artifact
+from prefect.logging import get_run_logger
+
+from blocks.environment import Environment
+from delivery.coverage import Coverage
+from delivery.messages import plain
+from delivery.plan import Plan
+from delivery.stages import Check
+from tasks.coverage import LCOV, read_lcov, upload_coverage
+from tasks.reports import archive_report, prune_reports
+from tasks.source import Source, inside
+from tasks.surroundings import surroundings
+from tasks.workspace import Workspace
+
+BROWSER_REPORT = "playwright-report"
+
+Keep = Callable[[Environment, Source, Workspace, Plan, Check], tuple[str, ...]]
+
+
+def keep_evidence(
+    environment: Environment,
+    source: Source,
+    place: Workspace,
+    plan: Plan,
+    check: Check,
+    passed: bool,
+) -> tuple[str, ...]:
+    """Keep what this check left, and say what it was.
+
+    Raises `CheckFailed` if coverage passed and yet left no report that can be read.
+    """
+    if check.name == "coverage" and passed:
+        return _coverage(environment, source, place, plan)
+    if check.name == "e2e":
+        return _browser_report(environment, source, place, plan)
+    return ()
+
+
+def _coverage(
+    environment: Environment, source: Source, place: Workspace, plan: Plan
+) -> tuple[str, ...]:
+    measured = read_lcov(source, LCOV, plan.table.folder)
+    _show(measured)
+    remarks = [str(measured.total)]
+    if environment.codecov_token and environment.github_repository:
+        log = get_run_logger()
+        warning = upload_coverage(
+            source,
+            environment.github_repository,
+            environment.codecov_token.get_secret_value(),
+            environment=surroundings(place.home / "codecov", place.cache),
+            logs=place.logs,
+            log=lambda line: log.info("%s", line),
+            folder=plan.table.folder,
+            base_url=environment.codecov_address,
+            stop=place.stop_sign.exists,
+        )
+        if warning:
+            log.warning("%s", warning)
+        remarks.append(warning or "sent to Codecov")
+    return tuple(remarks)
+
+
+def _show(measured: Coverage) -> None:
+    rows = [
+        {"file": plain(path), "lines": str(covered)} for path, covered in measured.least_covered(20)
+    ]
+    create_table_artifact(
+        [{"file": "all", "lines": str(measured.total)}, *rows],
+        key="coverage",
+        description="Coverage in all, and the files with most lines that no test ran",
+    )
+
+
+def _browser_report(
+    environment: Environment, source: Source, place: Workspace, plan: Plan
+) -> tuple[str, ...]:
+    """Kept for a failed check above all: its pictures say what the browser saw."""
+    folder = inside(source, f"{plan.table.folder}/{BROWSER_REPORT}")
+    prune_reports(place.reports, days=environment.policy.report_days)
+    kept = archive_report(folder, place.reports, f"{place.logs.name}-e2e")
+    if kept is None or kept.path is None:
+        return ()
+    left_out = f", without {kept.left_out}" if kept.left_out else ""
+    return (f"report of {kept.files} files kept: {kept.path}{left_out}",)

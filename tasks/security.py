@@ -1,0 +1,66 @@
+"""The security check: every scanner the environment has, and one verdict.
+
+A scanner without a verdict blocks, unless the environment says it may be absent;
+then the report says that it was.
+"""
+
+from prefect.artifacts import create_table_artifact
+from prefect.logging import get_run_logger
+
+from blocks.environment import Environment
+from delivery.messages import plain
+from delivery.plan import Plan
+from delivery.scans import SecurityVerdict, security_verdict
+from delivery.stages import Check
+from tasks.scanners import Bench, audit, secret_scan, snyk
+from tasks.source import Source
+from tasks.surroundings import surroundings
+from tasks.workspace import Workspace
+
+FINDINGS_SHOWN = 100
+
+
+def security_report(
+    environment: Environment, source: Source, place: Workspace, plan: Plan, check: Check
+) -> tuple[str, ...]:
+    """Run the scanners; what each of them said, if together they pass.
+
+    Raises `CheckFailed` for what was found, `ScannerDidNotRun` where no verdict was reached.
+    """
+    log = get_run_logger()
+    bench = Bench(
+        source=source,
+        logs=place.logs,
+        environment=surroundings(place.home / check.name, place.cache),
+        log=lambda line: log.info("%s", line),
+        folder=plan.table.folder,
+        stop=place.stop_sign.exists,
+        timeout_s=check.timeout_s,
+    )
+    reports = [
+        audit(bench, plan.manager, check.audit_level, environment.advisory_registry),
+        secret_scan(bench),
+    ]
+    if environment.snyk_token:
+        token = environment.snyk_token.get_secret_value()
+        reports.append(snyk(bench, token, check.audit_level))
+    verdict = security_verdict(reports, environment.policy.scanners_that_may_be_absent)
+    _show(verdict)
+    verdict.raise_unless_passed()
+    return tuple(f"{report.scanner}: {report.summary}" for report in reports)
+
+
+def _show(verdict: SecurityVerdict) -> None:
+    if not verdict.findings:
+        return
+    rows = [
+        {
+            "severity": finding.severity,
+            "where": plain(finding.where),
+            "what": plain(finding.title),
+            "fixed in": finding.fixed_in,
+            "more": finding.url,
+        }
+        for finding in verdict.findings[:FINDINGS_SHOWN]
+    ]
+    create_table_artifact(rows, key="security-findings", description=verdict.summary)

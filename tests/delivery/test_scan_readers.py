@@ -1,0 +1,131 @@
+"""Reports as npm, pnpm and Yarn write them, and reports that are none."""
+
+import json
+
+import pytest
+
+from delivery.scan_readers import read_npm_audit, read_secret_scan, read_snyk
+
+COUNTS = {"info": 0, "low": 1, "moderate": 0, "high": 1, "critical": 0, "total": 2}
+NPM = {
+    "auditReportVersion": 2,
+    "vulnerabilities": {
+        "lodash": {
+            "name": "lodash",
+            "severity": "high",
+            "via": [
+                {
+                    "source": 1096305,
+                    "name": "lodash",
+                    "title": "Prototype\nPollution",
+                    "url": "https://github.com/advisories/GHSA-x",
+                    "severity": "high",
+                    "range": ">=3.0.0 <4.17.21",
+                }
+            ],
+        },
+        "grunt": {"name": "grunt", "severity": "high", "via": ["lodash"]},
+    },
+    "metadata": {"vulnerabilities": COUNTS, "dependencies": {"total": 12}},
+}
+ADVISORY = {
+    "id": 7,
+    "module_name": "lodash",
+    "severity": "high",
+    "title": "Prototype Pollution",
+    "url": "https://npmjs.com/advisories/7",
+    "patched_versions": ">=4.17.21",
+}
+PNPM = {"actions": [], "advisories": {"7": ADVISORY}, "metadata": {"vulnerabilities": COUNTS}}
+YARN = "\n".join(
+    json.dumps(line)
+    for line in (
+        {"type": "auditAdvisory", "data": {"resolution": {}, "advisory": ADVISORY}},
+        {"type": "auditSummary", "data": {"vulnerabilities": COUNTS, "dependencies": 12}},
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "fixed_in"),
+    [(json.dumps(NPM), "4.17.21"), (json.dumps(PNPM), ">=4.17.21"), (YARN, ">=4.17.21")],
+    ids=["npm", "pnpm", "yarn"],
+)
+def test_a_report_is_read_whoever_wrote_it(text, fixed_in):
+    report = read_npm_audit(text, "moderate")
+
+    assert (report.ran, report.passed) == (True, False)
+    assert report.summary == "1 high, 1 low found; 1 of level moderate or worse"
+    [finding] = report.findings
+    assert (finding.where, finding.severity, finding.title, finding.fixed_in) == (
+        "lodash",
+        "high",
+        "Prototype Pollution",
+        fixed_in,
+    )
+
+
+@pytest.mark.parametrize(
+    ("level", "passed"), [("low", False), ("moderate", False), ("high", False), ("critical", True)]
+)
+def test_the_level_decides_what_fails(level, passed):
+    assert read_npm_audit(json.dumps(NPM), level).passed is passed
+
+
+def test_counts_are_believed_before_the_list():
+    """A list that a version of npm writes otherwise must not turn a finding into a pass."""
+    report = read_npm_audit(json.dumps({**NPM, "vulnerabilities": {}}), "moderate")
+
+    assert not report.passed
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "not JSON: it is empty"),
+        ("npm error audit endpoint returned an error", "not JSON: npm error audit"),
+        ("[]", "not JSON"),
+        ("{}", "counts nothing"),
+        ('{"error": {"code": "ENOLOCK", "summary": "needs a lockfile"}}', "ENOLOCK needs"),
+        ('{"error": {}}', "an error without a reason"),
+        ('{"message": "405 Method Not Allowed", "statusCode": 405}', "405 Method Not Allowed"),
+        ('{"statusCode": 503}', "HTTP 503|without a reason"),
+        ('{"error": {"code": "ERR_PNPM_AUDIT_BAD_RESPONSE", "message": "500"}}', "ERR_PNPM_AUDIT"),
+        ('{"auditReportVersion": 2, "vulnerabilities": {}}', "counts nothing"),
+        ('{"metadata": {"vulnerabilities": {"high": 0}}}', "counts nothing"),
+        ('{"metadata": {"vulnerabilities": null}}', "counts nothing"),
+        ('{"type":"error","data":"An unexpected error"}\n{"type":"info"}', "An unexpected error"),
+        ('{"type":"info","data":"x"}\n{"type":"info","data":"y"}', "counts nothing"),
+    ],
+)
+def test_no_report_is_no_pass(text, why):
+    report = read_npm_audit(text, "moderate")
+
+    assert (report.ran, report.passed) == (False, False)
+    assert report.summary.startswith("did not run: ")
+    assert any(part in report.summary for part in why.split("|"))
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [("", 0), ("[]", 0), ("null", 0), ('{"ok": true}', 0), ('{"vulnerabilities": []}', 1)],
+)
+def test_no_report_of_snyk_is_no_pass(text, code):
+    assert not read_snyk(text, code).ran
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"scanned": null, "found": []}', "Traceback (most recent call last)"]
+)
+def test_no_report_of_the_secret_scan_is_no_pass(text):
+    assert not read_secret_scan(text).ran
+
+
+def test_a_secret_that_moved_in_its_file_stays_accepted():
+    report = json.dumps({"scanned": 2, "found": [["a", 9, "GitHub Token", "d1g3st"]]})
+    baseline = {"results": {"a": [{"hashed_secret": "d1g3st", "line_number": 1}]}}
+
+    assert read_secret_scan(report, json.dumps(baseline)).passed
+    assert not read_secret_scan(report).passed
+    elsewhere = {"results": {"b": [{"hashed_secret": "d1g3st"}]}}
+    assert not read_secret_scan(report, json.dumps(elsewhere)).passed

@@ -1,0 +1,37 @@
+"""Emulators to test, each stopped at the end of its test."""
+
+import pytest
+
+from sandbox.app_runner import AppRunner
+from sandbox.aws import Aws
+from tests.sandbox.app_runner.account import Account, programs
+
+
+@pytest.fixture
+def emulator():
+    """Starts emulators with options of the test's choice, and stops them all at its end."""
+    started = []
+
+    def start(**options):
+        options.setdefault("instances", programs())
+        options.setdefault("time_scale", 0)
+        app_runner = AppRunner(**options)
+        app_runner.__enter__()
+        started.append(app_runner)
+        return Account(app_runner)
+
+    yield start
+    for app_runner in started:
+        app_runner.__exit__(None, None, None)
+
+
+@pytest.fixture
+def account(emulator):
+    return emulator()
+
+
+@pytest.fixture(scope="session")
+def aws():
+    """The rest of the account: secrets, logs, metrics and a registry."""
+    with Aws() as aws:
+        yield aws

@@ -1,0 +1,196 @@
+"""Coverage reports read by the library, and Codecov's own uploader against a server of ours."""
+
+import json
+import os
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from delivery.coverage import Covered
+from delivery.errors import CheckFailed, RequestRefused
+from tasks.coverage import read_lcov, upload_coverage
+from tasks.source import Source
+from tasks.surroundings import surroundings
+
+LCOV = """TN:
+SF:src/a.ts
+FN:1,main
+FNDA:1,main
+DA:1,1
+DA:2,0
+DA:3,4
+BRDA:2,0,0,1
+BRDA:2,0,1,-
+LF:3
+LH:2
+BRF:2
+BRH:1
+end_of_record
+SF:{absolute}/src/deep/b.ts
+DA:1,0
+LF:1
+LH:0
+end_of_record
+"""
+
+
+@pytest.fixture
+def source(tmp_path):
+    folder = tmp_path / "app"
+    (folder / "coverage").mkdir(parents=True)
+    (folder / "src/deep").mkdir(parents=True)
+    (folder / "src/a.ts").write_text("1\n2\n3\n")
+    write(folder, LCOV.replace("{absolute}", str(folder)))
+    return Source("a" * 40, "b" * 40, "refs/heads/main", folder, "x", "", "", "", True)
+
+
+def write(folder, text):
+    (folder / "coverage/lcov.info").write_text(text)
+
+
+def test_totals_and_files_are_read(source):
+    coverage = read_lcov(source)
+
+    assert coverage.total == Covered(2, 4, 1, 2)
+    assert coverage.files == {
+        "src/a.ts": Covered(2, 3, 1, 2),
+        "src/deep/b.ts": Covered(0, 1),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "is empty"),
+        (" \n\n", "is empty"),
+        ("<html>", "names no file; is it an lcov report"),
+        (LCOV[: LCOV.rindex("LF:1")], "is cut off: 2 files begin, 1 end"),
+        ("SF:a\nDA:x,1\nend_of_record\n", "is malformed"),
+        ("SF:a\nDA:1\nend_of_record\n", "is malformed"),
+        ("SF:a\nBRDA:1,2\nend_of_record\n", "is malformed"),
+        ("SF:a\nBRF:many\nend_of_record\n", "is malformed"),
+        ("SF:a\nend_of_record\n", "counts no line"),
+    ],
+)
+def test_a_report_that_measured_nothing_is_no_figure(source, text, why):
+    write(source.folder, text)
+
+    with pytest.raises(CheckFailed, match=f"coverage/lcov.info {why}") as caught:
+        read_lcov(source)
+    assert "lcov" in caught.value.hint
+
+
+def test_paths_are_those_of_the_repository_also_in_a_sub_folder(source):
+    (source.folder / "apps/web/coverage").mkdir(parents=True)
+    (source.folder / "apps/web/coverage/lcov.info").write_text("SF:a.ts\nDA:1,1\nend_of_record\n")
+
+    assert list(read_lcov(source, folder="apps/web").files) == ["apps/web/a.ts"]
+
+
+def test_a_report_that_was_not_written_is_said_so(source):
+    (source.folder / "coverage/lcov.info").unlink()
+    with pytest.raises(CheckFailed, match="was not written"):
+        read_lcov(source)
+    with pytest.raises(CheckFailed, match="was not written"):
+        read_lcov(source, folder="src")
+
+
+def test_a_report_that_is_a_link_out_of_the_repository_is_not_read(source, tmp_path):
+    (tmp_path / "outside").write_text(LCOV)
+    (source.folder / "coverage/lcov.info").unlink()
+    os.symlink(tmp_path / "outside", source.folder / "coverage/lcov.info")
+
+    with pytest.raises(RequestRefused, match="leads out of the repository"):
+        read_lcov(source)
+
+
+class Codecov:
+    """As much of Codecov's upload protocol as its own uploader asks for."""
+
+    def __init__(self, status=200):
+        codecov = self
+        self.requests = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                codecov.requests.append((self.path, self.headers.get("Authorization"), body))
+                answer = {"raw_upload_location": f"{codecov.url}/storage", "url": "https://x/y"}
+                if status >= 400:
+                    answer = {"detail": f"refused with {status}"}
+                content = json.dumps(answer).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            do_PUT = do_POST
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def upload(source, tmp_path):
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    environment = surroundings(tmp_path / "home", tmp_path / "cache")
+
+    def upload_it(url, slug="kanvaro/app", **how):
+        upload_it.said = []
+        return upload_coverage(
+            source,
+            slug,
+            "CANARY-codecov",
+            environment=environment,
+            logs=logs,
+            log=upload_it.said.append,
+            base_url=url,
+            **how,
+        )
+
+    return upload_it
+
+
+def test_codecov_is_told(upload, source):
+    with Codecov() as codecov:
+        assert upload(codecov.url) is None
+
+    paths = [path for path, _, _ in codecov.requests]
+    assert any(f"{source.revision}/reports" in path for path in paths)
+    assert any("kanvaro" in path for path in paths)
+    assert codecov.requests[0][1] == "token CANARY-codecov"
+    [stored] = [body for path, _, body in codecov.requests if path == "/storage"]
+    assert b"coverage/lcov.info" in stored
+
+
+@pytest.mark.parametrize("status", [401, 404])
+def test_a_refusal_of_codecov_is_a_warning(upload, status):
+    with Codecov(status) as codecov:
+        warning = upload(codecov.url)
+
+    assert warning.startswith("coverage was not sent to Codecov (exit code ")
+    assert f"refused with {status}" in warning
+    assert "CANARY" not in warning + "".join(upload.said)
+
+
+def test_a_codecov_that_does_not_answer_is_a_warning_in_time(upload):
+    warning = upload("http://127.0.0.1:9", timeout_s=4)
+
+    assert warning.startswith("coverage was not sent to Codecov")
+
+
+def test_a_strange_repository_name_is_not_sent(upload):
+    assert "not of the form owner/name" in upload("http://127.0.0.1:9", slug="--help/x")

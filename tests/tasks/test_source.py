@@ -1,0 +1,543 @@
+"""Checking a commit out of real repositories, some of them hostile."""
+
+import os
+import subprocess
+import threading
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from delivery.errors import (
+    AccessDenied,
+    ConfigurationError,
+    RequestRefused,
+    TimedOut,
+    UnknownRevision,
+)
+from tasks.git import checked_credentials, credentials_env
+from tasks.source import (
+    check_out,
+    inside,
+    package_files,
+    read_committed,
+    remove_workspace,
+    source_archive,
+    tracked_files,
+)
+
+GIT_ENV = {
+    **os.environ,
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_AUTHOR_NAME": "Ada",
+    "GIT_AUTHOR_EMAIL": "ada@example.com",
+    "GIT_COMMITTER_NAME": "Ada",
+    "GIT_COMMITTER_EMAIL": "ada@example.com",
+}
+
+
+class Repository:
+    """A repository on disk, and the few words needed to make one."""
+
+    def __init__(self, path):
+        self.path = path
+        path.mkdir(parents=True, exist_ok=True)
+        self.git("init", "--quiet", "--initial-branch=main")
+
+    def git(self, *arguments):
+        command = ["git", "-C", str(self.path), *arguments]
+        done = subprocess.run(command, env=GIT_ENV, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    def commit(self, message="a commit", **files):
+        for name, text in files.items():
+            (self.path / name).write_text(text)
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "-m", message)
+        return self.git("rev-parse", "HEAD")
+
+
+@pytest.fixture
+def repository(tmp_path):
+    made = Repository(tmp_path / "upstream")
+    made.commit("first", readme="hello")
+    return made
+
+
+@pytest.fixture
+def get(tmp_path):
+    """`get(repository, revision, ref)` with a cache, and a new workspace each time."""
+    count = iter(range(1000))
+
+    def get_it(repository, revision=None, ref="main", **how):
+        where = repository.path if isinstance(repository, Repository) else repository
+        how.setdefault("workspace", tmp_path / f"workspace-{next(count)}")
+        return check_out(str(where), revision, ref, cache=tmp_path / "cache", **how)
+
+    return get_it
+
+
+def test_a_commit_is_checked_out_and_described(repository, get):
+    revision = repository.commit("Mend the\nparser\n\nand more", code="1")
+
+    source = get(repository, revision)
+
+    assert (source.folder / "code").read_text() == "1"
+    assert source.revision == revision
+    assert source.tree == repository.git("rev-parse", "HEAD^{tree}")
+    assert source.subject == "Mend the parser"
+    assert (source.author, source.is_on_ref, source.notes) == ("Ada", True, ())
+    assert source.committed_at == repository.git("log", "-1", "--format=%cI")
+    assert source.folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_check_out_is_a_repository_of_its_own(repository, get):
+    source = get(repository)
+
+    def git(*arguments):
+        command = ["git", "-C", str(source.folder), *arguments]
+        return subprocess.run(command, env=GIT_ENV, capture_output=True, text=True, check=True)
+
+    assert git("status", "--porcelain").stdout == ""
+    assert git("rev-parse", "HEAD").stdout.strip() == source.revision
+    assert git("remote", "get-url", "origin").stdout.strip() == str(repository.path)
+    remove_workspace(repository.path)
+    assert git("fsck").returncode == 0
+
+
+def test_a_short_revision_and_no_revision_are_completed(repository, get):
+    first = repository.git("rev-parse", "HEAD")
+    second = repository.commit("second")
+
+    assert get(repository, first[:8]).revision == first
+    assert get(repository, first[:8].upper()).revision == first
+    assert get(repository).revision == second
+
+
+def test_a_tag_is_a_ref(repository, get):
+    repository.git("tag", "-a", "-m", "release", "v1.0.0")
+    tagged = repository.git("rev-parse", "HEAD")
+    repository.commit("later")
+
+    assert get(repository, None, "refs/tags/v1.0.0").revision == tagged
+
+
+def test_a_commit_that_is_not_on_the_ref_is_refused_or_said(repository, get):
+    repository.git("checkout", "--quiet", "-b", "other")
+    revision = repository.commit("elsewhere")
+
+    with pytest.raises(RequestRefused, match=f"{revision[:12]} is not on refs/heads/main"):
+        get(repository, revision)
+    assert not get(repository, revision, must_be_on_ref=False).is_on_ref
+    assert get(repository, revision, "other").is_on_ref
+
+
+def test_a_new_commit_is_fetched_although_the_repository_is_known(repository, get):
+    get(repository)
+    revision = repository.commit("new")
+
+    assert get(repository, revision, fresh=False).revision == revision
+    assert get(repository).revision == revision
+
+
+def test_what_is_known_is_not_fetched_again_unless_it_must_be_fresh(repository, get, tmp_path):
+    old = get(repository).revision
+    repository.path.rename(tmp_path / "moved")
+
+    assert get(repository, old, fresh=False).revision == old
+    with pytest.raises(UnknownRevision, match="there is no repository at"):
+        get(repository, old)
+
+
+def test_a_commit_that_was_taken_off_the_branch_is_no_longer_on_it(repository, get):
+    first = repository.git("rev-parse", "HEAD")
+    second = repository.commit("second")
+    assert get(repository, second).is_on_ref
+
+    repository.git("reset", "--quiet", "--hard", first)
+
+    with pytest.raises(RequestRefused, match="is not on refs/heads/main"):
+        get(repository, second)
+
+
+def test_a_commit_on_no_branch_is_found_by_its_full_sha(repository, get):
+    """CI services check out a detached HEAD; that commit is on no branch of the clone."""
+    repository.git("checkout", "--quiet", "--detach")
+    revision = repository.commit("detached")
+
+    assert get(repository, revision, must_be_on_ref=False).revision == revision
+
+
+@pytest.mark.parametrize(
+    ("revision", "ref", "kind", "sentence"),
+    [
+        ("0" * 40, "main", UnknownRevision, "there is no commit 0{40} in"),
+        ("0" * 8, "main", UnknownRevision, "there is no commit 00000000 in"),
+        (None, "nope", UnknownRevision, "there is no refs/heads/nope in"),
+        (None, "refs/tags/v9", UnknownRevision, "there is no refs/tags/v9 in"),
+        ("main", "main", RequestRefused, "'main' is not a revision"),
+        (None, "$(id)", RequestRefused, "is not the name of a branch"),
+        ("$(id)", "main", RequestRefused, "is not a revision"),
+    ],
+)
+def test_what_does_not_exist_is_said_in_one_sentence(
+    repository, get, revision, ref, kind, sentence
+):
+    with pytest.raises(kind, match=sentence) as caught:
+        get(repository, revision, ref)
+    assert "\n" not in str(caught.value)
+    assert caught.value.hint
+
+
+def test_an_unknown_ref_is_answered_with_those_that_exist(repository, get):
+    with pytest.raises(UnknownRevision) as caught:
+        get(repository, None, "master")
+    assert "refs/heads/main" in caught.value.hint
+
+
+def test_an_ambiguous_revision_is_answered_with_what_it_may_mean(repository, get):
+    """Among 4,000 commits some share seven digits only rarely, so the mirror is asked for fewer."""
+    stream = []
+    for number in range(3000):
+        stream.append(
+            f"commit refs/heads/many-{number}\ncommitter A <a@example.com> {number} +0000\n"
+            f"data 1\nx\n"
+        )
+    subprocess.run(
+        ["git", "-C", str(repository.path), "fast-import", "--quiet"],
+        input="\n".join(stream).encode(),
+        check=True,
+        env=GIT_ENV,
+    )
+    shas = repository.git("for-each-ref", "--format=%(objectname)").split()
+    [(prefix, _)] = Counter(sha[:4] for sha in shas).most_common(1)
+    from tasks.mirrors import find_commit, mirror_of
+
+    source = get(repository)
+    cache = source.folder.parent / "cache"
+    with (
+        mirror_of(str(repository.path), cache, {}) as mirror,
+        pytest.raises(RequestRefused, match=rf"commits begin with {prefix}: {prefix}"),
+    ):
+        find_commit(mirror, prefix, fetch=lambda: None)
+
+
+def test_a_folder_that_is_no_repository_is_said_so(tmp_path, get):
+    (tmp_path / "plain").mkdir()
+    for place in (tmp_path / "plain", tmp_path / "absent"):
+        with pytest.raises(UnknownRevision, match=f"there is no repository at {place}"):
+            get(place)
+
+
+def test_an_empty_repository_is_said_so(tmp_path, get):
+    with pytest.raises(UnknownRevision, match="there are no commits in"):
+        get(Repository(tmp_path / "empty"))
+
+
+def test_a_workspace_in_use_is_not_written_over(repository, get, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis").write_text("years of work")
+
+    with pytest.raises(ConfigurationError, match="is not empty"):
+        get(repository, workspace=tmp_path / "mine")
+
+    assert (tmp_path / "mine/thesis").read_text() == "years of work"
+
+
+HOSTILE = ["a;touch pwned", "x$(touch pwned)", "`touch pwned`", "a|b&c", "'\"quotes", "-x"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_in_a_repository_do_no_harm(repository, get, tmp_path, name):
+    """Git takes these as branches and tags, so an ordinary fetch meets them."""
+    head = repository.git("rev-parse", "HEAD")
+    for kind in ("heads", "tags"):
+        repository.git("update-ref", f"refs/{kind}/{name.replace(' ', '_')}", head)
+    (repository.path / "a\nb").write_text("a file with a line break in its name")
+    (repository.path / "--help").write_text("a file like an option")
+    (repository.path / " $(touch pwned)").write_text("a file like a command")
+    revision = repository.commit("`touch pwned` $(touch pwned) \x1b[31m <!channel>")
+
+    source = get(repository, revision)
+
+    assert {"a\nb", "--help", " $(touch pwned)"} <= set(tracked_files(source))
+    assert "\x1b" not in source.subject
+    assert [path for path in tmp_path.rglob("*pwned*") if "touch" not in path.name] == []
+
+
+@pytest.mark.parametrize("name", ["my app", "-app", "app;id", "äpp", "a'b\"c"])
+def test_a_repository_may_lie_in_a_strangely_named_folder(tmp_path, get, name):
+    made = Repository(tmp_path / name)
+    revision = made.commit("first")
+
+    assert get(made).revision == revision
+
+
+def test_hooks_and_settings_of_the_worker_or_repository_are_not_run(repository, get, monkeypatch):
+    repository.commit("filtered", **{".gitattributes": "* filter=x\n"})
+    pwned = repository.path.parent / "pwned"
+    hook = f"#!/bin/sh\ntouch {pwned}\n"
+    home = repository.path.parent / "home"
+    (home / "hooks").mkdir(parents=True)
+    for place in (home / "hooks", repository.path / ".git/hooks"):
+        for name in ("post-checkout", "post-update", "pre-receive", "reference-transaction"):
+            (place / name).write_text(hook)
+            (place / name).chmod(0o755)
+    for key in ("core.fsmonitor", "uploadpack.packObjectsHook", "core.sshCommand"):
+        repository.git("config", key, f"touch {pwned}")
+    (home / ".gitconfig").write_text(
+        f'[core]\n\thooksPath = {home}/hooks\n[filter "x"]\n\tsmudge = touch {pwned}\n'
+        f"[init]\n\ttemplateDir = {home}\n"
+    )
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("GIT_SSH_COMMAND", f"touch {pwned}")
+
+    get(repository)
+
+    assert not pwned.exists()
+
+
+def test_a_repository_of_another_user_can_be_read(repository, get):
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files away")
+    for path in [repository.path, *repository.path.rglob("*")]:
+        os.chown(path, 12345, 12345)
+
+    assert get(repository).subject == "first"
+
+
+def test_submodules_and_large_files_are_said_and_not_fetched(repository, get, tmp_path):
+    library = Repository(tmp_path / "library")
+    library.commit("library", code="1")
+    repository.git(
+        "-c", "protocol.file.allow=always", "submodule", "add", "--quiet", str(library.path), "lib"
+    )
+    repository.commit("large", **{".gitattributes": "*.bin filter=lfs\n", "big.bin": "pointer"})
+
+    source = get(repository)
+
+    assert source.notes == (
+        "submodules are not fetched: lib",
+        "Git LFS files are pointers only: big.bin",
+    )
+    assert list((source.folder / "lib").iterdir()) == []
+
+
+def test_a_shallow_clone_can_be_the_repository(repository, get, tmp_path):
+    repository.commit("second")
+    shallow = tmp_path / "shallow"
+    url = f"file://{repository.path}"
+    command = ["git", "clone", "--quiet", "--depth=1", url, str(shallow)]
+    subprocess.run(command, check=True, env=GIT_ENV)
+
+    assert get(shallow).subject == "second"
+
+
+def test_a_branch_that_became_a_folder_of_branches_is_followed(repository, get):
+    repository.git("branch", "topic")
+    get(repository)
+    repository.git("branch", "-D", "topic")
+    repository.git("branch", "topic/one")
+
+    assert get(repository, None, "topic/one").is_on_ref
+
+
+def test_a_killed_fetch_does_not_spoil_the_next(repository, get, tmp_path):
+    get(repository)
+    [mirror] = (tmp_path / "cache/mirrors").glob("*.git")
+    (mirror / "refs/heads/main.lock").touch()
+    revision = repository.commit("second")
+
+    assert get(repository).revision == revision
+
+
+def test_a_spoilt_mirror_is_made_anew_and_no_other_repository_is_touched(get, tmp_path):
+    """Git looks for a repository further up when the one meant is broken."""
+    around = Repository(tmp_path)
+    around.commit("precious")
+    upstream = Repository(tmp_path / "sub/upstream")
+    upstream.commit("first")
+    get(upstream)
+    [mirror] = (tmp_path / "cache/mirrors").glob("*.git")
+    (mirror / "HEAD").write_text("nonsense")
+
+    assert get(upstream).subject == "first"
+    assert around.git("for-each-ref", "--format=%(refname)") == "refs/heads/main"
+    assert around.git("log", "-1", "--format=%s") == "precious"
+
+
+def test_two_runs_at_once_share_one_mirror(repository, get):
+    sources, failures = [], []
+
+    def get_one():
+        try:
+            sources.append(get(repository))
+        except Exception as failure:
+            failures.append(failure)
+
+    threads = [threading.Thread(target=get_one) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failures == []
+    assert len({source.folder for source in sources}) == 4
+
+
+class Answering:
+    """A server that answers every request with one status, and remembers what it was sent."""
+
+    def __init__(self, status):
+        answering = self
+        self.authorizations = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                answering.authorizations.append(self.headers.get("Authorization"))
+                self.send_response(status)
+                if status == 401:
+                    self.send_header("WWW-Authenticate", 'Basic realm="x"')
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/owner/app.git"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch):
+    monkeypatch.setattr("tasks.mirrors._PAUSES_S", (0.0, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "sentence"),
+    [
+        (401, AccessDenied, "refused our credentials"),
+        (403, AccessDenied, "refused our credentials"),
+        (404, UnknownRevision, "there is no repository at"),
+        (500, TimedOut, "could not be read; git said last: .*500"),
+    ],
+)
+def test_what_a_server_answers_becomes_a_verdict(get, status, kind, sentence):
+    with Answering(status) as server, pytest.raises(kind, match=sentence) as caught:
+        get(server.url, "a" * 40)
+    assert caught.value.hint
+    if status == 500:
+        assert len(server.authorizations) == 3
+
+
+def test_a_server_that_is_not_there_is_not_waited_for_for_ever(get):
+    with pytest.raises(TimedOut, match=r"could not be read; git said last: .*connect"):
+        get("http://127.0.0.1:9/owner/app.git")
+
+
+def test_a_token_reaches_its_server_and_nothing_else(get, tmp_path):
+    with Answering(403) as server, pytest.raises(AccessDenied) as caught:
+        get(server.url, credentials=credentials_env(server.url, "CANARY-token"))
+
+    assert server.authorizations[0].startswith("Basic ")
+    said = str(caught.value) + caught.value.hint + str(caught.value.__cause__)
+    assert "CANARY" not in said
+    kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert b"CANARY" not in kept
+    assert server.authorizations[0].split()[1].encode() not in kept
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"GIT_SSH_COMMAND": "touch /tmp/x"},
+        {"GIT_CONFIG_KEY_0": "core.sshCommand", "GIT_CONFIG_VALUE_0": "touch /tmp/x"},
+        {"GIT_CONFIG_KEY_0": "protocol.ext.allow", "GIT_CONFIG_VALUE_0": "always"},
+        {"LD_PRELOAD": "/srv/x.so"},
+    ],
+)
+def test_credentials_cannot_change_what_git_does(environment):
+    with pytest.raises(ValueError, match="is not a credential of git"):
+        checked_credentials(environment)
+
+
+def test_the_build_context_is_the_committed_tree_and_no_more(repository, get, tmp_path):
+    (repository.path / "sub").mkdir()
+    (repository.path / "sub/run").write_text("#!/bin/sh\n")
+    (repository.path / "sub/run").chmod(0o755)
+    os.symlink("/etc/passwd", repository.path / "link")
+    repository.commit("x", **{".gitattributes": "secret export-ignore\n", "secret": "s"})
+    source = get(repository)
+    (source.folder / "node_modules").mkdir()
+    (source.folder / "node_modules/junk").write_text("x")
+    (source.folder / "readme").write_text("changed by a check")
+
+    context = source_archive(source, tmp_path / "context")
+
+    names = {path.relative_to(context).as_posix() for path in context.rglob("*")}
+    assert names == {".gitattributes", "readme", "secret", "link", "sub", "sub/run"}
+    assert (context / "readme").read_text() == "hello"
+    assert os.access(context / "sub/run", os.X_OK)
+    assert (context / "link").is_symlink()
+    assert sorted(path.name for path in tmp_path.glob("context*")) == ["context"]
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../../outside", "/etc"])
+def test_a_link_out_of_the_repository_is_not_followed(repository, get, tmp_path, target):
+    (tmp_path / "outside").write_text("CANARY")
+    os.symlink(target, repository.path / "package.json")
+    repository.commit("link")
+    source = get(repository)
+
+    with pytest.raises(RequestRefused, match="leads out of the repository"):
+        read_committed(source, "package.json")
+    with pytest.raises(RequestRefused, match="leads out of the repository"):
+        package_files(source)
+    with pytest.raises(RequestRefused, match="leads out of the repository"):
+        inside(source, "../outside")
+
+
+def test_files_that_choose_the_package_manager_are_read_up_to_the_root(repository, get):
+    for path, text in {
+        "package.json": '{"workspaces": ["apps/*"]}',
+        ".yarnrc.yml": "yarnPath: .yarn/releases/yarn-4.1.0.cjs",
+        ".yarn/releases/yarn-4.1.0.cjs": "",
+        "yarn.lock": "__metadata:\n  version: 8\n",
+        "apps/web/package.json": "{}",
+        "apps/api/package.json": "{}",
+    }.items():
+        (repository.path / path).parent.mkdir(parents=True, exist_ok=True)
+        (repository.path / path).write_text(text)
+    repository.commit("monorepo")
+    source = get(repository)
+
+    files, releases = package_files(source, "apps/web")
+
+    assert set(files) == {"package.json", ".yarnrc.yml", "yarn.lock", "apps/web/package.json"}
+    assert releases == (".yarn/releases/yarn-4.1.0.cjs",)
+    with pytest.raises(RequestRefused, match="there is no folder 'apps/none'"):
+        package_files(source, "apps/none")
+
+
+def test_a_workspace_is_removed_with_all_that_checks_made_of_it(tmp_path):
+    folder = tmp_path / "workspace"
+    (folder / "deep/er").mkdir(parents=True)
+    (folder / "deep/er/file").write_text("x")
+    os.symlink("/etc", folder / "deep/link")
+    for path in (folder / "deep/er", folder / "deep"):
+        path.chmod(0o500)
+
+    remove_workspace(folder)
+    remove_workspace(folder)
+
+    assert not folder.exists()
+    assert Path("/etc/passwd").exists()
