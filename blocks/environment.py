@@ -64,7 +64,11 @@ def real_services() -> dict[str, ServiceImage]:
 class AppRunnerService(Settings):
     """The App Runner service that serves the application, as it should be."""
 
-    name: str = Field(default="kanvaro", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{3,39}$")
+    name: str = Field(
+        default="kanvaro",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{3,39}$",
+        description="Name of the service, unique in its region.",
+    )
     port: int = Field(default=3000, description="Port the application listens on.")
     cpu: str = Field(default="1 vCPU", description="Processor share of one instance.")
     memory: str = Field(default="2 GB", description="Memory of one instance.")
@@ -75,8 +79,8 @@ class AppRunnerService(Settings):
         default_factory=dict, description="Variable to ARN of the secret it is read from."
     )
     health_path: str = Field(default="/api/health/live", description="Asked by App Runner.")
-    health_interval_s: int = Field(default=10, ge=1, le=20)
-    health_timeout_s: int = Field(default=5, ge=1, le=20)
+    health_interval_s: int = Field(default=10, ge=1, le=20, description="Between two looks.")
+    health_timeout_s: int = Field(default=5, ge=1, le=20, description="For one answer.")
     healthy_after: int = Field(default=1, ge=1, le=20, description="Good answers in a row.")
     unhealthy_after: int = Field(default=5, ge=1, le=20, description="Bad answers in a row.")
 

@@ -19,6 +19,7 @@ Everything that can stop a delivery:
     + RolledBack            the platform put the old version back
     + NeverBecameHealthy    it runs, but its health endpoint disagrees
   x TimedOut                we stopped waiting
+  x Unreachable             a server did not answer, again and again
 
 A message says what happened; the `hint` says what to do about it. Both are
 shown in Slack, so neither may hold a secret.
@@ -109,3 +110,7 @@ class NeverBecameHealthy(RolloutFailed):
 
 class TimedOut(DeliveryError):
     hint = "What was awaited may still happen: look at it, then run again."
+
+
+class Unreachable(DeliveryError):
+    hint = "Check the network and the address, then run again. Nothing was changed."

@@ -40,6 +40,8 @@ from tasks.surroundings import surroundings
 from tasks.workspace import Workspace
 
 TO_STOP_S = 20
+# npm says why it failed before a page about how it is used.
+LINES_OF_AN_INSTALL = 200
 
 
 def _key(_context: Any, given: dict[str, Any]) -> str | None:
@@ -78,6 +80,7 @@ def install(environment: Environment, place: Workspace, plan: Plan) -> None:
         folder=place.source / plan.manager.root,
         timeout_s=plan.table.install_timeout_s,
         name="install",
+        last_lines=LINES_OF_AN_INSTALL,
     )
     if not outcome.passed:
         hint = explain_install_failure(outcome.last_lines)
@@ -190,6 +193,7 @@ def _run(
     timeout_s: float,
     name: str,
     variables: dict[str, str] | None = None,
+    last_lines: int = 40,
 ) -> Outcome:
     log = get_run_logger()
     return run_program(
@@ -201,6 +205,7 @@ def _run(
         log=lambda line: log.info("%s", line),
         full_log=place.logs / f"{name}.log",
         stop=place.stop_sign.exists,
+        last_lines=last_lines,
     )
 
 

@@ -151,8 +151,8 @@ def _digest_of(environment: Environment, tag: str) -> str | None:
         if error.response["Error"]["Code"] == "ImageNotFoundException":
             return None
         raise
-    digest: str = found["imageDetails"][0]["imageDigest"]
-    return digest
+    digests: list[str] = [detail["imageDigest"] for detail in found["imageDetails"]]
+    return digests[0] if digests else None
 
 
 def _lines(event: dict[str, Any]) -> list[str]:

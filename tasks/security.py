@@ -41,10 +41,14 @@ def security_report(
         audit(bench, plan.manager, check.audit_level, environment.advisory_registry),
         secret_scan(bench),
     ]
+    expected = ["npm-audit", "secrets"]
     if environment.snyk_token:
+        expected.append("snyk")
         token = environment.snyk_token.get_secret_value()
         reports.append(snyk(bench, token, check.audit_level))
-    verdict = security_verdict(reports, environment.policy.scanners_that_may_be_absent)
+    verdict = security_verdict(
+        reports, environment.policy.scanners_that_may_be_absent, expected
+    )
     _show(verdict)
     verdict.raise_unless_passed()
     return tuple(f"{report.scanner}: {report.summary}" for report in reports)

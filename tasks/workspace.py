@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -13,9 +14,11 @@ from prefect.context import FlowRunContext
 
 from blocks.environment import Environment
 from tasks.leftovers import is_orphaned, our_mark, sweep_leftovers
+from tasks.source import remove_workspace
 
 DAY_S = 86_400
 OWNER = "owner"
+HOME = "kanvaro-"
 
 
 @dataclass(frozen=True)
@@ -48,26 +51,31 @@ def workspace(environment: Environment) -> Iterator[Workspace]:
     _tidy(shop, environment.policy.report_days)
     sweep_leftovers()
     name = _run_name()
-    own = _made(shop / "workspaces" / name)
-    (own / OWNER).write_text(our_mark())
+    source = _made(shop / "workspaces" / name)
+    # A browser's socket must have a path of less than 108 characters, so homes are in /tmp.
+    home = Path(tempfile.mkdtemp(prefix=HOME))
+    for own in (source, home):
+        (own / OWNER).write_text(our_mark())
     try:
         yield Workspace(
-            source=_made(own / "source"),
-            home=_made(own / "home"),
+            source=source / "source",
+            home=home,
             logs=_made(shop / "logs" / name),
             mirrors=_made(shop / "mirrors"),
             cache=_made(shop / "cache"),
             reports=_made(shop / "reports"),
         )
     finally:
-        shutil.rmtree(own, ignore_errors=True)
+        for own in (source, home):
+            remove_workspace(own)
 
 
 def _tidy(shop: Path, days: int) -> None:
-    for left in (shop / "workspaces").glob("*"):
+    homes = Path(tempfile.gettempdir()).glob(f"{HOME}*")
+    for left in (*(shop / "workspaces").glob("*"), *homes):
         with suppress(OSError):
             if is_orphaned((left / OWNER).read_text()):
-                shutil.rmtree(left, ignore_errors=True)
+                remove_workspace(left)
     for kept in (shop / "logs").glob("*"):
         with suppress(OSError):
             if time.time() - kept.stat().st_mtime > days * DAY_S:

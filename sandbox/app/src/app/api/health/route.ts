@@ -1,0 +1,14 @@
+import { readiness } from '@/server/health';
+import { json } from '@/server/http';
+import { mongodbDependency } from '@/server/mongodb';
+import { redisDependency } from '@/server/redis';
+import { REVISION } from '@/server/revision';
+
+export const dynamic = 'force-dynamic';
+
+/** Readiness: whether this instance can serve, which the pipeline asks before it sends traffic. */
+export async function GET(): Promise<Response> {
+  const dependencies = { mongodb: mongodbDependency, redis: redisDependency };
+  const health = await readiness(dependencies, REVISION);
+  return json(health, health.status === 'ready' ? 200 : 503);
+}
