@@ -64,6 +64,9 @@ class Deployment:
     def changed_something(self) -> bool:
         return self.operation_id is not None
 
+    def __str__(self) -> str:
+        return self.image.rpartition("@")[2][:19]
+
 
 class Step(Enum):
     """What to do next to make a service run an image."""

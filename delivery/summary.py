@@ -12,7 +12,6 @@ SIGNS = {
     "failed, allowed to": "🟡",
     "failed": "🔴",
     "stopped": "⚪",
-    "running": "⏳",
 }
 
 

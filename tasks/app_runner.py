@@ -44,7 +44,7 @@ def deploy(environment: Environment, image: Image) -> Deployment:
         return _bring_about(environment, image, wanted)
 
 
-@fact("did {environment.name} take {deployment.image}?")
+@fact("did {environment.name} take {deployment}?")
 def await_deployment(environment: Environment, deployment: Deployment) -> Service:
     """Wait until our operation is over and the service runs our digest.
 

@@ -48,7 +48,9 @@ def stages_of(run_id: UUID, reports: Sequence[CheckReport] = ()) -> list[Stage]:
         runs = client.read_task_runs(
             flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run_id])), limit=200
         )
-    begun = sorted((run for run in runs if run.start_time), key=lambda run: str(run.start_time))
+    # The step that writes this summary is still running; it is not part of the story.
+    ended = (run for run in runs if run.start_time and run.state and run.state.is_final())
+    begun = sorted(ended, key=lambda run: str(run.start_time))
     return [_stage(run, said.get(run.name)) for run in begun]
 
 
@@ -62,8 +64,8 @@ def _stage(run: TaskRun, check: CheckReport | None) -> Stage:
 
 def _verdict(run: TaskRun) -> str:
     state = run.state
-    if state is None or not state.is_final():
-        return "running"
+    if state is None:
+        return "unknown"
     if state.name == "Cached":
         return "proven before"
     if state.is_completed():
