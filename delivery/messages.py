@@ -6,7 +6,8 @@ Block Kit's limits: https://docs.slack.dev/reference/block-kit/blocks.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 LONGEST_SECTION = 2900
@@ -61,6 +62,11 @@ class Message:
         """The message where blocks are not shown, such as in a notification."""
         return f"{self.mood} {plain(self.headline)}"
 
+    @property
+    def in_short(self) -> "Message":
+        """The headline with its links: what the channel shows of a thread."""
+        return replace(self, paragraphs=())
+
     def blocks(self) -> list[dict[str, object]]:
         """The message in Block Kit."""
         told = [f"{self.mood} *{escaped(self.headline)}*", *self.paragraphs]
@@ -80,6 +86,16 @@ def started(subject: Subject, commit: str, author: str) -> Message:
         f"{subject.what} → {subject.environment}: checking",
         (f"“{escaped(commit)}” by {escaped(author)}",),
         _links(subject),
+    )
+
+
+def proven(subject: Subject, reports: Sequence[tuple[str, str]], seconds: float) -> Message:
+    """Said in the thread between the checks and the deployment."""
+    told = ", ".join(f"{name} {verdict}" for name, verdict in reports)
+    return Message(
+        Mood.UNDER_WAY,
+        f"{subject.what}: {len(reports)} checks passed after {duration(seconds)}, deploying",
+        (escaped(told),),
     )
 
 

@@ -28,11 +28,11 @@ class Stage:
 def table(stages: Sequence[Stage]) -> str:
     """The stages as a Markdown table."""
     rows = [
-        f"| {SIGNS.get(s.verdict, '')} {s.verdict} | {cell(s.name)} | {s.seconds:.1f} "
+        f"| {SIGNS.get(s.verdict, '')} {s.verdict} | {s.seconds:.1f} | {cell(s.name)} "
         f"| {cell(s.remark)} |"
         for s in stages
     ]
-    return "\n".join(["| verdict | stage | seconds | |", "|---|---|---:|---|", *rows])
+    return "\n".join(["| verdict | seconds | stage | |", "|---|---:|---|---|", *rows])
 
 
 def report(

@@ -1,4 +1,4 @@
-"""The demonstration: a commit of the sample application, through the whole pipeline, on this machine.
+"""The demonstration: one commit of the sample application, through the whole pipeline, here.
 
     make demo            ends with everything stopped
     KEEP=1 make demo     leaves server, worker and sandbox up, and prints their addresses

@@ -110,6 +110,4 @@ def _secret_references(found: Addresses) -> dict[str, str]:
         secret: client.describe_secret(SecretId=secret)["ARN"]
         for secret in {secret for secret, _ in SECRETS.values()}
     }
-    return {
-        variable: f"{arns[secret]}:{key}::" for variable, (secret, key) in SECRETS.items()
-    }
+    return {variable: f"{arns[secret]}:{key}::" for variable, (secret, key) in SECRETS.items()}

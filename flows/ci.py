@@ -14,7 +14,7 @@ from prefect import flow
 from pydantic import Field
 
 from blocks.environment import Environment
-from tasks.announce import announce_start
+from tasks.announce import announce_checks, announce_start
 from tasks.app_runner import await_deployment, deploy
 from tasks.checks import install, run_checks, unproven
 from tasks.conclusion import conclude_checked, conclude_deployed, tell_failure, why_not_deployed
@@ -42,8 +42,8 @@ def ci(
         max_length=200,
         description="Branch or tag the commit is on. Only the deploy branch is deployed.",
     ),
-    repository: str | None = Field(
-        default=None, description="Git URL or path; the environment's repository if empty."
+    repository: str = Field(
+        default="", description="Git URL or path; the environment's repository if empty."
     ),
     environment: str = Field(default="production", description="Name of a registered environment."),
 ) -> str:
@@ -59,6 +59,7 @@ def ci(
         if why := why_not_deployed(env, source, plan):
             conclude_checked(env, source, plan, reports, why)
             return f"{source.revision} passed its checks; {why}"
+        announce_checks(env, source, reports)
         image = find_image(env, source)
         if image is None:
             image = push_image(env, source, build_image(env, source, place, plan))

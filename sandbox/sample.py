@@ -28,22 +28,26 @@ class Sample:
 
     @property
     def revision(self) -> str:
-        """The commit that `main` names."""
-        return _git(self.folder, "rev-parse", f"refs/heads/{BRANCH}")
+        """The newest commit of the branch that is checked out."""
+        return git(self.folder, "rev-parse", "HEAD")
+
+    def branch(self, name: str) -> None:
+        """Go on from here on a new branch."""
+        git(self.folder, "switch", "--quiet", "--create", name)
 
     def commit(self, files: dict[str, str], subject: str) -> str:
-        """Write `files` (text by path), commit them to `main`; the new revision."""
+        """Write `files` (text by path), commit them; the new revision."""
         for path, text in files.items():
             target = self.folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text)
-        _git(self.folder, "add", "--all")
-        _git(self.folder, "commit", "--quiet", "--message", subject)
+        git(self.folder, "add", "--all")
+        git(self.folder, "commit", "--quiet", "--message", subject)
         return self.revision
 
 
 def sample_repository(folder: Path) -> Sample:
-    """Make the repository in `folder`, afresh: its first commit is the application as it is here."""
+    """Make the repository in `folder`, afresh; its one commit is the application as it is here."""
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
@@ -51,20 +55,21 @@ def sample_repository(folder: Path) -> Sample:
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(APP / path, target)
-    _git(folder, "init", "--quiet", f"--initial-branch={BRANCH}")
-    _git(folder, "add", "--all")
-    _git(folder, "commit", "--quiet", "--message", "The projects page counts its visitors")
+    git(folder, "init", "--quiet", f"--initial-branch={BRANCH}")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "The projects page counts its visitors")
     return Sample(folder)
 
 
 def _files_of_the_app() -> Iterable[Path]:
     """What git would take of the application: neither packages nor what a build wrote."""
-    listed = _git(APP, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    listed = git(APP, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     paths = [Path(path) for path in listed.split("\0") if path]
     return [path for path in paths if (APP / path).is_file()]
 
 
-def _git(folder: Path, *arguments: str) -> str:
+def git(folder: Path, *arguments: str) -> str:
+    """What git says in `folder`, as our own author and without the machine's settings."""
     told = subprocess.run(
         ["git", *arguments],
         cwd=folder,

@@ -4,10 +4,12 @@ The first message stands in the channel and is brought up to date, so that the
 channel alone says how every run ended; what happened on the way is below it.
 """
 
+import time
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from prefect import get_client
+from prefect import State, get_client
 from prefect.artifacts import create_link_artifact
 from prefect.client.schemas.filters import (
     ArtifactFilter,
@@ -16,13 +18,13 @@ from prefect.client.schemas.filters import (
 )
 from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
-from prefect import State
 from prefect.states import Completed
 from slack_sdk.errors import SlackClientError
 
 from blocks.environment import Environment
 from delivery import messages
 from delivery.messages import Message, Subject
+from delivery.plan import CheckReport
 from tasks import operation
 from tasks.source import Source
 
@@ -34,11 +36,32 @@ def announce_start(environment: Environment, source: Source) -> State[None]:
     """Open the thread of this run."""
     run_id = this_run()
     message = messages.started(subject(environment, source, run_id), source.subject, source.author)
-    delivered, why = open_thread(environment, message, run_id)
-    if delivered:
+    return _said(open_thread(environment, message))
+
+
+def _said(why_not: str | None) -> State[None]:
+    """The end of an announcement: a Slack that does not listen is told of, and fails nothing."""
+    if why_not is None:
         return Completed(message="delivered")
-    get_run_logger().warning("Slack was not told: %s", why)
-    return Completed(name="Not delivered", message=why)
+    get_run_logger().warning("Slack was not told: %s", why_not)
+    return Completed(name="Not delivered", message=why_not)
+
+
+@operation("announce: the checks passed")
+def announce_checks(
+    environment: Environment, source: Source, reports: Sequence[CheckReport]
+) -> State[None]:
+    """Say in the thread that what follows is the deployment."""
+    run_id = this_run()
+    verdicts = [(report.name, report.verdict) for report in reports]
+    message = messages.proven(subject(environment, source, run_id), verdicts, seconds_so_far())
+    return _said(tell(environment, run_id, message))
+
+
+def seconds_so_far() -> float:
+    """How long this run has taken until now."""
+    context = FlowRunContext.get()
+    return time.time() - context.start_time.timestamp() if context else 0.0
 
 
 def subject(environment: Environment, source: Source, run_id: UUID) -> Subject:
@@ -49,8 +72,8 @@ def run_url(environment: Environment, run_id: UUID) -> str:
     return f"{environment.ui_address.rstrip('/')}/runs/flow-run/{run_id}"
 
 
-def open_thread(environment: Environment, message: Message, run_id: UUID) -> tuple[bool, str]:
-    """Post the first message; whether it was delivered, and why not."""
+def open_thread(environment: Environment, message: Message) -> str | None:
+    """Post the first message; why it was not delivered, or None."""
     answer, why = _post(environment, message, None)
     if answer:
         create_link_artifact(
@@ -59,7 +82,7 @@ def open_thread(environment: Environment, message: Message, run_id: UUID) -> tup
             link_text="Slack thread",
             description=f"{answer['channel']} {answer['ts']}",
         )
-    return bool(answer), why
+    return why or None
 
 
 def tell(environment: Environment, run_id: UUID, message: Message) -> str | None:
@@ -70,7 +93,7 @@ def tell(environment: Environment, run_id: UUID, message: Message) -> str | None
     thread = _thread(run_id)
     answer, why = _post(environment, message, thread)
     if answer and thread:
-        why = _update(environment, message, thread)
+        why = _update(environment, message.in_short, thread)
     return why or None
 
 

@@ -1,11 +1,10 @@
 """How a run ends: the summary on its page, and the last word in its Slack thread."""
 
-import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from prefect.client.schemas.objects import FlowRun, State
-from prefect.context import FlowRunContext
 from prefect.logging import get_logger, get_run_logger
 
 from blocks.clients import calls
@@ -18,7 +17,7 @@ from delivery.messages import Failure, Message, Subject
 from delivery.plan import CheckReport, Plan
 from delivery.rollout import Deployment
 from tasks import fact, operation
-from tasks.announce import run_url, subject, tell, this_run
+from tasks.announce import run_url, seconds_so_far, subject, tell, this_run
 from tasks.health import what_serves
 from tasks.source import Source, inside
 from tasks.summary import stages_of, write_summary
@@ -44,7 +43,7 @@ def conclude_checked(
     why: str,
 ) -> None:
     """Say that the checks passed and that the run ends there."""
-    run_id, seconds = this_run(), _seconds()
+    run_id, seconds = this_run(), seconds_so_far()
     _tell(environment, messages.checked(subject(environment, source, run_id), seconds, why))
     facts = [*_about(source), ("not deployed", why), *_remarks(plan)]
     write_summary(
@@ -69,7 +68,7 @@ def conclude_deployed(
     address: str,
 ) -> None:
     """Say what is live, where, and how it got there."""
-    run_id, seconds = this_run(), _seconds()
+    run_id, seconds = this_run(), seconds_so_far()
     changed = deployment.changed_something
     about = subject(environment, source, run_id)
     _tell(environment, messages.deployed(about, seconds, image.digest, address, changed))
@@ -113,7 +112,8 @@ def tell_failure(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
     why = tell(environment, flow_run.id, message)
     if why:
         get_logger(HOOK_LOGGER).warning("Slack was not told: %s", why)
-    seconds = (flow_run.estimated_run_time or flow_run.total_run_time).total_seconds()
+    began = flow_run.start_time or flow_run.expected_start_time
+    seconds = (datetime.now(UTC) - began).total_seconds() if began else 0.0
     facts = [
         ("stage", failure.stage),
         ("reason", messages.clipped(failure.reason, 600)),
@@ -160,12 +160,6 @@ def _environment_of(run: FlowRun) -> Environment | None:
 def _tell(environment: Environment, message: Message) -> None:
     if why := tell(environment, this_run(), message):
         get_run_logger().warning("Slack was not told: %s", why)
-
-
-def _seconds() -> float:
-    context = FlowRunContext.get()
-    began = context.start_time.timestamp() if context else time.time()
-    return time.time() - began
 
 
 def _about(source: Source) -> list[tuple[str, str]]:

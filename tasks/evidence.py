@@ -82,8 +82,10 @@ def _browser_report(
     """Kept for a failed check above all: its pictures say what the browser saw."""
     folder = inside(source, f"{plan.table.folder}/{BROWSER_REPORT}")
     prune_reports(place.reports, days=environment.policy.report_days)
-    kept = archive_report(folder, place.reports, f"{place.logs.name}-e2e")
+    kept = archive_report(
+        folder, place.reports, f"e2e-{source.revision[:10]}-{place.logs.name[:8]}"
+    )
     if kept is None or kept.path is None:
         return ()
     left_out = f", without {kept.left_out}" if kept.left_out else ""
-    return (f"report of {kept.files} files kept: {kept.path}{left_out}",)
+    return (f"browser report kept as {kept.path.name}{left_out}",)

@@ -11,7 +11,7 @@ from tasks.workspace import Workspace
 
 @operation("check out {revision:.10} of {ref}")
 def check_out(
-    environment: Environment, place: Workspace, repository: str | None, revision: str, ref: str
+    environment: Environment, place: Workspace, repository: str, revision: str, ref: str
 ) -> Source:
     """Check `revision` out, once it is known to be on `ref`.
 

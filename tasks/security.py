@@ -46,9 +46,7 @@ def security_report(
         expected.append("snyk")
         token = environment.snyk_token.get_secret_value()
         reports.append(snyk(bench, token, check.audit_level))
-    verdict = security_verdict(
-        reports, environment.policy.scanners_that_may_be_absent, expected
-    )
+    verdict = security_verdict(reports, environment.policy.scanners_that_may_be_absent, expected)
     _show(verdict)
     verdict.raise_unless_passed()
     return tuple(f"{report.scanner}: {report.summary}" for report in reports)

@@ -76,7 +76,9 @@ def test_a_module_can_be_held_in_the_head(path):
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in MODULES if path.parts[-2] in ("tasks", "flows", "blocks")], ids=name_of
+    "path",
+    [path for path in MODULES if path.parts[-2] in ("tasks", "flows", "blocks")],
+    ids=name_of,
 )
 def test_aws_clients_are_made_in_one_place(path):
     """Another one would have botocore's own retries, which send a lost call again."""
