@@ -37,7 +37,12 @@ lint: $(VENV)/ready
 types: $(VENV)/ready
 	$(VENV)/bin/mypy
 
-# What is given on make's command line reaches the program as environment, past every shell.
+# What is given on make's command line reaches the program as it is: neither make nor a shell
+# expands it.
+override export REPOSITORY := $(value REPOSITORY)
+override export REVISION := $(value REVISION)
+override export REF := $(value REF)
+override export DELIVERY := $(value DELIVERY)
 ci: $(VENV)/ready ## Run the pipeline for any Node application: REPOSITORY=path-or-URL [REVISION=…] [REF=…] [DELIVERY=delivery.toml]
 	@$(RUN) -m deployments.laptop
 

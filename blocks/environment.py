@@ -11,12 +11,41 @@ from prefect_github import GitHubCredentials
 from prefect_slack import SlackCredentials
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from slack_sdk import WebClient
-from slack_sdk.http_retry import all_builtin_retry_handlers
+from slack_sdk.http_retry import HttpRequest, HttpResponse, RetryState
+from slack_sdk.http_retry.builtin_handlers import (
+    ConnectionErrorRetryHandler,
+    RateLimitErrorRetryHandler,
+    ServerErrorRetryHandler,
+)
 
 from blocks.clients import Clients
 from delivery.errors import ConfigurationError
 
 Kind = TypeVar("Kind", bound="Environment")
+
+LONGEST_RATE_LIMIT_S = 30
+
+# A web address without a user name, so that no password can hide in it.
+ADDRESS = r"^https?://[^/@\s]+(/\S*)?$"
+
+
+class RateLimit(RateLimitErrorRetryHandler):
+    """Waits out Slack's rate limit, unless it asks for more than half a minute."""
+
+    def _can_retry(
+        self,
+        *,
+        state: RetryState,
+        request: HttpRequest,
+        response: HttpResponse | None = None,
+        error: Exception | None = None,
+    ) -> bool:
+        wait = {k.lower(): v for k, v in (response.headers if response else {}).items()}
+        asked = str((wait.get("retry-after") or ["1"])[0])
+        patient = asked.isdecimal() and int(asked) <= LONGEST_RATE_LIMIT_S
+        return patient and bool(
+            super()._can_retry(state=state, request=request, response=response, error=error)
+        )
 
 
 class Settings(BaseModel):
@@ -109,6 +138,7 @@ class Policy(Settings):
     )
     answer_interval_s: float = Field(default=2, gt=0, description="Pause between two looks.")
     operation_timeout_s: float = Field(default=1800, gt=0, description="For one operation.")
+    build_timeout_s: float = Field(default=1800, gt=0, description="To build the image.")
     operation_interval_s: float = Field(default=5, gt=0, description="Between two looks at it.")
     health_timeout_s: float = Field(default=300, gt=0, description="To become provably healthy.")
     report_days: int = Field(default=30, ge=1, description="How long test reports are kept.")
@@ -137,7 +167,9 @@ class Environment(Block):
     service: AppRunnerService = Field(description="The App Runner service.")
     policy: Policy = Field(default_factory=Policy, description="What a run may do here.")
     public_address: str | None = Field(
-        default=None, description="Address users visit; the service's own address if empty."
+        default=None,
+        pattern=ADDRESS,
+        description="Address users visit; the service's own address if empty.",
     )
     aws: AwsCredentials = Field(
         default_factory=AwsCredentials, description="How calls to AWS are signed."
@@ -178,7 +210,9 @@ class Environment(Block):
         description="Folder on the worker for mirrors, workspaces, logs and reports.",
     )
     ui_address: str = Field(
-        default="http://127.0.0.1:4200", description="Prefect's UI, for links in messages."
+        default="http://127.0.0.1:4200",
+        pattern=ADDRESS,
+        description="Prefect's UI, for links in messages.",
     )
 
     @classmethod
@@ -212,7 +246,7 @@ class Environment(Block):
             token=self.slack.token.get_secret_value(),
             base_url=self.slack_address or WebClient.BASE_URL,
             timeout=10,
-            retry_handlers=all_builtin_retry_handlers(),
+            retry_handlers=[ConnectionErrorRetryHandler(), ServerErrorRetryHandler(), RateLimit()],
         )
 
     @property

@@ -1,8 +1,17 @@
 """Whether a checked revision goes further than its checks."""
 
 
-def why_not_deployed(ref: str, deploy_ref: str, has_dockerfile: bool, dockerfile: str) -> str:
+def why_not_deployed(
+    *,
+    ref: str,
+    deploy_ref: str,
+    is_own_repository: bool,
+    has_dockerfile: bool,
+    dockerfile: str,
+) -> str:
     """The reason why a revision on `ref` is only checked; empty if it is to be deployed."""
+    if not is_own_repository:
+        return "it comes from another repository than the environment's"
     if ref != deploy_ref:
         return f"{ref} is not the deploy branch {deploy_ref}"
     if not has_dockerfile:

@@ -113,4 +113,4 @@ class TimedOut(DeliveryError):
 
 
 class Unreachable(DeliveryError):
-    hint = "Check the network and the address, then run again. Nothing was changed."
+    hint = "Check the network and the address, then run again: it reads before it changes anything."

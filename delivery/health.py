@@ -17,7 +17,7 @@ class Answer:
     remark: str = ""
 
     def is_from(self, revision: str) -> bool:
-        """Whether it is a ready answer of this revision; a short revision is a prefix."""
+        """Whether it is a ready answer of this revision."""
         return self.status == 200 and self.revision == revision
 
     def __str__(self) -> str:

@@ -29,8 +29,3 @@ class Image:
 
     def __str__(self) -> str:
         return f"{self.revision[:10]} ({self.digest[:19]})"
-
-
-def repository_name(uri: str) -> str:
-    """The path of an ECR repository URI: `…amazonaws.com/team/app` is `team/app`."""
-    return uri.split("/", 1)[1]

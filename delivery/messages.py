@@ -40,12 +40,16 @@ class Subject:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a run did not succeed: the stage, what it said, what to do, what serves now."""
+    """Why a run did not succeed: the stage, what it said, what to do, what serves now.
+
+    `was_sent` says that App Runner was told of the new version before.
+    """
 
     stage: str
     reason: str
     hint: str
     serving: str
+    was_sent: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,7 @@ def deployed(subject: Subject, seconds: float, digest: str, address: str, change
 def failed(subject: Subject, failure: Failure) -> Message:
     return Message(
         Mood.FAILED,
-        f"{subject.what} did not reach {subject.environment}: {failure.stage}",
+        f"{subject.what} {_how_far(subject, failure)}: {failure.stage}",
         (
             f"```{clipped(escaped(failure.reason), 2500)}```",
             f"*What now:* {escaped(failure.hint)}",
@@ -131,13 +135,19 @@ def failed(subject: Subject, failure: Failure) -> Message:
     )
 
 
-def stopped(subject: Subject, how: str, serving: str) -> Message:
+def stopped(subject: Subject, how: str, failure: Failure) -> Message:
+    told = [f"*Serving now:* {escaped(failure.serving)}"]
+    if failure.was_sent:
+        told.insert(0, "*What now:* the deployment was sent and goes on without us; look again.")
     return Message(
-        Mood.STOPPED,
-        f"{subject.what} → {subject.environment}: {how}",
-        (f"*Serving now:* {escaped(serving)}",),
-        _links(subject),
+        Mood.STOPPED, f"{subject.what} → {subject.environment}: {how}", tuple(told), _links(subject)
     )
+
+
+def _how_far(subject: Subject, failure: Failure) -> str:
+    if failure.was_sent:
+        return f"was sent to {subject.environment} and is not proven there"
+    return f"did not reach {subject.environment}"
 
 
 def duration(seconds: float) -> str:

@@ -64,8 +64,12 @@ def applicable(
 
 
 def is_cacheable(check: Check) -> bool:
-    """Whether a pass stays a pass: a scanner's does not, since advisories are published daily."""
-    return not check.scanners
+    """Whether what a check says is remembered.
+
+    Not a scanner's pass, since advisories are published daily; nor a check that may fail, since
+    its failure would be taken for a proof.
+    """
+    return not check.scanners and not check.may_fail
 
 
 def proof_key(tree: str, check: Check, plan: Plan, service_images: Mapping[str, str]) -> str:

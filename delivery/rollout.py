@@ -9,9 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 from delivery.errors import OutcomeUnknown, RolledBack, RolloutFailed
+
+Sent = TypeVar("Sent")
 
 UNDER_WAY = {"PENDING", "IN_PROGRESS", "ROLLBACK_IN_PROGRESS"}
 
@@ -133,6 +135,13 @@ def newly_started(
     """The operation that appeared since `known` ids were read: ours, if an answer was lost."""
     seen = set(known)
     return next((o for o in operations if o.id not in seen and o.kind in kinds), None)
+
+
+def demand_sent(sent: Sent | None) -> Sent:
+    """What a wait for something that was sent has found; None would be an error of ours."""
+    if sent is None:
+        raise OutcomeUnknown("the wait for what was sent ended without it")
+    return sent
 
 
 def demand_success(operation: Operation | None, service: str) -> None:

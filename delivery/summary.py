@@ -1,9 +1,12 @@
 """The story of a run as a table: each stage, its verdict and its seconds."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from delivery.messages import duration, plain
+
+_MARKUP = re.compile(r"[\\`*\[\]!|]")
 
 SIGNS = {
     "passed": "✅",
@@ -17,12 +20,16 @@ SIGNS = {
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of a run: the sentence of its timeline, its verdict, and its seconds."""
+    """One step of a run: the sentence of its timeline, its verdict, and its seconds.
+
+    `ended` is a time in ISO 8601, for finding what came first.
+    """
 
     name: str
     verdict: str
     seconds: float
     remark: str = ""
+    ended: str = ""
 
 
 def table(stages: Sequence[Stage]) -> str:
@@ -47,5 +54,5 @@ def report(
 
 
 def cell(text: str) -> str:
-    """Text that cannot break out of a table's cell, nor become HTML."""
-    return plain(text).replace("|", "\\|").replace("<", "&lt;")
+    """Text that cannot break out of a table's cell, nor become markup: it may be a stranger's."""
+    return _MARKUP.sub(r"\\\g<0>", plain(text)).replace("<", "&lt;")

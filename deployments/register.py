@@ -16,12 +16,14 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
 
 import yaml
 from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists
+from prefect.settings import PREFECT_API_URL
 from prefect.workers.process import ProcessWorker
 from prefect_github import GitHubCredentials
 from prefect_slack import SlackCredentials
@@ -58,6 +60,16 @@ def environments_of(text: str, tokens: Mapping[str, str]) -> dict[str, Environme
     if not isinstance(described, dict) or not described:
         raise ConfigurationError("the document describes no environments")
     return {name: _environment(name, settings, tokens) for name, settings in described.items()}
+
+
+def refuse_a_server_of_others() -> None:
+    """Raise `ConfigurationError` unless the server is on this machine."""
+    host = urlsplit(PREFECT_API_URL.value() or "").hostname
+    if host not in ("127.0.0.1", "localhost", "::1"):
+        raise ConfigurationError(
+            f"the sandbox would replace `production` on {host or 'an unnamed server'}",
+            hint="Set PREFECT_API_URL to a server on this machine.",
+        )
 
 
 def ensure_pool() -> str:
@@ -108,6 +120,8 @@ def _credentials(name: str, tokens: Mapping[str, str]) -> dict[str, Any]:
         "github": _kept(GitHubCredentials, tokens.get("GITHUB_TOKEN")),
         "snyk_token": tokens.get("SNYK_TOKEN") or (stored and stored.snyk_token),
         "codecov_token": tokens.get("CODECOV_TOKEN") or (stored and stored.codecov_token),
+        # Set by hand in the UI, if at all: how calls are signed, and which engine builds.
+        **({"aws": stored.aws, "docker": stored.docker} if stored else {}),
     }
 
 
@@ -132,6 +146,7 @@ def main() -> int:
     given = asked.parse_args()
     try:
         if given.sandbox:
+            refuse_a_server_of_others()
             environment = sandbox_environment(given.sandbox, repository=given.repository or ".")
             register({environment.name: environment})
         else:

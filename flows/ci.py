@@ -10,10 +10,13 @@ Nothing is changed before every check has passed, and the old version serves unt
 has seen the new one answer.
 """
 
+from typing import Annotated
+
 from prefect import flow
 from pydantic import Field
 
 from blocks.environment import Environment
+from delivery.source_names import REF, REPOSITORY, REVISION
 from tasks.announce import announce_checks, announce_start
 from tasks.app_runner import await_deployment, deploy
 from tasks.checks import install, run_checks, unproven
@@ -22,7 +25,14 @@ from tasks.health import await_revision
 from tasks.images import build_image, find_image, push_image
 from tasks.plan import plan_checks
 from tasks.repository import check_out
+from tasks.turn import turn_to_deploy
 from tasks.workspace import workspace
+
+# Constraints stand apart from defaults: Prefect keeps those of a type, and these are refused
+# before a run is made. A password in a URL must not even be stored as a parameter.
+Revision = Annotated[str, Field(pattern=REVISION)]
+Ref = Annotated[str, Field(pattern=REF, max_length=200)]
+Repository = Annotated[str, Field(pattern=REPOSITORY)]
 
 
 @flow(
@@ -33,17 +43,14 @@ from tasks.workspace import workspace
     on_cancellation=[tell_failure],
 )
 def ci(
-    revision: str = Field(
-        pattern=r"^[0-9a-f]{7,40}$", description="Commit to check: its SHA, 7 to 40 digits."
-    ),
-    ref: str = Field(
+    revision: Revision = Field(description="Commit to check: its SHA, 7 to 40 digits."),
+    ref: Ref = Field(
         default="refs/heads/main",
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._/+@-]*$",
-        max_length=200,
         description="Branch or tag the commit is on. Only the deploy branch is deployed.",
     ),
-    repository: str = Field(
-        default="", description="Git URL or path; the environment's repository if empty."
+    repository: Repository = Field(
+        default="",
+        description="Git URL or path, to check another repository than the environment's.",
     ),
     environment: str = Field(default="production", description="Name of a registered environment."),
 ) -> str:
@@ -63,8 +70,9 @@ def ci(
         image = find_image(env, source)
         if image is None:
             image = push_image(env, source, build_image(env, source, place, plan))
-    deployment = deploy(env, image)
-    service = await_deployment(env, deployment)
-    address = await_revision(env, service, source.revision)
+    with turn_to_deploy(env):
+        deployment = deploy(env, image)
+        service = await_deployment(env, deployment)
+        address = await_revision(env, service, source.revision)
     conclude_deployed(env, source, plan, reports, image, deployment, address)
     return f"{source.revision} is live in {env.name} at {address}"

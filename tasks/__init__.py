@@ -20,7 +20,7 @@ from typing import Any, ParamSpec, TypeVar
 from prefect import State, Task, task
 from prefect.cache_policies import NO_CACHE
 
-from delivery.errors import DeliveryError
+from delivery.errors import DeliveryError, Unreachable
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -44,4 +44,5 @@ def operation(sentence: str) -> Callable[[Callable[P, R]], Task[P, R]]:
 
 
 def _was_a_hiccup(_task: Any, _run: Any, state: State[Any]) -> bool:
-    return not isinstance(state.result(raise_on_failure=False), DeliveryError)
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, Unreachable) or not isinstance(error, DeliveryError)

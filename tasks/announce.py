@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from httpx import HTTPError
 from prefect import State, get_client
 from prefect.artifacts import create_link_artifact
 from prefect.client.schemas.filters import (
@@ -17,9 +18,9 @@ from prefect.client.schemas.filters import (
     ArtifactFilterKey,
 )
 from prefect.context import FlowRunContext
+from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 from prefect.states import Completed
-from slack_sdk.errors import SlackClientError
 
 from blocks.environment import Environment
 from delivery import messages
@@ -76,12 +77,7 @@ def open_thread(environment: Environment, message: Message) -> str | None:
     """Post the first message; why it was not delivered, or None."""
     answer, why = _post(environment, message, None)
     if answer:
-        create_link_artifact(
-            key=THREAD,
-            link=_permalink(environment, answer),
-            link_text="Slack thread",
-            description=f"{answer['channel']} {answer['ts']}",
-        )
+        _remember(environment, answer)
     return why or None
 
 
@@ -111,9 +107,9 @@ def _post(
             blocks=message.blocks(),
             unfurl_links=False,
         )
-    except (SlackClientError, OSError) as error:
+        return {"channel": answer["channel"], "ts": answer["ts"]}, ""
+    except Exception as error:  # whatever Slack's end sends, the run goes on
         return None, _why(error)
-    return {"channel": answer["channel"], "ts": answer["ts"]}, ""
 
 
 def _update(environment: Environment, message: Message, thread: tuple[str, str]) -> str:
@@ -123,9 +119,21 @@ def _update(environment: Environment, message: Message, thread: tuple[str, str])
             client.chat_update(
                 channel=thread[0], ts=thread[1], text=message.text, blocks=message.blocks()
             )
-    except (SlackClientError, OSError) as error:
+    except Exception as error:  # as above
         return _why(error)
     return ""
+
+
+def _remember(environment: Environment, posted: dict[str, Any]) -> None:
+    try:
+        create_link_artifact(
+            key=THREAD,
+            link=_permalink(environment, posted),
+            link_text="Slack thread",
+            description=f"{posted['channel']} {posted['ts']}",
+        )
+    except (HTTPError, PrefectException) as error:
+        get_run_logger().warning("the thread is not on record: %s", type(error).__name__)
 
 
 def _permalink(environment: Environment, posted: dict[str, Any]) -> str:
@@ -144,13 +152,16 @@ def _why(error: Exception) -> str:
 
 def _thread(run_id: UUID) -> tuple[str, str] | None:
     """The thread that `announce_start` opened for a run, from its artifact."""
-    with get_client(sync_client=True) as client:
-        [*found] = client.read_artifacts(
-            artifact_filter=ArtifactFilter(
-                flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]),
-                key=ArtifactFilterKey(any_=[THREAD]),
+    try:
+        with get_client(sync_client=True) as client:
+            found = client.read_artifacts(
+                artifact_filter=ArtifactFilter(
+                    flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]),
+                    key=ArtifactFilterKey(any_=[THREAD]),
+                )
             )
-        )
+    except (HTTPError, PrefectException):
+        return None  # then the message goes to the channel
     if not found or not found[-1].description:
         return None
     channel, ts = found[-1].description.split()

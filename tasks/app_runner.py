@@ -6,6 +6,7 @@ lost answer is settled by reading again (`rollout` in docs/decisions.md).
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -19,6 +20,8 @@ from delivery.refusals import Refusal
 from delivery.rollout import Deployment, Operation, Service, Step
 from tasks import fact, operation
 from tasks.refusals import in_our_words, meaning, said
+
+SENT = "The deployment was sent and may go on: look at the service's operations, then run again."
 
 # How long an accepted operation may stay out of ListOperations before we call it lost.
 LISTING_LAG_S = 60
@@ -50,7 +53,7 @@ def await_deployment(environment: Environment, deployment: Deployment) -> Servic
 
     Raises `RolledBack` or `RolloutFailed` if it ended otherwise, `TimedOut` if it did not end.
     """
-    with in_our_words("follow the deployment"):
+    with in_our_words("follow the deployment", hint=SENT):
         if deployment.operation_id:
             ended = _await_operation(environment, deployment.service_arn, deployment.operation_id)
             rollout.demand_success(ended, environment.service.name)
@@ -63,48 +66,89 @@ def await_deployment(environment: Environment, deployment: Deployment) -> Servic
     return service
 
 
+@dataclass
+class _Sight:
+    """What was seen last on the way to a deployment; `sent` once our change is accepted."""
+
+    seen: str = ""
+    previous: str | None = None
+    sent: Deployment | None = None
+
+    def __str__(self) -> str:
+        return self.seen
+
+
 def _bring_about(environment: Environment, image: Image, wanted: dict[str, Any]) -> Deployment:
     """Take step after step until one sends our change, or none is needed."""
-    previous: str | None = None
+    sight = _Sight()
 
-    def settled() -> Deployment | None:
-        nonlocal previous
+    def look() -> _Sight:
         service = _service(environment)
-        previous = previous or (service.image if service else None)
+        sight.previous = sight.previous or (service.image if service else None)
         step = rollout.next_step(service, wanted)
-        if step is Step.WAIT:
-            return None
+        sight.seen = f"{service.status if service else 'no service'}: {step.value}"
         if service and step is Step.NOTHING:
-            return Deployment(service.arn, None, image.reference, previous)
-        if service and step is Step.RESUME:
-            _send(environment, service, "RESUME_SERVICE", _resuming(environment, service))
-            return None
-        kind = "CREATE_SERVICE" if step is Step.CREATE else "UPDATE_SERVICE"
-        sending = _changing(environment, service if step is Step.UPDATE else None, wanted)
-        sent = _send(environment, service if step is Step.UPDATE else None, kind, sending)
-        return sent and Deployment(*sent, image.reference, previous)
+            sight.sent = Deployment(service.arn, None, image.reference, sight.previous)
+        elif service and step is Step.RESUME:
+            _resume(environment, service, sight)
+        elif step is not Step.WAIT:
+            _change(environment, service, wanted, image, sight)
+        return sight
 
-    patience = _patience(environment)
     try:
-        deployment = wait_until(settled, bool, patience, what="the service to be free")
+        wait_until(
+            look, lambda now: now.sent is not None, _patience(environment), what="a free turn"
+        )
     except TimedOut as error:
-        raise PlatformBusy(f"{environment.service.name} stayed busy: {error}") from None
-    assert deployment is not None  # noqa: S101 - wait_until returns what is ready
-    return deployment
+        raise PlatformBusy(f"{environment.service.name} could not be changed: {error}") from None
+    return rollout.demand_sent(sight.sent)
 
 
-def _resuming(environment: Environment, service: Service) -> Callable[[], dict[str, Any]]:
+def _resume(environment: Environment, service: Service, sight: _Sight) -> None:
+    """Resume a paused service, and demand that it succeeds: a second try would end alike."""
     client = environment.writes("apprunner")
-    return lambda: client.resume_service(ServiceArn=service.arn)
+    sent = _send(
+        environment,
+        service,
+        "RESUME_SERVICE",
+        lambda: client.resume_service(ServiceArn=service.arn),
+        sight,
+    )
+    if sent:
+        ended = _await_operation(environment, *sent)
+        rollout.demand_success(ended, environment.service.name)
 
 
-def _changing(
-    environment: Environment, service: Service | None, wanted: dict[str, Any]
-) -> Callable[[], dict[str, Any]]:
+def _change(
+    environment: Environment,
+    service: Service | None,
+    wanted: dict[str, Any],
+    image: Image,
+    sight: _Sight,
+) -> None:
+    """Send the one change that makes the service run the image."""
     client = environment.writes("apprunner")
-    if service is None:
-        return lambda: client.create_service(ServiceName=environment.service.name, **wanted)
-    return lambda: client.update_service(ServiceArn=service.arn, **wanted)
+    if service is None or not service.exists:
+        kind = "CREATE_SERVICE"
+        name = environment.service.name
+        sent = _send(
+            environment,
+            None,
+            kind,
+            lambda: client.create_service(ServiceName=name, **wanted),
+            sight,
+        )
+    else:
+        kind, arn = "UPDATE_SERVICE", service.arn
+        sent = _send(
+            environment,
+            service,
+            kind,
+            lambda: client.update_service(ServiceArn=arn, **wanted),
+            sight,
+        )
+    if sent:
+        sight.sent = Deployment(*sent, image.reference, sight.previous)
 
 
 def _send(
@@ -112,8 +156,9 @@ def _send(
     service: Service | None,
     kind: str,
     sending: Callable[[], dict[str, Any]],
+    sight: _Sight,
 ) -> tuple[str, str] | None:
-    """Send one change; its service ARN and operation id, or None if App Runner was busy."""
+    """Send one change; its service ARN and operation id, or None if it was not accepted."""
     known = [o.id for o in _operations(environment, service.arn)] if service else []
     try:
         answer = sending()
@@ -121,9 +166,11 @@ def _send(
     except (ClientError, BotoCoreError) as error:
         match meaning(error):
             case Refusal.TRY_AGAIN | Refusal.BUSY:
+                sight.seen = said(error)
                 return None
             case Refusal.INVALID if _is_busy(environment, service):
                 # StartDeployment and its kin call a busy service an invalid request.
+                sight.seen = said(error)
                 return None
             case Refusal.OUTCOME_UNKNOWN:
                 return _adopted(environment, service, kind, known, said(error))
@@ -137,12 +184,13 @@ def _adopted(
     """The operation that a request with a lost answer started, found by reading."""
 
     def ours() -> tuple[str, str] | None:
-        found = service or _service(environment)
-        if found is None:
-            return None
-        listed = _operations(environment, found.arn)
+        try:
+            found = service or _service(environment)
+            listed = _operations(environment, found.arn) if found else []
+        except (ClientError, BotoCoreError):
+            return None  # whatever ails the answers may end within the lag
         new = rollout.newly_started(listed, known, {kind})
-        return (found.arn, new.id) if new else None
+        return (found.arn, new.id) if found and new else None
 
     interval = environment.policy.operation_interval_s
     lag = Patience(timeout=LISTING_LAG_S * _haste(environment), interval=interval)
@@ -151,10 +199,9 @@ def _adopted(
     except TimedOut:
         raise OutcomeUnknown(
             f"the answer to {kind} was lost ({why}) and no such operation appeared",
-            hint="Most likely nothing was changed. Run again: it reads before it sends.",
+            hint="It may have been accepted all the same. Run again: it reads before it sends.",
         ) from None
-    assert adopted is not None  # noqa: S101 - wait_until returns what is ready
-    return adopted
+    return rollout.demand_sent(adopted)
 
 
 def _is_busy(environment: Environment, service: Service | None) -> bool:

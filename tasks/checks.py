@@ -104,7 +104,9 @@ def run_check(
     if check.scanners:
         remarks = security_report(environment, source, place, plan, check)
         return CheckReport(check.name, "passed", time.monotonic() - began, remarks)
-    with service_containers(environment, check.services, check.name) as addresses:
+    with service_containers(
+        environment, check.services, check.name, place.stop_sign.exists
+    ) as addresses:
         outcome = _run(
             plan.command(check),
             place,

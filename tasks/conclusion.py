@@ -19,7 +19,7 @@ from delivery.rollout import Deployment
 from tasks import fact, operation
 from tasks.announce import run_url, seconds_so_far, subject, tell, this_run
 from tasks.health import what_serves
-from tasks.source import Source, inside
+from tasks.source import Source, inside, is_same_repository
 from tasks.summary import stages_of, write_summary
 
 HOOK_LOGGER = "prefect.flow_runs"
@@ -30,7 +30,11 @@ def why_not_deployed(environment: Environment, source: Source, plan: Plan) -> st
     """The reason why this revision is only checked; empty if it is to be deployed."""
     dockerfile = inside(source, f"{plan.table.folder}/{plan.table.dockerfile}")
     return decide(
-        source.ref, environment.policy.deploy_ref, dockerfile.is_file(), plan.table.dockerfile
+        ref=source.ref,
+        deploy_ref=environment.policy.deploy_ref,
+        is_own_repository=is_same_repository(source.repository, environment.repository),
+        has_dockerfile=dockerfile.is_file(),
+        dockerfile=plan.table.dockerfile,
     )
 
 
@@ -126,15 +130,17 @@ def tell_failure(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
 
 def _last_word(about: Subject, failure: Failure, state: State[Any]) -> Message:
     if state.is_cancelled() or state.is_cancelling():
-        return messages.stopped(about, "cancelled", failure.serving)
+        return messages.stopped(about, "cancelled", failure)
     return messages.failed(about, failure)
 
 
 def _failure(environment: Environment, run: FlowRun, state: State[Any]) -> Failure:
-    failed = [stage.name for stage in stages_of(run.id) if stage.verdict == "failed"]
+    stages = stages_of(run.id)
+    failed = [stage for stage in stages if stage.verdict == "failed"]
     error = _exception(state)
     return Failure(
-        stage=failed[0] if failed else (state.name or "the run"),
+        stage=min(failed, key=lambda s: s.ended).name if failed else (state.name or "the run"),
+        was_sent=any(s.name.startswith("deploy ") and s.verdict == "passed" for s in stages),
         reason=str(error) if error else (state.message or "no reason was recorded"),
         hint=error.hint if isinstance(error, DeliveryError) else DeliveryError.hint,
         serving=what_serves(environment),

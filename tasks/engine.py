@@ -7,6 +7,7 @@ import docker
 from docker.errors import DockerException
 from requests.exceptions import ConnectionError as RefusedConnection
 from requests.exceptions import Timeout
+from urllib3.exceptions import HTTPError
 
 from blocks.environment import Environment
 from delivery.errors import EngineUnavailable
@@ -24,7 +25,7 @@ def engine(environment: Environment) -> Iterator[docker.DockerClient]:
         raise EngineUnavailable(f"no Docker engine answers: {_first_line(error)}") from None
     try:
         yield client
-    except (RefusedConnection, Timeout) as error:
+    except (RefusedConnection, Timeout, HTTPError) as error:
         raise EngineUnavailable(f"the Docker engine went away: {_first_line(error)}") from None
     finally:
         client.close()

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import httpx
@@ -55,14 +56,23 @@ def what_serves(environment: Environment) -> str:
     """What users meet at this moment, in a sentence; for messages about what went wrong."""
     try:
         service = live_service.fn(environment)
+        if service is None:
+            return "nothing: there is no service of that name yet"
+        if service.status == "PAUSED":
+            return "nothing: the service is paused"
+        answer = _ask(f"{_address(environment, service)}{environment.policy.readiness_path}")
     except (DeliveryError, BotoCoreError, ClientError) as error:
-        return f"unknown: App Runner was not asked successfully ({type(error).__name__})"
-    if service is None:
-        return "nothing: there is no service of that name yet"
-    if service.status == "PAUSED":
-        return "nothing: the service is paused"
-    answer = _ask(f"{_address(environment, service)}{environment.policy.readiness_path}")
-    return f"{service.image.rpartition('@')[2][:19]}, which answers {answer}"
+        return f"unknown: it could not be asked ({type(error).__name__})"
+    if service.status == "OPERATION_IN_PROGRESS":
+        return (
+            f"{answer}; an operation towards {_short(service.image)} is under way and cannot be "
+            "cancelled: look again when it has ended"
+        )
+    return f"{_short(service.image)}, which answers {answer}"
+
+
+def _short(image: str) -> str:
+    return image.rpartition("@")[2][:19]
 
 
 def _address(environment: Environment, service: Service) -> str:
@@ -80,20 +90,19 @@ def _ask(url: str) -> Answer:
             httpx.Client(timeout=ONE_ANSWER_S, follow_redirects=False) as client,
             client.stream("GET", url, headers={"Cache-Control": "no-store"}) as response,
         ):
-            body = b"".join(_at_most(response, LARGEST_ANSWER))
+            body = b"".join(_at_most(response, LARGEST_ANSWER, began + ONE_ANSWER_S))
     except httpx.HTTPError as error:
         return Answer(0, None, _since(began), type(error).__name__)
     return Answer(response.status_code, *_read(body, began))
 
 
-def _at_most(response: httpx.Response, size: int) -> list[bytes]:
-    taken, chunks = 0, []
+def _at_most(response: httpx.Response, size: int, deadline: float) -> Iterator[bytes]:
+    """The body, up to a size and a time: an answer that drips must not hold the look."""
     for chunk in response.iter_bytes():
-        taken += len(chunk)
-        if taken > size:
-            break
-        chunks.append(chunk)
-    return chunks
+        size -= len(chunk)
+        if size < 0 or time.monotonic() > deadline:
+            return
+        yield chunk
 
 
 def _read(body: bytes, began: float) -> tuple[str | None, float, str]:

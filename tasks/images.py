@@ -5,7 +5,9 @@ image is addressed by its digest alone.
 """
 
 import base64
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from botocore.exceptions import ClientError
 from docker import DockerClient
 from docker.errors import APIError, BuildError
 from prefect.logging import get_run_logger
+from requests.exceptions import RequestException
+from urllib3.exceptions import HTTPError
 
 from blocks.environment import Environment
 from delivery.errors import AccessDenied, ImageConflict, ImageFailed
@@ -46,7 +50,7 @@ def build_image(environment: Environment, source: Source, place: Workspace, plan
     """
     context = source_archive(source, place.home / "build-context") / plan.table.folder
     with engine(environment) as client:
-        return _built(client, context, source, plan.table.dockerfile)
+        return _built(environment, client, context, source, plan.table.dockerfile)
 
 
 @operation("push {source.revision:.10} to ECR")
@@ -58,36 +62,57 @@ def push_image(environment: Environment, source: Source, image_id: str) -> Image
     with in_our_words("push to ECR"), engine(environment) as client:
         repository = _repository(environment)
         address = _pushing_address(environment, repository)
-        local = client.images.get(image_id)
-        local.tag(address, tag=source.revision)
+        client.images.get(image_id).tag(address, tag=source.revision)
         digest = _pushed(environment, client, address, source.revision)
+        # The layers stay for the next build; the name would only pile up.
+        client.images.remove(f"{address}:{source.revision}", noprune=True)
         _confirm(environment, source.revision, digest)
         return Image(repository, digest, source.revision)
 
 
-def _built(client: DockerClient, folder: Path, source: Source, dockerfile: str) -> str:
-    log, tail = get_run_logger(), list[str]()
+def _built(
+    environment: Environment, client: DockerClient, folder: Path, source: Source, dockerfile: str
+) -> str:
+    log, tail, image_id = get_run_logger(), list[str](), ""
+    with _deadline(client, environment.policy.build_timeout_s) as is_over:
+        try:
+            for event in client.api.build(
+                path=str(folder),
+                dockerfile=dockerfile,
+                decode=True,
+                rm=True,
+                forcerm=True,
+                buildargs={"REVISION": source.revision},
+                labels={REVISION_LABEL: source.revision, TREE_LABEL: source.tree},
+            ):
+                for line in _lines(event):
+                    log.info("%s", line)
+                    tail = [*tail[1 - LAST_LINES :], line]
+                if "error" in event:
+                    raise ImageFailed(_ended("docker build failed", tail))
+                image_id = event.get("aux", {}).get("ID", image_id)
+        except (APIError, BuildError, TypeError) as error:
+            raise ImageFailed(f"docker build failed: {error}") from None
+        except (HTTPError, RequestException):
+            if is_over():
+                limit = environment.policy.build_timeout_s
+                raise ImageFailed(_ended(f"docker build took over {limit:g} s", tail)) from None
+            raise
+    if not image_id:
+        raise ImageFailed(_ended("docker build ended without an image", tail))
+    return image_id
+
+
+@contextmanager
+def _deadline(client: DockerClient, seconds: float) -> Iterator[Callable[[], bool]]:
+    """Close the client once `seconds` are over: a build's stream has no time-out of its own."""
+    timer = threading.Timer(seconds, client.close)
+    timer.daemon = True
+    timer.start()
     try:
-        stream = client.api.build(
-            path=str(folder),
-            dockerfile=dockerfile,
-            decode=True,
-            rm=True,
-            forcerm=True,
-            buildargs={"REVISION": source.revision},
-            labels={REVISION_LABEL: source.revision, TREE_LABEL: source.tree},
-        )
-        for event in stream:
-            for line in _lines(event):
-                log.info("%s", line)
-                tail = [*tail[1 - LAST_LINES :], line]
-            if "error" in event:
-                raise ImageFailed(_ended("docker build failed", tail))
-            if image_id := event.get("aux", {}).get("ID"):
-                built: str = image_id
-    except (APIError, BuildError) as error:
-        raise ImageFailed(f"docker build failed: {error}") from None
-    return built
+        yield lambda: not timer.is_alive()
+    finally:
+        timer.cancel()
 
 
 def _pushed(environment: Environment, client: DockerClient, address: str, tag: str) -> str:
@@ -100,6 +125,8 @@ def _pushed(environment: Environment, client: DockerClient, address: str, tag: s
         if "error" in event:
             _refused(environment, tag, str(event["error"]))
         digest = event.get("aux", {}).get("Digest", digest)
+    if not digest:
+        raise ImageFailed("the push to ECR ended without a digest", hint="Run again.")
     return digest
 
 

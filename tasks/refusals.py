@@ -15,7 +15,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-from delivery.errors import AccessDenied, ConfigurationError
+from delivery.errors import AccessDenied, ConfigurationError, Unreachable
 from delivery.refusals import Refusal, refusal
 
 NO_CREDENTIALS = (
@@ -42,21 +42,22 @@ def meaning(error: ClientError | BotoCoreError) -> Refusal:
 
 
 @contextmanager
-def in_our_words(doing: str) -> Iterator[None]:
-    """Turn refusals that no repetition would cure into our errors; let the others pass.
+def in_our_words(doing: str, hint: str | None = None) -> Iterator[None]:
+    """Turn what botocore raises into our errors; `doing` completes "AWS refused to …".
 
-    Raises `AccessDenied` and `ConfigurationError`; `doing` completes "AWS refused to …".
+    Raises `AccessDenied`, `ConfigurationError` or `Unreachable`, with a `hint` in place of their
+    own where something was sent already.
     """
     try:
         yield
     except (ClientError, BotoCoreError) as error:
         match meaning(error):
             case Refusal.DENIED:
-                raise AccessDenied(f"AWS refused to {doing}: {said(error)}") from None
+                raise AccessDenied(f"AWS refused to {doing}: {said(error)}", hint=hint) from None
             case Refusal.ABSENT | Refusal.INVALID | Refusal.QUOTA:
-                raise ConfigurationError(f"AWS cannot {doing}: {said(error)}") from None
+                raise ConfigurationError(f"AWS cannot {doing}: {said(error)}", hint=hint) from None
             case _:
-                raise
+                raise Unreachable(f"AWS would not {doing}: {said(error)}", hint=hint) from None
 
 
 def said(error: ClientError | BotoCoreError) -> str:

@@ -4,15 +4,15 @@ Each check gets containers of its own, so that two checks at once cannot see
 each other's rows. They listen on random ports of the loopback interface.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from docker import DockerClient
-from docker.errors import APIError, ImageNotFound, NotFound
+from docker.errors import APIError, ImageNotFound
 from docker.models.containers import Container
 
 from blocks.environment import Environment, ServiceImage
-from delivery.errors import CheckFailed, ConfigurationError, TimedOut
+from delivery.errors import CheckCancelled, CheckFailed, ConfigurationError, TimedOut
 from delivery.patience import Patience, wait_until
 from tasks.engine import engine
 from tasks.leftovers import is_orphaned, our_mark
@@ -25,7 +25,10 @@ SECOND = 1_000_000_000  # Docker counts a health check's times in nanoseconds.
 
 @contextmanager
 def service_containers(
-    environment: Environment, names: Sequence[str], check: str
+    environment: Environment,
+    names: Sequence[str],
+    check: str,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[dict[str, str]]:
     """Run the named services while the block lasts; the variables that carry their addresses.
 
@@ -39,14 +42,17 @@ def service_containers(
         remove_leftovers(client)
         images = [_image(environment, name) for name in names]
         started = [
-            (image, cleanup.enter_context(_container(client, image, check))) for image in images
+            (image, cleanup.enter_context(_container(client, image, check, stop)))
+            for image in images
         ]
         yield {image.variable: _address(image, container) for image, container in started}
 
 
 def remove_leftovers(client: DockerClient) -> None:
     """Remove service containers whose worker on this machine is dead."""
-    for container in client.containers.list(all=True, filters={"label": OWNER}):
+    for container in client.containers.list(
+        all=True, filters={"label": OWNER}, ignore_removed=True
+    ):
         if is_orphaned(container.labels.get(OWNER, "")):
             _remove(container)
 
@@ -62,10 +68,12 @@ def _image(environment: Environment, name: str) -> ServiceImage:
 
 
 @contextmanager
-def _container(client: DockerClient, image: ServiceImage, check: str) -> Iterator[Container]:
+def _container(
+    client: DockerClient, image: ServiceImage, check: str, stop: Callable[[], bool]
+) -> Iterator[Container]:
     container = _started(client, image, check)
     try:
-        _await_health(container, image)
+        _await_health(container, image, stop)
         yield container
     finally:
         _remove(container)
@@ -94,8 +102,10 @@ def _started(client: DockerClient, image: ServiceImage, check: str) -> Container
         ) from None
 
 
-def _await_health(container: Container, image: ServiceImage) -> None:
+def _await_health(container: Container, image: ServiceImage, stop: Callable[[], bool]) -> None:
     def health() -> str:
+        if stop():
+            raise CheckCancelled("stopped while its services were starting")
         container.reload()
         state = container.attrs["State"]
         return state["Health"]["Status"] if state["Running"] else "exited"
@@ -118,5 +128,9 @@ def _address(image: ServiceImage, container: Container) -> str:
 
 
 def _remove(container: Container) -> None:
-    with suppress(NotFound):
+    try:
         container.remove(force=True, v=True)
+    except APIError as error:
+        # Gone already, or a neighbour is removing it at this moment.
+        if error.status_code not in (404, 409):
+            raise

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -153,20 +154,36 @@ def package_files(source: Source, folder: str = ".") -> tuple[dict[str, str], tu
     return files, tuple(releases)
 
 
-def remove_workspace(folder: Path) -> None:
-    """Remove a workspace, also what a check made read-only; harmless to repeat."""
+def remove_workspace(folder: Path) -> bool:
+    """Remove a workspace, also what a check made read-only; whether nothing is left of it.
 
-    def make_writable(_remove: object, path: str, _error: object) -> None:
-        Path(path).parent.chmod(0o700)
-        if not Path(path).is_symlink():
-            Path(path).chmod(0o700)
-        if Path(path).is_dir() and not Path(path).is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            Path(path).unlink(missing_ok=True)
+    Never raises: what is in the way of tidying up must not become the verdict of a run.
+    """
+
+    def insist(_remove: object, path: str, _error: object) -> None:
+        for each in (Path(path).parent, Path(path)):
+            # Nothing outside is touched: the parent of a workspace may be /tmp.
+            if each.is_relative_to(folder) and not each.is_symlink():
+                with suppress(OSError):
+                    each.chmod(0o700)
+        with suppress(OSError):
+            if Path(path).is_dir() and not Path(path).is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                Path(path).unlink()
 
     if folder.exists():
-        shutil.rmtree(folder, onerror=make_writable)
+        shutil.rmtree(folder, onerror=insist)
+    return not folder.exists()
+
+
+def is_same_repository(one: str, other: str) -> bool:
+    """Whether two addresses name the same repository, as far as their text tells."""
+
+    def plain(address: str) -> str:
+        return _absolute(address).rstrip("/").removesuffix(".git")
+
+    return plain(one) == plain(other)
 
 
 def _absolute(address: str) -> str:

@@ -55,11 +55,12 @@ def stages_of(run_id: UUID, reports: Sequence[CheckReport] = ()) -> list[Stage]:
 
 
 def _stage(run: TaskRun, check: CheckReport | None) -> Stage:
+    ended = str(run.end_time or "")
     seconds = (run.estimated_run_time or run.total_run_time or timedelta()).total_seconds()
     verdict = _verdict(run)
     if check and verdict == "passed":
         verdict = check.verdict
-    return Stage(run.name, verdict, seconds, "; ".join(check.remarks) if check else "")
+    return Stage(run.name, verdict, seconds, "; ".join(check.remarks) if check else "", ended)
 
 
 def _verdict(run: TaskRun) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prefect.context import FlowRunContext
+from prefect.logging import get_logger
 
 from blocks.environment import Environment
 from tasks.leftovers import is_orphaned, our_mark, sweep_leftovers
@@ -37,8 +38,11 @@ class Workspace:
 
     @property
     def stop_sign(self) -> Path:
-        """A file that asks every program of this run to end, once it exists."""
-        return self.home / "stop"
+        """A file that asks every program of this run to end, once it exists.
+
+        It stays when the workspace goes, for a check that was late to begin.
+        """
+        return self.logs / "stop"
 
 
 @contextmanager
@@ -48,8 +52,8 @@ def workspace(environment: Environment) -> Iterator[Workspace]:
     What earlier runs of dead workers left behind is removed first.
     """
     shop = environment.shop
-    _tidy(shop, environment.policy.report_days)
     sweep_leftovers()
+    _tidy(shop, environment.policy.report_days)
     name = _run_name()
     source = _made(shop / "workspaces" / name)
     # A browser's socket must have a path of less than 108 characters, so homes are in /tmp.
@@ -66,8 +70,9 @@ def workspace(environment: Environment) -> Iterator[Workspace]:
             reports=_made(shop / "reports"),
         )
     finally:
-        for own in (source, home):
-            remove_workspace(own)
+        left = [str(own) for own in (source, home) if not remove_workspace(own)]
+        if left:
+            get_logger("prefect.flow_runs").warning("not all of it could be removed: %s", left)
 
 
 def _tidy(shop: Path, days: int) -> None:

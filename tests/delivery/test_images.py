@@ -1,6 +1,6 @@
 import pytest
 
-from delivery.images import Image, repository_name
+from delivery.images import Image
 
 DIGEST = "sha256:" + "0" * 64
 
@@ -15,7 +15,3 @@ def test_an_image_is_addressed_by_its_digest():
 def test_what_is_not_a_digest_is_never_an_address(digest):
     with pytest.raises(ValueError, match="not a digest"):
         Image("repo", digest, "a" * 40)
-
-
-def test_the_name_of_a_repository_is_the_path_of_its_uri():
-    assert repository_name("1.dkr.ecr.us-east-1.amazonaws.com/team/app") == "team/app"

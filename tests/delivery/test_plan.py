@@ -56,6 +56,10 @@ def test_a_scanners_pass_is_not_remembered():
     assert cacheable["unit"]
 
 
+def test_a_failure_that_is_allowed_is_not_remembered_as_a_proof():
+    assert not is_cacheable(replace(UNIT, may_fail=True))
+
+
 def test_a_check_without_its_script_is_not_applicable():
     checks, left_out = applicable(PLAN.table, {"lint": "eslint ."})
 

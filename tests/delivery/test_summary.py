@@ -10,6 +10,8 @@ def test_each_stage_is_a_row_with_its_verdict_and_seconds():
 
 def test_a_hostile_name_cannot_leave_its_cell():
     assert cell("a | b\n<script>") == "a \\| b &lt;script>"
+    assert cell("![x](http://evil)") == "\\!\\[x\\](http://evil)"
+    assert cell("a \\| b") == "a \\\\\\| b"
 
 
 def test_the_report_says_how_long_it_took_in_all():

@@ -2,12 +2,17 @@
 
 import json
 import uuid
+from types import SimpleNamespace
 
+import httpx
 import pytest
+from prefect import get_client
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
 
+from deployments.following import summary_of
 from deployments.sandboxed import sandbox_environment
+from flows.ci import ci
 from sandbox.base_images import ensure_base_image
 from sandbox.engine import docker_engine
 from sandbox.sample import Sample, git
@@ -93,37 +98,108 @@ class Application:
         return self.sample.commit({**written, **(files or {})}, subject)
 
 
-@pytest.fixture
-def app(tmp_path):
-    return Application(tmp_path / "app")
+class Runs:
+    """Runs of the flow in one environment, and what the world looked like afterwards."""
+
+    def __init__(self, environment, sandbox):
+        self.environment, self.sandbox = environment, sandbox
+
+    def run(self, revision, ref="refs/heads/main", **parameters):
+        state = ci(
+            revision=revision,
+            ref=ref,
+            environment=self.environment.name,
+            return_state=True,
+            **parameters,
+        )
+        self.id = state.state_details.flow_run_id
+        return state
+
+    def ok(self, revision, **parameters):
+        return self.run(revision, **parameters).result()
+
+    def fail(self, kind, revision, **parameters):
+        with pytest.raises(kind) as raised:
+            self.run(revision, **parameters).result()
+        return raised.value
+
+    def change(self, **settings):
+        """Change settings of the environment, as an operator would."""
+        for name, value in settings.items():
+            setattr(self.environment, name, value)
+        self.environment.save(self.environment.name, overwrite=True)
+
+    @property
+    def summary(self):
+        with get_client(sync_client=True) as client:
+            return summary_of(client, self.id)
+
+    @property
+    def said(self):
+        """What Slack was told of the newest run: its thread, first message first."""
+        threads = self.sandbox.inbox.slack.threads("deployments")
+        mine = [thread for thread in threads if str(self.id) in str(thread)]
+        return mine[-1] if mine else []
+
+    @property
+    def service(self):
+        found = self.environment.reads("apprunner").list_services()["ServiceSummaryList"]
+        mine = [s for s in found if s["ServiceName"] == self.environment.service.name]
+        return mine[0] if mine else None
+
+    def live(self):
+        address = f"http://{self.service['ServiceUrl']}/api/health"
+        return httpx.get(address, timeout=5).json()["revision"]
+
+    def changes(self):
+        """The calls that changed this environment's service, in order."""
+        reads = ("Describe", "List")
+        return [
+            call.operation
+            for call in self.sandbox.app_runner.calls
+            if not call.operation.startswith(reads)
+            and self.environment.service.name in str(call.parameters)
+        ]
 
 
-@pytest.fixture
-def environment(sandbox, app):
-    """An environment of its own for each test: its service has a name nobody else uses."""
+def environment_of(app, sandbox):
+    """An environment of its own: its service has a name that no other test uses."""
     name = f"test-{uuid.uuid4().hex[:8]}"
     made = sandbox_environment(sandbox.folder, repository=app.address, name=name)
     made.service.name = f"kanvaro-{name}"
     made.policy.healthy_answers = 2
     made.policy.answer_interval_s = 0.05
     made.policy.operation_interval_s = 0.2
-    made.policy.health_timeout_s = 10
+    made.policy.health_timeout_s = 5
     made.save(name, overwrite=True)
     return made
 
 
-class Change:
-    """Settings of an environment that differ for one test."""
-
-    def __init__(self, environment):
-        self.environment = environment
-
-    def __call__(self, **settings):
-        for name, value in settings.items():
-            setattr(self.environment, name, value)
-        self.environment.save(self.environment.name, overwrite=True)
+@pytest.fixture
+def app(tmp_path):
+    return Application(tmp_path / "app")
 
 
 @pytest.fixture
-def change(environment):
-    return Change(environment)
+def runs(app, sandbox):
+    """Runs in an environment where nothing was ever deployed."""
+    return Runs(environment_of(app, sandbox), sandbox)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory, sandbox):
+    """Runs in an environment where a first version serves: `app`, `first` and its `runs`."""
+    app = Application(tmp_path_factory.mktemp("served") / "app")
+    runs = Runs(environment_of(app, sandbox), sandbox)
+    first = app.commit()
+    runs.ok(first)
+    return SimpleNamespace(app=app, runs=runs, first=first)
+
+
+@pytest.fixture
+def untouched(served):
+    """The served environment, which the test must leave as it was."""
+    before = served.runs.changes()
+    yield served
+    assert served.runs.changes() == before
+    assert served.runs.live() == served.first

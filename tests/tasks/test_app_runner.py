@@ -1,5 +1,7 @@
 """What a deployment in place does to App Runner, and what it believes when that answers."""
 
+import time
+
 import pytest
 from botocore.exceptions import ClientError
 
@@ -124,7 +126,10 @@ def test_a_service_that_stays_busy_is_given_up_with_the_last_sight(environment, 
     app_runner.begin_maintenance(seconds=30)
     environment.policy.operation_timeout_s = 0.2
 
-    with pytest.raises(PlatformBusy, match="kanvaro stayed busy"):
+    with pytest.raises(
+        PlatformBusy,
+        match=r"kanvaro could not be changed: a free turn: not after .* last seen: OPERATION_IN",
+    ):
         deploy.fn(environment, image_of(V2))
 
     app_runner.end_maintenance()
@@ -246,3 +251,51 @@ def test_a_writing_client_never_sends_twice(environment, app_runner):
         )
 
     assert sent(app_runner) == ["CreateService"]
+
+
+def test_an_answer_is_lost_and_reading_fails_too_for_a_while(environment, app_runner):
+    roll_out(environment, V1)
+    app_runner.faults.add(operation="UpdateService", fault="lost answer", times=1)
+    environment.policy.operation_interval_s = 2
+    environment.policy.operation_timeout_s = 60
+    # The look before the update succeeds; then botocore's five tries of the next one fail.
+    app_runner.faults.add(operation="ListOperations", fault="slow", times=1, seconds=0)
+    app_runner.faults.add(operation="ListOperations", fault="server error", times=5)
+
+    _, service = roll_out(environment, V2)
+
+    assert await_revision.fn(environment, service, V2)
+
+
+def test_a_resume_that_fails_is_not_tried_again_and_again(environment, app_runner):
+    _, service = roll_out(environment, V1)
+    environment.writes("apprunner").pause_service(ServiceArn=service.arn)
+    app_runner.faults.add(operation="ResumeService", fault="fails", times=5)
+
+    with pytest.raises(RolloutFailed, match="RESUME_SERVICE"):
+        deploy.fn(environment, image_of(V2))
+
+    assert sent(app_runner).count("ResumeService") == 1
+
+
+def test_what_serves_says_when_an_operation_is_under_way(environment, app_runner):
+    roll_out(environment, V1)
+    app_runner.faults.add(operation="UpdateService", fault="stuck", times=1)
+    deploy.fn(environment, image_of(V2))
+
+    said = what_serves(environment)
+
+    app_runner.faults.release("UpdateService")
+    assert V1[:10] in said
+    assert "is under way" in said
+
+
+def test_an_answer_that_drips_does_not_hold_the_look(environment, app_runner):
+    _, service = roll_out(environment, V1)
+    environment.policy.readiness_path = "/stream?pieces=200&pause=0.1"
+    began = time.monotonic()
+
+    with pytest.raises(NeverBecameHealthy):
+        await_revision.fn(environment, service, V1)
+
+    assert time.monotonic() - began < 15
