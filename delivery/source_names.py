@@ -18,15 +18,7 @@ REPOSITORY = (
 )
 
 _REF = re.compile(r"refs/(?:heads|tags)/[A-Za-z0-9._/+@-]+")
-_FORBIDDEN_IN  # What parameters of flows may look like, as JSON schemas say it; the functions below say it all.
-REVISION = r"^[0-9a-f]{7,40}$"
-REF = r"^[A-Za-z0-9][A-Za-z0-9._/+@-]*$"
-REPOSITORY = (
-    r"^(|(https?|file)://[^@\s]+|ssh://([^:@/\s]+@)?[^@\s]+|[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+:[^@:\s]+"
-    r"|[^-:\s][^:]*)$"
-)
-
-_REF = re.compile(r"^/|\.\.|//|@\{|/$|\.$|(?:^|/)\.|\.lock(?:/|$)|(?:^|/)-")
+_FORBIDDEN_IN_REF = re.compile(r"^/|\.\.|//|@\{|/$|\.$|(?:^|/)\.|\.lock(?:/|$)|(?:^|/)-")
 _REVISION = re.compile(r"[0-9a-f]{7,40}")
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?")
 _URL_PATH = re.compile(r"/[A-Za-z0-9._~/+%@-]+")
