@@ -35,6 +35,7 @@ from deployments.sandboxed import sandbox_environment
 
 ROOT = Path(__file__).parent.parent
 POOL = "delivery"
+CREDENTIALS = "kanvaro"  # name of the vendors' blocks that hold our tokens
 DEFINITIONS = ROOT / "blocks" / "environments.yaml"
 
 Kind = TypeVar("Kind", bound=Block)
@@ -117,7 +118,7 @@ def _credentials(name: str, tokens: Mapping[str, str]) -> dict[str, Any]:
     stored = _loaded(Environment, name)
     return {
         "slack": _kept(SlackCredentials, tokens.get("SLACK_BOT_TOKEN")),
-        "github": _kept(GitHubCredentials, tokens.get("GITHUB_TOKEN")),
+        "github": CREDENTIALS if _kept(GitHubCredentials, tokens.get("GITHUB_TOKEN")) else None,
         "snyk_token": tokens.get("SNYK_TOKEN") or (stored and stored.snyk_token),
         "codecov_token": tokens.get("CODECOV_TOKEN") or (stored and stored.codecov_token),
         # Set by hand in the UI, if at all: how calls are signed, and which engine builds.
@@ -128,8 +129,8 @@ def _credentials(name: str, tokens: Mapping[str, str]) -> dict[str, Any]:
 def _kept(kind: type[Kind], token: str | None) -> Kind | None:
     """The credentials of that kind: newly saved if a token is given, else those on the server."""
     if token:
-        kind(token=token).save("kanvaro", overwrite=True)
-    return _loaded(kind, "kanvaro")
+        kind(token=token).save(CREDENTIALS, overwrite=True)
+    return _loaded(kind, CREDENTIALS)
 
 
 def _loaded(kind: type[Kind], name: str) -> Kind | None:

@@ -27,9 +27,8 @@ def check_out(
 
 
 def _credentials(environment: Environment, address: str) -> dict[str, str]:
-    if environment.github is None or environment.github.token is None:
-        return {}
     if not address.startswith("https://github.com/"):
         # The token is GitHub's: no other host may see it.
         return {}
-    return credentials_env(address, environment.github.token.get_secret_value())
+    token = environment.github_token()
+    return credentials_env(address, token) if token else {}

@@ -20,7 +20,7 @@ from tasks.leftovers import is_orphaned, our_mark
 OWNER = "kanvaro.owner"
 CHECK = "kanvaro.check"
 TO_BECOME_HEALTHY = Patience(timeout=120, interval=0.2, longest=1)
-SECOND = 1_000_000_000  # Docker counts a health check's times in nanoseconds.
+ONE_PROBE = Patience(timeout=5, interval=0.03)
 
 
 @contextmanager
@@ -42,9 +42,10 @@ def service_containers(
         remove_leftovers(client)
         images = [_image(environment, name) for name in names]
         started = [
-            (image, cleanup.enter_context(_container(client, image, check, stop)))
-            for image in images
+            (image, cleanup.enter_context(_container(client, image, check))) for image in images
         ]
+        for image, container in started:
+            _await_health(client, container, image, stop)
         yield {image.variable: _address(image, container) for image, container in started}
 
 
@@ -68,12 +69,9 @@ def _image(environment: Environment, name: str) -> ServiceImage:
 
 
 @contextmanager
-def _container(
-    client: DockerClient, image: ServiceImage, check: str, stop: Callable[[], bool]
-) -> Iterator[Container]:
+def _container(client: DockerClient, image: ServiceImage, check: str) -> Iterator[Container]:
     container = _started(client, image, check)
     try:
-        _await_health(container, image, stop)
         yield container
     finally:
         _remove(container)
@@ -87,12 +85,6 @@ def _started(client: DockerClient, image: ServiceImage, check: str) -> Container
             labels={OWNER: our_mark(), CHECK: check},
             # Port 0 of the host: the kernel chooses a free one.
             ports={f"{image.port}/tcp": ("127.0.0.1", 0)},
-            healthcheck={
-                "test": image.health_command,
-                "interval": SECOND // 2,
-                "timeout": 5 * SECOND,
-                "retries": 120,
-            },
         )
     except (ImageNotFound, APIError) as error:
         raise ConfigurationError(
@@ -102,13 +94,20 @@ def _started(client: DockerClient, image: ServiceImage, check: str) -> Container
         ) from None
 
 
-def _await_health(container: Container, image: ServiceImage, stop: Callable[[], bool]) -> None:
+def _await_health(
+    client: DockerClient, container: Container, image: ServiceImage, stop: Callable[[], bool]
+) -> None:
+    """Ask until the service answers, and no longer.
+
+    The engine's own health check would go on for as long as the check runs, and start a shell of
+    the database twice a second beside it.
+    """
+
     def health() -> str:
         if stop():
             raise CheckCancelled("stopped while its services were starting")
         container.reload()
-        state = container.attrs["State"]
-        return state["Health"]["Status"] if state["Running"] else "exited"
+        return _probed(client, container, image) if container.status == "running" else "exited"
 
     try:
         seen = wait_until(
@@ -119,6 +118,30 @@ def _await_health(container: Container, image: ServiceImage, stop: Callable[[], 
     if seen != "healthy":
         tail = container.logs(tail=15).decode(errors="replace")
         raise CheckFailed(f"the service {image.reference} did not become healthy: {seen}\n{tail}")
+
+
+def _probed(client: DockerClient, container: Container, image: ServiceImage) -> str:
+    api = client.api
+    try:
+        probe = api.exec_create(container.id, _argv(image.health_command))["Id"]
+        api.exec_start(probe, detach=True)
+        seen = wait_until(
+            lambda: api.exec_inspect(probe), lambda s: not s["Running"], ONE_PROBE, what="a probe"
+        )
+    except TimedOut:
+        return f"its health command did not end within {ONE_PROBE.timeout:g} s"
+    except APIError as error:
+        # It may have ended between the two calls; the next look tells.
+        return str(error.explanation or error)
+    return "healthy" if seen["ExitCode"] == 0 else f"its health command ended {seen['ExitCode']}"
+
+
+def _argv(health_command: list[str]) -> list[str]:
+    """The argument list of a health check in Docker's notation: CMD, CMD-SHELL or neither."""
+    kind, *rest = health_command
+    if kind == "CMD-SHELL":
+        return ["/bin/sh", "-c", *rest]
+    return rest if kind == "CMD" else health_command
 
 
 def _address(image: ServiceImage, container: Container) -> str:

@@ -1,0 +1,62 @@
+"""Take every measurement, print the table and write `latest.json` (see benchmarks/__init__.py)."""
+
+import os
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks.aws_calls import deploy_aws_calls
+from benchmarks.ci_overhead import fixed_overhead, overhead
+from benchmarks.flow_start import flow_start
+from benchmarks.report import Measurement, table, write
+from benchmarks.stage import stage
+from delivery.errors import DeliveryError
+from delivery.messages import duration
+from deployments.demo import step
+
+LATEST = Path(__file__).with_name("latest.json")
+
+
+def main() -> int:
+    began, load = time.monotonic(), _load()
+    try:
+        measurements = measure()
+    except DeliveryError as error:
+        print(f"\nbench: failed — {error}\n{error.hint}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nbench: interrupted, everything was stopped", file=sys.stderr)
+        return 130
+    surroundings = {
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "processors": str(os.cpu_count()),
+        "load_average_before": load,
+        "load_average_after": _load(),
+        "took": duration(time.monotonic() - began),
+    }
+    print(f"\n{table(measurements, surroundings)}")
+    write(LATEST, measurements, surroundings)
+    return 0
+
+
+def measure() -> list[Measurement]:
+    """All figures, in the order in which the table shows them."""
+    with stage() as ready:
+        with step("the flow and make on a trivial application"):
+            fixed_s, fixed = fixed_overhead(ready)
+        with step("the flow, the flow again, and make on the sample application"):
+            run, compared = overhead(ready, fixed_s)
+        called = deploy_aws_calls(ready, run)
+        with step("starts of the flow"):
+            started = flow_start(ready)
+    return [*compared[:1], *fixed, *compared[1:], *started, *called]
+
+
+def _load() -> str:
+    """Load averages of 1, 5 and 15 minutes: on a busy machine no figure means much."""
+    return " ".join(f"{load:.2f}" for load in os.getloadavg())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""What the flow adds to the commands it runs.
+
+`ci_wall_s` is the life of the flow run's process, from its start by the worker until it is gone:
+imports, loading the environment, every step and announcement, and the clean-up. Not in it: how soon
+the worker sees the run. `plain_wall_s` is the life of `make -j2 --file plain.mk`.
+
+Both have warm npm packages and image layers; neither has a remembered result, nor a build of its
+revision. Each deploys to a service that already runs the trivial application, by an update. The
+flow goes first, so that what is still cold counts against it.
+
+The fixed part is what the flow adds on a trivial application, whose checks take no time: its own
+wall less that of make there (so that starting npm and containers, which make does as well, is not
+taken for the flow's).
+"""
+
+from statistics import median
+
+from benchmarks.flow_runs import CI, Timed, timed_run
+from benchmarks.plain import timed_plain
+from benchmarks.report import Measurement
+from benchmarks.stage import Stage
+from sandbox.sample import Sample
+
+TIMES = 3
+
+
+def fixed_overhead(stage: Stage) -> tuple[float, list[Measurement]]:
+    """The fixed part in seconds; each time a new revision, of which nothing is remembered."""
+    ours, theirs = [], []
+    for number in range(TIMES):
+        stage.trivial.commit({"number": str(number)}, f"Do nothing, {number}")
+        ours.append(ci(stage, stage.trivial).seconds)
+        theirs.append(timed_plain(stage, stage.trivial, f"trivial-{number}"))
+    fixed = max(median(ours) - median(theirs), 0.0)
+    how = f"trivial application, medians of {TIMES}: ci {median(ours):.1f} s, "
+    how += f"make {median(theirs):.1f} s; the difference"
+    return fixed, [Measurement("ci_fixed_overhead_s", fixed, how, goal=5.0, unit="s")]
+
+
+def overhead(stage: Stage, fixed: float) -> tuple[Timed, list[Measurement]]:
+    """The first run of the sample application, and the figures made of it and of make."""
+    run = ci(stage, stage.sample)
+    rerun = ci(stage, stage.sample)
+    # Another revision of the same files: the build of the image may not be remembered.
+    stage.sample.commit({"README.md": "# Kanvaro, checked by make\n"}, "Say who checks")
+    plain = timed_plain(stage, stage.sample, "sample")
+    return run, [
+        Measurement(
+            "ci_overhead_ratio",
+            (run.seconds - fixed) / plain,
+            "(ci_wall_s - ci_fixed_overhead_s) / plain_wall_s",
+            goal=1.05,
+        ),
+        Measurement(
+            "ci_wall_s",
+            run.seconds,
+            "sample application, first run: life of the flow run's process",
+            unit="s",
+        ),
+        Measurement(
+            "plain_wall_s", plain, "the same commands by `make -j2 --file plain.mk`", unit="s"
+        ),
+        Measurement(
+            "unchanged_rerun_ratio",
+            rerun.seconds / run.seconds,
+            f"the same revision again, {rerun.seconds:.1f} s, over ci_wall_s",
+            goal=0.10,
+        ),
+    ]
+
+
+def ci(stage: Stage, application: Sample) -> Timed:
+    """The flow on an application's newest revision."""
+    asked = {"revision": application.revision, "repository": str(application.folder)}
+    return timed_run(stage.client, CI, asked)

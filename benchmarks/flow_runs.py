@@ -1,0 +1,106 @@
+"""Runs of a deployment, timed from outside: when their process started, and when it was gone."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+
+from delivery.errors import RolloutFailed, TimedOut
+
+CI = "ci/kanvaro"
+TO_START_S = 60
+TO_END_S = 900
+LOOK_EVERY_S = 0.02
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A run that completed; `began` and `ended` are those of its process, in Unix time."""
+
+    id: UUID
+    began: float
+    ended: float
+    first_task: float
+
+    @property
+    def seconds(self) -> float:
+        return self.ended - self.began
+
+    @property
+    def seconds_to_first_task(self) -> float:
+        return self.first_task - self.began
+
+
+def timed_run(
+    client: SyncPrefectClient, deployment: str, parameters: dict[str, Any] | None = None
+) -> Timed:
+    """Let the worker run a deployment; its times. Raises `RolloutFailed` unless it completed."""
+    found = client.read_deployment_by_name(deployment)
+    run = client.create_flow_run_from_deployment(found.id, parameters=parameters or {})
+    pid = _awaited(lambda: next(_processes(run.id), None), TO_START_S, f"a process for {run.id}")
+    began = _started(pid)
+    _awaited(lambda: not _is_alive(pid, began), TO_END_S, f"the end of {deployment}")
+    ended = time.time()
+    state = client.read_flow_run(run.id).state
+    if state is None or not state.is_completed():
+        said = f"{state.name}: {state.message}" if state else "no state"
+        raise RolloutFailed(f"{deployment} with {json.dumps(parameters)} ended as {said}")
+    return Timed(run.id, began, ended, _first_task(client, run.id))
+
+
+def _first_task(client: SyncPrefectClient, run_id: UUID) -> float:
+    own = FlowRunFilter(id=FlowRunFilterId(any_=[run_id]))
+    # Task runs reach the server as events, which may come after the end of the run.
+    started: list[float] = _awaited(
+        lambda: [
+            run.start_time.timestamp()
+            for run in client.read_task_runs(flow_run_filter=own, limit=200)
+            if run.start_time
+        ],
+        TO_START_S,
+        f"the task runs of {run_id}",
+    )
+    return min(started)
+
+
+def _processes(run_id: UUID) -> Iterator[int]:
+    """The process that Prefect started for a run: the only one with the run's id and its engine."""
+    wanted = f"PREFECT__FLOW_RUN_ID={run_id}".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            is_ours = wanted in (folder / "environ").read_bytes().split(b"\0")
+            if is_ours and b"prefect.engine" in (folder / "cmdline").read_bytes():
+                yield int(folder.name)
+        except OSError:
+            continue
+
+
+def _started(pid: int) -> float:
+    """When a process started, in Unix time, to 10 ms (man 5 proc: starttime since boot)."""
+    ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / _TICKS
+
+
+def _is_alive(pid: int, began: float) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state != "Z" and abs(_started(pid) - began) < 1
+    except OSError:
+        return False
+
+
+def _awaited(look: Callable[[], Any], timeout_s: float, what: str) -> Any:
+    deadline = time.monotonic() + timeout_s
+    while not (seen := look()):
+        if time.monotonic() > deadline:
+            raise TimedOut(f"{what}: not after {timeout_s:g} s")
+        time.sleep(LOOK_EVERY_S)
+    return seen

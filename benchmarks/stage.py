@@ -1,0 +1,108 @@
+"""What all measurements share: the sandbox, a Prefect server with a worker, and two applications.
+
+As in the demonstration, but in a folder of its own, and with a worker that looks for runs every
+second: how soon it looks is not measured.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+
+from benchmarks import trivial
+from blocks.environment import Environment
+from delivery.errors import ConfigurationError
+from deployments.demo import prepare_base_images, running_sandbox, step, using
+from deployments.processes import prefect_server, prefect_worker
+from deployments.register import ROOT, register
+from deployments.sandboxed import sandbox_environment
+from sandbox.addresses import Addresses
+from sandbox.engine import docker_engine
+from sandbox.sample import Sample, sample_repository
+from tasks.surroundings import surroundings
+
+FOLDER = ROOT / ".sandbox" / "bench"
+CACHE = FOLDER / "workshop" / "cache"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Everything that runs while measurements are taken."""
+
+    folder: Path
+    addresses: Addresses
+    environment: Environment
+    client: SyncPrefectClient
+    sample: Sample
+    trivial: Sample
+
+    def variables(self, home: Path) -> dict[str, str]:
+        """What the flow gives to programs of an application, for those of its rival."""
+        return surroundings(home, CACHE)
+
+
+@contextmanager
+def stage() -> Iterator[Stage]:
+    """Start everything, with no result of an earlier run; stop everything at the end."""
+    _forget_earlier_runs()
+    os.environ["PREFECT_WORKER_QUERY_SECONDS"] = "1"
+    with ExitStack() as stack:
+        addresses = stack.enter_context(running_sandbox(FOLDER, keep=False))
+        stack.callback(_remove_images, addresses.registry)
+        with step("Prefect server, blocks, deployments, worker"):
+            sample = sample_repository(FOLDER / "kanvaro")
+            prepare_base_images(sample.folder / "Dockerfile")
+            server = stack.enter_context(prefect_server(FOLDER))
+            stack.enter_context(using(server))
+            environment = sandbox_environment(
+                FOLDER, repository=str(sample.folder), ui_address=server.address
+            )
+            # Its upload is not among the commands that are compared.
+            environment.codecov_token = None
+            register({environment.name: environment}, say=lambda _: None)
+            stack.enter_context(prefect_worker(FOLDER, server))
+            client = stack.enter_context(get_client(sync_client=True))
+            small = trivial.repository(FOLDER / "trivial")
+        ready = Stage(FOLDER, addresses, environment, client, sample, small)
+        with step("caches warmed: npm packages and image layers of the sample application"):
+            _warm(ready)
+        yield ready
+
+
+def _forget_earlier_runs() -> None:
+    """Remove all but the package cache, which is warm on both sides."""
+    for left in (*FOLDER.glob("*"), *(FOLDER / "workshop").glob("*")):
+        if left.is_dir() and left not in (CACHE, CACHE.parent):
+            shutil.rmtree(left)
+
+
+def _warm(stage: Stage) -> None:
+    place = stage.folder / "warming"
+    variables = stage.variables(stage.folder / "warming-home")
+    for command in (
+        ["git", "clone", "--quiet", str(stage.sample.folder), str(place)],
+        ["npm", "--prefix", str(place), "ci"],
+        ["docker", "build", "--quiet", "--target", "dependencies", str(place)],
+    ):
+        told = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+        if told.returncode:
+            tail = "\n".join(told.stderr.splitlines()[-10:])
+            raise ConfigurationError(f"`{' '.join(command)}` failed:\n{tail}")
+    shutil.rmtree(place)
+
+
+def _remove_images(registry: str) -> None:
+    """Take the names of this sandbox's registry off the engine; layers stay for the next time."""
+    client = docker_engine().client()
+    try:
+        for image in client.images.list(filters={"reference": f"{registry}/*"}):
+            for tag in image.tags:
+                if tag.startswith(f"{registry}/"):
+                    client.images.remove(tag, noprune=True)
+    finally:
+        client.close()

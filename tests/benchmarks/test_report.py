@@ -1,0 +1,129 @@
+"""What `make bench` tells people and machines; the measuring itself is not tested here."""
+
+import json
+import subprocess
+
+import pytest
+
+from benchmarks import trivial
+from benchmarks.aws_calls import told
+from benchmarks.report import WIDTH, Measurement, flat, table, write
+from delivery.errors import RolloutFailed
+from delivery.stages import DEFAULT_TABLE
+from tasks.coverage import read_lcov
+from tasks.source import Source
+
+FAST = Measurement("fast_ratio", 1.05, "one over the other", goal=1.05)
+SLOW = Measurement("slow_s", 5.004, "a clock", goal=5.0, unit="s")
+COUNT = Measurement("calls", 25, "counted", goal=25)
+RAW = Measurement("raw_s", 100.5, "for the others", unit="s")
+ALL = [FAST, SLOW, COUNT, RAW]
+AROUND = {"processors": "2"}
+
+
+def row_of(text, key):
+    return next(line for line in text.splitlines() if key in line)
+
+
+def test_a_figure_that_equals_its_goal_meets_it():
+    assert FAST.verdict == "met"
+    assert COUNT.verdict == "met"
+
+
+def test_a_figure_above_its_goal_is_told_so_though_it_rounds_to_it():
+    assert SLOW.verdict == "NOT MET"
+    assert "NOT MET" in row_of(table(ALL, AROUND), "slow_s")
+
+
+def test_a_figure_without_a_goal_is_neither():
+    row = row_of(table(ALL, AROUND), "raw_s")
+
+    assert RAW.verdict == ""
+    assert "met" not in row.lower()
+    assert "100.50 s" in row
+
+
+def test_the_table_shows_value_goal_and_method_of_every_figure():
+    text = table(ALL, AROUND)
+
+    assert "1.05" in row_of(text, "fast_ratio")
+    assert "≤ 5.00 s" in row_of(text, "slow_s")
+    assert "≤ 25 " in row_of(text, "calls")
+    assert all(each.how in text for each in ALL)
+    assert "processors: 2" in text
+    assert max(len(line) for line in text.splitlines()) <= WIDTH
+
+
+def test_what_a_figure_says_about_itself_is_never_taken_for_markup():
+    text = table([Measurement("odd", 1.0, "[red]not markup[/red]")], {})
+
+    assert "[red]not markup[/red]" in text
+
+
+def test_latest_json_is_one_flat_object(tmp_path):
+    file = tmp_path / "latest.json"
+    write(file, ALL, AROUND)
+
+    read = json.loads(file.read_text())
+    assert read == {
+        "fast_ratio": 1.05,
+        "slow_s": 5.004,
+        "calls": 25,
+        "raw_s": 100.5,
+        "processors": "2",
+    }
+    assert isinstance(read["calls"], int)
+
+
+def test_two_figures_of_one_name_are_refused_and_nothing_is_written(tmp_path):
+    file = tmp_path / "latest.json"
+
+    with pytest.raises(ValueError, match="fast_ratio"):
+        write(file, [FAST, FAST], AROUND)
+    with pytest.raises(ValueError, match="processors"):
+        flat([Measurement("processors", 2, "counted")], AROUND)
+    assert not file.exists()
+
+
+def test_the_number_of_aws_calls_is_read_from_a_summary():
+    summary = "| **AWS calls** | 12 (ListOperations 5, DescribeImages 2) |\n"
+
+    assert told(summary) == (12, {"ListOperations": 5, "DescribeImages": 2})
+
+
+@pytest.mark.parametrize("summary", ["", "| **AWS calls** | many |"])
+def test_a_summary_without_that_number_is_not_taken_for_zero_calls(summary):
+    with pytest.raises(RolloutFailed, match="does not tell"):
+        told(summary)
+
+
+def test_the_trivial_application_has_every_script_that_the_pipeline_runs():
+    scripts = json.loads(trivial.files()["package.json"])["scripts"]
+
+    assert [check.name for check in DEFAULT_TABLE.checks if check.why_not_applicable(scripts)] == []
+
+
+def test_the_trivial_application_installs_from_its_lockfile(tmp_path):
+    application = trivial.repository(tmp_path / "trivial")
+
+    subprocess.run(["npm", "ci", "--offline", "--no-audit"], cwd=application.folder, check=True)
+    again = trivial.repository(tmp_path / "again")
+    assert again.revision == application.revision
+
+
+def test_the_trivial_applications_coverage_can_be_read(tmp_path):
+    application = trivial.repository(tmp_path / "trivial")
+    source = Source(
+        revision=application.revision,
+        tree="",
+        ref="refs/heads/main",
+        folder=application.folder,
+        repository=str(application.folder),
+        subject="",
+        author="",
+        committed_at="",
+        is_on_ref=True,
+        notes=(),
+    )
+
+    assert read_lcov(source).total.lines_total == 1
