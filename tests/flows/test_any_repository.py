@@ -3,12 +3,14 @@
 import json
 import os
 import subprocess
+import uuid
 
 import pytest
 from prefect.client.orchestration import get_client
 
 from delivery.errors import CheckFailed, RequestRefused
 from deployments.following import summary_of
+from deployments.sandboxed import sandbox_environment
 from flows.ci import ci
 from sandbox.sample import Sample, git
 
@@ -47,6 +49,27 @@ class Repository:
 @pytest.fixture
 def stranger(tmp_path):
     return Repository(tmp_path / "stranger's own ünd")
+
+
+@pytest.fixture
+def environment(sandbox, stranger):
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    made = sandbox_environment(sandbox.folder, repository=str(stranger.folder), name=name)
+    made.service.name = f"kanvaro-{name}"
+    made.policy.healthy_answers = 2
+    made.policy.answer_interval_s = 0.05
+    made.policy.operation_interval_s = 0.2
+    made.save(name, overwrite=True)
+    return made
+
+
+@pytest.fixture
+def change(environment):
+    def save(delivery_toml):
+        environment.delivery_toml = delivery_toml
+        environment.save(environment.name, overwrite=True)
+
+    return save
 
 
 @pytest.fixture
