@@ -37,12 +37,12 @@ lint: $(VENV)/ready
 types: $(VENV)/ready
 	$(VENV)/bin/mypy
 
-# What is given on make's command line reaches the program as it is: neither make nor a shell
-# expands it.
-override export REPOSITORY := $(value REPOSITORY)
-override export REVISION := $(value REVISION)
-override export REF := $(value REF)
-override export DELIVERY := $(value DELIVERY)
+# What is given on make's command line reaches the program as environment, past every shell, and
+# as it was written: make itself would expand $$(…) in it.
+ci: override export REPOSITORY := $(value REPOSITORY)
+ci: override export REVISION := $(value REVISION)
+ci: override export REF := $(value REF)
+ci: override export DELIVERY := $(value DELIVERY)
 ci: $(VENV)/ready ## Run the pipeline for any Node application: REPOSITORY=path-or-URL [REVISION=…] [REF=…] [DELIVERY=delivery.toml]
 	@$(RUN) -m deployments.laptop
 

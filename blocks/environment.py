@@ -132,6 +132,9 @@ class Policy(Settings):
     readiness_path: str = Field(
         default="/api/health", description="Answers 200 and the revision when ready."
     )
+    answers_revision: bool = Field(
+        default=True, description="Whether that answer names the revision it was built from."
+    )
     healthy_answers: int = Field(
         default=5, ge=1, description="Good answers in a row that prove a deployment."
     )

@@ -20,6 +20,10 @@ class Answer:
         """Whether it is a ready answer of this revision."""
         return self.status == 200 and self.revision == revision
 
+    @property
+    def is_ready(self) -> bool:
+        return self.status == 200
+
     def __str__(self) -> str:
         if not self.status:
             return f"no answer ({self.remark})"
@@ -27,11 +31,14 @@ class Answer:
         return f"{said} ({self.remark})" if self.remark else said
 
 
-def good_in_a_row(answers: Sequence[Answer], revision: str) -> int:
-    """How many of the newest answers are ready and from `revision`, without a gap."""
+def good_in_a_row(answers: Sequence[Answer], revision: str | None) -> int:
+    """How many of the newest answers are ready and from `revision`, without a gap.
+
+    None: the application does not say its revision, and every ready answer counts.
+    """
     count = 0
     for answer in reversed(answers):
-        if not answer.is_from(revision):
+        if not (answer.is_from(revision) if revision else answer.is_ready):
             break
         count += 1
     return count

@@ -5,6 +5,10 @@
     install = "npm ci --ignore-scripts"     # instead of what its lockfile suggests
     dockerfile = "deploy/Dockerfile"        # within `folder`
 
+    [health]
+    path = "/"                              # asked instead of /api/health and /api/health/live
+    revision = false                        # any 200 counts: it does not say what it was built from
+
     [checks.unit]
     command = "npm run test:fast"           # an argument list or one line; never a shell
     timeout = "10m"                         # seconds, or a number with s, m or h
@@ -34,14 +38,16 @@ from delivery.stages import AUDIT_LEVELS, SERVICES, Check, StageTable
 FILE = "delivery.toml"
 LONGEST_TIMEOUT_S = 6 * 3600
 
-_TOP_KEYS = ("folder", "node", "install", "install_timeout", "dockerfile", "checks")
+_TOP_KEYS = ("folder", "node", "install", "install_timeout", "dockerfile", "health", "checks")
 _CHECK_KEYS = (
     *("command", "timeout", "required", "may_fail"),
     *("services", "environment", "skip", "audit_level"),
 )
+_HEALTH_KEYS = ("path", "revision")
 # What our own scanners do is the environment's decision, not that of the code they judge.
 _SCANNER_KEYS = ("timeout", "audit_level")
 _CHECK_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
+_URL_PATH = re.compile(r"/[A-Za-z0-9._~/%-]{0,200}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OUR_VARIABLES = re.compile(r"KANVARO_.*|PATH|HOME|TMPDIR|LD_.*", re.IGNORECASE)
 _TIMEOUT = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
@@ -69,8 +75,26 @@ def parse_table(text: str, default: StageTable) -> StageTable:
         changes["install_timeout_s"] = _timeout(written["install_timeout"], "install_timeout")
     if "dockerfile" in written:
         changes["dockerfile"] = _path(written["dockerfile"], "dockerfile")
+    if "health" in written:
+        changes |= _health(written["health"])
     changes["checks"] = _checks(written.get("checks", {}), default.checks)
     return replace(default, **changes)
+
+
+def _health(written: Any) -> dict[str, Any]:
+    table = _typed(written, dict, "health", "a table")
+    _refuse_unknown_keys(table, _HEALTH_KEYS, "health.")
+    changes: dict[str, Any] = {}
+    if "path" in table:
+        path = _typed(table["path"], str, "health.path", 'a path in quotes, such as "/"')
+        if not _URL_PATH.fullmatch(path):
+            raise _refused("health.path", f"{path!r} is not the path of an address")
+        changes["health_path"] = path
+    if "revision" in table:
+        changes["answers_revision"] = _typed(
+            table["revision"], bool, "health.revision", "true or false"
+        )
+    return changes
 
 
 def _checks(written: Any, default: tuple[Check, ...]) -> tuple[Check, ...]:
@@ -108,7 +132,7 @@ def _check(table: dict[str, Any], path: str, changed: Check | None) -> dict[str,
 def _read_command(value: Any, path: str) -> dict[str, Any]:
     command = _command(value, path)
     script = _RUNS_A_SCRIPT.fullmatch(" ".join(command))
-    return {"command": command, "script": script and script[1]}
+    return {"command": command, "script": script and script[1], "other_names": ()}
 
 
 def _read_services(value: Any, path: str) -> dict[str, Any]:

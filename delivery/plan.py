@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from delivery.errors import CheckFailed
 from delivery.packages import Manager
@@ -48,6 +48,8 @@ def applicable(
 ) -> tuple[tuple[Check, ...], tuple[tuple[str, str], ...]]:
     """The checks that apply to an application with these scripts, and why the others do not.
 
+    A check whose script goes by another name carries that name.
+
     Raises `CheckFailed` when a required check has no script.
     """
     if missing := table.missing(scripts):
@@ -58,9 +60,27 @@ def applicable(
         )
     reasons = [(check, check.why_not_applicable(scripts)) for check in table.checks]
     return (
-        tuple(check for check, why in reasons if why is None),
+        tuple(
+            replace(check, script=check.script_among(scripts) if check.script else None)
+            for check, why in reasons
+            if why is None
+        ),
         tuple((check.name, why) for check, why in reasons if why is not None),
     )
+
+
+def remarks_about(table: StageTable, checks: Sequence[Check]) -> tuple[str, ...]:
+    """What a reader of the summary should know about the choice of the checks."""
+    told = [
+        f"{check.name} is the script `{check.script}`: there is no `{asked.script}`"
+        for check in checks
+        if (asked := table.check(check.name)) and asked.script != check.script
+    ]
+    if all(check.scanners for check in checks):
+        told.append("nothing of the application's own was checked: no script serves any check")
+    if not table.answers_revision:
+        told.append("any answer of 200 counts: the application does not say its revision")
+    return tuple(told)
 
 
 def is_cacheable(check: Check) -> bool:

@@ -2,6 +2,11 @@
 
 The default is the one of the CI/CD document. An application changes it with an
 optional `delivery.toml` in its repository (see `delivery.overlay`).
+
+Where an application names a script otherwise than the document does, the usual other
+names are tried in turn. Only names that mean the same thing are on the list: `test` alone
+is the unit tests, but `build` proves no types and `format` would rewrite files. What
+`npm init` writes for `test` is no test.
 """
 
 from collections.abc import Mapping
@@ -10,20 +15,23 @@ from dataclasses import dataclass, field, replace
 SERVICES = ("mongodb", "redis")
 SCANNERS = ("npm-audit", "snyk", "secrets")
 AUDIT_LEVELS = ("low", "moderate", "high", "critical")
+# https://docs.npmjs.com/cli/commands/npm-init writes `echo "Error: no test specified" && exit 1`.
+PLACEHOLDER = "no test specified"
 
 
 @dataclass(frozen=True)
 class Check:
     """One verdict about a revision.
 
-    It is reached by the npm script `script`, by `command` when that is given, or
-    by our own `scanners`. `required` means that the script must exist, `may_fail`
-    that a failure is told but does not stop the run, `skip` is the reason why the
-    application leaves the check out.
+    It is reached by the npm script `script` (or else the first of `other_names` that there
+    is), by `command` when that is given, or by our own `scanners`. `required` means that the
+    script must exist, `may_fail` that a failure is told but does not stop the run, `skip` is
+    the reason why the application leaves the check out.
     """
 
     name: str
     script: str | None = None
+    other_names: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     timeout_s: int = 600
     required: bool = False
@@ -38,9 +46,20 @@ class Check:
         """Say why this check does not run for an application with these npm scripts, if so."""
         if self.skip:
             return f"skipped: {self.skip}"
-        if self.script is not None and self.script not in scripts:
-            return f"not applicable: no script `{self.script}`"
-        return None
+        if self.script is None or self.script_among(scripts):
+            return None
+        if PLACEHOLDER in scripts.get("test", "") and "test" in self.other_names:
+            return f"not applicable: no script `{self.script}`, and `test` is npm's placeholder"
+        names = " or ".join(f"`{name}`" for name in (self.script, *self.other_names))
+        return f"not applicable: no script {names}"
+
+    def script_among(self, scripts: Mapping[str, str]) -> str | None:
+        """The first of this check's names that is a script of the application's."""
+        names = (self.script, *self.other_names) if self.script else ()
+        return next(
+            (n for n in names if n in scripts and PLACEHOLDER not in scripts[n]),
+            None,
+        )
 
 
 @dataclass(frozen=True)
@@ -49,7 +68,9 @@ class StageTable:
 
     `folder` is the application's place in its repository, `node` the version it
     wants (None: whatever it says elsewhere), `install` replaces the command chosen
-    from the lockfile, `dockerfile` is in `folder`.
+    from the lockfile, `dockerfile` is in `folder`. `health_path` replaces the paths that the
+    environment asks; an application that does not `answers_revision` proves a deployment by
+    any answer of 200.
     """
 
     checks: tuple[Check, ...]
@@ -58,6 +79,8 @@ class StageTable:
     install: tuple[str, ...] | None = None
     install_timeout_s: int = 900
     dockerfile: str = "Dockerfile"
+    health_path: str | None = None
+    answers_revision: bool = True
 
     def check(self, name: str) -> Check | None:
         return next((check for check in self.checks if check.name == name), None)
@@ -67,7 +90,10 @@ class StageTable:
         return tuple(
             check
             for check in self.checks
-            if check.required and not check.skip and check.script and check.script not in scripts
+            if check.required
+            and not check.skip
+            and check.script
+            and not check.script_among(scripts)
         )
 
     def services(self, scripts: Mapping[str, str]) -> tuple[str, ...]:
@@ -79,10 +105,15 @@ class StageTable:
 DEFAULT_TABLE = StageTable(
     checks=(
         Check("lint", script="lint"),
-        Check("format", script="format:check", timeout_s=300),
-        Check("types", script="type-check"),
+        Check(
+            "format",
+            script="format:check",
+            other_names=("check:format", "format-check", "prettier:check"),
+            timeout_s=300,
+        ),
+        Check("types", script="type-check", other_names=("typecheck", "check-types", "tsc")),
         Check("security", scanners=SCANNERS, timeout_s=300),
-        Check("unit", script="test:unit"),
+        Check("unit", script="test:unit", other_names=("test",)),
         Check("integration", script="test:integration", services=SERVICES, timeout_s=900),
         Check("coverage", script="test:coverage", services=SERVICES, timeout_s=900),
         Check("e2e", script="test:e2e", services=SERVICES, timeout_s=1800),

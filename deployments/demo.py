@@ -149,7 +149,7 @@ def show_how_to_use(server: Server, addresses: Addresses) -> None:
 @contextmanager
 def running_sandbox(folder: Path, *, keep: bool) -> Iterator[Addresses]:
     """A sandbox as a process of its own, stopped at the end unless it is to be kept."""
-    _sandbox("--detach", "--folder", str(folder))
+    start_sandbox(folder)
     stop: Callable[[], None] = lambda: _sandbox("--stop", "--folder", str(folder))  # noqa: E731
     try:
         yield Addresses.read(folder)
@@ -158,6 +158,11 @@ def running_sandbox(folder: Path, *, keep: bool) -> Iterator[Addresses]:
         raise
     if not keep:
         stop()
+
+
+def start_sandbox(folder: Path) -> None:
+    """Have a sandbox run in `folder`; one that runs there already is used."""
+    _sandbox("--detach", "--folder", str(folder))
 
 
 @contextmanager

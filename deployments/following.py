@@ -21,6 +21,7 @@ from tasks.summary import SUMMARY
 
 LOOK_EVERY_S = 0.5
 TO_BE_PICKED_UP_S = 60
+SILENT_S = 30
 
 Say = Callable[[str], None]
 
@@ -41,14 +42,21 @@ def run_with_tag(client: SyncPrefectClient, tag: str) -> FlowRun:
 def follow(client: SyncPrefectClient, run_id: UUID, say: Say, timeout_s: float) -> FlowRun:
     """Tell each step of a run as it ends, until the run does. Raises `TimedOut`.
 
-    Says so when nobody picks the run up within a minute.
+    Says so when nobody picks the run up within a minute, and what still runs when no step
+    has ended for half a minute.
     """
     told: set[UUID] = set()
     began, warned = time.monotonic(), False
+    spoke = began
     while True:
         run = client.read_flow_run(run_id)
         for line in _news(client, run_id, told):
             say(line)
+            spoke = time.monotonic()
+        if time.monotonic() - spoke > SILENT_S:
+            for line in _still_running(client, run_id):
+                say(line)
+            spoke = time.monotonic()
         if run.state and run.state.is_final():
             return run
         waited = time.monotonic() - began
@@ -82,9 +90,21 @@ def _news(client: SyncPrefectClient, run_id: UUID, told: set[UUID]) -> Iterator[
         yield _line(step)
 
 
+def _still_running(client: SyncPrefectClient, run_id: UUID) -> Iterator[str]:
+    steps = client.read_task_runs(
+        flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run_id])), limit=200
+    )
+    for step in steps:
+        if step.state and step.state.is_running():
+            seconds = step.estimated_run_time.total_seconds()
+            yield f"  … {seconds:6.0f} s  {step.name} is still running"
+
+
 def _line(step: TaskRun) -> str:
     state = step.state
     name = state.name if state else "?"
+    if state and "CheckCancelled" in (state.message or ""):
+        name = "stopped: another check had failed"
     sign = "✓" if state and state.is_completed() else "✗"
     seconds = (step.total_run_time or timedelta()).total_seconds()
     remark = "" if name == "Completed" else f"  ({name.lower()})" if name else ""

@@ -3,178 +3,206 @@
     make ci REPOSITORY=path-or-URL [REVISION=…] [REF=…] [DELIVERY=delivery.toml]
 
 REVISION may be a commit, a branch or a tag; it is looked up once and from then on a commit. REF is
-the branch it is on (the repository's own HEAD unless given). DELIVERY is a stage table for a
-repository that brings none. Server and sandbox stay up for the next time: `make sandbox-stop`.
+the branch or tag it is on, and is found unless given. DELIVERY is a stage table for a repository
+that brings none. Server and sandbox stay up for the next time: `make sandbox-stop`.
 """
 
 import os
 import re
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect import State, tags
+from prefect.client.orchestration import get_client
 
-from delivery.errors import ConfigurationError, DeliveryError, RequestRefused, UnknownRevision
+from blocks.environment import Environment, Policy
+from delivery.errors import ConfigurationError, DeliveryError, RequestRefused, RolloutFailed
 from delivery.messages import duration
-from delivery.source_names import full_ref, is_path, repository_address
-from deployments.demo import running_sandbox, step, using
+from delivery.overlay import parse_table
+from delivery.stages import DEFAULT_TABLE
+from deployments.demo import start_sandbox, step, using
 from deployments.following import summary_of
-from deployments.processes import prefect_server
+from deployments.processes import standing_server
 from deployments.register import ROOT
+from deployments.requested import USAGE, Asked, Look, look_at, resolved
 from deployments.sandboxed import sandbox_environment
+from deployments.terminal import told_in_the_terminal
+from sandbox import addresses
 from sandbox.base_images import ensure_base_images
 from sandbox.engine import docker_engine
+from sandbox.errors import AlreadyRunning
+from sandbox.lock import FolderLock, holder
+from tasks.health import HEALTH_LINES
 
 FOLDER = ROOT / ".sandbox"
 ENVIRONMENT = "laptop"
-SHA = re.compile(r"[0-9a-f]{7,40}")
-TO_LIST_S = 60
+CHECK_ONLY = 'To check without an image, write in delivery.toml: dockerfile = "none".'
+_EXPOSED = re.compile(r"^\s*EXPOSE\s+(\d+)(?:/tcp)?\s*$", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What to run: an address, a commit, and the ref it is on."""
+class Ended:
+    """How the run ended: its sentence, or what stopped it."""
 
-    repository: str
-    revision: str
-    ref: str
+    sentence: str
+    error: BaseException | None
 
 
 def main() -> int:
     began = time.monotonic()
+    if not os.environ.get("REPOSITORY"):
+        print(f"usage: {USAGE}\n\n{__doc__}", file=sys.stderr)
+        return 2
     try:
-        run_on_this_machine(os.environ)
+        sentence = run_on_this_machine(os.environ)
     except DeliveryError as error:
-        print(f"\nci: failed — {error}\n{error.hint}", file=sys.stderr)
+        sys.stdout.flush()
+        print(f"\nci: failed — {error}\n{_hint(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nci: interrupted", file=sys.stderr)
+        print("\nci: interrupted; its programs were stopped, the sandbox stays", file=sys.stderr)
         return 130
-    print(f"ci: ok — {duration(time.monotonic() - began)} in all")
+    print(f"ci: ok — {sentence}; {duration(time.monotonic() - began)} in all")
     return 0
 
 
-def run_on_this_machine(given: Mapping[str, str]) -> None:
-    """Run the flow in this process, so that its log is seen here. Raises what stopped it."""
-    asked = resolved(given.get("REPOSITORY", ""), given.get("REVISION", ""), given.get("REF", ""))
+def run_on_this_machine(given: Mapping[str, str]) -> str:
+    """Run the flow in this process, and return its last sentence. Raises what stopped it."""
+    mirrors = FOLDER / "workshop" / "mirrors"
+    mirrors.mkdir(mode=0o700, parents=True, exist_ok=True)
     table = _table(given.get("DELIVERY", ""))
-    with ExitStack() as stack:
-        stack.enter_context(running_sandbox(FOLDER, keep=True))
+    asked = resolved(
+        given.get("REPOSITORY", ""), given.get("REVISION", ""), given.get("REF", ""), mirrors
+    )
+    print(f"{asked.revision[:10]} of {asked.ref} in {asked.repository}")
+    for remark in asked.remarks:
+        print(f"note: {remark}")
+    look = look_at(asked, table, mirrors, Policy().audit_level)
+    for remark in look.plan.remarks:
+        print(f"note: {remark}")
+    for name, why in look.plan.not_applicable:
+        print(f"  ➖ {name}: {why}")
+    docker_engine()
+    with _alone():
+        prepare_base_images(look)
+        if holder(FOLDER) is None or not addresses.written(FOLDER):
+            start_sandbox(FOLDER)
         with step("Prefect server"):
-            server = stack.enter_context(prefect_server(FOLDER / ENVIRONMENT))
-        stack.enter_context(using(server))
-        environment = sandbox_environment(
-            FOLDER, repository=asked.repository, name=ENVIRONMENT, ui_address=server.address
-        )
-        environment.delivery_toml = table
-        environment.policy.deploy_ref = asked.ref
-        # The scanners that need the internet are told so; nothing else is excused.
-        environment.save(ENVIRONMENT, overwrite=True)
-        prepare_base_images(asked)
-        print(f"{asked.revision[:10]} of {asked.ref} in {asked.repository}; UI {server.address}\n")
-        with get_client(sync_client=True) as client:
-            _run(client, asked)
+            server = standing_server(FOLDER / ENVIRONMENT)
+        with using(server):
+            environment = _environment(asked, look, table, server.address)
+            environment.save(ENVIRONMENT, overwrite=True)
+            print(f"Prefect UI {server.address}\n", flush=True)
+            return _run(asked)
 
 
-def resolved(repository: str, revision: str, ref: str) -> Asked:
-    """What was asked for, as a commit on a ref; names are looked up, never handed on.
+def prepare_base_images(look: Look) -> None:
+    """Have what the Dockerfile builds on.
 
-    Raises `RequestRefused`, `UnknownRevision`.
+    Raises `ConfigurationError` where an image is neither here nor to be had.
     """
-    if not repository:
-        raise RequestRefused(
-            "no repository is named",
-            hint="make ci REPOSITORY=path-or-URL [REVISION=commit, branch or tag] [REF=branch]",
-        )
-    address = repository_address(repository)
-    if is_path(address):
-        address = str(Path(address).expanduser().resolve())
-    heads = _remote_refs(address)
-    on = full_ref(ref) if ref else heads.get("HEAD ref") or "refs/heads/main"
-    if not revision:
-        revision = on if on in heads else "HEAD"
-    if SHA.fullmatch(revision) and revision not in heads:
-        return Asked(address, revision, on)
-    for name in (revision, f"refs/heads/{revision}", f"refs/tags/{revision}"):
-        if name in heads:
-            named_ref = name if name.startswith("refs/") and not ref else on
-            return Asked(address, heads.get(f"{name}^{{}}", heads[name]), named_ref)
-    raise UnknownRevision(f"{address} has no commit, branch or tag {revision!r}")
-
-
-def prepare_base_images(asked: Asked) -> None:
-    """Have what the revision's Dockerfile builds on, where it has one and it can be had."""
-    with tempfile.TemporaryDirectory(prefix="kanvaro-dockerfile-") as folder:
-        clone = ["git", "clone", "--quiet", "--no-checkout", "--", asked.repository, folder]
-        show = ["git", "-C", folder, "show", f"{asked.revision}:Dockerfile"]
-        if subprocess.run(clone, stdin=subprocess.DEVNULL, check=False).returncode:
-            return  # the flow will say why, in a better sentence
-        found = subprocess.run(show, capture_output=True, text=True, check=False)
-    if found.returncode:
+    if look.dockerfile is None:
         return
     client = docker_engine().client()
     try:
-        ensure_base_images(client, found.stdout)
-    except DeliveryError as error:
-        print(f"the image may not be buildable here: {error}", file=sys.stderr)
+        ensure_base_images(client, look.dockerfile)
+    except ConfigurationError as error:
+        raise ConfigurationError(str(error), hint=f"{error.hint} {CHECK_ONLY}") from None
     finally:
         client.close()
 
 
-def _run(client: SyncPrefectClient, asked: Asked) -> None:
+def exposed_port(dockerfile: str) -> int | None:
+    """The port that a Dockerfile says its program listens on, if it names exactly one."""
+    found = {int(port) for port in _EXPOSED.findall(dockerfile)}
+    return found.pop() if len(found) == 1 else None
+
+
+def _environment(asked: Asked, look: Look, table: str | None, ui_address: str) -> Environment:
+    made = sandbox_environment(
+        FOLDER, repository=asked.repository, name=ENVIRONMENT, ui_address=ui_address
+    )
+    made.delivery_toml = table
+    made.policy.deploy_ref = asked.ref
+    # Yarn asks its own registry for advisories, which the sandbox cannot answer for. A trial on
+    # a laptop guards nothing, so an absent verdict is told there, where elsewhere it blocks.
+    made.policy.scanners_that_may_be_absent = ["npm-audit", "snyk"]
+    if port := exposed_port(look.dockerfile or ""):
+        made.service.port = port
+    return made
+
+
+def _run(asked: Asked) -> str:
     from flows.ci import ci
 
-    state = ci(
-        revision=asked.revision,
-        ref=asked.ref,
-        repository=asked.repository,
-        environment=ENVIRONMENT,
-        return_state=True,
-    )
+    tag = f"laptop-{uuid.uuid4().hex[:8]}"
+    with told_in_the_terminal(tag), tags(tag):
+        state = ci(
+            revision=asked.revision,
+            ref=asked.ref,
+            repository=asked.repository,
+            environment=ENVIRONMENT,
+            return_state=True,
+        )
     run_id = state.state_details.flow_run_id
     if isinstance(run_id, UUID):
-        print(f"\n{summary_of(client, run_id)}")
-    state.result()
+        with get_client(sync_client=True) as client:
+            print(f"\n{summary_of(client, run_id)}", flush=True)
+    return _sentence(state)
 
 
-def _remote_refs(address: str) -> dict[str, str]:
-    """The commit of each ref of a repository, and under `HEAD ref` the branch HEAD names."""
-    told = subprocess.run(
-        ["git", "ls-remote", "--symref", "--", address],
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, "GIT_TERMINAL_PROMPT": "0"},
-        timeout=TO_LIST_S,
-        check=False,
-    )
-    if told.returncode:
-        said = told.stderr.strip().splitlines()
-        raise UnknownRevision(f"git cannot read {address}: {said[-1] if said else 'no reason'}")
-    refs: dict[str, str] = {}
-    for line in told.stdout.splitlines():
-        value, _, name = line.partition("\t")
-        if value.startswith("ref: "):
-            refs["HEAD ref"] = value.removeprefix("ref: ")
-        else:
-            refs[name] = value
-    return refs
+def _sentence(state: State[Any]) -> str:
+    ended = state.result(raise_on_failure=False)
+    if isinstance(ended, DeliveryError | KeyboardInterrupt):
+        raise ended
+    if isinstance(ended, BaseException):
+        raise DeliveryError(
+            f"{type(ended).__name__}: {ended}",
+            hint="This was not foreseen: open the run in the Prefect UI for its whole log.",
+        ) from ended
+    return str(ended)
+
+
+def _hint(error: DeliveryError) -> str:
+    if isinstance(error, RolloutFailed) and HEALTH_LINES not in error.hint:
+        return (
+            f"{error.hint}\nIf it has no health endpoint, say so in delivery.toml: {HEALTH_LINES}"
+        )
+    return error.hint
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One run at a time: there is one service in the sandbox, and one environment `laptop`."""
+    folder = FOLDER / ENVIRONMENT
+    try:
+        with FolderLock(folder):
+            yield
+    except AlreadyRunning:
+        raise RequestRefused(
+            f"another `make ci` is at work in this checkout (process {holder(folder)})",
+            hint="Run again when it has ended; another clone of this repository runs beside it.",
+        ) from None
 
 
 def _table(path: str) -> str | None:
+    """The text of the stage table that is to be used. Raises `ConfigurationError`."""
     if not path:
         return None
     try:
-        return Path(path).expanduser().read_text()
-    except OSError as error:
-        raise ConfigurationError(f"DELIVERY={path} cannot be read: {error.strerror}") from None
+        text = Path(path).expanduser().read_text()
+    except (OSError, ValueError, RuntimeError) as error:
+        why = getattr(error, "strerror", None) or "it is not text"
+        raise ConfigurationError(f"DELIVERY={path[:200]!r} cannot be read: {why}") from None
+    parse_table(text, DEFAULT_TABLE)
+    return text
 
 
 if __name__ == "__main__":

@@ -41,7 +41,46 @@ def prefect_server(
     folder: Path, *, keep: bool = False, port: int | None = None
 ) -> Iterator[Server]:
     """A server with its database in `folder`, stopped at the end unless it is to be kept."""
-    port = port or free_port()
+    server, command = _server(folder, port or free_port())
+    with _process("server", command, server.settings, folder, keep) as process:
+        _await_server(process, server.address, folder / "server.log")
+        yield server
+
+
+def standing_server(folder: Path) -> Server:
+    """The server that an earlier command left running in `folder`, or a new one that stays.
+
+    It is ended by `stop_kept`. Raises `ConfigurationError` if it does not start.
+    """
+    if port := _standing_port(folder):
+        return _server(folder, port)[0]
+    port = free_port()
+    server, command = _server(folder, port)
+    process = _started("server", command, server.settings, folder)
+    try:
+        _await_server(process, server.address, folder / "server.log")
+    except BaseException:
+        _stop(process)
+        raise
+    _remember(folder, process.pid, port)
+    return server
+
+
+def _standing_port(folder: Path) -> int | None:
+    record = folder / PIDS
+    kept = json.loads(record.read_text()) if record.exists() else []
+    alive = [entry for entry in kept if _identity(entry["pid"]) == entry["identity"]]
+    record.unlink(missing_ok=True)
+    if alive:
+        record.write_text(json.dumps(alive))
+    for port in (entry["port"] for entry in alive if entry.get("port")):
+        if _answers(f"http://{LOOPBACK}:{port}"):
+            return int(port)
+    return None
+
+
+def _server(folder: Path, port: int) -> tuple[Server, list[str]]:
+    """How programs reach the server of `folder` at `port`, and the command that starts it."""
     address = f"http://{LOOPBACK}:{port}"
     settings = {
         "PREFECT_HOME": str(folder / "prefect"),
@@ -54,9 +93,7 @@ def prefect_server(
         "KANVARO_CHECKOUT": str(ROOT),
     }
     command = ["server", "start", "--host", LOOPBACK, "--port", str(port)]
-    with _process("server", command, settings, folder, keep) as process:
-        _await_server(process, address, folder / "server.log")
-        yield Server(address, settings)
+    return Server(address, settings), command
 
 
 @contextmanager
@@ -86,17 +123,7 @@ def stop_kept(folder: Path) -> int:
 def _process(
     name: str, command: list[str], settings: Mapping[str, str], folder: Path, keep: bool
 ) -> Iterator[subprocess.Popen[bytes]]:
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "prefect", *command],
-            cwd=ROOT,
-            env={**os.environ, **settings},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    process = _started(name, command, settings, folder)
     if keep:
         _remember(folder, process.pid)
     try:
@@ -107,6 +134,22 @@ def _process(
     finally:
         if not keep:
             _stop(process)
+
+
+def _started(
+    name: str, command: list[str], settings: Mapping[str, str], folder: Path
+) -> subprocess.Popen[bytes]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{name}.log").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "prefect", *command],
+            cwd=ROOT,
+            env={**os.environ, **settings},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -126,11 +169,8 @@ def _signal_group(pid: int, number: int) -> None:
 def _await_server(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
     deadline = time.monotonic() + TO_START_S
     while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if httpx.get(f"{address}/api/health", timeout=2).status_code == 200:
-                return
-        except httpx.HTTPError:
-            pass
+        if _answers(address):
+            return
         time.sleep(0.3)
     tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
     raise ConfigurationError(
@@ -139,10 +179,18 @@ def _await_server(process: subprocess.Popen[bytes], address: str, log: Path) -> 
     )
 
 
-def _remember(folder: Path, pid: int) -> None:
+def _answers(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/api/health", timeout=2).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def _remember(folder: Path, pid: int, port: int | None = None) -> None:
     record = folder / PIDS
     kept = json.loads(record.read_text()) if record.exists() else []
-    record.write_text(json.dumps([*kept, {"pid": pid, "identity": _identity(pid)}]))
+    entry = {"pid": pid, "identity": _identity(pid), "port": port}
+    record.write_text(json.dumps([*kept, entry]))
 
 
 def _identity(pid: int) -> str | None:

@@ -3,14 +3,14 @@
 import subprocess
 import sys
 
+from deployments.laptop import ENVIRONMENT, FOLDER
 from deployments.processes import stop_kept
 from deployments.register import ROOT
 
-FOLDER = ROOT / ".sandbox"
-
 
 def main() -> int:
-    print(f"stopped {stop_kept(FOLDER)} Prefect processes")
+    stopped = stop_kept(FOLDER) + stop_kept(FOLDER / ENVIRONMENT)
+    print(f"stopped {stopped} Prefect processes")
     command = [sys.executable, "-m", "sandbox", "--stop", "--folder", str(FOLDER)]
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 

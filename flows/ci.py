@@ -23,7 +23,7 @@ from tasks.checks import install, run_checks, unproven
 from tasks.conclusion import conclude_checked, conclude_deployed, tell_failure, why_not_deployed
 from tasks.health import await_revision
 from tasks.images import build_image, find_image, push_image
-from tasks.plan import plan_checks
+from tasks.plan import as_planned, plan_checks
 from tasks.repository import check_out
 from tasks.turn import turn_to_deploy
 from tasks.workspace import workspace
@@ -60,6 +60,7 @@ def ci(
         source = check_out(env, place, repository, revision, ref)
         announce_start(env, source)
         plan = plan_checks(env, source)
+        env = as_planned(env, plan)
         if unproven(env, source, plan):
             install(env, place, plan)
         reports = run_checks(env, source, place, plan)

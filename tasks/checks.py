@@ -18,7 +18,7 @@ from prefect.logging import get_run_logger
 from prefect.results import ResultStore, get_result_store
 
 from blocks.environment import Environment
-from delivery.errors import CheckCancelled, CheckFailed, CheckTimedOut
+from delivery.errors import CheckCancelled, CheckFailed, CheckTimedOut, ScannerDidNotRun
 from delivery.install_hints import explain_install_failure
 from delivery.plan import (
     CheckReport,
@@ -102,7 +102,7 @@ def run_check(
     """
     began = time.monotonic()
     if check.scanners:
-        remarks = security_report(environment, source, place, plan, check)
+        remarks = _scanned(environment, source, place, plan, check)
         return CheckReport(check.name, "passed", time.monotonic() - began, remarks)
     with service_containers(
         environment, check.services, check.name, place.stop_sign.exists
@@ -166,10 +166,25 @@ def run_checks(
     return sorted(reports, key=lambda report: order.index(report.name))
 
 
+def _scanned(
+    environment: Environment, source: Source, place: Workspace, plan: Plan, check: Check
+) -> tuple[str, ...]:
+    try:
+        return security_report(environment, source, place, plan, check)
+    except ScannerDidNotRun:
+        if place.stop_sign.exists():
+            raise _stopped(check) from None
+        raise
+
+
+def _stopped(check: Check) -> CheckCancelled:
+    return CheckCancelled(f"{check.name} was stopped because another check had failed")
+
+
 def _fail(check: Check, plan: Plan, place: Workspace, outcome: Outcome) -> None:
     """Say why a check did not pass: raise it, or only tell it where the table allows that."""
     if outcome.stopped:
-        raise CheckCancelled(f"{check.name} was stopped because another check had failed")
+        raise _stopped(check)
     told = _told(check.name, plan.command(check), outcome)
     create_markdown_artifact(
         f"# {cell(check.name)} did not pass\n\n```text\n{_fenced(outcome.last_lines)}\n```\n\n"

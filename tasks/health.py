@@ -23,6 +23,7 @@ from tasks import fact
 from tasks.app_runner import live_service
 
 ONE_ANSWER_S = 5
+HEALTH_LINES = '[health] path = "/" and revision = false'
 LARGEST_ANSWER = 64 * 1024
 
 
@@ -30,10 +31,13 @@ LARGEST_ANSWER = 64 * 1024
 def await_revision(environment: Environment, service: Service, revision: str) -> str:
     """Wait for consecutive ready answers of `revision`; the address they came from.
 
+    Where the policy says that the application does not answer its revision, any 200 is ready.
+
     Raises `NeverBecameHealthy`, with the last answer, if they do not come in time.
     """
     address = _address(environment, service)
     policy = environment.policy
+    expected = revision if policy.answers_revision else None
     answers: list[Answer] = []
 
     def look() -> str:
@@ -43,13 +47,26 @@ def await_revision(environment: Environment, service: Service, revision: str) ->
     try:
         wait_until(
             look,
-            lambda _: good_in_a_row(answers, revision) >= policy.healthy_answers,
+            lambda _: good_in_a_row(answers, expected) >= policy.healthy_answers,
             Patience(policy.health_timeout_s, policy.answer_interval_s),
             what=f"{policy.healthy_answers} good answers in a row",
         )
     except TimedOut as error:
-        raise NeverBecameHealthy(f"{address} does not answer as {revision[:10]}: {error}") from None
+        url = f"{address}{policy.readiness_path}"
+        raise NeverBecameHealthy(
+            f"{url} does not answer as {revision[:10]}: {error}", hint=_hint(answers)
+        ) from None
     return address
+
+
+def _hint(answers: list[Answer]) -> str | None:
+    """How to go on with an application that has no health endpoint of our kind."""
+    if not answers or answers[-1].status not in (200, 404) or answers[-1].revision:
+        return None
+    return (
+        'Let the endpoint answer {"revision": …} as it was built; or name another in '
+        f"delivery.toml: {HEALTH_LINES}"
+    )
 
 
 def what_serves(environment: Environment) -> str:

@@ -4,15 +4,17 @@ import shutil
 import subprocess
 
 from blocks.environment import Environment
-from delivery.errors import ConfigurationError
+from delivery.errors import ConfigurationError, RequestRefused
 from delivery.node_versions import node_is_wanted
 from delivery.overlay import FILE, parse_table
 from delivery.package_json import read_package
 from delivery.packages import choose_manager, wanted_node
-from delivery.plan import Plan, applicable
+from delivery.plan import Plan, applicable, remarks_about
 from delivery.stages import DEFAULT_TABLE, StageTable, with_audit_level
 from tasks import fact
-from tasks.source import Source, package_files, read_committed
+from tasks.source import Source, package_files, read_committed, tracked_files
+
+FOLDERS_SHOWN = 8
 
 
 @fact("what does {source.revision:.10} need?")
@@ -22,16 +24,50 @@ def plan_checks(environment: Environment, source: Source) -> Plan:
     Raises `ConfigurationError` or `RequestRefused` where a file is malformed, and `CheckFailed`
     where a required script is missing.
     """
-    text = read_committed(source, FILE) or environment.delivery_toml
-    default = with_audit_level(DEFAULT_TABLE, environment.policy.audit_level)
+    return plan_of(source, environment.delivery_toml, environment.policy.audit_level)
+
+
+def plan_of(source: Source, delivery_toml: str | None, audit_level: str) -> Plan:
+    """`plan_checks` for whoever has no environment yet; raises the same."""
+    text = read_committed(source, FILE) or delivery_toml
+    default = with_audit_level(DEFAULT_TABLE, audit_level)
     table = parse_table(text, default) if text else default
     files, releases = package_files(source, table.folder)
-    manager = choose_manager(files, table.folder, install=table.install, releases=releases)
     own = "package.json" if table.folder == "." else f"{table.folder}/package.json"
-    checks, not_applicable = applicable(table, read_package(files[own]).scripts)
+    if own not in files:
+        raise _elsewhere(source, f"there is no {own} in this revision")
+    manager = choose_manager(files, table.folder, install=table.install, releases=releases)
+    package = read_package(files[own], own)
+    checks, not_applicable = applicable(table, package.scripts)
+    if package.has_workspaces and all(check.scanners for check in checks):
+        raise _elsewhere(source, f"{own} has workspaces, and no script that a check uses")
     tools = {"node": _version("node"), "npm": _version("npm")}
     remarks = (*source.notes, *_node_remarks(table, files, tools["node"]))
+    remarks += remarks_about(table, checks)
     return Plan(table, manager, tools, checks, not_applicable, remarks)
+
+
+def as_planned(environment: Environment, plan: Plan) -> Environment:
+    """The environment, with the health endpoint that the application says it has."""
+    path, policy = plan.table.health_path, environment.policy
+    changes = {"readiness_path": path} if path else {}
+    policy = policy.model_copy(update={**changes, "answers_revision": plan.table.answers_revision})
+    service = environment.service.model_copy(update={"health_path": path} if path else {})
+    return environment.model_copy(update={"policy": policy, "service": service})
+
+
+def _elsewhere(source: Source, why: str) -> RequestRefused:
+    """Refuse a folder that holds no application, and say which folders might."""
+    found = [path.rpartition("/")[0] for path in tracked_files(source)
+             if path.endswith("/package.json") and "node_modules/" not in path]  # fmt: skip
+    shown = ", ".join(sorted(found, key=lambda path: path.count("/"))[:FOLDERS_SHOWN])
+    if not found:
+        return RequestRefused(why, hint="Is it a Node application? Name the commit that has one.")
+    example = min(found, key=lambda path: path.count("/"))
+    return RequestRefused(
+        f"{why}; there is one in: {shown}",
+        hint=f'Name the application\'s folder in delivery.toml: folder = "{example}".',
+    )
 
 
 def _node_remarks(table: StageTable, files: dict[str, str], have: str) -> tuple[str, ...]:

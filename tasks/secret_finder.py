@@ -24,6 +24,8 @@ DETECTORS = (
     *("StripeDetector", "TelegramBotTokenDetector", "TwilioKeyDetector"),
 )
 LARGEST_FILE = 1_000_000
+# Yarn writes these itself: long runs of base64, in which any pattern is found by chance.
+_GENERATED = (".pnp.cjs", ".pnp.loader.mjs")
 
 _PLACEHOLDER = re.compile(
     r"example|placeholder|change[-_]?me|your[-_]|dummy|redacted|xxxx|\*{3,}|<[^>]*>|\.\.\.|[{}$]"
@@ -75,7 +77,7 @@ def _is_worth_reading(path: Path) -> bool:
         path.is_file()
         and not path.is_symlink()
         and path.stat().st_size <= LARGEST_FILE
-        and path.name != ".secrets.baseline"
+        and path.name not in (".secrets.baseline", *_GENERATED)
     )
 
 

@@ -1,0 +1,254 @@
+"""What a person asked `make ci` for: a repository, a revision and a ref, looked up and looked at.
+
+All of it is done before anything is started, so that bad input costs a second.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from delivery.errors import DeliveryError, RequestRefused, UnknownRevision
+from delivery.overlay import FILE
+from delivery.plan import Plan
+from delivery.source_names import full_ref, is_path, plain_revision, repository_address
+from tasks.git import GitFailed, run_git, verdict_about, write_settings
+from tasks.mirrors import Mirror, find_commit, mirror_of
+from tasks.plan import plan_of
+from tasks.source import Source, check_out, read_committed, remove_workspace
+
+USAGE = (
+    "make ci REPOSITORY=path-or-URL [REVISION=commit, branch or tag] [REF=branch or tag] "
+    "[DELIVERY=path of a delivery.toml]"
+)
+DEFAULT_BRANCH = "refs/heads/main"
+_NEVER_A_PROGRAM = {  # `git status` would start the one that a repository's own settings name
+    "GIT_CONFIG_COUNT": "1",
+    "GIT_CONFIG_KEY_0": "core.fsmonitor",
+    "GIT_CONFIG_VALUE_0": "false",
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What to run: an address, a full SHA, the ref it is on, and what to say about that."""
+
+    repository: str
+    revision: str
+    ref: str
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the revision holds: the plan of its checks, and its Dockerfile's text."""
+
+    plan: Plan
+    dockerfile: str | None
+
+
+def resolved(repository: str, revision: str, ref: str, cache: Path) -> Asked:
+    """What was asked for, as a commit on a ref; names are looked up, never handed on.
+
+    `cache` is the folder of the mirrors. Raises `RequestRefused`, `UnknownRevision`,
+    `AccessDenied` or `TimedOut`.
+    """
+    if not repository:
+        raise RequestRefused("no repository is named", hint=f"usage: {USAGE}")
+    address = repository_address(repository)
+    if is_path(address):
+        address = _folder(address)
+    wished = full_ref(ref) if ref else None
+    named = _checked(revision)
+    with mirror_of(address, cache, {}) as mirror:
+        _fetched(mirror)
+        if not mirror.branches() and not (wished and mirror.tip(wished)):
+            raise UnknownRevision(
+                f"there are no commits on any branch of {address}",
+                hint="Commit something there, then run again.",
+            )
+        commit, on = _found(mirror, named, wished)
+    return Asked(address, commit, on, _uncommitted(address) if named in ("", "HEAD") else ())
+
+
+def look_at(asked: Asked, delivery_toml: str | None, cache: Path, audit_level: str) -> Look:
+    """Check the revision out for a moment, and see what would be done with it.
+
+    Raises what `tasks.plan.plan_checks` raises, and `RequestRefused` if the revision brings a
+    delivery.toml of its own besides the given one.
+    """
+    with tempfile.TemporaryDirectory(prefix="kanvaro-look-") as folder:
+        place = Path(folder) / "source"
+        source = check_out(
+            asked.repository, asked.revision, asked.ref, place, cache, fresh=False
+        )  # fmt: skip
+        try:
+            return _look(source, delivery_toml, audit_level)
+        finally:
+            remove_workspace(place)
+
+
+def _look(source: Source, delivery_toml: str | None, audit_level: str) -> Look:
+    if delivery_toml is not None and read_committed(source, FILE) is not None:
+        raise RequestRefused(
+            f"the revision brings its own {FILE}, so DELIVERY would not be used",
+            hint=f"Commit the change to that {FILE}, or leave DELIVERY out.",
+        )
+    plan = plan_of(source, delivery_toml, audit_level)
+    return Look(plan, read_committed(source, f"{plan.table.folder}/{plan.table.dockerfile}"))
+
+
+def _checked(revision: str) -> str:
+    """The revision, once it is certain to be a name and not an option or a command."""
+    if revision in ("", "HEAD"):
+        return revision
+    try:
+        full_ref(revision)
+    except RequestRefused:
+        raise RequestRefused(
+            f"{revision[:80]!r} is not a commit, branch or tag",
+            hint="REVISION is a SHA (7 to 40 digits), or the name of a branch or tag.",
+        ) from None
+    return revision
+
+
+def _folder(address: str) -> str:
+    """The absolute path of a repository on this machine."""
+    try:
+        path = Path(address).expanduser().resolve()
+    except RuntimeError:  # there is no such user
+        raise RequestRefused(f"the home folder in {address!r} is not known") from None
+    if not path.is_dir():
+        raise UnknownRevision(f"there is no folder {path}", hint="Check the path in REPOSITORY.")
+    return str(path)
+
+
+def _fetched(mirror: Mirror) -> None:
+    try:
+        mirror.fetch()
+    except UnknownRevision as error:
+        top = _top_of(mirror)
+        if top is None:
+            raise
+        raise RequestRefused(
+            f"{mirror.address} is a folder in the repository {top}, not a repository",
+            hint=f"REPOSITORY={top} DELIVERY=<a file with: folder = "
+            f'"{Path(mirror.address).relative_to(top).as_posix()}">',
+        ) from error
+
+
+def _top_of(mirror: Mirror) -> str | None:
+    """The repository that a folder lies in, if it does."""
+    if not is_path(mirror.address):
+        return None
+    try:
+        said = run_git(
+            "-C", mirror.address, "rev-parse", "--show-toplevel", settings=mirror.settings
+        )
+    except GitFailed:
+        return None
+    top = said.decode(errors="replace").strip()
+    return top if top and Path(mirror.address).is_relative_to(top) else None
+
+
+def _found(mirror: Mirror, named: str, wished: str | None) -> tuple[str, str]:
+    """The commit that is meant, and the ref it is on."""
+    head, head_ref = _head(mirror)
+    on = wished or head_ref or DEFAULT_BRANCH
+    if not named and wished:
+        named = wished
+    if named in ("", "HEAD"):
+        if head is None:
+            raise UnknownRevision(
+                f"HEAD of {mirror.address} leads to no commit",
+                hint=f"Name one with REVISION; it has {', '.join(mirror.branches())}.",
+            )
+        mirror.fetch_commit(head)
+        return head, wished or _ref_with(mirror, head, on)
+    for name in (
+        (named,)
+        if named.startswith("refs/")
+        else (
+            f"refs/heads/{named}",
+            f"refs/tags/{named}",
+        )
+    ):
+        if tip := mirror.tip(name):
+            return tip, wished or name
+    try:
+        sha = plain_revision(named)
+    except RequestRefused:
+        shown = ", ".join(mirror.branches())
+        raise UnknownRevision(
+            f"{mirror.address} has no commit, branch or tag {named!r}",
+            hint=f"It has {shown}. Was yours pushed?",
+        ) from None
+    commit = find_commit(mirror, sha, fetch=lambda: None)
+    return commit, wished or _ref_with(mirror, commit, on)
+
+
+def _ref_with(mirror: Mirror, commit: str, preferred: str) -> str:
+    """The preferred ref if the commit is on it, else one that it is on."""
+    if mirror.tip(preferred) and mirror.holds(preferred, commit):
+        return preferred
+    said = run_git(
+        *("for-each-ref", "--contains", commit, "--format=%(refname)", "--count=1"),
+        *("refs/heads", "refs/tags"),
+        folder=mirror.folder,
+        settings=mirror.settings,
+    )
+    found = said.decode(errors="replace").strip()
+    if not found:
+        raise UnknownRevision(
+            f"the commit {commit[:12]} is on no branch or tag of {mirror.address}",
+            hint="Make a branch of it (`git branch <name> <commit>`), then run again.",
+        )
+    return found
+
+
+def _head(mirror: Mirror) -> tuple[str | None, str | None]:
+    """The commit and the branch that the repository's HEAD leads to, as far as it does."""
+    try:
+        said = run_git(
+            *("ls-remote", "--symref", "--end-of-options", mirror.address, "HEAD"),
+            settings=mirror.settings,
+        )
+    except GitFailed as failure:
+        raise verdict_about(mirror.address, failure) or DeliveryError(str(failure)) from failure
+    commit = branch = None
+    for line in said.decode(errors="replace").splitlines():
+        value, _, name = line.partition("\t")
+        if name == "HEAD" and value.startswith("ref: "):
+            branch = value.removeprefix("ref: ")
+        elif name == "HEAD":
+            commit = value
+    return commit, branch
+
+
+def _uncommitted(address: str) -> tuple[str, ...]:
+    """Say that changes which are not committed are no part of the run."""
+    path = unquote(urlsplit(address).path) if address.startswith("file://") else address
+    if not is_path(path):
+        return ()
+    with _settings() as settings:
+        try:
+            said = run_git(
+                *("-C", path, "status", "--porcelain", "--untracked-files=normal", "-z"),
+                settings=settings,
+                extra=_NEVER_A_PROGRAM,
+            )
+        except (DeliveryError, GitFailed):  # a bare repository has nothing to commit
+            return ()
+    changed = [entry for entry in said.split(b"\0") if entry]
+    if not changed:
+        return ()
+    files = "1 file has" if len(changed) == 1 else f"{len(changed)} files have"
+    return (f"{files} changes that are not committed: they are no part of this run",)
+
+
+@contextmanager
+def _settings() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="kanvaro-git-") as folder:
+        yield write_settings(Path(folder) / "gitconfig")
