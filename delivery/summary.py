@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from delivery.messages import duration, plain
 
-_MARKUP = re.compile(r"[\\`*\[\]!|]")
+_MARKUP = re.compile(r"[\\*\[\]!|]")
 
 SIGNS = {
     "passed": "✅",

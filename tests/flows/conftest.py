@@ -66,7 +66,7 @@ class Application:
     def __init__(self, folder):
         folder.mkdir()
         self.sample = Sample(folder)
-        self.scripts = {"lint": "node -e 0", "test:unit": "node -e 0"}
+        self.extra = set()
         git(folder, "init", "--quiet", "--initial-branch=main")
 
     @property
@@ -74,10 +74,16 @@ class Application:
         return str(self.sample.folder)
 
     def commit(self, *, mood="well", subject="a change", files=None, remove=(), **scripts):
-        """Commit the application; a script named `test_unit` is `test:unit`, None removes it."""
+        """Commit the application; a script named `test_unit` is `test:unit`.
+
+        What an earlier commit added is gone again, unless it is given anew.
+        """
+        for name in self.extra:
+            (self.sample.folder / name).unlink(missing_ok=True)
+        self.extra = set(files or {})
         changed = {name.replace("_", ":"): text for name, text in scripts.items()}
-        self.scripts = {k: v for k, v in (self.scripts | changed).items() if v is not None}
-        package = {"name": "app", "version": "1.0.0", "scripts": self.scripts}
+        all_scripts = {"lint": "node -e 0", "test:unit": "node -e 0", **changed}
+        package = {"name": "app", "version": "1.0.0", "scripts": all_scripts}
         lock = {
             "name": "app",
             "version": "1.0.0",
@@ -85,7 +91,7 @@ class Application:
             "packages": {"": {"name": "app", "version": "1.0.0"}},
         }
         for name in remove:
-            (self.sample.folder / name).unlink()
+            (self.sample.folder / name).unlink(missing_ok=True)
         written = {
             "package.json": json.dumps(package, indent=1),
             "package-lock.json": json.dumps(lock, indent=1),
