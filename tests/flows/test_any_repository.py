@@ -26,6 +26,13 @@ lines.on("line", () => process.exit(0)).on("close", () => {
 """
 
 
+DOCKERFILE = """
+FROM node:22-bookworm-slim
+COPY server.js /
+CMD ["node", "/server.js"]
+"""
+
+
 class Repository:
     """A repository of a stranger's, with as little in it as possible."""
 
@@ -182,7 +189,7 @@ def test_an_application_that_does_not_say_its_revision_is_deployed_when_its_tabl
         {"test": "node -e 0"},
         {
             "server.js": plain,
-            "Dockerfile": 'FROM node:22-bookworm-slim\nCOPY server.js /\nCMD ["node", "/server.js"]\n',
+            "Dockerfile": DOCKERFILE,
         },
     )
     change(delivery_toml='[health]\npath = "/"\nrevision = false')
