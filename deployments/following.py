@@ -104,7 +104,7 @@ def _line(step: TaskRun) -> str:
     state = step.state
     name = state.name if state else "?"
     if state and "CheckCancelled" in (state.message or ""):
-        name = "stopped: another check had failed"
+        name = "stopped"
     sign = "✓" if state and state.is_completed() else "✗"
     seconds = (step.total_run_time or timedelta()).total_seconds()
     remark = "" if name == "Completed" else f"  ({name.lower()})" if name else ""

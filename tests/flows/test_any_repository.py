@@ -26,6 +26,13 @@ lines.on("line", () => process.exit(0)).on("close", () => {
 """
 
 
+DOCKERFILE = """
+FROM node:22-bookworm-slim
+COPY server.js /
+CMD ["node", "/server.js"]
+"""
+
+
 class Repository:
     """A repository of a stranger's, with as little in it as possible."""
 
@@ -92,10 +99,10 @@ def run(environment, stranger):
 def test_a_lone_test_script_is_the_unit_tests_and_the_rest_does_not_apply(run, stranger):
     state, summary = run(stranger.commit({"test": "node -e 0"}))
     assert state.is_completed()
-    assert "passed | unit |" in summary
+    assert "passed" in row_of("unit", summary)
     assert "unit is the script `test`: there is no `test:unit`" in summary
     for name, script in (("lint", "lint"), ("types", "type-check"), ("e2e", "test:e2e")):
-        assert f"not applicable | {name} | 0.0 | not applicable: no script `{script}`" in summary
+        assert f"not applicable: no script `{script}`" in row_of(name, summary)
     assert "the revision has no Dockerfile" in summary
 
 
@@ -171,7 +178,7 @@ def test_a_monorepo_is_checked_in_the_folder_that_is_named(run, stranger, change
     change(delivery_toml='folder = "apps/web"')
     state, summary = run(revision)
     assert state.is_completed()
-    assert "passed | lint |" in summary
+    assert "passed" in row_of("lint", summary)
 
 
 def test_an_application_that_does_not_say_its_revision_is_deployed_when_its_table_says_so(
@@ -182,7 +189,7 @@ def test_an_application_that_does_not_say_its_revision_is_deployed_when_its_tabl
         {"test": "node -e 0"},
         {
             "server.js": plain,
-            "Dockerfile": 'FROM node:22-bookworm-slim\nCOPY server.js /\nCMD ["node", "/server.js"]\n',
+            "Dockerfile": DOCKERFILE,
         },
     )
     change(delivery_toml='[health]\npath = "/"\nrevision = false')
@@ -215,7 +222,13 @@ def test_the_lockfiles_of_other_managers_are_installed_with_them(
     state, summary = run(stranger.sample.commit(files, "locked"))
     assert state.is_completed()
     assert f"install packages with {remark}" in summary
-    assert "passed | unit |" in summary
+    assert "passed" in row_of("unit", summary)
+
+
+def row_of(stage, summary):
+    """The line of the summary's table that tells of a stage."""
+    [row] = [line for line in summary.splitlines() if f"| {stage} |" in line]
+    return row
 
 
 def npm(folder, *arguments):
