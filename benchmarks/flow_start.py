@@ -10,6 +10,7 @@ import time
 from statistics import median
 from typing import cast
 
+from prefect.deployments.runner import RunnerDeployment
 from prefect.flows import Flow
 
 from benchmarks.ci_overhead import ci
@@ -53,5 +54,6 @@ def _bare_import() -> float:
 def _deploy_empty_flow() -> str:
     entrypoint = "benchmarks/empty_flow.py:empty"
     flow = cast(Flow[[], None], Flow.from_source(source=str(ROOT), entrypoint=entrypoint))
-    flow.deploy(name="bench", work_pool_name=POOL, print_next_steps=False, ignore_warnings=True)
+    deployment = cast(RunnerDeployment, flow.to_deployment("bench", work_pool_name=POOL))
+    deployment.apply()
     return "empty/bench"
