@@ -17,6 +17,17 @@ _DOWNLOADERS = re.compile(
     r"|install\.js|sentry-cli|swc",
     re.IGNORECASE,
 )
+_NPM_CODE = re.compile(r"\bnpm (?:ERR!|error) code (\w+)")
+_PASSING_CODE = re.compile(
+    r"E5\d\d|ECONNRESET|ETIMEDOUT|EAI_AGAIN|ESOCKETTIMEDOUT|ERR_SOCKET_TIMEOUT"
+)
+# As pnpm and Yarn tell that they gave a request up, each in its own words.
+_PASSING = re.compile(
+    r"^(?!.*\bWARN)(?:.*ERR_PNPM_FETCH_5\d\d|.*ERR_PNPM_META_FETCH_FAIL"
+    r"|.*(?:YN\d{4}:|RequestError|Response Code|\berror\b|FetchError|request to)"
+    r".*(?:\(?\b5\d\d\b (?:Internal|Bad|Service|Gateway)|Code.{0,12}\b5\d\d\b"
+    r"|E(?:SOCKET)?TIMEDOUT|ECONNRESET|EAI_AGAIN|socket hang up))"
+)
 _PACKAGE = re.compile(r"node_modules/((?:@[\w.-]+/)?[\w.-]+)(?!.*node_modules/)")
 _SCRIPT_FAILED = re.compile(
     r"npm (?:ERR!|error) (?:command failed|path |.*\bpostinstall\b)|ELIFECYCLE"
@@ -59,6 +70,20 @@ def explain_install_failure(lines: Iterable[str]) -> str | None:
     if _NO_NETWORK.search(text):
         return "The package registry was not reached: check network and proxy, then run again."
     return None
+
+
+def is_worth_another_try(lines: Iterable[str]) -> bool:
+    """Whether an installation failed because the registry was out of order for a moment.
+
+    Not so when an install script could not download: what it asks for is often not there at all.
+    """
+    text = "\n".join(lines)
+    if _SCRIPT_FAILED.search(text):
+        return False
+    # npm names one reason in the end; what it tells before may be troubles it has overcome.
+    if codes := _NPM_CODE.findall(text):
+        return bool(_PASSING_CODE.fullmatch(codes[-1]))
+    return any(_PASSING.search(line) for line in text.splitlines())
 
 
 def _out_of_sync(text: str, codes: set[str]) -> bool:

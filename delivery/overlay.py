@@ -36,6 +36,7 @@ from delivery.node_versions import is_readable_wish
 from delivery.stages import AUDIT_LEVELS, SERVICES, Check, StageTable
 
 FILE = "delivery.toml"
+_HINT = f"Correct {FILE}, commit, and run again."
 LONGEST_TIMEOUT_S = 6 * 3600
 
 _TOP_KEYS = ("folder", "node", "install", "install_timeout", "dockerfile", "health", "checks")
@@ -46,6 +47,11 @@ _CHECK_KEYS = (
 _HEALTH_KEYS = ("path", "revision")
 # What our own scanners do is the environment's decision, not that of the code they judge.
 _SCANNER_KEYS = ("timeout", "audit_level")
+# Logs, homes and folders of a run that are ours.
+_OUR_NAMES = (
+    *("install", "codecov", "secrets", "npm-audit", "snyk", "scanned", "build-context"),
+    *("stop", "owner"),
+)
 _CHECK_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _URL_PATH = re.compile(r"/[A-Za-z0-9._~/%-]{0,200}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -61,8 +67,14 @@ def parse_table(text: str, default: StageTable) -> StageTable:
     """
     try:
         written = tomllib.loads(text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}"))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{FILE} is not valid TOML: {error}") from error
+        return _laid_over(written, default)
+    except RecursionError as error:
+        raise ConfigurationError(f"{FILE} is nested too deeply", hint=_HINT) from error
+    except ValueError as error:
+        raise ConfigurationError(f"{FILE} is not valid TOML: {error}", hint=_HINT) from error
+
+
+def _laid_over(written: dict[str, Any], default: StageTable) -> StageTable:
     _refuse_unknown_keys(written, _TOP_KEYS, "")
     changes: dict[str, Any] = {}
     if "folder" in written:
@@ -103,6 +115,8 @@ def _checks(written: Any, default: tuple[Check, ...]) -> tuple[Check, ...]:
     for name, table in tables.items():
         if not _CHECK_NAME.fullmatch(name):
             raise _refused(f"checks.{name}", "a check is named in a-z, 0-9 and `-`")
+        if name in _OUR_NAMES:
+            raise _refused(f"checks.{name}", "the pipeline itself uses this name; choose another")
         path = f"checks.{name}"
         changes = _check(_typed(table, dict, path, "a table"), path, known.get(name))
         if name not in known and "command" not in changes:
@@ -123,10 +137,21 @@ def _check(table: dict[str, Any], path: str, changed: Check | None) -> dict[str,
     changes: dict[str, Any] = {}
     for key, value in table.items():
         changes |= _READERS[key](value, f"{path}.{key}")
+    if changed and "audit_level" in changes:
+        _refuse_a_laxer_level(changes["audit_level"], changed.audit_level, path)
     if "command" in changes:
         # Whoever names a script expects it to run, so its absence is an error.
         changes.setdefault("required", changes["script"] is not None)
     return changes
+
+
+def _refuse_a_laxer_level(level: str, least: str, path: str) -> None:
+    if AUDIT_LEVELS.index(level) > AUDIT_LEVELS.index(least):
+        raise _refused(
+            f"{path}.audit_level",
+            f"{level!r} is laxer than {least!r}, the environment's level; here it can only be made "
+            "stricter",
+        )
 
 
 def _read_command(value: Any, path: str) -> dict[str, Any]:

@@ -4,9 +4,17 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from delivery.errors import ConfigurationError
 
+# Too deep a nesting, or too long a number, is no syntax error to Python.
+NOT_JSON = (ValueError, RecursionError)
+_ABOUT_PACKAGES = (
+    *("name", "version", "private", "workspaces", "dependencies", "devDependencies"),
+    *("optionalDependencies", "peerDependencies", "peerDependenciesMeta", "dependenciesMeta"),
+    *("bundleDependencies", "bundledDependencies", "overrides", "resolutions"),
+)
 _PINNED = re.compile(r"(npm|pnpm|yarn|bun)@(\d+\.\d+\.\d+(?:-[0-9A-Za-z.]+)?)(?:\+[\w.=/+-]+)?")
 
 
@@ -23,20 +31,14 @@ class Package:
 
 def read_package(text: str, path: str = "package.json") -> Package:
     """Read package.json. Raises `ConfigurationError` with line and column when malformed."""
-    try:
-        written = json.loads(text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}"))
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise _broken(path, f"is not valid JSON: {error.msg} at {where}") from error
-    if not isinstance(written, dict):
-        raise _broken(path, "must hold an object")
+    written = _object(text, path)
     scripts = written.get("scripts") or {}
     if not isinstance(scripts, dict) or not all(isinstance(s, str) for s in scripts.values()):
         raise _broken(path, "`scripts` must be an object of strings")
     engines = written.get("engines")
     node = engines.get("node") if isinstance(engines, dict) else None
     return Package(
-        name=str(written.get("name") or "the application"),
+        name=name if isinstance(name := written.get("name"), str) else "the application",
         scripts=scripts,
         pinned_manager=_pinned(written.get("packageManager"), path),
         node_engine=node if isinstance(node, str) else None,
@@ -44,13 +46,46 @@ def read_package(text: str, path: str = "package.json") -> Package:
     )
 
 
+def for_an_audit(text: str, path: str = "package.json") -> str:
+    """The text of a package.json with what says which packages there are, and no settings.
+
+    Raises `ConfigurationError` when malformed.
+    """
+    written = _object(text, path)
+    try:
+        return json.dumps({key: written[key] for key in _ABOUT_PACKAGES if key in written})
+    except RecursionError as error:
+        raise _broken(path, f"is not valid JSON: {whats_wrong(error)}") from error
+
+
+def whats_wrong(error: BaseException) -> str:
+    """What Python's reader of JSON complains about, and where."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at line {error.lineno}, column {error.colno}"
+    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+
+
+def _object(text: str, path: str) -> dict[str, Any]:
+    try:
+        written = json.loads(text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}"))
+    except NOT_JSON as error:
+        raise _broken(path, f"is not valid JSON: {whats_wrong(error)}") from error
+    if not isinstance(written, dict):
+        raise _broken(path, "must hold an object")
+    return written
+
+
 def _pinned(written: object, path: str) -> tuple[str, str] | None:
     if written is None:
         return None
     match = _PINNED.fullmatch(written) if isinstance(written, str) else None
     if match is None:
-        raise _broken(path, f'`packageManager` must be like "npm@11.0.0", not {written!r}')
+        raise _broken(path, f'`packageManager` must be like "npm@11.0.0", not {_short(written)}')
     return match[1], match[2]
+
+
+def _short(written: object) -> str:
+    return repr(written)[:80] if isinstance(written, str) else "something that is no text"
 
 
 def _broken(path: str, why: str) -> ConfigurationError:

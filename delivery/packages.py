@@ -8,10 +8,10 @@ import json
 import posixpath
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from delivery.errors import RequestRefused
-from delivery.package_json import Package, read_package
+from delivery.package_json import NOT_JSON, Package, read_package, whats_wrong
 
 NPM_LOCKS = ("npm-shrinkwrap.json", "package-lock.json")
 BUN_LOCKS = ("bun.lock", "bun.lockb")
@@ -24,7 +24,7 @@ FILES_OF_INTEREST = (
 )
 
 _YARN_CLASSIC = "1.22.22"
-_YARN_BY_METADATA = {4: "2.4.3", 5: "3.8.7", 6: "3.8.7", 8: "4.9.2"}
+_YARN_BY_METADATA = {4: "2.4.2", 5: "3.8.7", 6: "3.8.7", 8: "4.9.2"}
 _PNPM_BY_LOCKFILE = {"5.3": "6.35.1", "5.4": "7.33.7", "6.0": "8.15.9", "9.0": "9.15.9"}
 _MANAGER_OF = {"pnpm-lock.yaml": "pnpm", "yarn.lock": "yarn"}
 _MANAGER_OF |= dict.fromkeys(NPM_LOCKS, "npm") | dict.fromkeys(BUN_LOCKS, "bun")
@@ -35,7 +35,8 @@ class Manager:
     """A package manager: `program` is how it is started in the application's folder.
 
     `root` is the folder with the lockfile, where `install` is to be run; in a
-    monorepo it lies above the application's own folder.
+    monorepo it lies above the application's own folder. `published` starts the same
+    version as the npm registry has it, where the repository's own copy must not be asked.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Manager:
     install: tuple[str, ...]
     root: str = "."
     lockfile: str | None = None
+    published: tuple[str, ...] = ()
 
     def run(self, script: str, *arguments: str) -> tuple[str, ...]:
         """The argument list that runs an npm script."""
@@ -98,7 +100,10 @@ def choose_manager(
             _check_npm_lock(_in(files, root, lock), lock)
         chosen = Manager("npm", ("npm",), ("npm", "ci"))
     lockfile = next((lock for lock in locks if _MANAGER_OF[lock] == name), None)
-    return Manager(chosen.name, chosen.program, install or chosen.install, root, lockfile)
+    published = chosen.published if name == "yarn" else chosen.program
+    return replace(
+        chosen, install=install or chosen.install, root=root, lockfile=lockfile, published=published
+    )
 
 
 def _lockfiles(files: Mapping[str, str], folder: str) -> tuple[str, list[str]]:
@@ -153,11 +158,10 @@ def _check_npm_lock(text: str, name: str) -> None:
         raise RequestRefused(f"{name} holds the marks of an unfinished merge", hint=hint)
     try:
         written = json.loads(text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}"))
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise RequestRefused(f"{name} is not valid JSON: {error.msg} at {where}", hint=hint) from (
-            error
-        )
+    except NOT_JSON as error:
+        raise RequestRefused(
+            f"{name} is not valid JSON: {whats_wrong(error)}", hint=hint
+        ) from error
     version = written.get("lockfileVersion") if isinstance(written, dict) else None
     if version not in (1, 2, 3):
         raise RequestRefused(f"{name} is of version {version!r}; npm writes 1, 2 or 3", hint=hint)
@@ -185,22 +189,26 @@ def _yarn(
     metadata = re.search(r"^__metadata:\s*\n\s+version:\s*['\"]?(\d+)", lock, re.MULTILINE)
     if metadata is None and (version is None or version.startswith("1.")):
         program = ("npx", "--yes", f"yarn@{version or _YARN_CLASSIC}")
-        return Manager("yarn", program, (*program, "install", "--frozen-lockfile"))
-    if release := _committed_yarn(_in(files, root, ".yarnrc.yml"), root, releases):
-        here = posixpath.relpath(release, root)
+        install = (*program, "install", "--frozen-lockfile")
+        return Manager("yarn", program, install, published=program)
+    release = _committed_yarn(_in(files, root, ".yarnrc.yml"), root, releases)
+    named = re.search(r"yarn-(\d+\.\d+\.\d+)\.cjs$", release or "")
+    version = version or (named[1] if named else None)
+    version = version or _YARN_BY_METADATA.get(int(metadata[1]) if metadata else 0)
+    berry = ("npx", "--yes", f"--package=@yarnpkg/cli-dist@{version}", "yarn") if version else ()
+    if release:
         return Manager(
             "yarn-berry",
             ("node", posixpath.relpath(release, folder)),
-            ("node", here, "install", "--immutable"),
+            ("node", posixpath.relpath(release, root), "install", "--immutable"),
+            published=berry,
         )
-    version = version or _YARN_BY_METADATA.get(int(metadata[1]) if metadata else 0)
-    if version is None:
+    if not berry:
         raise RequestRefused(
             "yarn.lock does not say which Yarn wrote it",
             hint='Name the version in package.json: "packageManager": "yarn@4.9.2".',
         )
-    berry = ("npx", "--yes", f"--package=@yarnpkg/cli-dist@{version}", "yarn")
-    return Manager("yarn-berry", berry, (*berry, "install", "--immutable"))
+    return Manager("yarn-berry", berry, (*berry, "install", "--immutable"), published=berry)
 
 
 def _committed_yarn(settings: str, root: str, releases: Collection[str]) -> str | None:

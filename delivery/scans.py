@@ -41,7 +41,10 @@ class ScannerReport:
 
 @dataclass(frozen=True)
 class SecurityVerdict:
-    """The verdict of all scanners together; `absent` did not run, `excused` were allowed to."""
+    """The verdict of all scanners together; `absent` did not run, `excused` were allowed to.
+
+    `sentences` say what each of them said.
+    """
 
     passed: bool
     summary: str
@@ -49,6 +52,7 @@ class SecurityVerdict:
     absent: tuple[str, ...] = ()
     excused: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+    sentences: tuple[str, ...] = ()
 
     def raise_unless_passed(self) -> None:
         """Raises `CheckFailed`, or `ScannerDidNotRun` when nothing else is wrong."""
@@ -76,10 +80,10 @@ def security_verdict(
     silent = tuple(name for name, report in given.items() if not report.ran)
     excused = tuple(name for name in silent if name in may_be_absent)
     absent = tuple(name for name in silent if name not in may_be_absent)
-    sentences = [
+    sentences = tuple(
         f"{name}: {report.summary}{' (allowed by the environment)' if name in excused else ''}"
         for name, report in given.items()
-    ]
+    )
     return SecurityVerdict(
         passed=not failed and not absent,
         summary="; ".join(sentences),
@@ -87,6 +91,7 @@ def security_verdict(
         absent=absent,
         excused=excused,
         findings=tuple(finding for report in given.values() for finding in report.findings),
+        sentences=sentences,
     )
 
 

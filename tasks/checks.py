@@ -19,7 +19,7 @@ from prefect.results import ResultStore, get_result_store
 
 from blocks.environment import Environment
 from delivery.errors import CheckCancelled, CheckFailed, CheckTimedOut, ScannerDidNotRun
-from delivery.install_hints import explain_install_failure
+from delivery.install_hints import explain_install_failure, is_worth_another_try
 from delivery.plan import (
     CheckReport,
     Plan,
@@ -74,7 +74,17 @@ def install(environment: Environment, place: Workspace, plan: Plan) -> None:
 
     Raises `CheckFailed` with the last lines, and a hint where the cause is a known one.
     """
-    outcome = _run(
+    outcome = _installed(place, plan)
+    if not (outcome.passed or outcome.timed_out) and is_worth_another_try(outcome.last_lines):
+        get_run_logger().warning("the package registry failed; installing once more")
+        outcome = _installed(place, plan)
+    if not outcome.passed:
+        hint = explain_install_failure(outcome.last_lines)
+        raise CheckFailed(_told("install", plan.manager.install, outcome), hint=hint)
+
+
+def _installed(place: Workspace, plan: Plan) -> Outcome:
+    return _run(
         plan.manager.install,
         place,
         folder=place.source / plan.manager.root,
@@ -82,9 +92,6 @@ def install(environment: Environment, place: Workspace, plan: Plan) -> None:
         name="install",
         last_lines=LINES_OF_AN_INSTALL,
     )
-    if not outcome.passed:
-        hint = explain_install_failure(outcome.last_lines)
-        raise CheckFailed(_told("install", plan.manager.install, outcome), hint=hint)
 
 
 @task(

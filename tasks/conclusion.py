@@ -18,8 +18,9 @@ from delivery.plan import CheckReport, Plan
 from delivery.rollout import Deployment
 from tasks import fact, operation
 from tasks.announce import run_url, seconds_so_far, subject, tell, this_run
+from tasks.committed import look_up
 from tasks.health import what_serves
-from tasks.source import Source, inside, is_same_repository
+from tasks.source import Source, is_same_repository
 from tasks.summary import stages_of, write_summary
 
 HOOK_LOGGER = "prefect.flow_runs"
@@ -28,7 +29,7 @@ HOOK_LOGGER = "prefect.flow_runs"
 @fact("does {source.revision:.10} go to {environment.name}?")
 def why_not_deployed(environment: Environment, source: Source, plan: Plan) -> str:
     """The reason why this revision is only checked; empty if it is to be deployed."""
-    dockerfile = inside(source, f"{plan.table.folder}/{plan.table.dockerfile}")
+    dockerfile = look_up(source, f"{plan.table.folder}/{plan.table.dockerfile}")
     return decide(
         ref=source.ref,
         deploy_ref=environment.policy.deploy_ref,

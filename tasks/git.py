@@ -67,9 +67,10 @@ def run_git(
     folder: Path | None = None,
     settings: Path,
     extra: Mapping[str, str] | None = None,
+    told: bytes = b"",
     timeout_s: float = LONGEST_LOCAL_S,
 ) -> bytes:
-    """Run git and return what it wrote.
+    """Run git, which reads `told`, and return what it wrote.
 
     `settings` is the file made by `write_settings`; `extra` is added to the environment,
     which otherwise holds nothing of the worker's but its path, proxies and ssh agent.
@@ -80,14 +81,14 @@ def run_git(
     ceiling = {"GIT_CEILING_DIRECTORIES": str(folder.resolve().parent)} if folder else {}
     running = subprocess.Popen(
         ["git", *place, *arguments],
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**_environment(settings), **ceiling, **(extra or {})},
         start_new_session=True,
     )
     try:
-        output, complaint = running.communicate(timeout=timeout_s)
+        output, complaint = running.communicate(told, timeout=timeout_s)
     except subprocess.TimeoutExpired:
         raise TimedOut(
             f"git {arguments[0]} was stopped after {timeout_s:g} s",

@@ -24,9 +24,10 @@ from delivery.images import REVISION_LABEL, TREE_LABEL, Image
 from delivery.patience import Patience, wait_until
 from delivery.plan import Plan
 from tasks import fact, operation
+from tasks.committed import source_archive
 from tasks.engine import engine
 from tasks.refusals import in_our_words
-from tasks.source import Source, source_archive
+from tasks.source import Source
 from tasks.workspace import Workspace
 
 # ECR may need a moment before it lists what was pushed.

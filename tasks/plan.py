@@ -3,6 +3,8 @@
 import shutil
 import subprocess
 
+from prefect.logging import get_run_logger
+
 from blocks.environment import Environment
 from delivery.errors import ConfigurationError, RequestRefused
 from delivery.node_versions import node_is_wanted
@@ -12,7 +14,9 @@ from delivery.packages import choose_manager, wanted_node
 from delivery.plan import Plan, applicable, remarks_about
 from delivery.stages import DEFAULT_TABLE, StageTable, with_audit_level
 from tasks import fact
-from tasks.source import Source, package_files, read_committed, tracked_files
+from tasks.committed import package_files, read_committed, tracked_files
+from tasks.source import Source
+from tasks.surroundings import withheld_proxies
 
 FOLDERS_SHOWN = 8
 
@@ -24,7 +28,10 @@ def plan_checks(environment: Environment, source: Source) -> Plan:
     Raises `ConfigurationError` or `RequestRefused` where a file is malformed, and `CheckFailed`
     where a required script is missing.
     """
-    return plan_of(source, environment.delivery_toml, environment.policy.audit_level)
+    plan = plan_of(source, environment.delivery_toml, environment.policy.audit_level)
+    for remark in plan.remarks:
+        get_run_logger().warning("%s", remark)
+    return plan
 
 
 def plan_of(source: Source, delivery_toml: str | None, audit_level: str) -> Plan:
@@ -43,7 +50,7 @@ def plan_of(source: Source, delivery_toml: str | None, audit_level: str) -> Plan
         raise _elsewhere(source, f"{own} has workspaces, and no script that a check uses")
     tools = {"node": _version("node"), "npm": _version("npm")}
     remarks = (*source.notes, *_node_remarks(table, files, tools["node"]))
-    remarks += remarks_about(table, checks)
+    remarks += (*remarks_about(table, checks), *_proxy_remarks())
     return Plan(table, manager, tools, checks, not_applicable, remarks)
 
 
@@ -81,6 +88,13 @@ def _node_remarks(table: StageTable, files: dict[str, str], have: str) -> tuple[
     if wish and not table.node and node_is_wanted(wish[0], have) is not True:
         return (f"{wish[1]} wishes Node {wish[0]}; the checks ran with {have}",)
     return ()
+
+
+def _proxy_remarks() -> tuple[str, ...]:
+    return tuple(
+        f"{name} is kept from the checks, because its address holds a password"
+        for name in withheld_proxies()
+    )
 
 
 def _version(program: str) -> str:

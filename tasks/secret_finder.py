@@ -1,8 +1,8 @@
 """Look for secrets in files, as a program of its own: detect-secrets keeps global settings.
 
 Run as `python -I secret_finder.py LIST` in the folder of the check-out; LIST holds the
-paths of the files, each ended by a zero byte. Prints one JSON object: `scanned`, the
-number of files, and `found`, a list of (file, line, kind, SHA-1 of the secret).
+paths of the files, each ended by a zero byte. Prints one JSON object: `scanned` and
+`too_large`, numbers of files, and `found`, a list of (file, line, kind, SHA-1 of the secret).
 
 Detectors that guess (entropy, keywords) are left out: what is found here blocks a
 release, and a check that often cries wolf is soon switched off.
@@ -52,7 +52,8 @@ def is_no_secret(secret: str, line: str, plugin: object) -> bool:
 
 
 def find(paths: list[str]) -> dict[str, object]:
-    wanted = [path for path in paths if _is_worth_reading(Path(path))]
+    files = [path for path in paths if _is_worth_reading(Path(path))]
+    wanted = [path for path in files if Path(path).stat().st_size <= LARGEST_FILE]
     settings = {
         "plugins_used": [{"name": name} for name in DETECTORS],
         "filters_used": [
@@ -69,16 +70,13 @@ def find(paths: list[str]) -> dict[str, object]:
     found = [
         (path, secret.line_number, secret.type, secret.secret_hash) for path, secret in collection
     ]
-    return {"scanned": len(wanted), "found": sorted(found)}
+    too_large = len(files) - len(wanted)
+    return {"scanned": len(wanted), "too_large": too_large, "found": sorted(found)}
 
 
 def _is_worth_reading(path: Path) -> bool:
-    return (
-        path.is_file()
-        and not path.is_symlink()
-        and path.stat().st_size <= LARGEST_FILE
-        and path.name not in (".secrets.baseline", *_GENERATED)
-    )
+    ignored = (".secrets.baseline", *_GENERATED)
+    return path.is_file() and not path.is_symlink() and path.name not in ignored
 
 
 if __name__ == "__main__":

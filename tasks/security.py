@@ -8,11 +8,14 @@ from prefect.artifacts import create_table_artifact
 from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
+from delivery.errors import CheckCancelled
 from delivery.messages import plain
 from delivery.plan import Plan
 from delivery.scans import SecurityVerdict, security_verdict
 from delivery.stages import Check
-from tasks.scanners import Bench, audit, secret_scan, snyk
+from tasks.audit import audit
+from tasks.committed import source_archive
+from tasks.scanners import Bench, secret_scan, snyk
 from tasks.source import Source
 from tasks.surroundings import surroundings
 from tasks.workspace import Workspace
@@ -25,11 +28,13 @@ def security_report(
 ) -> tuple[str, ...]:
     """Run the scanners; what each of them said, if together they pass.
 
-    Raises `CheckFailed` for what was found, `ScannerDidNotRun` where no verdict was reached.
+    They see an export of the commit, since what the other checks made of the check-out says
+    nothing about what will be built. Raises `CheckFailed` for what was found, `ScannerDidNotRun`
+    where no verdict was reached, `CheckCancelled` when the run was asked to stop.
     """
     log = get_run_logger()
     bench = Bench(
-        source=source,
+        tree=source_archive(source, place.home / "scanned"),
         logs=place.logs,
         environment=surroundings(place.home / check.name, place.cache),
         log=lambda line: log.info("%s", line),
@@ -46,10 +51,12 @@ def security_report(
         expected.append("snyk")
         token = environment.snyk_token.get_secret_value()
         reports.append(snyk(bench, token, check.audit_level))
+    if place.stop_sign.exists():
+        raise CheckCancelled(f"{check.name} was stopped because another check had failed")
     verdict = security_verdict(reports, environment.policy.scanners_that_may_be_absent, expected)
     _show(verdict)
     verdict.raise_unless_passed()
-    return tuple(f"{report.scanner}: {report.summary}" for report in reports)
+    return verdict.sentences
 
 
 def _show(verdict: SecurityVerdict) -> None:

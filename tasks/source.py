@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from delivery.errors import ConfigurationError, RequestRefused, UnknownRevision
-from delivery.packages import FILES_OF_INTEREST
 from delivery.source_names import full_ref, is_path, plain_revision, repository_address
 from tasks.git import GitFailed, last_words, run_git
 from tasks.mirrors import Mirror, find_commit, mirror_of
@@ -90,29 +89,6 @@ def check_out(
     return _described(mirror, commit, ref, workspace, on_ref)
 
 
-def source_archive(source: Source, folder: Path) -> Path:
-    """Export the committed tree into the new `folder`: a build context without anything else.
-
-    Unlike `git archive` it keeps files marked export-ignore, which a Dockerfile may copy,
-    and links that lead out of the tree, which the Docker engine takes as links.
-    """
-    folder.mkdir(mode=0o700, parents=True)
-    settings = _settings_of(source.folder)
-    index = {"GIT_INDEX_FILE": str(folder.with_name(f"{folder.name}.index"))}
-    place = source.folder
-    try:
-        run_git("read-tree", source.revision, folder=place, settings=settings, extra=index)
-        run_git(
-            *("checkout-index", "--all", "--force", f"--prefix={folder}/"),
-            folder=place,
-            settings=settings,
-            extra=index,
-        )
-    finally:
-        Path(index["GIT_INDEX_FILE"]).unlink(missing_ok=True)
-    return folder
-
-
 def inside(source: Source, path: str | Path) -> Path:
     """The real path of something in the check-out.
 
@@ -124,34 +100,6 @@ def inside(source: Source, path: str | Path) -> Path:
             f"{str(path)!r} leads out of the repository", hint="Remove the link, commit, run again."
         )
     return real
-
-
-def read_committed(source: Source, path: str) -> str | None:
-    """The text of a file of the check-out, or None when there is none."""
-    real = inside(source, path)
-    return real.read_text(errors="replace") if real.is_file() else None
-
-
-def tracked_files(source: Source) -> list[str]:
-    """The repository paths of all files that git tracks, submodules excepted."""
-    said = run_git("ls-files", "-z", folder=source.folder, settings=_settings_of(source.folder))
-    return [os.fsdecode(path) for path in said.split(b"\0") if path]
-
-
-def package_files(source: Source, folder: str = ".") -> tuple[dict[str, str], tuple[str, ...]]:
-    """What `delivery.packages.choose_manager` wants: texts by path, and Yarn's releases."""
-    if not inside(source, folder).is_dir():
-        raise RequestRefused(f"there is no folder {folder!r} in this revision")
-    files: dict[str, str] = {}
-    releases: list[str] = []
-    place = Path(folder)
-    for each in (place, *place.parents):
-        for name in FILES_OF_INTEREST:
-            if (text := read_committed(source, str(each / name))) is not None:
-                files[(each / name).as_posix()] = text
-        yarn = inside(source, each / ".yarn/releases")
-        releases += [(each / ".yarn/releases" / one.name).as_posix() for one in yarn.glob("*.cjs")]
-    return files, tuple(releases)
 
 
 def remove_workspace(folder: Path) -> bool:

@@ -80,7 +80,15 @@ def _may_pass(name: str, value: str) -> bool:
     if name.lower().startswith("npm_config_"):
         setting = name.lower().removeprefix("npm_config_").replace("_", "-")
         return bool(_NPM_SETTING.fullmatch(setting)) and not _holds_a_password(value)
-    return bool(_PASSED_ON.fullmatch(name))
+    is_proxy = name.lower().endswith("_proxy")
+    return bool(_PASSED_ON.fullmatch(name)) and not (is_proxy and _holds_a_password(value))
+
+
+def withheld_proxies(worker: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """The proxy variables of the worker that do not pass because their address logs in."""
+    worker = os.environ if worker is None else worker
+    proxies = (name for name in worker if name.lower().endswith("_proxy"))
+    return tuple(sorted(name for name in proxies if _holds_a_password(worker[name])))
 
 
 def _caches(cache: Path) -> dict[str, str]:
@@ -123,7 +131,9 @@ def _without_credentials(npmrc: Path) -> str:
 
 
 def _holds_a_password(value: str) -> bool:
+    value = value.strip("\"'")
     try:
-        return "@" in urlsplit(value.strip("\"'")).netloc
+        # A proxy may be written without its scheme.
+        return "@" in urlsplit(value if "//" in value else f"//{value}").netloc
     except ValueError:
         return True

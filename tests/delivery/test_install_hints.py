@@ -2,7 +2,7 @@
 
 import pytest
 
-from delivery.install_hints import explain_install_failure
+from delivery.install_hints import explain_install_failure, is_worth_another_try
 
 IGNORE_SCRIPTS = 'install = "npm ci --ignore-scripts"'
 
@@ -90,3 +90,44 @@ def test_a_script_that_could_not_download_is_offered_the_line_for_delivery_toml(
 def test_an_unknown_failure_is_not_guessed_at():
     assert explain_install_failure(["npm error code EWHATEVER", "something"]) is None
     assert explain_install_failure([]) is None
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "npm error code E503\nnpm error 503 Service Unavailable - GET https://r/x",
+        "npm ERR! code ECONNRESET\nnpm ERR! network aborted",
+        "npm error code ETIMEDOUT\nnpm error network request to https://r/x failed",
+        "npm error code EAI_AGAIN\nnpm error syscall getaddrinfo",
+        " ERR_PNPM_FETCH_502  GET https://r/x: Bad Gateway - 502",
+        " ERR_PNPM_META_FETCH_FAIL  GET https://r/x: request to https://r/x failed, ECONNRESET",
+        'error An unexpected error occurred: "https://r/x: ESOCKETTIMEDOUT".',
+        'error Error: https://r/x: Request failed \\"503 Service Unavailable\\"',
+        "➤ YN0035: │ ms@npm:2.0.0: The remote server failed\n➤ YN0035: │   Response Code: 503",
+        "➤ YN0001: │ RequestError: connect ETIMEDOUT 192.0.2.1:443",
+    ],
+)
+def test_a_registry_that_was_out_of_order_is_worth_another_try(output):
+    assert is_worth_another_try(output.splitlines())
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "",
+        "npm error code E404\nnpm error 404 Not Found - GET https://r/x",
+        "npm error code ERESOLVE",
+        "npm error code EINTEGRITY",
+        "npm error code ENOTFOUND\nnpm error network request to https://r/ failed",
+        "npm warn tarball request to https://r/x failed, ECONNRESET\nnpm error code EUSAGE",
+        "npm error code 1\nnpm error path /w/node_modules/bcrypt\nnpm error command failed\n"
+        "npm error request to https://x/ failed, reason: connect ETIMEDOUT",
+        "npm error code ECONNRESET\nnpm error path /w/node_modules/x\nnpm error command failed",
+        "➤ YN0009: │ x@npm:1.0.0 couldn't be built successfully\nRequestError: ETIMEDOUT",
+        " WARN  GET https://r/x error (ECONNRESET). Will retry in 10 seconds.\n"
+        " ERR_PNPM_OUTDATED_LOCKFILE  Cannot install",
+        "added 503 packages",
+    ],
+)
+def test_a_failure_that_would_only_repeat_itself_is_not(output):
+    assert not is_worth_another_try(output.splitlines())

@@ -4,7 +4,7 @@ import pytest
 
 from delivery.errors import ConfigurationError
 from delivery.overlay import parse_table
-from delivery.stages import DEFAULT_TABLE
+from delivery.stages import DEFAULT_TABLE, with_audit_level
 
 
 def test_an_empty_file_changes_nothing():
@@ -59,11 +59,48 @@ def test_a_script_named_in_the_file_must_exist_unless_said_otherwise():
     assert not parse_table(excused, DEFAULT_TABLE).missing({})
 
 
-def test_the_level_of_the_audit_can_be_set():
-    table = parse_table('[checks.security]\naudit_level = "high"', DEFAULT_TABLE)
+@pytest.mark.parametrize("level", ["low", "moderate"])
+def test_the_level_of_the_audit_can_be_made_stricter(level):
+    table = parse_table(f'[checks.security]\naudit_level = "{level}"', DEFAULT_TABLE)
 
-    assert table.check("security").audit_level == "high"
+    assert table.check("security").audit_level == level
     assert table.check("security").scanners == DEFAULT_TABLE.check("security").scanners
+
+
+@pytest.mark.parametrize(
+    ("environment", "level"), [("moderate", "high"), ("low", "moderate"), ("high", "critical")]
+)
+def test_the_code_under_test_cannot_make_its_audit_laxer(environment, level):
+    default = with_audit_level(DEFAULT_TABLE, environment)
+
+    with pytest.raises(ConfigurationError, match=f"{level!r} is laxer than {environment!r}"):
+        parse_table(f'[checks.security]\naudit_level = "{level}"', default)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["install", "codecov", "secrets", "npm-audit", "snyk", "scanned", "build-context", "stop"],
+)
+def test_a_check_cannot_take_a_name_that_the_pipeline_uses(name):
+    with pytest.raises(ConfigurationError, match=f"`checks.{name}`: the pipeline itself uses"):
+        parse_table(f'[checks.{name}]\ncommand = "true"', DEFAULT_TABLE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "node = " + "[" * 100_000,
+        "folder = " + "[" * 400 + "]" * 400,
+        "node = " + "9" * 5_000,
+        "node = 0x" + "f" * 9_000,
+        "[" + ".".join("a" * 5_000) + "]",
+    ],
+    ids=["open", "closed", "number", "hexadecimal", "tables"],
+)
+def test_a_hostile_file_gets_the_same_clear_error(text):
+    with pytest.raises(ConfigurationError, match=r"delivery\.toml") as raised:
+        parse_table(text, DEFAULT_TABLE)
+    assert "delivery.toml, commit, and run again" in raised.value.hint
 
 
 @pytest.mark.parametrize("key", ['skip = "slow"', "may_fail = true", 'command = "true"'])

@@ -216,3 +216,37 @@ def test_the_nearest_wish_counts_in_a_monorepo():
 
     assert wanted_node(files, "apps/web") == ("22", "apps/web/package.json (engines.node)")
     assert wanted_node(files, "apps/api") == ("18", ".nvmrc")
+
+
+@pytest.mark.parametrize(
+    ("release", "published"), [("yarn-4.1.0.cjs", "4.1.0"), ("yarn-berry.cjs", "4.9.2")]
+)
+def test_a_committed_yarn_is_known_by_its_published_version_too(release, published):
+    files = {"package.json": PACKAGE, "yarn.lock": BERRY}
+
+    chosen = choose_manager(files, releases=(f".yarn/releases/{release}",))
+
+    assert chosen.program == ("node", f".yarn/releases/{release}")
+    assert chosen.published[2] == f"--package=@yarnpkg/cli-dist@{published}"
+
+
+HOSTILE = ["[" * 100_000, '{"a":' * 100_000, '{"lockfileVersion": ' + "9" * 5_000]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_hostile_lockfile_or_manifest_gets_a_clear_error(text):
+    with pytest.raises(RequestRefused, match=r"package-lock\.json is not valid JSON"):
+        choose_manager({"package.json": PACKAGE, "package-lock.json": text})
+    with pytest.raises(ConfigurationError, match=r"package\.json is not valid JSON"):
+        read_package(text)
+
+
+@pytest.mark.parametrize("key", ["packageManager", "name", "engines", "scripts"])
+def test_a_deeply_nested_value_is_no_crash(key):
+    text = f'{{"{key}": {"[" * 900}{"]" * 900}}}'
+
+    if key in ("packageManager", "scripts"):
+        with pytest.raises(ConfigurationError, match=r"package\.json"):
+            read_package(text)
+    else:
+        assert read_package(text).name == "the application"

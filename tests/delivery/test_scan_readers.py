@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from delivery.scan_readers import read_npm_audit, read_secret_scan, read_snyk
+from delivery.audit_readers import read_npm_audit, read_yarn_npm_audit
+from delivery.scan_readers import read_secret_scan, read_snyk
 
 COUNTS = {"info": 0, "low": 1, "moderate": 0, "high": 1, "critical": 0, "total": 2}
 NPM = {
@@ -85,6 +86,7 @@ def test_counts_are_believed_before_the_list():
         ("", "not JSON: it is empty"),
         ("npm error audit endpoint returned an error", "not JSON: npm error audit"),
         ("[]", "not JSON"),
+        ("[" * 100_000, "not JSON"),
         ("{}", "counts nothing"),
         ('{"error": {"code": "ENOLOCK", "summary": "needs a lockfile"}}', "ENOLOCK needs"),
         ('{"error": {}}', "an error without a reason"),
@@ -108,24 +110,108 @@ def test_no_report_is_no_pass(text, why):
 
 @pytest.mark.parametrize(
     ("text", "code"),
-    [("", 0), ("[]", 0), ("null", 0), ('{"ok": true}', 0), ('{"vulnerabilities": []}', 1)],
+    [
+        ("[" * 100_000, 0),
+        ("", 0),
+        ("[]", 0),
+        ("null", 0),
+        ('{"ok": true}', 0),
+        ('{"vulnerabilities": []}', 1),
+    ],
 )
 def test_no_report_of_snyk_is_no_pass(text, code):
     assert not read_snyk(text, code).ran
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"scanned": null, "found": []}', "Traceback (most recent call last)"]
+    "text",
+    [
+        *("", "[]", "{}", '{"scanned": null, "found": []}', "Traceback (most recent call last)"),
+        '{"scanned": 2, "found": []}',
+        "[" * 100_000,
+    ],
 )
 def test_no_report_of_the_secret_scan_is_no_pass(text):
     assert not read_secret_scan(text).ran
 
 
 def test_a_secret_that_moved_in_its_file_stays_accepted():
-    report = json.dumps({"scanned": 2, "found": [["a", 9, "GitHub Token", "d1g3st"]]})
+    report = json.dumps(
+        {"scanned": 2, "too_large": 0, "found": [["a", 9, "GitHub Token", "d1g3st"]]}
+    )
     baseline = {"results": {"a": [{"hashed_secret": "d1g3st", "line_number": 1}]}}
 
     assert read_secret_scan(report, json.dumps(baseline)).passed
     assert not read_secret_scan(report).passed
     elsewhere = {"results": {"b": [{"hashed_secret": "d1g3st"}]}}
     assert not read_secret_scan(report, json.dumps(elsewhere)).passed
+
+
+def test_files_that_were_too_large_to_scan_are_counted_and_said():
+    report = read_secret_scan('{"scanned": 7, "too_large": 2, "found": []}')
+
+    assert (report.ran, report.passed) == (True, True)
+    assert report.summary == "no secrets in 7 files; 2 too large to be read"
+
+
+def berry_line(severity, name="ms"):
+    children = {
+        "ID": 1096305,
+        "Issue": "Slow on long input",
+        "URL": "https://github.com/advisories/GHSA-x",
+        "Severity": severity,
+        "Vulnerable Versions": "<2.0.1",
+        "Tree Versions": ["2.0.0"],
+        "Dependents": ["tiny@workspace:."],
+    }
+    return json.dumps({"value": name, "children": children})
+
+
+def test_yarn_4_writes_a_line_for_every_advisory():
+    report = read_yarn_npm_audit(f"{berry_line('high')}\n{berry_line('low', 'a')}", 1, "moderate")
+
+    assert (report.ran, report.passed) == (True, False)
+    assert report.summary == "1 high, 1 low found; 1 of level moderate or worse"
+    [finding] = report.findings
+    assert (finding.where, finding.title, finding.fixed_in) == ("ms", "Slow on long input", "2.0.1")
+    assert read_yarn_npm_audit(berry_line("low"), 1, "moderate").passed
+
+
+def test_yarn_4_that_says_nothing_and_succeeds_found_nothing():
+    report = read_yarn_npm_audit("", 0, "moderate")
+
+    assert (report.ran, report.passed) == (True, True)
+    assert report.summary == "nothing found; 0 of level moderate or worse"
+
+
+def test_yarn_3_writes_one_report():
+    report = read_yarn_npm_audit(json.dumps(PNPM), 1, "moderate")
+
+    assert (report.ran, report.passed) == (True, False)
+    assert report.summary == "1 high, 1 low found; 1 of level moderate or worse"
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("", 1),
+        ("", 127),
+        ("➤ YN0001: RequestError: connect ECONNREFUSED 127.0.0.1:9", 1),
+        ("Internal Error: tiny@workspace:.: This package doesn't seem to be present", 1),
+        (berry_line("high"), 0),
+        (berry_line("high"), 137),
+        (berry_line("severe"), 1),
+        (berry_line(None), 1),
+        (berry_line("low") + "\nnoise", 1),
+        ("[]", 1),
+        ('{"value": "ms"}', 1),
+        ('{"metadata": {}}', 0),
+        ('{"error": "x"}', 0),
+        ('{"a":' * 100_000, 0),
+    ],
+)
+def test_what_yarn_says_otherwise_is_no_verdict(text, code):
+    report = read_yarn_npm_audit(text, code, "moderate")
+
+    assert (report.ran, report.passed) == (False, False)
+    assert report.summary.startswith("did not run: ")

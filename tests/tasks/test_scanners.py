@@ -14,8 +14,8 @@ import pytest
 
 from delivery.packages import choose_manager
 from sandbox.advisories import Advisories
-from tasks.scanners import Bench, audit, secret_scan, snyk
-from tasks.source import Source
+from tasks.audit import audit
+from tasks.scanners import Bench, secret_scan, snyk
 from tasks.surroundings import surroundings
 
 TOKEN = "CANARY-snyk-token"
@@ -55,7 +55,7 @@ def advisories():
 
 @pytest.fixture
 def bench(tmp_path):
-    """A bench for an application that depends upon ms 2.0.0, tracked by git."""
+    """A bench with an export of an application that depends upon ms 2.0.0."""
     folder = tmp_path / "app"
     folder.mkdir()
     own = {"name": "tiny", "version": "1.0.0", "dependencies": {"ms": "2.0.0"}}
@@ -69,25 +69,18 @@ def bench(tmp_path):
     (folder / "package-lock.json").write_text(json.dumps(lock))
     (tmp_path / "logs").mkdir()
     environment = surroundings(tmp_path / "home", tmp_path / "cache")
-    subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
-    (folder / ".git/kanvaro.gitconfig").touch()
-    source = Source("a" * 40, "b" * 40, "refs/heads/main", folder, str(folder), "", "", "", True)
-    bench = Bench(source, tmp_path / "logs", environment, log=lambda line: None)
-    track(bench, {})
-    return bench
+    return Bench(folder, tmp_path / "logs", environment, log=lambda line: None)
 
 
 def track(bench, files):
-    folder = bench.source.folder
     for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
-    subprocess.run(["git", "-C", str(folder), "add", "--all"], check=True)
+        (bench.tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (bench.tree / name).write_text(text)
 
 
 def manager(bench):
-    folder = bench.source.folder
-    return choose_manager({path.name: path.read_text() for path in folder.glob("package*.json")})
+    files = {path.name: path.read_text() for path in bench.tree.iterdir() if path.is_file()}
+    return choose_manager(files)
 
 
 def test_npm_finds_nothing_where_there_is_nothing(bench, advisories):
@@ -140,7 +133,7 @@ def test_a_verdict_is_not_remembered_from_another_advisory_server(bench, advisor
 def test_an_audit_without_a_verdict_did_not_run(bench, advisories, registry, lock, why):
     chosen = manager(bench)
     if not lock:
-        (bench.source.folder / "package-lock.json").unlink()
+        (bench.tree / "package-lock.json").unlink()
 
     report = audit(bench, chosen, registry=registry or advisories.url)
 
@@ -166,12 +159,119 @@ def test_an_advisory_server_that_answers_nonsense_is_not_a_pass(bench):
     assert not report.ran
 
 
-def test_yarn_2_is_not_asked_for_what_it_cannot_say(bench):
-    files = {"package.json": "{}", "yarn.lock": "__metadata:\n  version: 8\n"}
+def test_the_application_cannot_steer_its_audit(bench, advisories):
+    """Nor turn it to another server, nor leave out what it is about, nor bring its own npm."""
+    advisories.use("quiet")
+    advisories.publish("ms", "high", "<2.0.1")
+    chosen = manager(bench)
+    npmrc = "registry=http://127.0.0.1:9\nomit[]=prod\nomit[]=dev\noffline=true\naudit-level=none\n"
+    package = json.loads((bench.tree / "package.json").read_text())
+    package["devDependencies"] = package.pop("dependencies")
+    lock = json.loads((bench.tree / "package-lock.json").read_text())
+    lock["packages"] = {"": package, "node_modules/ms": {"version": "2.0.0", "dev": True}}
+    track(
+        bench,
+        {
+            ".npmrc": npmrc,
+            "package.json": json.dumps(package),
+            "package-lock.json": json.dumps(lock),
+        },
+    )
 
-    report = audit(bench, choose_manager(files))
+    report = audit(bench, chosen, registry=advisories.url)
+
+    assert (report.ran, report.passed) == (True, False)
+    assert report.summary == "1 high found; 1 of level moderate or worse"
+
+
+YARN_LOCK = """__metadata:
+  version: {metadata}
+
+"ms@npm:2.0.0":
+  version: 2.0.0
+  resolution: "ms@npm:2.0.0"
+  languageName: node
+  linkType: hard
+
+"tiny@workspace:.":
+  version: 0.0.0-use.local
+  resolution: "tiny@workspace:."
+  dependencies:
+    ms: "npm:2.0.0"
+  languageName: unknown
+  linkType: soft
+"""
+
+
+def lock_with_yarn(bench, metadata=8):
+    (bench.tree / "package-lock.json").unlink(missing_ok=True)
+    track(bench, {"yarn.lock": YARN_LOCK.format(metadata=metadata)})
+
+
+@pytest.mark.parametrize("metadata", [8, 6, 4], ids=["yarn 4", "yarn 3", "yarn 2"])
+def test_yarn_tells_nothing_from_something_and_from_a_failure(bench, advisories, metadata):
+    lock_with_yarn(bench, metadata)
+    advisories.use("quiet")
+    nothing = audit(bench, manager(bench), registry=advisories.url)
+    advisories.publish("ms", "high", "<2.0.1", "Slow on long input")
+    something = audit(bench, manager(bench), registry=advisories.url)
+    failure = audit(bench, manager(bench), registry="http://127.0.0.1:9")
+
+    assert nothing.summary == "nothing found; 0 of level moderate or worse"
+    assert (nothing.ran, nothing.passed) == (True, True)
+    assert something.summary == "1 high found; 1 of level moderate or worse"
+    assert (something.ran, something.passed) == (True, False)
+    assert not failure.ran
+    assert re.search("ECONNREFUSED|RequestError", failure.summary)
+
+
+def test_a_yarn_that_was_committed_is_not_asked_about_itself(bench, advisories):
+    """Neither it, nor its settings, nor what a package extension would hide from the lockfile."""
+    advisories.use("quiet")
+    advisories.publish("ms", "high", "<2.0.1")
+    lock_with_yarn(bench)
+    silent = ".yarn/releases/yarn-4.9.2.cjs"
+    ignored = "npmAuditIgnoreAdvisories: ['*']\nnpmAuditExcludePackages: [ms]\n"
+    track(bench, {silent: "process.exit(0)", ".yarnrc.yml": f"yarnPath: {silent}\n{ignored}"})
+    files = {path.name: path.read_text() for path in bench.tree.iterdir() if path.is_file()}
+    chosen = choose_manager(files, releases=(silent,))
+    assert chosen.program == ("node", silent)
+
+    report = audit(bench, chosen, registry=advisories.url)
+
+    assert (report.ran, report.passed) == (True, False)
+
+
+def test_a_package_that_yarn_was_told_to_add_is_audited(bench, advisories):
+    advisories.use("quiet")
+    advisories.publish("ms", "high", "<2.0.1")
+    lock_with_yarn(bench)
+    lock = (bench.tree / "yarn.lock").read_text().replace('ms: "npm:2.0.0"', 'debug: "npm:1.0.0"')
+    debug = '"debug@npm:1.0.0":\n  version: 1.0.0\n  resolution: "debug@npm:1.0.0"\n'
+    track(
+        bench,
+        {
+            "yarn.lock": f"{lock}\n{debug}  languageName: node\n  linkType: hard\n",
+            ".yarnrc.yml": "packageExtensions:\n  debug@*:\n    dependencies:\n      ms: 2.0.0\n",
+            "package.json": '{"name": "tiny", "dependencies": {"debug": "1.0.0"}}',
+        },
+    )
+
+    report = audit(bench, manager(bench), registry=advisories.url)
+
+    assert (report.ran, report.passed) == (True, False)
+    assert [finding.where for finding in report.findings] == ["ms"]
+
+
+@pytest.mark.parametrize("name", ["package.json", ".yarnrc.yml"])
+def test_a_hostile_manifest_gave_no_verdict(bench, name):
+    chosen = manager(bench)
+    track(bench, {f"packages/x/{name}": "[" * 100_000})
+
+    report = audit(bench, chosen, registry="http://127.0.0.1:9")
 
     assert not report.ran
+    assert f"packages/x/{name} is not valid" in report.summary
 
 
 FAKE_SNYK = """#!/bin/sh
@@ -185,8 +285,9 @@ exit {code}
 
 def install_snyk(bench, answer, code):
     """A stand-in for the CLI: Snyk's service cannot be reached from a test."""
-    program = bench.source.folder / "node_modules/.bin/snyk"
-    program.parent.mkdir(parents=True, exist_ok=True)
+    program = bench.logs / "bin/snyk"
+    program.parent.mkdir(exist_ok=True)
+    bench.environment["PATH"] = f"{program.parent}:{os.environ['PATH']}"
     program.write_text(
         FAKE_SNYK.format(folder=bench.logs, token=TOKEN, answer=json.dumps(answer), code=code)
     )
@@ -233,12 +334,18 @@ def test_snyk_is_believed_by_its_report_and_its_exit_code(
     assert TOKEN not in str(report) + (bench.logs / "arguments").read_text()
 
 
-def test_a_token_without_the_cli_is_not_a_pass(bench):
-    bench.environment["PATH"] = "/nowhere"
+def test_a_token_without_the_cli_is_not_a_pass(bench, monkeypatch):
+    """Above all, no program of the application may get the token."""
+    for own in ("node_modules/.bin/snyk", "snyk"):
+        track(bench, {own: f"#!/bin/sh\ntouch {bench.logs}/ran\n"})
+        (bench.tree / own).chmod(0o755)
+    monkeypatch.chdir(bench.tree)
+    bench.environment["PATH"] = "/nowhere:node_modules/.bin:.:"
 
     report = snyk(bench, TOKEN)
 
     assert not report.ran
+    assert not (bench.logs / "ran").exists()
     assert report.summary == "did not run: there is a token, but no `snyk` on this machine"
 
 
@@ -301,7 +408,7 @@ def test_what_is_marked_or_listed_in_the_baseline_is_accepted(bench):
     track(bench, {"a.ts": f"x = '{AWS_KEY}' // pragma: allowlist secret\n", "b.ts": f"'{GITHUB}'"})
     assert not secret_scan(bench).passed
     scan = [str(Path(sys.executable).with_name("detect-secrets")), "scan", "b.ts", "--no-verify"]
-    folder = bench.source.folder
+    folder = bench.tree
     baseline = subprocess.run(scan, cwd=folder, capture_output=True, text=True, check=True).stdout
     track(bench, {".secrets.baseline": baseline})
 
@@ -320,22 +427,28 @@ def test_a_broken_baseline_is_not_a_pass(bench):
     assert ".secrets.baseline" in report.summary
 
 
-def test_only_what_git_tracks_is_read_and_no_link_is_followed(bench, tmp_path):
+def test_no_link_is_followed(bench, tmp_path):
     (tmp_path / "outside").write_text(AWS_KEY)
-    track(bench, {".gitignore": "node_modules\n.env\n"})
-    os.symlink(tmp_path / "outside", bench.source.folder / "link")
-    os.symlink("/", bench.source.folder / "root")
-    track(bench, {"node_modules/x/key.js": AWS_KEY, ".env": AWS_KEY})
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/key").write_text(AWS_KEY)
+    os.symlink(tmp_path / "outside", bench.tree / "link")
+    os.symlink(tmp_path / "folder", bench.tree / "root")
 
     report = secret_scan(bench)
 
     assert report.passed
-    assert report.summary == "no secrets in 3 files"
+    assert report.summary == "no secrets in 2 files"
+
+
+def test_a_file_that_is_too_large_is_said_to_be_unread(bench):
+    track(bench, {"dump.sql": "x" * 1_000_001})
+
+    assert secret_scan(bench).summary == "no secrets in 2 files; 1 too large to be read"
 
 
 def test_a_scan_that_is_stopped_gave_no_verdict(bench):
     stopped = Bench(
-        bench.source, bench.logs, bench.environment, log=lambda line: None, stop=lambda: True
+        bench.tree, bench.logs, bench.environment, log=lambda line: None, stop=lambda: True
     )
 
     assert not secret_scan(stopped).ran

@@ -16,16 +16,15 @@ from delivery.errors import (
     TimedOut,
     UnknownRevision,
 )
-from tasks.git import checked_credentials, credentials_env
-from tasks.source import (
-    check_out,
-    inside,
+from tasks.committed import (
+    LARGEST_FILE,
+    look_up,
     package_files,
     read_committed,
-    remove_workspace,
     source_archive,
-    tracked_files,
 )
+from tasks.git import checked_credentials, credentials_env
+from tasks.source import check_out, inside, remove_workspace
 
 GIT_ENV = {
     **os.environ,
@@ -261,7 +260,8 @@ def test_hostile_names_in_a_repository_do_no_harm(repository, get, tmp_path, nam
 
     source = get(repository, revision)
 
-    assert {"a\nb", "--help", " $(touch pwned)"} <= set(tracked_files(source))
+    context = source_archive(source, tmp_path / "context")
+    assert {"a\nb", "--help", " $(touch pwned)"} <= {path.name for path in context.iterdir()}
     assert "\x1b" not in source.subject
     assert [path for path in tmp_path.rglob("*pwned*") if "touch" not in path.name] == []
 
@@ -502,8 +502,62 @@ def test_a_link_out_of_the_repository_is_not_followed(repository, get, tmp_path,
         read_committed(source, "package.json")
     with pytest.raises(RequestRefused, match="leads out of the repository"):
         package_files(source)
-    with pytest.raises(RequestRefused, match="leads out of the repository"):
-        inside(source, "../outside")
+    for way_out in ("../outside", "/etc/passwd"):
+        with pytest.raises(RequestRefused, match="leads out of the repository"):
+            look_up(source, way_out)
+        with pytest.raises(RequestRefused, match="leads out of the repository"):
+            inside(source, way_out)
+
+
+def test_what_is_read_is_the_commit_whatever_became_of_the_check_out(repository, get, tmp_path):
+    """A package's install script may rewrite files, the index, and what `.git` says of both."""
+    first = repository.git("rev-parse", "HEAD")
+    repository.commit("x", **{"package.json": '{"name": "true"}', "package-lock.json": "{}"})
+    source = get(repository)
+    git = ["git", "-C", str(source.folder)]
+    subprocess.run([*git, "rm", "--quiet", "--cached", "package-lock.json"], check=True)
+    subprocess.run([*git, "replace", source.revision, first], check=True)
+    (source.folder / "package.json").write_text('{"name": "false"}')
+    (source.folder / "yarn.lock").write_text("planted")
+    (source.folder / ".git/info").mkdir(exist_ok=True)
+    (source.folder / ".git/info/attributes").write_text("* filter=evil\n")
+    evil = '[filter "evil"]\n\tsmudge = echo evil\n\trequired = true\n'
+    for name in ("config", "kanvaro.gitconfig"):
+        with (source.folder / ".git" / name).open("a") as settings:
+            settings.write(evil)
+
+    files, _ = package_files(source)
+    context = source_archive(source, tmp_path / "context")
+
+    assert files == {"package.json": '{"name": "true"}', "package-lock.json": "{}"}
+    assert read_committed(source, "yarn.lock") is None
+    assert (context / "package.json").read_text() == '{"name": "true"}'
+    assert (context / "package-lock.json").read_text() == "{}"
+    assert not (context / "yarn.lock").exists()
+
+
+def test_a_path_is_looked_up_in_the_commit_through_links_that_stay_inside(repository, get):
+    (repository.path / "deploy").mkdir()
+    (repository.path / "deploy/Dockerfile").write_text("FROM scratch\n")
+    os.symlink("deploy", repository.path / "also")
+    os.symlink("nowhere", repository.path / "broken")
+    repository.commit("links")
+    source = get(repository)
+    (source.folder / "Dockerfile").write_text("FROM planted\n")
+
+    assert look_up(source, "./deploy/Dockerfile").is_file()
+    assert look_up(source, "also/Dockerfile").is_file()
+    assert look_up(source, ".").is_dir()
+    assert read_committed(source, "also/Dockerfile") == "FROM scratch\n"
+    for nothing in ("Dockerfile", "broken", "readme/Dockerfile", "deploy/none"):
+        assert not look_up(source, nothing).is_file()
+
+
+def test_a_file_of_an_absurd_size_is_refused(repository, get):
+    repository.commit("large", **{"delivery.toml": "#" * (LARGEST_FILE + 1)})
+
+    with pytest.raises(RequestRefused, match=r"delivery.toml is of 20 MB"):
+        read_committed(get(repository), "delivery.toml")
 
 
 def test_files_that_choose_the_package_manager_are_read_up_to_the_root(repository, get):

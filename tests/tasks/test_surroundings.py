@@ -9,7 +9,7 @@ import pytest
 from delivery.install_hints import explain_install_failure
 from delivery.packages import choose_manager
 from tasks.programs import run_program
-from tasks.surroundings import surroundings
+from tasks.surroundings import surroundings, withheld_proxies
 
 CANARY = "CANARY-5d1e"
 SECRETS = {
@@ -31,6 +31,9 @@ SECRETS = {
     "NPM_CONFIG_USERCONFIG": CANARY,
     "npm_config_registry": f"https://user:{CANARY}@registry.example/",
     "KANVARO_CHECK": CANARY,
+    "HTTPS_PROXY": f"http://me:{CANARY}@proxy.example:3128",
+    "http_proxy": f"me:{CANARY}@proxy.example:3128",
+    "npm_config_https_proxy": f"me:{CANARY}@proxy.example:3128",
 }
 
 
@@ -78,6 +81,16 @@ def test_what_is_needed_to_reach_a_registry_passes(tmp_path, worker_home):
         "@kanvaro:registry=https://npm.example/",
         "cafile=/etc/ssl/ca.pem",
     ]
+
+
+def test_a_proxy_that_is_kept_from_checks_is_named_without_its_password():
+    worker = {
+        **SECRETS,
+        "NO_PROXY": "localhost,.example",
+        "https_proxy": "http://proxy.example:3128",
+    }
+
+    assert withheld_proxies(worker) == ("HTTPS_PROXY", "http_proxy", "npm_config_https_proxy")
 
 
 def test_home_and_temporary_files_are_private(tmp_path, worker_home):

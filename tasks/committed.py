@@ -1,0 +1,163 @@
+"""What a commit holds, whatever the programs that ran since have made of its check-out.
+
+Those programs run as our user: they can change files, the index, and the settings,
+attributes and replacements in `.git`. None of that is asked here, only git's objects,
+and the commit by its number.
+"""
+
+import os
+import posixpath
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from delivery.errors import RequestRefused
+from delivery.packages import FILES_OF_INTEREST
+from tasks.git import run_git, write_settings
+from tasks.source import Source
+
+LARGEST_FILE = 20_000_000
+
+_LEADS_NOWHERE = ("dangling", "loop", "notdir")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a path of the commit is: the `kind` and name of git's object, and its bytes."""
+
+    kind: str = "missing"
+    oid: str = ""
+    size: int = 0
+
+    def is_file(self) -> bool:
+        return self.kind == "blob"
+
+    def is_dir(self) -> bool:
+        return self.kind == "tree"
+
+
+def source_archive(source: Source, folder: Path) -> Path:
+    """Export the committed tree into the new `folder`: nothing else, and nothing changed.
+
+    Unlike `git archive` it keeps files marked export-ignore, which a Dockerfile may copy,
+    and links that lead out of the tree, which the Docker engine takes as links.
+    """
+    folder.mkdir(mode=0o700, parents=True)
+    with _only_objects(source) as (settings, extra):
+        extra = {**extra, "GIT_WORK_TREE": str(folder)}
+        run_git("read-tree", source.revision, folder=folder, settings=settings, extra=extra)
+        run_git("checkout-index", "--all", folder=folder, settings=settings, extra=extra)
+    return folder
+
+
+def look_up(source: Source, path: str) -> Entry:
+    """What the commit holds at `path`, through links inside the tree.
+
+    Raises `RequestRefused` when the path leads out of it, by `..` or by a link.
+    """
+    return _look_up(source, [path])[path]
+
+
+def read_committed(source: Source, path: str) -> str | None:
+    """The text of a file of the commit, or None when there is none.
+
+    Raises `RequestRefused` when it leads out of the tree, or is larger than 20 MB.
+    """
+    return _texts(source, [path]).get(path)
+
+
+def tracked_files(source: Source) -> list[str]:
+    """The repository paths of all files of the commit, submodules excepted."""
+    with _only_objects(source) as (settings, extra):
+        listed = run_git("ls-tree", "-rz", source.revision, settings=settings, extra=extra)
+    entries = [os.fsdecode(entry).split("\t", 1) for entry in listed.split(b"\0") if entry]
+    return [path for about, path in entries if " blob " in about]
+
+
+def package_files(source: Source, folder: str = ".") -> tuple[dict[str, str], tuple[str, ...]]:
+    """What `delivery.packages.choose_manager` wants: texts by path, and Yarn's releases."""
+    if not look_up(source, folder).is_dir():
+        raise RequestRefused(f"there is no folder {folder!r} in this revision")
+    places = [posixpath.normpath(str(each)) for each in (Path(folder), *Path(folder).parents)]
+    paths = [posixpath.normpath(f"{each}/{name}") for each in places for name in FILES_OF_INTEREST]
+    yarns = [posixpath.normpath(f"{each}/.yarn/releases") for each in places]
+    releases = [path for yarn in yarns for path in _names(source, yarn) if path.endswith(".cjs")]
+    return _texts(source, paths), tuple(releases)
+
+
+@contextmanager
+def _only_objects(source: Source) -> Iterator[tuple[Path, Mapping[str, str]]]:
+    """Settings and an environment that see the objects of the check-out, and nothing else of it."""
+    with TemporaryDirectory(prefix="kanvaro-git-") as place:
+        settings = write_settings(Path(place, "settings"))
+        run_git("init", "--quiet", "--bare", "--template=", f"{place}/git", settings=settings)
+        yield (
+            settings,
+            {
+                "GIT_DIR": f"{place}/git",
+                "GIT_OBJECT_DIRECTORY": str((source.folder / ".git/objects").resolve()),
+                "GIT_NO_REPLACE_OBJECTS": "1",
+            },
+        )
+
+
+def _texts(source: Source, paths: list[str]) -> dict[str, str]:
+    found = {path: entry for path, entry in _look_up(source, paths).items() if entry.is_file()}
+    for path, entry in found.items():
+        if entry.size > LARGEST_FILE:
+            raise RequestRefused(
+                f"{path} is of {entry.size / 1e6:.0f} MB, which nobody wrote by hand",
+                hint=f"Files that are read may have {LARGEST_FILE / 1e6:.0f} MB.",
+            )
+    with _only_objects(source) as (settings, extra):
+        return {
+            path: run_git("cat-file", "blob", entry.oid, settings=settings, extra=extra).decode(
+                errors="replace"
+            )
+            for path, entry in found.items()
+        }
+
+
+def _names(source: Source, folder: str) -> list[str]:
+    """The files that lie in a folder of the commit."""
+    with _only_objects(source) as (settings, extra):
+        listed = run_git(
+            *("ls-tree", "-z", source.revision, "--", f"{folder}/"), settings=settings, extra=extra
+        )
+    entries = [entry.decode(errors="replace").split("\t", 1) for entry in listed.split(b"\0")]
+    return [name for about, *names in entries for name in names if about.startswith("100")]
+
+
+def _look_up(source: Source, paths: list[str]) -> dict[str, Entry]:
+    normal = [posixpath.normpath(path) for path in paths]
+    for path in normal:
+        if path.startswith(("/", "../")) or path == ".." or "\n" in path:
+            raise _leads_out(path)
+    asked = [f"{source.revision}:{'' if path == '.' else path}\n" for path in normal]
+    with _only_objects(source) as (settings, extra):
+        answer = run_git(
+            *("cat-file", "--batch-check", "--follow-symlinks"),
+            settings=settings,
+            extra=extra,
+            told="".join(asked).encode(errors="surrogateescape"),
+        )
+    found = {}
+    for path in paths:
+        line, _, answer = answer.partition(b"\n")
+        words = line.decode(errors="replace").split()
+        if words[0] == "symlink":
+            raise _leads_out(path)
+        if words[0] in _LEADS_NOWHERE:
+            # What follows is as many bytes of the link's target, and a line feed.
+            answer = answer[int(words[1]) + 1 :]
+        is_there = len(words) == 3 and words[1] in ("blob", "tree", "commit")
+        found[path] = Entry(words[1], words[0], int(words[2])) if is_there else Entry()
+    return found
+
+
+def _leads_out(path: str) -> RequestRefused:
+    return RequestRefused(
+        f"{path!r} leads out of the repository", hint="Remove the link, commit, run again."
+    )
