@@ -9,6 +9,7 @@ worker, and `prefect deployment run`. Only what the deployments speak to is emul
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -55,6 +56,7 @@ def main() -> int:
 def demonstrate(folder: Path, *, keep: bool) -> str:
     """Run the pipeline twice, show what came of it, and return the figures."""
     with ExitStack() as stack:
+        forget_results(folder)
         addresses = stack.enter_context(running_sandbox(folder, keep=keep))
         with step("sample application: a git repository with one commit"):
             sample = sample_repository(folder / "kanvaro")
@@ -80,6 +82,11 @@ def demonstrate(folder: Path, *, keep: bool) -> str:
         f"{live}, checked and deployed in {duration(_seconds(first))}, "
         f"unchanged again in {duration(_seconds(second))}"
     )
+
+
+def forget_results(folder: Path) -> None:
+    """Forget what an earlier demonstration proved: this one shows it again, from the beginning."""
+    shutil.rmtree(folder / "prefect" / "storage", ignore_errors=True)
 
 
 def prepare_base_images(dockerfile: Path) -> None:
@@ -132,8 +139,12 @@ def show_live(environment: Environment, revision: str, addresses: Addresses) -> 
     if answer.get("revision") != revision:
         raise RolloutFailed(f"{address} answers {answer}, not {revision}")
     print(f"live now: {address}/api/health answers {json.dumps(answer)}\n")
-    for channel, threads in httpx.get(f"{addresses.inbox}/slack.json").json().items():
-        print(f"{channel}: {threads}")
+    for channel, threads in httpx.get(f"{addresses.inbox}/slack.json").json()["channels"].items():
+        for thread in threads:
+            print(f"Slack #{channel}: {thread[0]['text']}")
+            for reply in thread[1:]:
+                print(f"    ↳ {reply['text']}")
+    print()
     return f"revision {revision[:10]} live"
 
 
