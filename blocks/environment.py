@@ -133,7 +133,8 @@ class Policy(Settings):
         default="/api/health", description="Answers 200 and the revision when ready."
     )
     answers_revision: bool = Field(
-        default=True, description="Whether that answer names the revision it was built from."
+        default=True,
+        description="Demands that this answer names the revision; delivery.toml cannot waive it.",
     )
     healthy_answers: int = Field(
         default=5, ge=1, description="Good answers in a row that prove a deployment."

@@ -131,6 +131,9 @@ def _environment(asked: Asked, look: Look, table: str | None, ui_address: str) -
     )
     made.delivery_toml = table
     made.policy.deploy_ref = asked.ref
+    # An application that nobody here has seen may not know its revision; one that says so is
+    # believed on a laptop, and nowhere else.
+    made.policy.answers_revision = False
     # Yarn asks its own registry for advisories, which the sandbox cannot answer for. A trial on
     # a laptop guards nothing, so an absent verdict is told there, where elsewhere it blocks.
     made.policy.scanners_that_may_be_absent = ["npm-audit", "snyk"]

@@ -29,6 +29,12 @@ def plan_checks(environment: Environment, source: Source) -> Plan:
     where a required script is missing.
     """
     plan = plan_of(source, environment.delivery_toml, environment.policy.audit_level)
+    if environment.policy.answers_revision and not plan.table.answers_revision:
+        raise ConfigurationError(
+            f"delivery.toml waives the proof of the revision, which {environment.name} demands",
+            hint='Let the health endpoint answer {"revision": …}, or let an operator set '
+            "`answers_revision` of the environment's policy to false.",
+        )
     for remark in plan.remarks:
         get_run_logger().warning("%s", remark)
     return plan

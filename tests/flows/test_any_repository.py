@@ -8,7 +8,7 @@ import uuid
 import pytest
 from prefect.client.orchestration import get_client
 
-from delivery.errors import CheckFailed, RequestRefused
+from delivery.errors import CheckFailed, ConfigurationError, RequestRefused
 from deployments.following import summary_of
 from deployments.sandboxed import sandbox_environment
 from flows.ci import ci
@@ -72,8 +72,9 @@ def environment(sandbox, stranger):
 
 @pytest.fixture
 def change(environment):
-    def save(delivery_toml):
+    def save(delivery_toml, **policy):
         environment.delivery_toml = delivery_toml
+        environment.policy = environment.policy.model_copy(update=policy)
         environment.save(environment.name, overwrite=True)
 
     return save
@@ -192,8 +193,15 @@ def test_an_application_that_does_not_say_its_revision_is_deployed_when_its_tabl
             "Dockerfile": DOCKERFILE,
         },
     )
-    change(delivery_toml='[health]\npath = "/"\nrevision = false')
+    waiving = '[health]\npath = "/"\nrevision = false'
+    change(delivery_toml=waiving)
+    state, _ = run(revision)
+    with pytest.raises(ConfigurationError, match="waives the proof of the revision"):
+        state.result()
+
+    change(delivery_toml=waiving, answers_revision=False)
     state, summary = run(revision)
+
     assert "is live in" in state.result()
     assert "the application does not say its revision" in summary
 
