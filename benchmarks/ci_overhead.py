@@ -14,11 +14,12 @@ taken for the flow's).
 """
 
 from statistics import median
+from uuid import uuid4
 
 from benchmarks.flow_runs import CI, Timed, timed_run
 from benchmarks.plain import timed_plain
 from benchmarks.report import Measurement
-from benchmarks.stage import Stage
+from benchmarks.stage import SAMPLE, TRIVIAL, Stage
 from sandbox.sample import Sample
 
 TIMES = 3
@@ -28,8 +29,9 @@ def fixed_overhead(stage: Stage) -> tuple[float, list[Measurement]]:
     """The fixed part in seconds; each time a new revision, of which nothing is remembered."""
     ours, theirs = [], []
     for number in range(TIMES):
-        stage.trivial.commit({"number": str(number)}, f"Do nothing, {number}")
-        ours.append(ci(stage, stage.trivial).seconds)
+        _new_revision(stage.trivial)
+        ours.append(ci(stage, TRIVIAL).seconds)
+        _new_revision(stage.trivial)
         theirs.append(timed_plain(stage, stage.trivial, f"trivial-{number}"))
     fixed = max(median(ours) - median(theirs), 0.0)
     how = f"trivial application, medians of {TIMES}: ci {median(ours):.1f} s, "
@@ -39,10 +41,10 @@ def fixed_overhead(stage: Stage) -> tuple[float, list[Measurement]]:
 
 def overhead(stage: Stage, fixed: float) -> tuple[Timed, list[Measurement]]:
     """The first run of the sample application, and the figures made of it and of make."""
-    run = ci(stage, stage.sample)
-    rerun = ci(stage, stage.sample)
-    # Another revision of the same files: the build of the image may not be remembered.
-    stage.sample.commit({"README.md": "# Kanvaro, checked by make\n"}, "Say who checks")
+    _new_revision(stage.sample)
+    run = ci(stage, SAMPLE)
+    rerun = ci(stage, SAMPLE)
+    _new_revision(stage.sample)
     plain = timed_plain(stage, stage.sample, "sample")
     return run, [
         Measurement(
@@ -69,7 +71,13 @@ def overhead(stage: Stage, fixed: float) -> tuple[Timed, list[Measurement]]:
     ]
 
 
-def ci(stage: Stage, application: Sample) -> Timed:
-    """The flow on an application's newest revision."""
-    asked = {"revision": application.revision, "repository": str(application.folder)}
+def ci(stage: Stage, environment: str) -> Timed:
+    """The flow on the newest revision of the application that `environment` is for."""
+    application = stage.trivial if environment == TRIVIAL else stage.sample
+    asked = {"revision": application.revision, "environment": environment}
     return timed_run(stage.client, CI, asked)
+
+
+def _new_revision(application: Sample) -> None:
+    """Commit one that was never built on this machine: the engine remembers what it built."""
+    application.commit({"README.md": f"# Revision {uuid4()}\n"}, "Say which revision it is")

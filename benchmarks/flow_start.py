@@ -16,7 +16,7 @@ from prefect.flows import Flow
 from benchmarks.ci_overhead import ci
 from benchmarks.flow_runs import timed_run
 from benchmarks.report import Measurement
-from benchmarks.stage import Stage
+from benchmarks.stage import TRIVIAL, Stage
 from deployments.register import POOL, ROOT
 
 TIMES = 5
@@ -26,7 +26,7 @@ def flow_start(stage: Stage) -> list[Measurement]:
     empty = _deploy_empty_flow()
     ours, empties, bare = [], [], []
     for _ in range(TIMES):
-        ours.append(ci(stage, stage.trivial).seconds_to_first_task)
+        ours.append(ci(stage, TRIVIAL).seconds_to_first_task)
         empties.append(timed_run(stage.client, empty).seconds_to_first_task)
         bare.append(_bare_import())
     of = f"over `import prefect` ({median(bare):.2f} s); medians of {TIMES}"

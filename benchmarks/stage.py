@@ -18,7 +18,7 @@ from benchmarks import trivial
 from blocks.environment import Environment
 from delivery.errors import ConfigurationError
 from deployments.demo import prepare_base_images, running_sandbox, step, using
-from deployments.processes import prefect_server, prefect_worker
+from deployments.processes import Server, prefect_server, prefect_worker
 from deployments.register import ROOT, register
 from deployments.sandboxed import sandbox_environment
 from sandbox.addresses import Addresses
@@ -28,6 +28,7 @@ from tasks.surroundings import surroundings
 
 FOLDER = ROOT / ".sandbox" / "bench"
 CACHE = FOLDER / "workshop" / "cache"
+SAMPLE, TRIVIAL = "production", "trivial"  # names of their environments
 
 
 @dataclass(frozen=True)
@@ -52,26 +53,37 @@ def stage() -> Iterator[Stage]:
     _forget_earlier_runs()
     os.environ["PREFECT_WORKER_QUERY_SECONDS"] = "1"
     with ExitStack() as stack:
+        # Images are removed last: the sandbox's containers hold on to them.
+        images = stack.enter_context(ExitStack())
         addresses = stack.enter_context(running_sandbox(FOLDER, keep=False))
-        stack.callback(_remove_images, addresses.registry)
+        images.callback(_remove_images, addresses.registry)
         with step("Prefect server, blocks, deployments, worker"):
             sample = sample_repository(FOLDER / "kanvaro")
             prepare_base_images(sample.folder / "Dockerfile")
             server = stack.enter_context(prefect_server(FOLDER))
             stack.enter_context(using(server))
-            environment = sandbox_environment(
-                FOLDER, repository=str(sample.folder), ui_address=server.address
-            )
-            # Its upload is not among the commands that are compared.
-            environment.codecov_token = None
-            register({environment.name: environment}, say=lambda _: None)
+            small = trivial.repository(FOLDER / "trivial")
+            environments = {
+                name: _environment(name, application, server)
+                for name, application in ((SAMPLE, sample), (TRIVIAL, small))
+            }
+            register(environments, say=lambda _: None)
             stack.enter_context(prefect_worker(FOLDER, server))
             client = stack.enter_context(get_client(sync_client=True))
-            small = trivial.repository(FOLDER / "trivial")
-        ready = Stage(FOLDER, addresses, environment, client, sample, small)
+        ready = Stage(FOLDER, addresses, environments[SAMPLE], client, sample, small)
         with step("caches warmed: npm packages and image layers of the sample application"):
             _warm(ready)
         yield ready
+
+
+def _environment(name: str, application: Sample, server: Server) -> Environment:
+    """An application's environment; both have one service, so that every change is an update."""
+    environment = sandbox_environment(
+        FOLDER, repository=str(application.folder), name=name, ui_address=server.address
+    )
+    # Its upload is not among the commands that are compared.
+    environment.codecov_token = None
+    return environment
 
 
 def _forget_earlier_runs() -> None:
