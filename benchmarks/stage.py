@@ -113,8 +113,9 @@ def _remove_images(registry: str) -> None:
     client = docker_engine().client()
     try:
         for image in client.images.list(filters={"reference": f"{registry}/*"}):
-            for tag in image.tags:
-                if tag.startswith(f"{registry}/"):
-                    client.images.remove(tag, noprune=True)
+            # App Runner's emulator pulls by digest, which leaves a name without a tag.
+            for name in (*image.tags, *image.attrs["RepoDigests"]):
+                if name.startswith(f"{registry}/"):
+                    client.images.remove(name, noprune=True)
     finally:
         client.close()
