@@ -22,6 +22,7 @@ SERVER = """
 const { createServer } = require('http');
 const mood = '%(mood)s';
 const revision = mood === 'wrong revision' ? '0'.repeat(40) : process.env.REVISION;
+if (mood === 'exits') process.exit(1);
 createServer((request, response) => {
   const well = mood !== 'sick';
   response.writeHead(well ? 200 : 503, { 'content-type': 'application/json' });
@@ -29,6 +30,7 @@ createServer((request, response) => {
 }).listen(process.env.PORT);
 process.on('SIGTERM', () => process.exit(0));
 """
+IS_NUMBER = "sha512-41Cifkg6e8TylSpdtTpeLVMqvSBEVzTttHvERD741+pnZ8ANv0004MRL43QKPDlK9cGvNp6NZWZUBlbGXYxxng=="
 DOCKERFILE = """
 FROM node:22-bookworm-slim
 ARG REVISION
@@ -73,7 +75,16 @@ class Application:
     def address(self):
         return str(self.sample.folder)
 
-    def commit(self, *, mood="well", subject="a change", files=None, remove=(), **scripts):
+    def commit(
+        self,
+        *,
+        mood="well",
+        subject="a change",
+        files=None,
+        remove=(),
+        with_dependency=False,
+        **scripts,
+    ):
         """Commit the application; a script named `test_unit` is `test:unit`.
 
         What an earlier commit added is gone again, unless it is given anew.
@@ -84,11 +95,15 @@ class Application:
         changed = {name.replace("_", ":"): text for name, text in scripts.items()}
         all_scripts = {"lint": "node -e 0", "test:unit": "node -e 0", **changed}
         package = {"name": "app", "version": "1.0.0", "scripts": all_scripts}
+        packages = {"": {"name": "app", "version": "1.0.0"}}
+        if with_dependency:  # npm asks nobody about an application without any
+            package["dependencies"] = packages[""]["dependencies"] = {"is-number": "7.0.0"}
+            packages["node_modules/is-number"] = {"version": "7.0.0", "integrity": IS_NUMBER}
         lock = {
             "name": "app",
             "version": "1.0.0",
             "lockfileVersion": 3,
-            "packages": {"": {"name": "app", "version": "1.0.0"}},
+            "packages": packages,
         }
         for name in remove:
             (self.sample.folder / name).unlink(missing_ok=True)

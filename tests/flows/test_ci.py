@@ -184,7 +184,8 @@ class TestSecurity:
     def test_a_scanner_that_does_not_answer_blocks(self, untouched, sandbox):
         sandbox.advisories.faults.add("down", times=20)
         try:
-            error = untouched.runs.fail(ScannerDidNotRun, untouched.app.commit(mood="well"))
+            revision = untouched.app.commit(with_dependency=True)
+            error = untouched.runs.fail(ScannerDidNotRun, revision)
         finally:
             sandbox.advisories.faults.clear()
 
@@ -196,7 +197,7 @@ class TestSecurity:
         app.commit()
         sandbox.advisories.faults.add("down", times=20)
         try:
-            runs.ok(app.commit(remove=["Dockerfile"]))
+            runs.ok(app.commit(remove=["Dockerfile"], with_dependency=True))
         finally:
             sandbox.advisories.faults.clear()
 
@@ -230,11 +231,9 @@ class TestAVersionThatIsNotFit:
         assert "RUN exit 7" in str(error)
 
     def test_is_rolled_back_and_the_old_one_serves(self, app, runs):
-        runs.environment.service.health_path = "/api/health"
-        runs.change()
         runs.ok(first := app.commit())
 
-        error = runs.fail(RolledBack, app.commit(mood="sick"))
+        error = runs.fail(RolledBack, app.commit(mood="exits"))
 
         assert "old version still serves" in error.hint
         assert runs.live() == first
