@@ -30,7 +30,10 @@ createServer((request, response) => {
 }).listen(process.env.PORT);
 process.on('SIGTERM', () => process.exit(0));
 """
-IS_NUMBER = "sha512-41Cifkg6e8TylSpdtTpeLVMqvSBEVzTttHvERD741+pnZ8ANv0004MRL43QKPDlK9cGvNp6NZWZUBlbGXYxxng=="
+IS_NUMBER = (
+    "sha512-41Cifkg6e8TylSpdtTpeLVMqvSBEVzTttHvERD741"
+    "+pnZ8ANv0004MRL43QKPDlK9cGvNp6NZWZUBlbGXYxxng=="
+)
 DOCKERFILE = """
 FROM node:22-bookworm-slim
 ARG REVISION
