@@ -21,10 +21,12 @@ demo: $(VENV)/ready ## Take a commit of the sample application through the whole
 
 test: $(VENV)/ready check ## Lint, types, import rules and all tests
 	@$(RUN) -m sandbox.machine docker chromium redis-server
+	@$(RUN) -m sandbox.engine start
 	$(RUN) -m pytest $(PYTEST_ARGS)
 
 proof: $(VENV)/ready ## The exhaustive suites that are too long for every day
 	@$(RUN) -m sandbox.machine docker chromium redis-server
+	@$(RUN) -m sandbox.engine start
 	$(RUN) -m pytest -m proof $(PYTEST_ARGS)
 
 check: lint types ## Lint, types and import rules only
@@ -63,6 +65,7 @@ register: $(VENV)/ready ## Save blocks and deployments on the server of PREFECT_
 
 bench: $(VENV)/ready ## Measure against plain alternatives; prints a table, writes benchmarks/latest.json
 	@$(RUN) -m sandbox.machine docker chromium redis-server
+	@$(RUN) -m sandbox.engine start
 	$(RUN) -m benchmarks
 
 lock: $(VENV)/ready ## Renew requirements.lock from pyproject.toml
