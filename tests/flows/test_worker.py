@@ -23,7 +23,7 @@ CANARIES = {
     "snyk": "canary-snyk-8a7d6c5b4f3e",
 }
 SLEEP = "node -e 'setTimeout(() => {}, 120000)'"
-A_MINUTE = Patience(timeout=90, interval=0.5)
+PATIENCE = Patience(timeout=130, interval=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def state_of(run_id):
 
 
 def await_end(run_id):
-    return wait_until(lambda: state_of(run_id), lambda s: s.is_final(), A_MINUTE, what="the end")
+    return wait_until(lambda: state_of(run_id), lambda s: s.is_final(), PATIENCE, what="the end")
 
 
 def our_programs(operated):
@@ -97,7 +97,7 @@ def started_and_busy(operated):
     wait_until(
         lambda: (our_programs(operated), service_containers()),
         lambda seen: all(seen),
-        A_MINUTE,
+        PATIENCE,
         what="a check with its services",
     )
     return run_id
@@ -165,13 +165,13 @@ def test_a_cancelled_run_ends_its_programs_and_its_containers_and_says_so(operat
     wait_until(
         lambda: (our_programs(operated), service_containers()),
         lambda seen: not any(seen),
-        A_MINUTE,
+        PATIENCE,
         what="programs and containers to be gone",
     )
     assert not list((operated.folder / "workshop" / "workspaces").iterdir())
     wait_until(
         lambda: operated.runs.said and operated.runs.said[-1].text,
         lambda text: bool(text) and "cancelled" in text,
-        A_MINUTE,
+        PATIENCE,
         what="Slack to be told",
     )
