@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -131,7 +132,7 @@ def checked_credentials(environment: Mapping[str, str]) -> dict[str, str]:
 def write_settings(path: Path) -> Path:
     """Write the only settings file git shall read; harmless to repeat."""
     if not path.exists() or path.read_text() != _SETTINGS:
-        temporary = path.with_name(f"{path.name}.{os.getpid()}")
+        temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}")
         temporary.write_text(_SETTINGS)
         temporary.replace(path)
     return path

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -150,7 +151,7 @@ def _no_such_ref(mirror: Mirror, ref: str) -> UnknownRevision:
 def _populate(mirror: Mirror, commit: str, workspace: Path) -> None:
     """Fill the workspace in one step, so that a half-made one is never taken for a whole."""
     workspace.parent.mkdir(parents=True, exist_ok=True)
-    made = workspace.with_name(f"{workspace.name}.partial-{os.getpid()}")
+    made = workspace.with_name(f"{workspace.name}.partial-{os.getpid()}-{threading.get_ident()}")
     remove_workspace(made)
     try:
         made.mkdir(mode=0o700)
