@@ -1,9 +1,9 @@
 """AWS without App Runner: ministack as a child process on a free loopback port.
 
 Serves ECR (a registry that a Docker engine can push to and pull from), Secrets Manager, DynamoDB,
-CloudWatch with Logs, SNS and STS for one account and one region. Any credentials are accepted, and
-repository addresses name `*.dkr.ecr.*.amazonaws.com`, which nothing here answers to: push to
-`Aws.registry` in their place.
+CloudFront's API with its key value stores, CloudWatch with Logs, SNS and STS for one account and
+one region. Any credentials are accepted, and repository addresses name
+`*.dkr.ecr.*.amazonaws.com`, which nothing here answers to: push to `Aws.registry` in their place.
 """
 
 import contextlib
@@ -170,13 +170,21 @@ class Aws:
 
     def client(self, service: str) -> Any:
         """Return a boto3 client of this account, for the sandbox's own use and for tests."""
-        return boto3.client(
+        client = boto3.client(
             service,
             endpoint_url=self.endpoint,
             region_name=REGION,
             aws_access_key_id=ACCESS_KEY,
             aws_secret_access_key=SECRET_KEY,
         )
+        if service == "cloudfront-keyvaluestore":
+            client.meta.events.register("before-sign", self._without_account)
+        return client
+
+    def _without_account(self, request: Any, **_: Any) -> None:
+        # botocore puts the account before the host, and no 000000000000.127.0.0.1 exists.
+        path = request.url.removeprefix("http://").partition("/")[2]
+        request.url = f"{self.endpoint}/{path}"
 
     def seed(self, *, mongodb_uri: str, redis_url: str) -> None:
         """Create what a real account holds before its first deployment; safe to repeat.

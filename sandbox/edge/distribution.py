@@ -1,0 +1,106 @@
+"""What an account holds of CloudFront before its first deployment."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from sandbox.aws import Aws
+
+NAME = "kanvaro"
+FUNCTION_FILE = Path(__file__).parents[2] / "deployments" / "aws" / "route.js"
+# Nobody listens there: until a colour is promoted, the public name answers 502.
+NOWHERE = ("127.0.0.1", 1)
+_CACHING_DISABLED = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
+_ALL_VIEWER_EXCEPT_HOST_HEADER = "b689b0a8-53d0-40ab-baf2-68738e2966ac"
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """The ids by which the route store and the distribution are called."""
+
+    store_arn: str
+    id: str
+
+
+def ensure_distribution(aws: Aws) -> Distribution:
+    """Create the route store, the route function and the distribution; safe to repeat.
+
+    The function is that of `deployments/aws/route.js`, published and associated with both viewer
+    events. The only origin is called `live`; a distribution that is there is left as it is.
+    """
+    cloudfront = aws.client("cloudfront")
+    store = _ensure_store(cloudfront)
+    function = _ensure_function(cloudfront, store)
+    # ministack returns the one that is there for a CallerReference that it knows.
+    made = cloudfront.create_distribution(DistributionConfig=_configuration(function))
+    return Distribution(store, made["Distribution"]["Id"])
+
+
+def _ensure_store(cloudfront: Any) -> str:
+    try:
+        made = cloudfront.create_key_value_store(Name=NAME)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "EntityAlreadyExists":
+            raise
+        made = cloudfront.describe_key_value_store(Name=NAME)
+    arn: str = made["KeyValueStore"]["ARN"]
+    return arn
+
+
+def _ensure_function(cloudfront: Any, store: str) -> str:
+    name = f"{NAME}-route"
+    wanted = {
+        "Name": name,
+        "FunctionConfig": {
+            "Comment": "which colour answers a viewer",
+            "Runtime": "cloudfront-js-2.0",
+            "KeyValueStoreAssociations": {"Quantity": 1, "Items": [{"KeyValueStoreARN": store}]},
+        },
+        "FunctionCode": FUNCTION_FILE.read_bytes(),
+    }
+    try:
+        made = cloudfront.create_function(**wanted)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "FunctionAlreadyExists":
+            raise
+        etag = cloudfront.describe_function(Name=name, Stage="DEVELOPMENT")["ETag"]
+        made = cloudfront.update_function(**wanted, IfMatch=etag)
+    published = cloudfront.publish_function(Name=name, IfMatch=made["ETag"])
+    arn: str = published["FunctionSummary"]["FunctionMetadata"]["FunctionARN"]
+    return arn
+
+
+def _configuration(function: str) -> dict[str, Any]:
+    host, port = NOWHERE
+    events = ("viewer-request", "viewer-response")
+    return {
+        "CallerReference": NAME,
+        "Comment": NAME,
+        "Enabled": True,
+        "Origins": {
+            "Quantity": 1,
+            "Items": [
+                {
+                    "Id": "live",
+                    "DomainName": host,
+                    "CustomOriginConfig": {
+                        "HTTPPort": port,
+                        "HTTPSPort": 443,
+                        "OriginProtocolPolicy": "http-only",
+                    },
+                }
+            ],
+        },
+        "DefaultCacheBehavior": {
+            "TargetOriginId": "live",
+            "ViewerProtocolPolicy": "allow-all",
+            "CachePolicyId": _CACHING_DISABLED,
+            "OriginRequestPolicyId": _ALL_VIEWER_EXCEPT_HOST_HEADER,
+            "FunctionAssociations": {
+                "Quantity": len(events),
+                "Items": [{"FunctionARN": function, "EventType": event} for event in events],
+            },
+        },
+    }

@@ -1,0 +1,112 @@
+// The event objects of CloudFront Functions, and what becomes of those that a function returns.
+import { randomBytes } from 'node:crypto';
+
+const HOP_BY_HOP = [
+  'connection', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'proxy-connection',
+  'te', 'trailer', 'transfer-encoding', 'upgrade',
+]; // prettier-ignore
+// A function that changes one of these is answered for with a 502, on AWS as here.
+const READ_ONLY = ['host', 'content-length'];
+
+export class NotAllowed extends Error {}
+
+export function requestEvent(incoming, distribution) {
+  const [path, query] = divided(incoming.url, '?');
+  const headers = endToEnd(incoming, ['cookie', 'expect']);
+  return {
+    version: '1.0',
+    context: {
+      distributionDomainName: distribution.domain,
+      distributionId: distribution.id,
+      endpoint: distribution.domain,
+      requestId: randomBytes(24).toString('base64url'),
+      eventType: 'viewer-request',
+    },
+    viewer: { ip: incoming.socket.remoteAddress },
+    request: {
+      method: incoming.method,
+      uri: path,
+      querystring: pairs(query, '&'),
+      headers,
+      cookies: pairs(incoming.headers.cookie, '; '),
+    },
+  };
+}
+
+export function responseEvent(asked, request, answer) {
+  const cookies = {};
+  for (const line of answer.headers['set-cookie'] ?? []) {
+    const [pair, attributes] = divided(line, ';');
+    const [name, value = ''] = divided(pair, '=');
+    add(cookies, name, attributes ? { value, attributes: attributes.trim() } : { value });
+  }
+  return {
+    version: asked.version,
+    context: { ...asked.context, eventType: 'viewer-response' },
+    viewer: asked.viewer,
+    request,
+    response: {
+      statusCode: answer.statusCode,
+      statusDescription: answer.statusMessage,
+      headers: endToEnd(answer, ['set-cookie']),
+      cookies,
+    },
+  };
+}
+
+/** What a function may not change, as text: compare before with after. Raises nothing. */
+export function fixedPartOf(request) {
+  const fixed = READ_ONLY.map((name) => request.headers?.[name]?.value ?? null);
+  // AWS would let a function rewrite these; this sandbox would not follow, so it refuses.
+  return JSON.stringify([fixed, request.method, request.uri, request.querystring, request.cookies]);
+}
+
+/** The headers of Node's kind; throws NotAllowed when they are not headers of an event. */
+export function headersOf(part) {
+  const headers = {};
+  for (const [name, entry] of Object.entries(part.headers ?? {})) {
+    if (name !== name.toLowerCase() || typeof entry?.value !== 'string') {
+      throw new NotAllowed(`the function returned a malformed header ${name}`);
+    }
+    headers[name] = entry.multiValue ? entry.multiValue.map((each) => each.value) : entry.value;
+  }
+  return headers;
+}
+
+export function setCookiesOf(response) {
+  return Object.entries(response.cookies ?? {}).flatMap(([name, entry]) =>
+    (entry.multiValue ?? [entry]).map(({ value, attributes }) =>
+      attributes ? `${name}=${value}; ${attributes}` : `${name}=${value}`,
+    ),
+  );
+}
+
+function endToEnd(message, besides) {
+  const named = message.headers.connection?.toLowerCase().split(/\s*,\s*/) ?? [];
+  const headers = {};
+  for (const [name, values] of Object.entries(message.headersDistinct)) {
+    if (HOP_BY_HOP.includes(name) || named.includes(name) || besides.includes(name)) continue;
+    for (const value of values) add(headers, name, { value });
+  }
+  return headers;
+}
+
+function pairs(text, separator) {
+  const found = {};
+  for (const part of text ? text.split(separator) : []) {
+    const [name, value] = divided(part, '=');
+    if (name) add(found, name, { value: value ?? '' });
+  }
+  return found;
+}
+
+function add(entries, name, entry) {
+  const first = Object.hasOwn(entries, name) ? entries[name] : undefined;
+  if (!first) entries[name] = entry;
+  else (first.multiValue ??= [{ ...first }]).push(entry);
+}
+
+function divided(text, separator) {
+  const place = text.indexOf(separator);
+  return place < 0 ? [text, undefined] : [text.slice(0, place), text.slice(place + separator.length)];
+}

@@ -1,0 +1,89 @@
+// Runs the file of a CloudFront Function as it is, in a world that has what CloudFront's has: the
+// language and the module `cloudfront`, but no fetch, timers, process or require, and no eval.
+import { readFileSync } from 'node:fs';
+import vm from 'node:vm';
+
+// V8 puts these into every context; CloudFront's runtime knows none of them.
+const NOT_THERE = ['WebAssembly', 'SharedArrayBuffer', 'Atomics', 'Intl', 'WeakRef'];
+
+/** A function file; throws at `load` when the file does not compile or imports what is not there. */
+export class EdgeFunction {
+  #source;
+  #path;
+  #idle = [];
+
+  static async load(path) {
+    const loaded = new EdgeFunction(path, readFileSync(path, 'utf8'));
+    loaded.#idle.push(await loaded.#instance());
+    return loaded;
+  }
+
+  constructor(path, source) {
+    this.#path = path;
+    this.#source = source;
+  }
+
+  /** What the handler returned, and the origin it chose, if any. `readStore` gives the raw text. */
+  async run(event, readStore) {
+    // As on AWS, an instance sees one event at a time.
+    const instance = this.#idle.pop() ?? (await this.#instance());
+    instance.turn = { readStore, origin: null };
+    try {
+      const result = await instance.handler(event);
+      return { result, origin: instance.turn.origin };
+    } finally {
+      this.#idle.push(instance);
+    }
+  }
+
+  async #instance() {
+    const instance = { turn: null, handler: null };
+    const context = vm.createContext(
+      { console: { log: () => {}, error: () => {} } },
+      { codeGeneration: { strings: false, wasm: false } },
+    );
+    vm.runInContext(NOT_THERE.map((name) => `delete globalThis.${name};`).join(''), context);
+    const parse = vm.runInContext('JSON.parse', context);
+    // The handler has no export: CloudFront finds it by its name, and so do we.
+    const module = new vm.SourceTextModule(`${this.#source}\nexport { handler };`, {
+      context,
+      identifier: this.#path,
+    });
+    await module.link((name) => {
+      if (name !== 'cloudfront') throw new Error(`there is no module ${name} in this sandbox`);
+      return new vm.SyntheticModule(
+        ['default'],
+        function () {
+          this.setExport('default', cloudfront(instance, parse));
+        },
+        { context },
+      );
+    });
+    await module.evaluate();
+    instance.handler = module.namespace.handler;
+    return instance;
+  }
+}
+
+function cloudfront(instance, parse) {
+  return {
+    kvs: () => ({
+      get: async (key, options) => {
+        const text = instance.turn.readStore(key);
+        if (text === undefined) throw new Error(`KeyNotFound: ${key}`);
+        return options?.format === 'json' ? parse(text) : text;
+      },
+      exists: async (key) => instance.turn.readStore(key) !== undefined,
+    }),
+    updateRequestOrigin: (origin) => {
+      if (!origin || typeof origin.domainName !== 'string') {
+        throw new Error('updateRequestOrigin: domainName is missing');
+      }
+      instance.turn.origin = {
+        host: origin.domainName,
+        port: origin.customOriginConfig?.port ?? 443,
+        protocol: origin.customOriginConfig?.protocol ?? 'https',
+      };
+    },
+  };
+}

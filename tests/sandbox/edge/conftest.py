@@ -1,0 +1,54 @@
+"""An edge over two origins that say which of them answered."""
+
+import pytest
+
+from sandbox.aws import Aws
+from sandbox.edge import Edge, ensure_distribution
+from tests.sandbox.edge.origins import Origin
+from tests.sandbox.edge.routes import Routes
+
+
+@pytest.fixture(scope="session")
+def aws():
+    with Aws() as account:
+        yield account
+
+
+@pytest.fixture(scope="session")
+def distribution(aws):
+    return ensure_distribution(aws)
+
+
+@pytest.fixture(scope="session")
+def running_edge(aws, distribution):
+    with Edge(aws.endpoint, distribution, origin_patience_s=2) as edge:
+        yield edge
+
+
+@pytest.fixture(scope="session")
+def blue():
+    with Origin("blue") as origin:
+        yield origin
+
+
+@pytest.fixture(scope="session")
+def green():
+    with Origin("green") as origin:
+        yield origin
+
+
+@pytest.fixture
+def edge(running_edge):
+    """The session's edge, without the faults that an earlier test may have left."""
+    running_edge.fail_store(False)
+    running_edge.set_propagation(0)
+    return running_edge
+
+
+@pytest.fixture
+def routes(aws, distribution, edge, blue, green):
+    """Writes route documents; at first everything goes to blue."""
+    routes = Routes(aws, distribution, edge, {"blue": blue.host, "green": green.host})
+    routes.promote("blue")
+    routes.put(share=0, next="blue")
+    return routes
