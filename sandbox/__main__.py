@@ -81,6 +81,7 @@ def _run(folder: Path, speed: float, quiet: bool) -> int:
             while True:
                 time.sleep(_CHECK_EVERY)
                 sandbox.aws.check()
+                sandbox.edge.check()
     except KeyboardInterrupt:
         print("The sandbox has stopped.", file=sys.stderr)
         return 0

@@ -15,7 +15,9 @@ from sandbox.lock import holder
 class Addresses:
     """Every address the blocks need; none of them is a secret.
 
-    `aws` serves all AWS services but App Runner, `app_runner` that one. `registry` (host:port)
+    `aws` serves all AWS services but App Runner, `app_runner` that one. `public` is the public
+    name of the application: CloudFront's, whose desk is `edge`, whose route document is in the key
+    value store `route_store` (an ARN), and whose id is `distribution`. `registry` (host:port)
     takes the place of the account's ECR host. `slack` is a `slack_sdk` base URL, `github` stands
     for https://api.github.com, `codecov` is an upload host, `advisories` an npm registry to audit
     against. `network` is the Docker network of the deployed application and its databases.
@@ -25,6 +27,10 @@ class Addresses:
     region: str
     aws: str
     app_runner: str
+    public: str
+    edge: str
+    route_store: str
+    distribution: str
     registry: str
     slack: str
     slack_channel: str

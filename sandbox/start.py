@@ -1,6 +1,7 @@
 """The whole sandbox: everything a delivery talks to, started together and stopped in reverse.
 
-lock ─┬─ AWS ───────────────┬─ App Runner
+lock ─┬─ AWS ─┬─ CloudFront
+      │       └─────────────┬─ App Runner
       ├─ MongoDB and Redis ─┴─ secrets and repository
       ├─ Slack, GitHub, Codecov
       └─ advisories
@@ -21,6 +22,7 @@ from sandbox.advisories import Advisories
 from sandbox.app_runner import AppRunner, Containers
 from sandbox.aws import Aws
 from sandbox.databases import Databases, owner_of
+from sandbox.edge import Distribution, Edge, ensure_distribution
 from sandbox.engine import docker_engine
 from sandbox.inbox import Inbox
 from sandbox.lock import FolderLock
@@ -48,6 +50,8 @@ class Sandbox:
     advisories: Advisories
     databases: Databases
     app_runner: AppRunner
+    distribution: Distribution
+    edge: Edge
 
     def __init__(
         self,
@@ -107,8 +111,9 @@ class Sandbox:
             self.inbox, self.advisories = inbox.result(), advisories.result()
             self.aws, self.databases = aws.result(), databases.result()
             app_runner = start("App Runner", self._build_app_runner, lambda part: part.url)
+            edge = start("CloudFront", self._build_edge, lambda part: part.url)
             self._seed()
-            self.app_runner = app_runner.result()
+            self.app_runner, self.edge = app_runner.result(), edge.result()
 
     def _enter(
         self,
@@ -140,6 +145,10 @@ class Sandbox:
             aws_endpoint=self.aws.endpoint,
         )
 
+    def _build_edge(self) -> Edge:
+        self.distribution = ensure_distribution(self.aws)
+        return Edge(self.aws.endpoint, self.distribution)
+
     def _seed(self) -> None:
         began = time.monotonic()
         uris = self.databases.uris
@@ -156,6 +165,10 @@ class Sandbox:
             region=self.aws.region,
             aws=self.aws.endpoint,
             app_runner=self.app_runner.url,
+            public=self.edge.url,
+            edge=self.edge.desk_url,
+            route_store=self.distribution.store_arn,
+            distribution=self.distribution.id,
             registry=self.aws.registry,
             slack=self.inbox.slack_url,
             slack_channel=self._channels[0],

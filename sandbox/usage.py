@@ -16,6 +16,7 @@ The sandbox is ready. AWS tools and boto3 find it with
   export AWS_REGION={where.region} AWS_DEFAULT_REGION={where.region}
   export AWS_ACCESS_KEY_ID=sandbox AWS_SECRET_ACCESS_KEY=sandbox
 
+  the public name {where.public}
   log in to ECR   echo sandbox | docker login --username AWS --password-stdin {where.registry}
   what Slack saw  {where.slack_page}
   GitHub API      {where.github}
@@ -25,5 +26,6 @@ The sandbox is ready. AWS tools and boto3 find it with
   all addresses   {folder}/addresses.json; tokens in {folder}/secrets.json
   bad days        curl -X POST {where.inbox}/_sandbox/slack/faults \\
                     -H 'Content-Type: application/json' -d '{{"kind": "down", "times": 3}}'
+                  curl -X POST {where.edge} -d '{{"propagation_s": 5, "store_fails": false}}'
   stop            Ctrl-C, or from anywhere: python -m sandbox --stop --folder {folder}
 """

@@ -22,6 +22,7 @@ from sandbox import start as start_module
 from sandbox.__main__ import main
 from sandbox.addresses import Addresses, Secrets
 from sandbox.databases import OWNER_LABEL, owner_of
+from sandbox.edge import Desk
 from sandbox.errors import AlreadyRunning, SandboxPartFailed
 from sandbox.lock import holder
 from sandbox.ports import free_port, listening_socket
@@ -120,6 +121,12 @@ def test_every_part_answers_at_its_address(sandbox):
     assert account == where.account
     services = boto3.client("apprunner", endpoint_url=where.app_runner, **here).list_services()
     assert services["ServiceSummaryList"] == []
+    assert httpx.get(where.public).status_code == 502  # nothing is deployed yet
+    store = sandbox.aws.client("cloudfront-keyvaluestore")
+    assert store.describe_key_value_store(KvsARN=where.route_store)["ItemCount"] == 0
+    cloudfront = sandbox.aws.client("cloudfront")
+    assert cloudfront.get_distribution(Id=where.distribution)["Distribution"]["Status"]
+    assert Desk(where.edge).state["requests"]["total"] == 1
     assert httpx.get(f"http://{where.registry}/v2/").status_code in (200, 401)
     assert WebClient(sandbox.secrets.slack_token, base_url=where.slack).auth_test()["ok"]
     token = {"Authorization": f"Bearer {sandbox.secrets.github_token}"}
@@ -179,6 +186,7 @@ def test_a_line_tells_of_each_part_with_address_and_seconds(sandbox, lines):
     for address in (
         sandbox.addresses.aws,
         sandbox.addresses.app_runner,
+        sandbox.addresses.public,
         sandbox.addresses.inbox,
         sandbox.addresses.advisories,
         sandbox.addresses.network,
