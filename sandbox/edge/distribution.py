@@ -60,14 +60,18 @@ def _ensure_function(cloudfront: Any, store: str) -> str:
         },
         "FunctionCode": FUNCTION_FILE.read_bytes(),
     }
+
+    def etag() -> str:
+        found: str = cloudfront.describe_function(Name=name, Stage="DEVELOPMENT")["ETag"]
+        return found
+
     try:
-        made = cloudfront.create_function(**wanted)
+        cloudfront.create_function(**wanted)
     except ClientError as error:
         if error.response["Error"]["Code"] != "FunctionAlreadyExists":
             raise
-        etag = cloudfront.describe_function(Name=name, Stage="DEVELOPMENT")["ETag"]
-        made = cloudfront.update_function(**wanted, IfMatch=etag)
-    published = cloudfront.publish_function(Name=name, IfMatch=made["ETag"])
+        cloudfront.update_function(**wanted, IfMatch=etag())
+    published = cloudfront.publish_function(Name=name, IfMatch=etag())
     arn: str = published["FunctionSummary"]["FunctionMetadata"]["FunctionARN"]
     return arn
 

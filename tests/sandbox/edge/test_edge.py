@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from sandbox.edge import Edge
+from sandbox.edge.distribution import FUNCTION_FILE
 from sandbox.errors import SandboxPartFailed
 from tests.sandbox.edge.origins import ANSWER, Origin, RawOrigin, read_head
 from tests.sandbox.edge.routes import becomes_true
@@ -600,5 +601,15 @@ def test_a_second_seed_changes_nothing(aws, distribution):
     from sandbox.edge import ensure_distribution
 
     assert ensure_distribution(aws) == distribution
-    [one] = aws.client("cloudfront").list_distributions()["DistributionList"]["Items"]
+    cloudfront = aws.client("cloudfront")
+    [one] = cloudfront.list_distributions()["DistributionList"]["Items"]
     assert one["Id"] == distribution.id
+
+
+def test_the_distribution_runs_the_published_function_for_both_viewer_events(aws, distribution):
+    cloudfront = aws.client("cloudfront")
+    published = cloudfront.get_function(Name="kanvaro-route", Stage="LIVE")["FunctionCode"].read()
+    assert published == FUNCTION_FILE.read_bytes()
+    config = cloudfront.get_distribution_config(Id=distribution.id)["DistributionConfig"]
+    associated = config["DefaultCacheBehavior"]["FunctionAssociations"]["Items"]
+    assert {each["EventType"] for each in associated} == {"viewer-request", "viewer-response"}
