@@ -8,10 +8,11 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from docker.errors import ImageNotFound
 from prefect.client.orchestration import SyncPrefectClient, get_client
 
 from benchmarks import trivial
@@ -116,6 +117,7 @@ def _remove_images(registry: str) -> None:
             # App Runner's emulator pulls by digest, which leaves a name without a tag.
             for name in (*image.tags, *image.attrs["RepoDigests"]):
                 if name.startswith(f"{registry}/"):
-                    client.images.remove(name, noprune=True)
+                    with suppress(ImageNotFound):  # its digest went with its tag
+                        client.images.remove(name, noprune=True)
     finally:
         client.close()

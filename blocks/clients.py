@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from botocore.config import Config
 from prefect_aws import AwsCredentials
@@ -69,6 +70,8 @@ class Clients:
                 config=WRITES if once else READS,
             )
             client.meta.events.register("before-send", _count)
+            if endpoint := self._endpoints.get(service):
+                client.meta.events.register("before-sign", _exactly(endpoint))
             self._made[service, once] = (time.monotonic(), client)
         return client
 
@@ -77,3 +80,17 @@ def _count(event_name: str, **_unused: Any) -> None:
     # before-send.<service>.<Operation>: raised once for every request that leaves.
     _, service, operation = event_name.split(".", 2)
     calls[f"{service}:{operation}"] += 1
+
+
+def _exactly(endpoint: str) -> Any:
+    """Keep the host of an address that replaces AWS's own.
+
+    botocore puts the account in front of the host for some services, such as CloudFront's
+    KeyValueStore, and that name exists at AWS only.
+    """
+    host = urlsplit(endpoint).netloc
+
+    def rewrite(request: Any, **_unused: Any) -> None:
+        request.url = urlunsplit(urlsplit(request.url)._replace(netloc=host))
+
+    return rewrite

@@ -2,13 +2,13 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, Self, TypeVar, cast
 
 from prefect.blocks.core import Block
 from prefect_aws import AwsCredentials
 from prefect_docker import DockerHost
 from prefect_slack import SlackCredentials
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from slack_sdk import WebClient
 from slack_sdk.http_retry import HttpRequest, HttpResponse, RetryState
 from slack_sdk.http_retry.builtin_handlers import (
@@ -18,11 +18,15 @@ from slack_sdk.http_retry.builtin_handlers import (
 )
 
 from blocks.clients import Clients
+from blocks.policy import Policy, Settings
 from delivery.errors import ConfigurationError
+from delivery.route import Colour
 
 Kind = TypeVar("Kind", bound="Environment")
 
 LONGEST_RATE_LIMIT_S = 30
+# App Runner takes 40 characters, and a colour is added.
+LONGEST_SERVICE_NAME = 34
 
 # A web address without a user name, so that no password can hide in it.
 ADDRESS = r"^https?://[^/@\s]+(/\S*)?$"
@@ -45,12 +49,6 @@ class RateLimit(RateLimitErrorRetryHandler):
         return patient and bool(
             super()._can_retry(state=state, request=request, response=response, error=error)
         )
-
-
-class Settings(BaseModel):
-    """A group of settings; a misspelt name is refused rather than ignored."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class ServiceImage(Settings):
@@ -113,39 +111,19 @@ class AppRunnerService(Settings):
     unhealthy_after: int = Field(default=5, ge=1, le=20, description="Bad answers in a row.")
 
 
-class Policy(Settings):
-    """What a run may do here, and how patient it is."""
+class CloudFrontRouter(Settings):
+    """A CloudFront distribution whose function picks the colour by the route document."""
 
-    deploy_ref: str = Field(
-        default="refs/heads/main", description="Only revisions on this ref are deployed."
+    route_store: str = Field(
+        pattern=r"^arn:aws[a-z-]*:cloudfront::\d{12}:key-value-store/[A-Za-z0-9_-]+$",
+        description="ARN of the KeyValueStore that holds the route document.",
     )
-    checks_at_once: int = Field(default=2, ge=1, description="Checks that run side by side.")
-    after_a_failure: Literal["stop", "run all"] = Field(
-        default="stop", description="Whether other checks go on once a required one has failed."
+    route_key: str = Field(default="route", description="Key of the document in that store.")
+    distribution: str | None = Field(
+        default=None,
+        description="Distribution whose default origin is kept at the live colour, for an edge "
+        "that cannot read the store.",
     )
-    audit_level: Literal["low", "moderate", "high", "critical"] = Field(
-        default="moderate", description="Lowest severity of a vulnerability that blocks."
-    )
-    scanners_that_may_be_absent: list[Literal["npm-audit", "snyk", "secrets"]] = Field(
-        default_factory=list, description="Scanners whose missing verdict does not block."
-    )
-    readiness_path: str = Field(
-        default="/api/health", description="Answers 200 and the revision when ready."
-    )
-    answers_revision: bool = Field(
-        default=True,
-        description="Demands that this answer names the revision; delivery.toml cannot waive it.",
-    )
-    healthy_answers: int = Field(
-        default=5, ge=1, description="Good answers in a row that prove a deployment."
-    )
-    answer_interval_s: float = Field(default=2, gt=0, description="Pause between two looks.")
-    operation_timeout_s: float = Field(default=1800, gt=0, description="For one operation.")
-    build_timeout_s: float = Field(default=1800, gt=0, description="To build the image.")
-    operation_interval_s: float = Field(default=5, gt=0, description="Between two looks at it.")
-    health_timeout_s: float = Field(default=300, gt=0, description="To become provably healthy.")
-    report_days: int = Field(default=30, ge=1, description="How long test reports are kept.")
-    result_days: int = Field(default=30, ge=1, description="How long a check's pass is believed.")
 
 
 class Environment(Block):
@@ -168,6 +146,16 @@ class Environment(Block):
     region: str = Field(default="us-east-1", description="AWS region.")
     ecr_repository: str = Field(default="kanvaro", description="Name of the ECR repository.")
     service: AppRunnerService = Field(description="The App Runner service.")
+    strategy: Literal["blue-green", "in-place"] = Field(
+        default="blue-green",
+        description="Two services and a router, or one service that App Runner updates in place.",
+    )
+    router: CloudFrontRouter | None = Field(
+        default=None, description="What moves traffic between the colours."
+    )
+    ledger_table: str = Field(
+        default="kanvaro-delivery", description="DynamoDB table of turns, releases and intents."
+    )
     policy: Policy = Field(default_factory=Policy, description="What a run may do here.")
     public_address: str | None = Field(
         default=None,
@@ -230,6 +218,31 @@ class Environment(Block):
                 f"no environment is registered as {name!r}",
                 hint="Run `make register`, or choose a registered environment.",
             ) from error
+
+    @model_validator(mode="after")
+    def _has_what_its_strategy_needs(self) -> Self:
+        if self.strategy == "in-place":
+            return self
+        if self.router is None or self.public_address is None:
+            raise ValueError("blue-green needs a router and a public_address; or be in-place")
+        if len(self.service.name) > LONGEST_SERVICE_NAME:
+            raise ValueError(
+                f"service.name is longer than {LONGEST_SERVICE_NAME} characters, so that it "
+                "cannot name both colours"
+            )
+        return self
+
+    def on(self, colour: Colour) -> Self:
+        """The environment as one colour of it: the service of that colour at its own address."""
+        service = self.service.model_copy(update={"name": f"{self.service.name}-{colour}"})
+        return self.model_copy(
+            update={
+                "name": f"{self.name} {colour}",
+                "service": service,
+                "strategy": "in-place",
+                "public_address": None,
+            }
+        )
 
     @cached_property
     def _clients(self) -> Clients:

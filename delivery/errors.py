@@ -5,6 +5,8 @@ Everything that can stop a delivery:
   x ConfigurationError      the environment, the stage table or this machine is described wrongly
   x RequestRefused          the run was asked for something that cannot be done
     + UnknownRevision       no such commit, ref or repository
+    + NeverProven           the image did not pass the checks of `ci`
+    + Superseded            a newer run waits for the same turn
   x CheckFailed             the application's own check said no
     + CheckTimedOut         it did not finish in its time
     + CheckCancelled        another required check had failed already
@@ -18,6 +20,11 @@ Everything that can stop a delivery:
   x RolloutFailed           the new version did not become fit to serve
     + RolledBack            the platform put the old version back
     + NeverBecameHealthy    it runs, but its health endpoint disagrees
+    + SmokeFailed           its smoke tests said no
+    + NotConvincing         what users met during the shift was worse, or too little to tell
+    + TakenBack             a person asked for the old version during the shift
+  x Drift                   the cloud differs from what the ledger says we did
+  x Fenced                  this run lost its turn and may change nothing any more
   x TimedOut                we stopped waiting
   x Unreachable             a server did not answer, again and again
 
@@ -54,6 +61,14 @@ class RequestRefused(DeliveryError):
 
 class UnknownRevision(RequestRefused):
     hint = "Check that the commit was pushed and that the repository is the right one."
+
+
+class NeverProven(RequestRefused):
+    hint = "Run `ci` for that revision: only what passed its checks goes to users."
+
+
+class Superseded(RequestRefused):
+    hint = "Nothing to do: the newer run goes on. Nothing was changed by this one."
 
 
 class CheckFailed(DeliveryError):
@@ -106,6 +121,26 @@ class RolledBack(RolloutFailed):
 
 class NeverBecameHealthy(RolloutFailed):
     hint = "Open the health endpoint and the application's log; roll back if users are affected."
+
+
+class SmokeFailed(RolloutFailed):
+    hint = "No traffic went to it. Run `test:smoke` against the idle colour to see it locally."
+
+
+class NotConvincing(RolloutFailed):
+    hint = "The traffic is back on the old version. Compare both colours' logs and metrics."
+
+
+class TakenBack(RolloutFailed):
+    hint = "The old version serves, as was asked. Run `blue-green` again when it may go on."
+
+
+class Drift(DeliveryError):
+    hint = "Somebody changed it by hand: find out who; `status` shows both sides."
+
+
+class Fenced(DeliveryError):
+    hint = "Another run has the turn and settles what this one left: look at that run."
 
 
 class TimedOut(DeliveryError):

@@ -42,7 +42,8 @@ class Subject:
 class Failure:
     """Why a run did not succeed: the stage, what it said, what to do, what serves now.
 
-    `was_sent` says that App Runner was told of the new version before.
+    `was_sent` says that App Runner was told in place of the new version before, `had_traffic` that
+    users met it.
     """
 
     stage: str
@@ -50,6 +51,7 @@ class Failure:
     hint: str
     serving: str
     was_sent: bool = False
+    had_traffic: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,67 @@ def deployed(subject: Subject, seconds: float, digest: str, address: str, change
     )
 
 
+def deploying(subject: Subject, reason: str, actor: str) -> Message:
+    """The first message of a run that puts a version live without checking it anew."""
+    return Message(
+        Mood.UNDER_WAY,
+        f"{subject.what} → {subject.environment}: proving it on the idle colour",
+        (f"“{escaped(reason)}” ({escaped(actor)})",),
+        _links(subject),
+    )
+
+
+def shifted(subject: Subject, share: int, colour: str, proof: str) -> Message:
+    """Said in the thread each time more of the traffic was moved."""
+    return Message(
+        Mood.UNDER_WAY,
+        f"{subject.what} has {share} % of the traffic of {subject.environment}, on {colour}",
+        (f"Through the public name: {escaped(proof)}",),
+    )
+
+
+def question(subject: Subject, asked: str) -> Message:
+    """Asks a person to decide, with a link to where that is done."""
+    return Message(
+        Mood.UNDER_WAY,
+        f"{subject.what} waits for your decision",
+        (escaped(asked), "Answer with *Resume* on the page of the run."),
+        _links(subject),
+    )
+
+
+def going_back(subject: Subject, steps: Sequence[str], reason: str, actor: str) -> Message:
+    """Says what a rollback will do before it does it."""
+    return Message(
+        Mood.UNDER_WAY,
+        f"{subject.environment} goes back to {subject.what}",
+        (
+            f"“{escaped(reason)}” ({escaped(actor)})",
+            "\n".join(f"• {escaped(step)}" for step in steps),
+        ),
+        _links(subject),
+    )
+
+
+def went_back(subject: Subject, seconds: float, address: str, changed: bool) -> Message:
+    verb = "is back on" if changed else "was on already, and stays on"
+    return Message(
+        Mood.WELL,
+        f"{subject.environment} {verb} {subject.what}, after {duration(seconds)}",
+        (f"Proven at {escaped(address)}.",),
+        (*_links(subject), ("application", address)),
+    )
+
+
+def settled(environment: str, found: Sequence[str], outcome: str) -> Message:
+    """Said by `reconcile` when it put right what a dead run had left."""
+    return Message(
+        Mood.STOPPED,
+        f"{environment}: what a dead run left half done was settled",
+        ("\n".join(f"• {escaped(each)}" for each in found), f"Now: {escaped(outcome)}"),
+    )
+
+
 def failed(subject: Subject, failure: Failure) -> Message:
     return Message(
         Mood.FAILED,
@@ -145,6 +208,8 @@ def stopped(subject: Subject, how: str, failure: Failure) -> Message:
 
 
 def _how_far(subject: Subject, failure: Failure) -> str:
+    if failure.had_traffic:
+        return f"met users of {subject.environment} and is not live"
     if failure.was_sent:
         return f"was sent to {subject.environment} and is not proven there"
     return f"did not reach {subject.environment}"

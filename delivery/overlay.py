@@ -32,6 +32,7 @@ from typing import Any
 
 from delivery.commands import command_line
 from delivery.errors import ConfigurationError
+from delivery.ledger import Migration
 from delivery.node_versions import is_readable_wish
 from delivery.stages import AUDIT_LEVELS, SERVICES, Check, StageTable
 
@@ -39,7 +40,10 @@ FILE = "delivery.toml"
 _HINT = f"Correct {FILE}, commit, and run again."
 LONGEST_TIMEOUT_S = 6 * 3600
 
-_TOP_KEYS = ("folder", "node", "install", "install_timeout", "dockerfile", "health", "checks")
+_TOP_KEYS = (
+    *("folder", "node", "install", "install_timeout", "dockerfile", "health", "migration"),
+    "checks",
+)
 _CHECK_KEYS = (
     *("command", "timeout", "required", "may_fail"),
     *("services", "environment", "skip", "audit_level"),
@@ -87,6 +91,8 @@ def _laid_over(written: dict[str, Any], default: StageTable) -> StageTable:
         changes["install_timeout_s"] = _timeout(written["install_timeout"], "install_timeout")
     if "dockerfile" in written:
         changes["dockerfile"] = _path(written["dockerfile"], "dockerfile")
+    if "migration" in written:
+        changes["migration"] = _migration(written["migration"])
     if "health" in written:
         changes |= _health(written["health"])
     changes["checks"] = _checks(written.get("checks", {}), default.checks)
@@ -234,6 +240,14 @@ def _path(value: Any, key: str) -> str:
     if not text.isprintable() or text.startswith("-") or ".git" in path.parts:
         raise _refused(key, f"{text!r} is not a path of an application")
     return str(path)
+
+
+def _migration(value: Any) -> str:
+    try:
+        return Migration(value)
+    except ValueError:
+        kinds = ", ".join(f'"{kind}"' for kind in Migration)
+        raise _refused("migration", f"must be one of {kinds}, not {value!r}") from None
 
 
 def _node(value: Any) -> str:

@@ -11,6 +11,8 @@ from delivery.errors import RequestRefused
 
 # What parameters of flows may look like, as JSON schemas say it; the functions below say it all.
 REVISION = r"^[0-9a-f]{7,40}$"
+# A revision, an image's tag or digest, or the word `previous`.
+VERSION = r"^(sha256:[0-9a-f]{64}|[A-Za-z0-9_][A-Za-z0-9._-]{0,127})$"
 REF = r"^[A-Za-z0-9][A-Za-z0-9._/+@-]*$"
 REPOSITORY = (
     r"^(|(https?|file)://[^@\s]+|ssh://([^:@/\s]+@)?[^@\s]+|[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+:[^@:\s]+"
@@ -39,6 +41,11 @@ def full_ref(ref: str) -> str:
             hint="Write refs/heads/<branch> or refs/tags/<tag>, in A-Z a-z 0-9 . _ / + @ -",
         )
     return candidate
+
+
+def is_revision(text: str) -> bool:
+    """Whether `text` could be a commit's SHA, whole or shortened."""
+    return bool(_REVISION.fullmatch(text))
 
 
 def plain_revision(revision: str) -> str:

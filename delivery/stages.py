@@ -70,7 +70,8 @@ class StageTable:
     wants (None: whatever it says elsewhere), `install` replaces the command chosen
     from the lockfile, `dockerfile` is in `folder`. `health_path` replaces the paths that the
     environment asks; an application that does not `answers_revision` proves a deployment by
-    any answer of 200.
+    any answer of 200. `migration` says whether an older version can read the data afterwards
+    (`delivery.ledger.Migration`).
     """
 
     checks: tuple[Check, ...]
@@ -81,6 +82,7 @@ class StageTable:
     dockerfile: str = "Dockerfile"
     health_path: str | None = None
     answers_revision: bool = True
+    migration: str = "none"
 
     def check(self, name: str) -> Check | None:
         return next((check for check in self.checks if check.name == name), None)

@@ -22,7 +22,8 @@ from uuid import UUID
 from prefect import State, tags
 from prefect.client.orchestration import get_client
 
-from blocks.environment import Environment, Policy
+from blocks.environment import Environment
+from blocks.policy import Policy
 from delivery.errors import ConfigurationError, DeliveryError, RequestRefused, RolloutFailed
 from delivery.messages import duration
 from delivery.overlay import parse_table
@@ -130,6 +131,8 @@ def _environment(asked: Asked, look: Look, table: str | None, ui_address: str) -
         FOLDER, repository=asked.repository, name=ENVIRONMENT, ui_address=ui_address
     )
     made.delivery_toml = table
+    # An application that nobody here has seen may answer nothing by which colours are told apart.
+    made.strategy, made.public_address = "in-place", None
     made.policy.deploy_ref = asked.ref
     # An application that nobody here has seen may not know its revision; one that says so is
     # believed on a laptop, and nowhere else.

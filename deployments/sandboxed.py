@@ -9,17 +9,21 @@ from prefect_slack import SlackCredentials
 
 from blocks.environment import (
     AppRunnerService,
+    CloudFrontRouter,
     Environment,
-    Policy,
     ServiceImage,
     real_services,
 )
+from blocks.policy import Policy
 from sandbox.addresses import Addresses, Secrets
 from sandbox.aws import ACCESS_KEY, SECRET_KEY
 from sandbox.engine import docker_engine
 from sandbox.service_images import ensure_service_images
 
-AWS_SERVICES = ("ecr", "secretsmanager", "dynamodb", "cloudwatch", "logs", "sns", "sts")
+AWS_SERVICES = (
+    *("ecr", "secretsmanager", "dynamodb", "cloudwatch", "logs", "sns", "sts"),
+    *("cloudfront", "cloudfront-keyvaluestore"),
+)
 # Variable of the application to the secret, and the key in it, that it is read from.
 SECRETS = {
     "MONGODB_URI": ("kanvaro/database", "mongodb_uri"),
@@ -57,12 +61,21 @@ def sandbox_environment(
             variables={"NODE_ENV": "production"},
             secrets=_secret_references(found),
         ),
+        router=CloudFrontRouter(route_store=found.route_store, distribution=found.distribution),
+        public_address=found.public,
         policy=Policy(
             # The emulator's clock runs faster than AWS's, and so do we.
             operation_interval_s=0.5,
             operation_timeout_s=300,
             answer_interval_s=0.2,
             health_timeout_s=60,
+            step_s=2,
+            bake_s=3,
+            probe_interval_s=0.2,
+            # Nobody but us may be there to visit it, or to be asked.
+            fewest_requests=10,
+            if_too_few="go on",
+            switch_timeout_s=30,
         ),
         docker=DockerHost(base_url=engine.base_url),
         service_images=_service_images(),

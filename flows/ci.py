@@ -4,10 +4,10 @@ Take a commit through every check and, on the deploy branch, to the users.
     check out ─ plan ─ install ─┬ lint ─┬ format ──────┬ types ────┬ security ┐
                                 ├ unit ─┼ integration ─┼ coverage ─┼ e2e ─────┤
                                 └───────┴──────────────┴───────────┴──────────┴─ all passed ─┐
-    announce ◀─ prove its health ◀─ deploy by digest ◀─ push to ECR ◀─ build the image ◀─────┘
+    announce ◀─ put it live, as `blue-green` does ◀─ push to ECR ◀─ build the image ◀────────┘
 
-Nothing is changed before every check has passed, and the old version serves until App Runner
-has seen the new one answer.
+Nothing is changed before every check has passed, and the old version serves until the new one
+is proven beside it.
 """
 
 from typing import Annotated
@@ -17,15 +17,16 @@ from pydantic import Field
 
 from blocks.environment import Environment
 from delivery.source_names import REF, REPOSITORY, REVISION
+from flows.blue_green import put_live
 from tasks.announce import announce_checks, announce_start
-from tasks.app_runner import await_deployment, deploy
 from tasks.checks import install, run_checks, unproven
 from tasks.conclusion import conclude_checked, conclude_deployed, tell_failure, why_not_deployed
-from tasks.health import await_revision
 from tasks.images import build_image, find_image, push_image
 from tasks.plan import as_planned, plan_checks
 from tasks.repository import check_out
-from tasks.turn import turn_to_deploy
+from tasks.smoke import Bench
+from tasks.turn import turn_of_this_run
+from tasks.versions import record_proof
 from tasks.workspace import workspace
 
 # Constraints stand apart from defaults: Prefect keeps those of a type, and these are refused
@@ -61,7 +62,7 @@ def ci(
         announce_start(env, source)
         plan = plan_checks(env, source)
         env = as_planned(env, plan)
-        if unproven(env, source, plan):
+        if missing := unproven(env, source, plan):
             install(env, place, plan)
         reports = run_checks(env, source, place, plan)
         if why := why_not_deployed(env, source, plan):
@@ -71,9 +72,8 @@ def ci(
         image = find_image(env, source)
         if image is None:
             image = push_image(env, source, build_image(env, source, place, plan))
-    with turn_to_deploy(env):
-        deployment = deploy(env, image)
-        service = await_deployment(env, deployment)
-        address = await_revision(env, service, source.revision)
-    conclude_deployed(env, source, plan, reports, image, deployment, address)
-    return f"{source.revision} is live in {env.name} at {address}"
+        version = record_proof(env, source, plan, image)
+        with turn_of_this_run(env, "deploy", str(version), source.subject) as turn:
+            live = put_live(turn, version, Bench(env, source, place, plan, bool(missing)))
+    conclude_deployed(env, source, plan, reports, live)
+    return f"{source.revision} is live in {env.name} at {live.address}"

@@ -25,6 +25,7 @@ from sandbox.databases import Databases, owner_of
 from sandbox.edge import Distribution, Edge, ensure_distribution
 from sandbox.engine import docker_engine
 from sandbox.inbox import Inbox
+from sandbox.ledger_table import ensure_ledger_table
 from sandbox.lock import FolderLock
 from sandbox.machine import Say, say
 from sandbox.service_images import ensure_service_images
@@ -153,7 +154,8 @@ class Sandbox:
         began = time.monotonic()
         uris = self.databases.uris
         self.aws.seed(mongodb_uri=uris["mongodb"], redis_url=uris["redis"])
-        self._report("seed", "ECR kanvaro, secrets kanvaro/*", time.monotonic() - began)
+        ensure_ledger_table(self.aws)
+        self._report("seed", "ECR kanvaro, secrets kanvaro/*, ledger", time.monotonic() - began)
 
     def _report(self, name: str, where: str, seconds: float) -> None:
         with self._voice:

@@ -32,6 +32,14 @@ from tasks.source import Source
 THREAD = "slack-thread"
 
 
+@operation("announce: {message.headline}")
+def announce(environment: Environment, message: Message, first: bool = False) -> State[None]:
+    """Say something in the thread of this run; `first` opens the thread."""
+    if first:
+        return _said(open_thread(environment, message))
+    return _said(tell(environment, this_run(), message))
+
+
 @operation("announce the start")
 def announce_start(environment: Environment, source: Source) -> State[None]:
     """Open the thread of this run."""

@@ -5,7 +5,7 @@ has no way to cancel. So each change is decided by reading, sent once, and a
 lost answer is settled by reading again (`rollout` in docs/decisions.md).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,9 +42,8 @@ def deploy(environment: Environment, image: Image) -> Deployment:
     Raises `PlatformBusy` if another operation does not end in time, `OutcomeUnknown` if an
     answer was lost and no operation of ours appears.
     """
-    wanted = _wanted(environment, image)
     with in_our_words(f"deploy to {environment.service.name}"):
-        return _bring_about(environment, image, wanted)
+        return change_service(environment, image)
 
 
 @fact("did {environment.name} take {deployment}?")
@@ -78,8 +77,9 @@ class _Sight:
         return self.seen
 
 
-def _bring_about(environment: Environment, image: Image, wanted: dict[str, Any]) -> Deployment:
+def change_service(environment: Environment, image: Image) -> Deployment:
     """Take step after step until one sends our change, or none is needed."""
+    wanted = wanted_settings(environment, image)
     sight = _Sight()
 
     def look() -> _Sight:
@@ -236,13 +236,14 @@ def _haste(environment: Environment) -> float:
 
 
 def _service(environment: Environment) -> Service | None:
-    arns = (
-        summary["ServiceArn"]
-        for summary in _services(environment)
-        if summary["ServiceName"] == environment.service.name and summary["Status"] != "DELETED"
-    )
-    arn = next(arns, None)
-    return _described(environment, arn) if arn else None
+    return next(described_services(environment, {environment.service.name}), None)
+
+
+def described_services(environment: Environment, names: Container[str]) -> Iterator[Service]:
+    """The services of these names that exist, as App Runner describes them."""
+    for summary in _services(environment):
+        if summary["ServiceName"] in names and summary["Status"] != "DELETED":
+            yield _described(environment, summary["ServiceArn"])
 
 
 def _services(environment: Environment) -> Iterator[dict[str, Any]]:
@@ -275,7 +276,7 @@ def _operations(environment: Environment, arn: str) -> list[Operation]:
     ]
 
 
-def _wanted(environment: Environment, image: Image) -> dict[str, Any]:
+def wanted_settings(environment: Environment, image: Image) -> dict[str, Any]:
     """The whole configuration: App Runner replaces what an update leaves out."""
     service = environment.service
     source: dict[str, Any] = {

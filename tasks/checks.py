@@ -80,11 +80,11 @@ def install(environment: Environment, place: Workspace, plan: Plan) -> None:
         outcome = _installed(place, plan)
     if not outcome.passed:
         hint = explain_install_failure(outcome.last_lines)
-        raise CheckFailed(_told("install", plan.manager.install, outcome), hint=hint)
+        raise CheckFailed(told("install", plan.manager.install, outcome), hint=hint)
 
 
 def _installed(place: Workspace, plan: Plan) -> Outcome:
-    return _run(
+    return run_logged(
         plan.manager.install,
         place,
         folder=place.source / plan.manager.root,
@@ -114,7 +114,7 @@ def run_check(
     with service_containers(
         environment, check.services, check.name, place.stop_sign.exists
     ) as addresses:
-        outcome = _run(
+        outcome = run_logged(
             plan.command(check),
             place,
             folder=place.source / plan.table.folder,
@@ -192,7 +192,7 @@ def _fail(check: Check, plan: Plan, place: Workspace, outcome: Outcome) -> None:
     """Say why a check did not pass: raise it, or only tell it where the table allows that."""
     if outcome.stopped:
         raise _stopped(check)
-    told = _told(check.name, plan.command(check), outcome)
+    sentence = told(check.name, plan.command(check), outcome)
     create_markdown_artifact(
         f"# {cell(check.name)} did not pass\n\n```text\n{_fenced(outcome.last_lines)}\n```\n\n"
         f"Whole log on the worker: `{place.logs / check.name}.log`\n",
@@ -200,16 +200,17 @@ def _fail(check: Check, plan: Plan, place: Workspace, outcome: Outcome) -> None:
         description=f"The last lines of {check.name}",
     )
     if check.may_fail:
-        get_run_logger().warning("%s", told)
+        get_run_logger().warning("%s", sentence)
         return
     if outcome.timed_out:
-        raise CheckTimedOut(told)
+        raise CheckTimedOut(sentence)
     raise CheckFailed(
-        told, hint=f"Run `{' '.join(plan.command(check))}` on the same revision to see it locally."
+        sentence,
+        hint=f"Run `{' '.join(plan.command(check))}` on the same revision to see it locally.",
     )
 
 
-def _run(
+def run_logged(
     argv: Sequence[str],
     place: Workspace,
     *,
@@ -219,6 +220,7 @@ def _run(
     variables: dict[str, str] | None = None,
     last_lines: int = 40,
 ) -> Outcome:
+    """Run a program of the application, with each of its lines in the run's log."""
     log = get_run_logger()
     return run_program(
         argv,
@@ -233,7 +235,8 @@ def _run(
     )
 
 
-def _told(name: str, argv: Sequence[str], outcome: Outcome) -> str:
+def told(name: str, argv: Sequence[str], outcome: Outcome) -> str:
+    """How a program ended, with its last lines."""
     how = (
         f"did not end within {outcome.seconds:.0f} s"
         if outcome.timed_out

@@ -1,6 +1,6 @@
 """How a run ends: the summary on its page, and the last word in its Slack thread."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,18 +12,21 @@ from blocks.environment import Environment
 from delivery import messages
 from delivery.decision import why_not_deployed as decide
 from delivery.errors import DeliveryError
-from delivery.images import Image
+from delivery.ledger import Live
 from delivery.messages import Failure, Message, Subject
 from delivery.plan import CheckReport, Plan
-from delivery.rollout import Deployment
-from tasks import fact, operation
+from delivery.summary import Stage
+from tasks import fact, news, operation
 from tasks.announce import run_url, seconds_so_far, subject, tell, this_run
 from tasks.committed import look_up
 from tasks.health import what_serves
 from tasks.source import Source, is_same_repository
 from tasks.summary import stages_of, write_summary
+from tasks.turn import Turn
+from tasks.versions import Version
 
 HOOK_LOGGER = "prefect.flow_runs"
+TO_SAY_S = 30
 
 
 @fact("does {source.revision:.10} go to {environment.name}?")
@@ -68,24 +71,13 @@ def conclude_deployed(
     source: Source,
     plan: Plan,
     reports: Sequence[CheckReport],
-    image: Image,
-    deployment: Deployment,
-    address: str,
+    live: Live,
 ) -> None:
     """Say what is live, where, and how it got there."""
     run_id, seconds = this_run(), seconds_so_far()
-    changed = deployment.changed_something
-    about = subject(environment, source, run_id)
-    _tell(environment, messages.deployed(about, seconds, image.digest, address, changed))
-    facts = [
-        *_about(source),
-        ("live", f"{source.revision} at {address}"),
-        ("image", image.reference),
-        ("before", _digest(deployment.previous_image)),
-        ("operation", deployment.operation_id or "none: it ran already"),
-        ("AWS calls", f"{sum(calls.values())} ({_most_called()})"),
-        *_remarks(plan),
-    ]
+    about, digest = subject(environment, source, run_id), live.release.digest
+    _tell(environment, messages.deployed(about, seconds, digest, live.address, live.changed))
+    facts = [*_about(source), *_facts_of(live), *_remarks(plan)]
     write_summary(
         environment,
         run_id,
@@ -95,6 +87,35 @@ def conclude_deployed(
         reports=reports,
         seconds=seconds,
     )
+
+
+@operation("conclude: {version} is live in {turn.environment.name}")
+def conclude_live(turn: Turn, version: Version, live: Live) -> None:
+    """Say what a run without checks made live."""
+    environment, seconds = turn.environment, seconds_so_far()
+    if turn.said:
+        turn.said.wait(TO_SAY_S)
+    about = news.about(turn, version)
+    if turn.holder.kind == "rollback":
+        message = messages.went_back(about, seconds, live.address, live.changed)
+    else:
+        message = messages.deployed(about, seconds, version.digest, live.address, live.changed)
+    _tell(environment, message)
+    title = messages.plain(message.headline)
+    write_summary(environment, this_run(), title, _facts_of(live), seconds=seconds)
+
+
+def _facts_of(live: Live) -> list[tuple[str, str]]:
+    release = live.release
+    return [
+        ("live", f"{release.revision} at {live.address}"),
+        ("image", release.digest),
+        ("colour", release.colour or "none: updated in place"),
+        ("before", live.before or "nothing: this is the first deployment"),
+        ("operation", ", ".join(release.operations) or "none: it ran already"),
+        ("asked by", f"{release.actor}: {release.reason}"),
+        ("AWS calls", f"{sum(calls.values())} ({_most_called()})"),
+    ]
 
 
 def tell_failure(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
@@ -109,7 +130,7 @@ def tell_failure(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
     asked = flow_run.parameters
     about = Subject(
         environment.name,
-        str(asked.get("revision", "")),
+        _asked_version(asked),
         str(asked.get("ref", environment.policy.deploy_ref)),
         run_url(environment, flow_run.id),
     )
@@ -141,11 +162,16 @@ def _failure(environment: Environment, run: FlowRun, state: State[Any]) -> Failu
     error = _exception(state)
     return Failure(
         stage=min(failed, key=lambda s: s.ended).name if failed else (state.name or "the run"),
-        was_sent=any(s.name.startswith("deploy ") and s.verdict == "passed" for s in stages),
+        was_sent=_has(stages, "deploy "),
+        had_traffic=_has(stages, "shift "),
         reason=str(error) if error else (state.message or "no reason was recorded"),
         hint=error.hint if isinstance(error, DeliveryError) else DeliveryError.hint,
         serving=what_serves(environment),
     )
+
+
+def _has(stages: Sequence[Stage], beginning: str) -> bool:
+    return any(s.name.startswith(beginning) and s.verdict == "passed" for s in stages)
 
 
 def _exception(state: State[Any]) -> BaseException | None:
@@ -180,8 +206,10 @@ def _remarks(plan: Plan) -> list[tuple[str, str]]:
     return [("remark", remark) for remark in plan.remarks]
 
 
-def _digest(reference: str | None) -> str:
-    return reference.rpartition("@")[2] if reference else "nothing: this is the first deployment"
+def _asked_version(asked: Mapping[str, Any]) -> str:
+    """The version that a run was asked for, whatever its flow calls it."""
+    names = ("revision", "version", "target_version")
+    return next((str(asked[name]) for name in names if asked.get(name)), "previous")
 
 
 def _most_called() -> str:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 import httpx
@@ -21,6 +21,7 @@ from delivery.patience import Patience, wait_until
 from delivery.rollout import Service
 from tasks import fact
 from tasks.app_runner import live_service
+from tasks.router import router_of
 
 ONE_ANSWER_S = 5
 HEALTH_LINES = '[health] path = "/" and revision = false'
@@ -41,7 +42,7 @@ def await_revision(environment: Environment, service: Service, revision: str) ->
     answers: list[Answer] = []
 
     def look() -> str:
-        answers.append(_ask(f"{address}{policy.readiness_path}"))
+        answers.append(ask(f"{address}{policy.readiness_path}"))
         return str(answers[-1])
 
     try:
@@ -72,12 +73,14 @@ def _hint(answers: list[Answer]) -> str | None:
 def what_serves(environment: Environment) -> str:
     """What users meet at this moment, in a sentence; for messages about what went wrong."""
     try:
+        if environment.strategy == "blue-green":
+            return _by_the_router(environment)
         service = live_service.fn(environment)
         if service is None:
             return "nothing: there is no service of that name yet"
         if service.status == "PAUSED":
             return "nothing: the service is paused"
-        answer = _ask(f"{_address(environment, service)}{environment.policy.readiness_path}")
+        answer = ask(f"{_address(environment, service)}{environment.policy.readiness_path}")
     except (DeliveryError, BotoCoreError, ClientError) as error:
         return f"unknown: it could not be asked ({type(error).__name__})"
     if service.status == "OPERATION_IN_PROGRESS":
@@ -86,6 +89,15 @@ def what_serves(environment: Environment) -> str:
             "cancelled: look again when it has ended"
         )
     return f"{_short(service.image)}, which answers {answer}"
+
+
+def _by_the_router(environment: Environment) -> str:
+    route = router_of(environment).read().route
+    if route is None:
+        return "nothing: no version was ever live"
+    address = (environment.public_address or "").rstrip("/")
+    answer = ask(f"{address}{environment.policy.readiness_path}")
+    return f"{route}; the public name answers {answer}"
 
 
 def _short(image: str) -> str:
@@ -99,12 +111,14 @@ def _address(environment: Environment, service: Service) -> str:
     return address.rstrip("/")
 
 
-def _ask(url: str) -> Answer:
+def ask(url: str, cookies: Mapping[str, str] | None = None) -> Answer:
     """One look on a connection of its own: a kept one could belong to the old version."""
     began = time.monotonic()
     try:
         with (
-            httpx.Client(timeout=ONE_ANSWER_S, follow_redirects=False) as client,
+            httpx.Client(
+                timeout=ONE_ANSWER_S, follow_redirects=False, cookies=dict(cookies or {})
+            ) as client,
             client.stream("GET", url, headers={"Cache-Control": "no-store"}) as response,
         ):
             body = b"".join(_at_most(response, LARGEST_ANSWER, began + ONE_ANSWER_S))

@@ -68,6 +68,8 @@ def _start(program: list[str]) -> int:
     nothing = os.open(os.devnull, os.O_RDONLY)
     # Python ignores two of these for itself, and ignored signals are inherited.
     ignored = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ]
+    # `make test &` in a script would hand this one down.
+    ignored.append(signal.SIGQUIT)
     return os.posix_spawnp(
         program[0],
         program,

@@ -114,12 +114,13 @@ def test_a_task_takes_its_settings_from_the_environment_block(path):
 
 
 def test_every_field_of_a_block_explains_itself():
-    from blocks import environment
+    from blocks import environment, policy
 
     models = [
         model
-        for _, model in inspect.getmembers(environment, inspect.isclass)
-        if model.__module__ == environment.__name__ and hasattr(model, "model_fields")
+        for module in (environment, policy)
+        for _, model in inspect.getmembers(module, inspect.isclass)
+        if model.__module__ == module.__name__ and hasattr(model, "model_fields")
     ]
     silent = [
         f"{model.__name__}.{name}"

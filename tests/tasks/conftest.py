@@ -3,7 +3,8 @@
 import pytest
 from prefect_aws import AwsCredentials
 
-from blocks.environment import AppRunnerService, Environment, Policy
+from blocks.environment import AppRunnerService, Environment
+from blocks.policy import Policy
 from delivery.images import Image
 from sandbox.app_runner import AppRunner
 from sandbox.app_runner.programs import Program, Programs, digest_of
@@ -32,6 +33,7 @@ def environment(app_runner, tmp_path):
     return Environment(
         name="test",
         repository="none",
+        strategy="in-place",
         aws=AwsCredentials(aws_access_key_id="test", aws_secret_access_key="test"),
         endpoints={"apprunner": app_runner.url},
         service_scheme="http",

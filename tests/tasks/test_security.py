@@ -6,7 +6,8 @@ import subprocess
 import pytest
 from prefect.logging import disable_run_logger
 
-from blocks.environment import AppRunnerService, Environment, Policy
+from blocks.environment import AppRunnerService, Environment
+from blocks.policy import Policy
 from delivery.errors import CheckCancelled, CheckFailed
 from delivery.packages import choose_manager
 from delivery.plan import Plan
@@ -47,6 +48,7 @@ class Checked:
         )
         self.source = check_out(str(upstream), None, "main", self.place.source, self.place.mirrors)
         self.environment = Environment(
+            strategy="in-place",
             name="test",
             repository=str(upstream),
             service=AppRunnerService(

@@ -20,6 +20,7 @@ BOTH = ("mongodb", "redis")
 @pytest.fixture
 def environment():
     return Environment(
+        strategy="in-place",
         repository="none",
         service=AppRunnerService(access_role_arn="none"),
         docker=DockerHost(base_url=docker_engine().base_url),

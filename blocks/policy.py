@@ -1,0 +1,103 @@
+"""What a run may do in an environment, and how patient it is."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class Settings(BaseModel):
+    """A group of settings; a misspelt name is refused rather than ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Policy(Settings):
+    """What a run may do here, and how patient it is."""
+
+    deploy_ref: str = Field(
+        default="refs/heads/main", description="Only revisions on this ref are deployed."
+    )
+    checks_at_once: int = Field(default=2, ge=1, description="Checks that run side by side.")
+    after_a_failure: Literal["stop", "run all"] = Field(
+        default="stop", description="Whether other checks go on once a required one has failed."
+    )
+    audit_level: Literal["low", "moderate", "high", "critical"] = Field(
+        default="moderate", description="Lowest severity of a vulnerability that blocks."
+    )
+    scanners_that_may_be_absent: list[Literal["npm-audit", "snyk", "secrets"]] = Field(
+        default_factory=list, description="Scanners whose missing verdict does not block."
+    )
+    readiness_path: str = Field(
+        default="/api/health", description="Answers 200 and the revision when ready."
+    )
+    answers_revision: bool = Field(
+        default=True,
+        description="Demands that this answer names the revision; delivery.toml cannot waive it.",
+    )
+    healthy_answers: int = Field(
+        default=5, ge=1, description="Good answers in a row that prove a deployment."
+    )
+    answer_interval_s: float = Field(default=2, gt=0, description="Pause between two looks.")
+    operation_timeout_s: float = Field(default=1800, gt=0, description="For one operation.")
+    build_timeout_s: float = Field(default=1800, gt=0, description="To build the image.")
+    operation_interval_s: float = Field(default=5, gt=0, description="Between two looks at it.")
+    health_timeout_s: float = Field(default=300, gt=0, description="To become provably healthy.")
+    shift_steps: list[int] = Field(
+        default_factory=lambda: [100],
+        description="Percentages of the traffic that the new version gets, one after the other.",
+    )
+    step_s: float = Field(default=120, ge=0, description="How long each step is watched.")
+    bake_s: float = Field(
+        default=300, ge=0, description="How long a version with all the traffic is watched."
+    )
+    probe_interval_s: float = Field(default=1, gt=0, description="Between two looks meanwhile.")
+    fewest_requests: int = Field(
+        default=20, ge=0, description="Requests below which a comparison says nothing."
+    )
+    extensions: int = Field(
+        default=2, ge=0, description="How often a step with too few requests is watched again."
+    )
+    if_too_few: Literal["ask", "go on", "take back"] = Field(
+        default="ask", description="What to do when even then there are too few requests."
+    )
+    more_errors: float = Field(
+        default=1.0, ge=0, description="Percentage points of 5xx more than the old version's."
+    )
+    slower: float = Field(
+        default=1.5, ge=1, description="Times the old version's 95th percentile of latency."
+    )
+    slow_ms: float = Field(
+        default=500, ge=0, description="Latency below which nothing counts as slow."
+    )
+    alarms: list[str] = Field(
+        default_factory=list, description="CloudWatch alarms that must not ring during a shift."
+    )
+    approval: bool = Field(default=False, description="A person must agree before the shift.")
+    ask_timeout_s: float = Field(
+        default=3600, gt=0, description="How long a question waits; no answer means no."
+    )
+    warm_up_requests: int = Field(
+        default=20, ge=0, description="Requests that a colour answers before it gets traffic."
+    )
+    public_answers: int = Field(
+        default=20, ge=1, description="Looks through the public name that prove a switch."
+    )
+    switch_timeout_s: float = Field(
+        default=120, gt=0, description="For every edge to follow a switch."
+    )
+    keep_warm_s: float = Field(
+        default=3600, ge=0, description="How long the old colour runs on, for a rollback at once."
+    )
+    turn_lease_s: float = Field(
+        default=30, gt=0, description="A run that is silent for so long has lost its turn."
+    )
+    turn_timeout_s: float = Field(default=7200, gt=0, description="How long a run waits its turn.")
+    report_days: int = Field(default=30, ge=1, description="How long test reports are kept.")
+    result_days: int = Field(default=30, ge=1, description="How long a check's pass is believed.")
+
+    @field_validator("shift_steps")
+    @classmethod
+    def _ends_with_all(cls, steps: list[int]) -> list[int]:
+        if steps != sorted(set(steps)) or not steps or steps[0] < 1 or steps[-1] != 100:
+            raise ValueError("steps are percentages that grow up to 100, as in [10, 50, 100]")
+        return steps

@@ -1,0 +1,108 @@
+"""What a blue-green run would do: each call that changes something, with before and after."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from delivery.rollout import Step, is_within, next_step, normal
+from delivery.scene import Scene
+from delivery.summary import cell
+
+LONGEST_VALUE = 90
+
+
+@dataclass(frozen=True)
+class Change:
+    """One call that would be sent: the operation, what it is sent to, and what it changes."""
+
+    call: str
+    target: str
+    before: str
+    after: str
+
+
+def forecast(
+    scene: Scene, wanted: Mapping[str, Any], steps: Sequence[int], revision: str, keep_warm_s: float
+) -> list[Change]:
+    """The calls that would put `wanted` live, in their order; none if it is live as it is."""
+    idle = scene.idle
+    route = scene.route
+    if route and next_step(scene.services[route.live], wanted) is Step.NOTHING:
+        return []
+    service = scene.services[idle]
+    changes = []
+    step = next_step(service, wanted)
+    if step is Step.RESUME:
+        changes.append(Change("apprunner:ResumeService", idle, "PAUSED", "RUNNING"))
+        step = Step.UPDATE
+    if step is Step.CREATE:
+        changes.append(Change("apprunner:CreateService", idle, "no service", told_image(wanted)))
+    elif step is not Step.NOTHING:
+        seen = normal(service.settings) if service else {}
+        for name, before, after in differences(seen, normal(wanted)):
+            changes.append(Change("apprunner:UpdateService", f"{idle}: {name}", before, after))
+    before = str(route) if route else "no route"
+    for share in steps if route else [100]:
+        after = f"{100 - share} % on {idle.other}, {share} % on {idle}"
+        changes.append(Change("cloudfront-keyvaluestore:PutKey", "route", before, after))
+        before = after
+    if route:
+        changes.append(
+            Change("cloudfront-keyvaluestore:PutKey", "route", before, f"{idle} is live")
+        )
+    changes.append(Change("cloudfront:UpdateDistribution", "default origin", "", f"host of {idle}"))
+    changes.append(Change("dynamodb:PutItem", "ledger", "", f"release {revision[:10]} on {idle}"))
+    if route:
+        when = f"after {keep_warm_s:g} s" if keep_warm_s else "at once"
+        changes.append(
+            Change("apprunner:PauseService", f"{idle.other}, {when}", "RUNNING", "PAUSED")
+        )
+    return changes
+
+
+def differences(
+    seen: Mapping[str, Any], wanted: Mapping[str, Any], inside: str = ""
+) -> list[tuple[str, str, str]]:
+    """Each setting that differs: its dotted name, what it is, and what it would be."""
+    found = []
+    for name, value in wanted.items():
+        path = f"{inside}.{name}" if inside else name
+        there = seen.get(name)
+        if isinstance(value, Mapping) and isinstance(there, Mapping):
+            gone = {each: None for each in there if each not in value} if _is_whole(name) else {}
+            found += differences(there, {**value, **gone}, path)
+        elif not is_within(value, there):
+            found.append((path, _shown(there), _shown(value)))
+    return found
+
+
+def as_text(changes: Sequence[Change]) -> str:
+    """The forecast for a terminal, a line a call."""
+    lines = [f"{c.call}  {c.target}\n    {c.before or '-'}\n  → {c.after}" for c in changes]
+    return "\n".join(lines) or "nothing would be changed: it is live as it is"
+
+
+def as_markdown(changes: Sequence[Change]) -> str:
+    """The forecast as a table."""
+    if not changes:
+        return "Nothing would be changed: it is live as it is.\n"
+    rows = [
+        f"| {cell(c.call)} | {cell(c.target)} | {cell(c.before)} | {cell(c.after)} |"
+        for c in changes
+    ]
+    return "\n".join(["| call | of | before | after |", "|---|---|---|---|", *rows]) + "\n"
+
+
+def told_image(wanted: Mapping[str, Any]) -> str:
+    image: str = wanted["SourceConfiguration"]["ImageRepository"]["ImageIdentifier"]
+    return _shown(image.rpartition("/")[2])
+
+
+def _is_whole(name: str) -> bool:
+    """Maps that are replaced whole: what the new one lacks is taken away."""
+    return name in ("RuntimeEnvironmentVariables", "RuntimeEnvironmentSecrets")
+
+
+def _shown(value: Any) -> str:
+    text = "nothing" if value is None else str(value)
+    return text if len(text) <= LONGEST_VALUE else f"…{text[1 - LONGEST_VALUE :]}"

@@ -1,0 +1,237 @@
+"""What the ledger remembers of an environment: the turn, what was proven, released and intended.
+
+Entries are kept for good, one row each; only the turn and an intent's outcome ever change. A
+number is that of the turn in which something was done: turns are counted, so numbers are unique
+and grow.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
+from typing import Any, Self
+
+from delivery.errors import RequestRefused, UnknownRevision
+from delivery.images import DIGEST
+
+SHORTEST_REVISION = 7
+
+
+class Migration(StrEnum):
+    """What a release did to the data, and so whether an older version can still read it."""
+
+    NONE = "none"
+    REVERSIBLE = "reversible"
+    IRREVERSIBLE = "irreversible"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row, as JSON."""
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """The entry in `text`; fields that a newer version of this project added are passed over.
+
+        Raises `ValueError` if a field is missing.
+        """
+        said: dict[str, Any] = json.loads(text)
+        known = {each.name for each in fields(cls)}
+        try:
+            return cls(**{name: value for name, value in said.items() if name in known})
+        except TypeError as error:
+            raise ValueError(f"not a {cls.__name__.lower()}: {error}") from None
+
+    def text(self) -> str:
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+
+@dataclass(frozen=True)
+class Proven(Entry):
+    """An image that passed every check of `ci`; times are ISO 8601 in UTC.
+
+    What its delivery.toml says about its health goes with it, since a rollback reads no source.
+    """
+
+    revision: str
+    digest: str
+    repository: str
+    ref: str
+    run: str
+    at: str
+    migration: str = Migration.NONE
+    readiness_path: str = ""
+    answers_revision: bool = True
+
+
+@dataclass(frozen=True)
+class Release(Entry):
+    """A version that users met: since when, where, by whom and why.
+
+    `configuration` is a digest of the service's settings, `secrets` maps each variable to the
+    secret's version that was current then (an id, never a value), `operations` are App Runner's.
+    """
+
+    number: int
+    revision: str
+    digest: str
+    colour: str
+    since: str
+    run: str
+    actor: str
+    reason: str
+    kind: str = "deploy"
+    configuration: str = ""
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    operations: Sequence[str] = ()
+    migration: str = Migration.NONE
+    route_version: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.revision[:10]} ({self.digest[:19]})"
+
+
+@dataclass(frozen=True)
+class Live:
+    """What a run made live: the release, where it answers, and the digest that served before.
+
+    `changed` is false where it was live already.
+    """
+
+    release: Release
+    address: str
+    before: str
+    changed: bool
+
+
+@dataclass(frozen=True)
+class Intent(Entry):
+    """A change that was about to be sent: written before, closed after.
+
+    One that is open belongs to the run that has the turn, or to a run that died.
+    """
+
+    number: int
+    step: int
+    kind: str
+    colour: str
+    run: str
+    opened: str
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    closed: str = ""
+    outcome: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        return not self.closed
+
+    def __str__(self) -> str:
+        how = self.outcome or "open"
+        return f"{self.kind} {self.colour}".strip() + f" by run {self.run[:8]}: {how}"
+
+
+@dataclass(frozen=True)
+class Holder(Entry):
+    """Who has the turn, or waits for it: a run, what it does, and why.
+
+    `asked` orders the runs: the time in seconds since 1970 at which the run was asked for, and
+    not when it came to its turn, so that a slow old revision never follows a quick new one.
+    """
+
+    run: str
+    title: str
+    kind: str
+    actor: str
+    reason: str
+    asked: float
+    since: str = ""
+
+    def __str__(self) -> str:
+        since = f" since {self.since}" if self.since else ""
+        return f"run {self.run[:8]} ({self.title}; “{self.reason}”){since}"
+
+
+@dataclass(frozen=True)
+class TurnRow:
+    """The turn of an environment as it is at this moment; nobody has it without a `holder`.
+
+    `beat` changes while the holder lives; `stop` says why it was asked to take its change back;
+    `last` maps a kind to the newest `asked` that ever had a turn.
+    """
+
+    token: int = 0
+    beat: int = 0
+    holder: Holder | None = None
+    stop: str = ""
+    last: Mapping[str, float] = field(default_factory=dict)
+
+
+def superseded_by(mine: Holder, turn: TurnRow, waiting: Iterable[Holder]) -> str:
+    """Why a run that was asked for earlier need not go on any more; empty if it should.
+
+    A deployment gives way to all that was asked for later, be it a newer deployment or a rollback
+    that a person asked for; a rollback gives way to a later rollback only.
+    """
+    kinds = ("rollback",) if mine.kind == "rollback" else tuple(turn.last)
+    if any(turn.last.get(kind, 0) > mine.asked for kind in kinds):
+        return f"what was asked for later had its turn already ({_latest(turn)})"
+    newer = [each for each in waiting if each.kind == mine.kind and each.asked > mine.asked]
+    return f"{max(newer, key=lambda each: each.asked)} waits for the same turn" if newer else ""
+
+
+def is_next(mine: Holder, waiting: Iterable[Holder]) -> bool:
+    """Whether no one else goes first: a rollback does, then whoever was asked for earlier."""
+
+    def rank(each: Holder) -> tuple[bool, float]:
+        return (each.kind != "rollback", each.asked)
+
+    return all(rank(mine) <= rank(each) for each in waiting)
+
+
+def _latest(turn: TurnRow) -> str:
+    return f"now {turn.holder}" if turn.holder else "it has ended"
+
+
+def find_target(
+    asked: str, releases: Sequence[Release], live: Release | None, *, revision: str = ""
+) -> Release:
+    """The release that a rollback means: `previous`, a revision, a digest or a tag's revision.
+
+    `releases` are in the order they went live. Raises `RequestRefused` or `UnknownRevision`.
+    """
+    if live is None:
+        raise RequestRefused("nothing is live by the ledger, so there is nothing to go back from")
+    if asked == "previous":
+        # After a rollback, what was live just before is the version that was taken back.
+        came = [e.number for e in releases if e.digest == live.digest and live.kind == "rollback"]
+        older = [each for each in releases if each.number < min(came, default=live.number)]
+        different = [each for each in older if each.digest != live.digest]
+        if not different:
+            raise RequestRefused(f"{live} is the first version that was live here: none is before")
+        return different[-1]
+    wanted = revision or asked
+    found = [each for each in releases if _is(each, wanted)]
+    if len({each.digest for each in found}) > 1:
+        raise RequestRefused(f"{asked!r} fits several releases: give more of its digits")
+    if not found:
+        raise UnknownRevision(
+            f"{asked!r} was never live here",
+            hint="`status` lists what was. A version that never was goes live with `blue-green`.",
+        )
+    return found[-1]
+
+
+def _is(release: Release, wanted: str) -> bool:
+    if DIGEST.fullmatch(wanted):
+        return release.digest == wanted
+    return len(wanted) >= SHORTEST_REVISION and release.revision.startswith(wanted)
+
+
+def in_the_way(target: Release, releases: Iterable[Release]) -> Release | None:
+    """A later release whose migration the target cannot read; None if there is none."""
+    later = [
+        each
+        for each in releases
+        if each.number > target.number and each.migration == Migration.IRREVERSIBLE
+    ]
+    return later[0] if later else None

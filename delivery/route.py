@@ -1,0 +1,165 @@
+"""The route document: which colour serves the public name, and how much of it.
+
+There is one document an environment, kept where every edge can read it and changed only by
+compare-and-swap. A switch is one write. Its readers are `deployments/aws/route.js` and we.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from delivery.errors import ConfigurationError, Fenced
+
+# CloudFront's KeyValueStore takes a key with its value up to this many bytes.
+LARGEST_DOCUMENT = 1000
+
+
+class Colour(StrEnum):
+    """One of the two services of an environment."""
+
+    BLUE = "blue"
+    GREEN = "green"
+
+    @property
+    def other(self) -> "Colour":
+        return Colour.GREEN if self is Colour.BLUE else Colour.BLUE
+
+
+@dataclass(frozen=True)
+class Route:
+    """The route document.
+
+    `live` is the colour promoted last; `next` the one that traffic is shifted to, and the same
+    where nothing is shifted. `share` is the percentage of viewers who meet `next`. `version`
+    grows with every write; `token` is that of the turn it was written in, so that a run which
+    lost its turn can tell. `epoch` changes with each shift: it salts who comes first.
+    """
+
+    version: int
+    token: int
+    live: Colour
+    next: Colour
+    share: int
+    epoch: int
+    hosts: Mapping[Colour, str]
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 100:
+            raise ValueError(f"not a percentage: {self.share}")
+        if missing := {self.live, self.next} - self.hosts.keys():
+            raise ValueError(f"no host for {', '.join(sorted(missing))}")
+        if self.share and self.next is self.live:
+            raise ValueError("a share needs another colour to go to")
+
+    @property
+    def is_shifting(self) -> bool:
+        return self.next is not self.live
+
+    @property
+    def idle(self) -> Colour:
+        return self.live.other
+
+    def share_of(self, colour: Colour) -> int:
+        """How many of a hundred viewers meet that colour."""
+        if not self.is_shifting:
+            return 100 if colour is self.live else 0
+        return self.share if colour is self.next else 100 - self.share
+
+    def __str__(self) -> str:
+        if not self.is_shifting:
+            return f"all on {self.live}"
+        return f"{100 - self.share} % on {self.live}, {self.share} % on {self.next}"
+
+    def text(self) -> str:
+        """The document as it is stored. Raises `ConfigurationError` when it would be too large."""
+        hosts = {str(colour): host for colour, host in sorted(self.hosts.items())}
+        text = json.dumps(
+            {
+                "version": self.version,
+                "token": self.token,
+                "live": self.live,
+                "next": self.next,
+                "share": self.share,
+                "epoch": self.epoch,
+                "hosts": hosts,
+            },
+            separators=(",", ":"),
+        )
+        if len(text.encode()) > LARGEST_DOCUMENT:
+            raise ConfigurationError(f"the route document would be {len(text)} bytes long")
+        return text
+
+
+def read_route(text: str) -> Route:
+    """The document in `text`. Raises `ConfigurationError` if it is not one of ours."""
+    try:
+        said = json.loads(text)
+        hosts = {Colour(colour): str(host) for colour, host in said["hosts"].items()}
+        numbers = {name: int(said[name]) for name in ("version", "token", "share", "epoch")}
+        return Route(live=Colour(said["live"]), next=Colour(said["next"]), hosts=hosts, **numbers)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigurationError(
+            f"the route document is not one of ours ({type(error).__name__}: {error})",
+            hint="Somebody else wrote it. Put the last good one back; see docs/operations.md.",
+        ) from None
+
+
+def first_route(colour: Colour, host: str, token: int) -> Route:
+    """The route of an environment that nothing served before."""
+    return Route(1, token, colour, colour, 0, 1, {colour: host})
+
+
+def claimed(route: Route, token: int) -> Route:
+    """The same route in the name of another turn: who held an older one can no longer write."""
+    return replace(route, version=route.version + 1, token=token)
+
+
+def shifted(route: Route, share: int, host: str, token: int) -> Route:
+    """A `share` of the traffic goes to the idle colour, which answers at `host`."""
+    version = route.version + 1
+    return replace(
+        route,
+        version=version,
+        token=token,
+        next=route.idle,
+        share=share,
+        epoch=route.epoch if route.is_shifting else version,
+        hosts={**route.hosts, route.idle: host},
+    )
+
+
+def put_back(route: Route, token: int) -> Route:
+    """All traffic goes to the colour that was promoted last."""
+    return replace(route, version=route.version + 1, token=token, next=route.live, share=0)
+
+
+def promoted(route: Route, token: int) -> Route:
+    """The colour that has all the traffic becomes the live one.
+
+    Raises `ValueError` if it has not all of it.
+    """
+    if not route.is_shifting or route.share != 100:
+        raise ValueError(f"only what has all the traffic is promoted: {route}")
+    return replace(route, version=route.version + 1, token=token, live=route.next, share=0)
+
+
+def swapped(route: Route, host: str, token: int) -> Route:
+    """The idle colour, which answers at `host`, is live at once: one write takes a version back."""
+    return replace(
+        route,
+        version=route.version + 1,
+        token=token,
+        live=route.idle,
+        next=route.idle,
+        share=0,
+        hosts={**route.hosts, route.idle: host},
+    )
+
+
+def demand_ours(route: Route | None, token: int) -> None:
+    """Raise `Fenced` when the document was written in a later turn than ours."""
+    if route and route.token > token:
+        raise Fenced(
+            f"the route was written in turn {route.token}, and ours is {token}: we lost our turn"
+        )

@@ -1,0 +1,110 @@
+"""Both colours of an environment at one moment, and what follows from it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from delivery.ledger import Intent, Release
+from delivery.rollout import Service
+from delivery.route import Colour, Route
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What the router and App Runner say; a service is None where there is none."""
+
+    route: Route | None
+    services: Mapping[Colour, Service | None]
+
+    @property
+    def live(self) -> Colour | None:
+        return self.route.live if self.route else None
+
+    @property
+    def idle(self) -> Colour:
+        """The colour that the next version goes to; blue where nothing is live yet."""
+        return self.route.idle if self.route else Colour.BLUE
+
+    def digest_on(self, colour: Colour) -> str:
+        """The digest that a colour's service is set to run; empty if there is none."""
+        service = self.services.get(colour)
+        return service.image.rpartition("@")[2] if service and service.exists else ""
+
+    def having(self, colour: Colour, service: Service) -> "Scene":
+        """The scene with what a colour's service has become."""
+        return replace(self, services={**self.services, colour: service})
+
+    def is_warm(self, colour: Colour) -> bool:
+        service = self.services.get(colour)
+        return service is not None and service.status == "RUNNING"
+
+    def colour_of(self, digest: str) -> Colour | None:
+        """The colour that runs this digest and could have traffic at once; the live one first."""
+        order = (self.route.live, self.route.idle) if self.route else ()
+        return next((c for c in order if self.is_warm(c) and self.digest_on(c) == digest), None)
+
+    def __str__(self) -> str:
+        told = [
+            f"{colour} {service.status} {self.digest_on(colour)[:19]}"
+            for colour, service in self.services.items()
+            if service
+        ]
+        return f"{self.route or 'no route'}; {', '.join(told) or 'no services'}"
+
+
+class Settlement(Enum):
+    """What to do about a shift that another run left half done."""
+
+    NOTHING = "nothing was left half done"
+    GO_ON = "go on with it: it is the version that this run is for"
+    PUT_BACK = "put the traffic back"
+
+
+def settlement(scene: Scene, is_as_wanted: bool) -> Settlement:
+    """What to do about the route before anything else is changed.
+
+    Called by the run that has the turn, so whoever began the shift is dead or has given up.
+    `is_as_wanted` says that the colour shifted to runs just what this run is to put there: were
+    it to be updated first, users would meet what was never proven.
+    """
+    if scene.route is None or not scene.route.is_shifting:
+        return Settlement.NOTHING
+    return Settlement.GO_ON if is_as_wanted else Settlement.PUT_BACK
+
+
+def happened(intent: Intent, scene: Scene) -> str:
+    """What became of an intent whose run died, as far as reading can tell."""
+    colour = Colour(intent.colour) if intent.colour else None
+    if scene.route is None or colour is None:
+        return "never happened"
+    match intent.kind:
+        case "shift":
+            return f"found as: {scene.route}"
+        case "promote" | "swap":
+            return "done" if has_happened(intent, scene.route) else "never happened"
+        case "retire":
+            return "done" if not scene.is_warm(colour) else "never happened"
+        case _:
+            return f"found as: {colour} runs {scene.digest_on(colour)[:19] or 'nothing'}"
+
+
+def has_happened(intent: Intent, route: Route) -> bool:
+    """Whether a promotion was written: its colour is live since that turn or a later one."""
+    return route.live == intent.colour and route.version >= int(
+        intent.detail["release"]["route_version"]
+    )
+
+
+def drift(scene: Scene, releases: Sequence[Release]) -> str:
+    """In what the cloud differs from the ledger's newest release; empty if in nothing."""
+    if not releases or scene.route is None:
+        return ""
+    said, live = releases[-1], scene.route.live
+    if said.colour != live:
+        return f"the ledger says {said.colour} is live, the route says {live}"
+    service = scene.services.get(live)
+    if service is None or not service.exists:
+        return f"{live} is live by the route, and there is no such service"
+    if (digest := scene.digest_on(live)) != said.digest:
+        return f"the ledger says {live} runs {said}, App Runner says {digest[:19]}"
+    return ""

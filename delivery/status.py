@@ -1,0 +1,115 @@
+"""The answer at 3 a.m.: what is live, is it well, and how do I get back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from delivery.health import Answer
+from delivery.ledger import Holder, Intent, Release, TurnRow
+from delivery.route import Colour
+from delivery.scene import Scene
+from delivery.summary import cell
+
+
+@dataclass(frozen=True)
+class Status:
+    """Everything that was seen of an environment at one moment.
+
+    `public` is what the public name answered; `colours` what each colour did at its own address;
+    `way_back` says what a rollback would do.
+    """
+
+    environment: str
+    address: str
+    public: Answer
+    scene: Scene | None
+    colours: Mapping[Colour, Answer]
+    releases: Sequence[Release]
+    turn: TurnRow
+    waiting: Sequence[Holder]
+    intents: Sequence[Intent]
+    drift: str
+    way_back: str
+    seen_at: str
+
+    @property
+    def live(self) -> Release | None:
+        return self.releases[-1] if self.releases else None
+
+    @property
+    def is_well(self) -> bool:
+        return not self.worries
+
+    @property
+    def worries(self) -> list[str]:
+        """What a person should look at; empty if all is well."""
+        found = []
+        if not self.public.is_ready:
+            found.append(f"the public name does not answer well: {self.public}")
+        elif self.live and self.public.revision not in (None, self.live.revision):
+            shifting = self.scene and self.scene.route and self.scene.route.is_shifting
+            if not shifting:
+                found.append(f"the public name answers {self.public}, not {self.live}")
+        if self.drift:
+            found.append(f"drift: {self.drift}")
+        if self.turn.holder is None and self.intents:
+            found.append("intents are open and nobody has the turn: `reconcile` settles them")
+        if self.turn.stop:
+            found.append(f"the run that has the turn was asked to stop: {self.turn.stop}")
+        return found
+
+
+def rows(status: Status) -> list[tuple[str, str]]:
+    """The status as pairs of a name and what is to be said of it."""
+    live, route = status.live, status.scene.route if status.scene else None
+    told = [("health", f"{status.public} at {status.address}")]
+    if live:
+        told += [
+            (
+                "live",
+                f"{live.revision} ({live.digest[:19]})"
+                + (f" on {live.colour}" * bool(live.colour)),
+            ),
+            ("since", f"{live.since} by {live.actor}: {live.reason} ({live.kind})"),
+        ]
+    else:
+        told.append(("live", "nothing by the ledger"))
+    if route:
+        told.append(("traffic", str(route)))
+    for colour, answer in status.colours.items():
+        service = status.scene.services[colour] if status.scene else None
+        state = service.status if service else "no service"
+        told.append((colour, f"{state}, {answer}" if state == "RUNNING" else state))
+    told.append(("way back", status.way_back))
+    told.append(("turn", str(status.turn.holder) if status.turn.holder else "free"))
+    told += [("waiting", str(each)) for each in status.waiting]
+    told += [("open intent", str(each)) for each in status.intents]
+    told.append(("drift", status.drift or "none"))
+    return told
+
+
+def headline(status: Status) -> str:
+    live = f"{status.live.revision[:10]} is live" if status.live else "nothing is live"
+    verdict = "and well" if status.is_well else "BUT LOOK: " + "; ".join(status.worries)
+    return f"{status.environment}: {live}, {verdict}"
+
+
+def as_text(status: Status) -> str:
+    """The status for a terminal."""
+    told = rows(status)
+    width = max(len(name) for name, _ in told)
+    lines = [f"  {name:<{width}}  {value}" for name, value in told]
+    return "\n".join([headline(status), *lines])
+
+
+def as_markdown(status: Status) -> str:
+    """The status as a Markdown page, with the newest releases below."""
+    table = "\n".join(f"| **{name}** | {cell(value)} |" for name, value in rows(status))
+    past = "\n".join(
+        f"| {cell(r.since)} | {cell(r.kind)} | {r.revision[:10]} | {cell(r.colour)} "
+        f"| {cell(r.actor)} | {cell(r.reason)} |"
+        for r in reversed(status.releases[-10:])
+    )
+    return (
+        f"# {cell(headline(status))}\n\n| | |\n|---|---|\n{table}\n\nSeen at {status.seen_at}.\n\n"
+        f"| live since | by | revision | colour | who | why |\n|---|---|---|---|---|---|\n{past}\n"
+    )

@@ -1,0 +1,81 @@
+"""
+Put a proven version live, without a moment in which users meet anything else.
+
+    settle ─ bring up on the idle colour ─ prove its health ─ smoke-test ─ warm up ─ (ask) ─┐
+    retire the old colour ◀─ promote ◀─ bake ◀─ prove the share ◀─ shift, step by step ◀────┘
+
+From the first shift on any failure, a cancel too, puts the traffic back in one write; what no
+guard can catch is settled by the next run or by `reconcile`.
+"""
+
+from typing import Annotated
+
+from prefect import flow
+from pydantic import Field
+
+from blocks.environment import Environment
+from delivery.ledger import Live
+from delivery.source_names import VERSION
+from tasks.app_runner import await_deployment
+from tasks.colours import bring_up, is_live_already, retire, settle, warm_up
+from tasks.conclusion import conclude_live, tell_failure
+from tasks.consent import ask_before_shift
+from tasks.forecast import publish_forecast
+from tasks.health import await_revision
+from tasks.in_place import update_in_place
+from tasks.news import announce_deploying
+from tasks.released import live_now, still_live
+from tasks.shift import old_version_serves_on_failure, promote, shift_in_steps
+from tasks.smoke import Bench, bench_for, smoke_test
+from tasks.turn import Turn, turn_of_this_run
+from tasks.versions import Version, as_proven, choose_version
+from tasks.workspace import workspace
+
+Wanted = Annotated[str, Field(pattern=VERSION)]
+Reason = Annotated[str, Field(min_length=3, max_length=300)]
+
+
+@flow(
+    name="blue-green",
+    flow_run_name="{version:.12} → {environment}",
+    on_failure=[tell_failure],
+    on_crashed=[tell_failure],
+    on_cancellation=[tell_failure],
+)
+def blue_green(
+    version: Wanted = Field(description="What passed `ci`: a revision, a tag or a digest."),
+    reason: Reason = Field(description="Why, for the ledger and for those who read Slack."),
+    environment: str = Field(default="production", description="A registered environment."),
+    plan: bool = Field(default=False, description="Only say what it would call."),
+) -> str:
+    """Bring a version up on the idle colour, prove it, move the traffic, watch, retire the old."""
+    wanted = choose_version(Environment.named(environment), version)
+    env = as_proven(Environment.named(environment), wanted)
+    if plan:
+        return publish_forecast(env, wanted)
+    with workspace(env) as place, turn_of_this_run(env, "deploy", str(wanted), reason) as turn:
+        announce_deploying(turn, wanted)
+        live = put_live(turn, wanted, bench_for(env, place, wanted))
+        conclude_live(turn, wanted, live)
+    return f"{wanted.revision} is live in {env.name} at {live.address}"
+
+
+def put_live(turn: Turn, version: Version, bench: Bench | None) -> Live:
+    """The steps that every flow takes to make a version live, by the environment's strategy."""
+    if turn.environment.strategy == "in-place":
+        return update_in_place(turn, version)
+    scene = settle(turn, version)
+    if is_live_already(turn.environment, scene, version):
+        return still_live(turn, scene, version)
+    idle = turn.environment.on(scene.idle)
+    deployment = bring_up(turn, scene.idle, version.image)
+    service = await_deployment(idle, deployment)
+    address = await_revision(idle, service, version.revision)
+    smoke_test(bench, version, address)
+    warm_up(idle, address)
+    ask_before_shift(turn, version)
+    with old_version_serves_on_failure(turn):
+        shift_in_steps(turn, scene, version, service)
+        release = promote(turn, scene.idle, version, deployment)
+    retire(turn, scene)
+    return live_now(turn, scene, release)

@@ -1,0 +1,54 @@
+"""
+Bring an earlier version back.
+
+    choose the release ─ say what will be done ─┬ its colour is warm: one write, proven ─────┐
+                                                └ it is not: bring it up, prove it, shift ───┴ tell
+
+It goes before deployments that wait, asks one that is under way to take its change back, and
+refuses what an irreversible migration has cut off.
+"""
+
+from typing import Annotated
+
+from prefect import flow
+from pydantic import Field
+
+from blocks.environment import Environment
+from delivery.source_names import VERSION
+from flows.blue_green import put_live
+from tasks.conclusion import conclude_live, tell_failure
+from tasks.going_back import choose_target, say_what_will_be_done, swap_if_warm
+from tasks.turn import turn_of_this_run
+from tasks.versions import as_proven
+
+Reason = Annotated[str, Field(min_length=3, max_length=300)]
+
+
+@flow(
+    name="rollback",
+    flow_run_name="{environment} back to {target_version:.12}",
+    on_failure=[tell_failure],
+    on_crashed=[tell_failure],
+    on_cancellation=[tell_failure],
+)
+def rollback(
+    reason: Reason = Field(description="Why, for the ledger and for those who read Slack."),
+    target_version: Annotated[str, Field(pattern=VERSION)] = Field(
+        default="previous",
+        description="`previous`, or a revision, tag or digest that was live before.",
+    ),
+    environment: str = Field(default="production", description="Name of a registered environment."),
+    force: bool = Field(
+        default=False,
+        description="Also what was never live here, or is older than an irreversible migration.",
+    ),
+) -> str:
+    """Move the traffic back to an earlier version: in one write while its colour is warm."""
+    env = Environment.named(environment)
+    target = choose_target(env, target_version, force)
+    env = as_proven(env, target)
+    with turn_of_this_run(env, "rollback", f"back to {target}", reason) as turn:
+        scene = say_what_will_be_done(turn, target)
+        live = swap_if_warm(turn, scene, target) or put_live(turn, target, bench=None)
+        conclude_live(turn, target, live)
+    return f"{env.name} is back on {target.revision} at {live.address}"

@@ -1,0 +1,170 @@
+"""Both colours: what they run, bringing a version up on the idle one, retiring the old one."""
+
+import json
+import time
+from dataclasses import asdict
+from hashlib import sha256
+
+import httpx
+from botocore.exceptions import BotoCoreError, ClientError
+from prefect.logging import get_run_logger
+
+from blocks.environment import Environment
+from delivery.errors import Drift
+from delivery.images import Image
+from delivery.ledger import Intent, Release
+from delivery.refusals import Refusal
+from delivery.rollout import Deployment, Service, Step, next_step
+from delivery.route import Colour, Route, claimed, put_back
+from delivery.scene import Scene, Settlement, drift, happened, settlement
+from tasks import fact, ledger, operation
+from tasks.app_runner import change_service, described_services, wanted_settings
+from tasks.health import ONE_ANSWER_S
+from tasks.intents import intent
+from tasks.refusals import in_our_words, meaning, said
+from tasks.router import router_of, write_route
+from tasks.turn import Turn
+from tasks.versions import Version
+
+
+@fact("what do both colours of {environment.name} run?")
+def look(environment: Environment) -> Scene:
+    """The route, and the service of each colour."""
+    with in_our_words("look at both colours"):
+        return read_scene(environment)
+
+
+def read_scene(environment: Environment, route: Route | None = None) -> Scene:
+    """What is there; the `route` is read as well, unless it was just now."""
+    names = {environment.on(colour).service.name: colour for colour in Colour}
+    services: dict[Colour, Service | None] = dict.fromkeys(Colour)
+    for service in described_services(environment, names.keys()):
+        services[names[service.settings["ServiceName"]]] = service
+    return Scene(route or router_of(environment).read().route, services)
+
+
+@operation("settle what earlier runs left in {turn.environment.name}")
+def settle(turn: Turn, version: Version | None, accept_drift: bool = False) -> Scene:
+    """Put right whatever a dead run left half done, and say what there is then.
+
+    A half-done shift of the very `version` that this run is for goes on; any other is put back.
+    Raises `Drift` where the cloud is not as the ledger says, unless that is accepted.
+    """
+    environment, log = turn.environment, get_run_logger()
+    with in_our_words("settle what earlier runs left"):
+        seen = router_of(environment).read()
+        scene = read_scene(environment, seen.route)
+        if turn.took_over and scene.route:
+            # From here on the run that was taken for dead cannot write, should it live.
+            seen = write_route(environment, seen, claimed(scene.route, turn.token))
+        what = settlement(scene, _is_as_wanted(environment, scene, version))
+        log.info("%s; %s", scene, what.value)
+        if what is Settlement.PUT_BACK and seen.route:
+            seen = write_route(environment, seen, put_back(seen.route, turn.token))
+            log.warning("the traffic is back: %s", seen.route)
+        scene = Scene(seen.route, scene.services)
+        for left in ledger.read_intents(environment):
+            _settle_intent(turn, left, scene)
+        if why := drift(scene, list(ledger.read_releases(environment))):
+            if not accept_drift:
+                raise Drift(f"{environment.name} is not as we left it: {why}")
+            log.warning("accepted: %s", why)
+        return scene
+
+
+def _settle_intent(turn: Turn, left: Intent, scene: Scene) -> None:
+    outcome = happened(left, scene)
+    if outcome == "done" and "release" in left.detail:
+        # It went live, and the run died before it could write so.
+        ledger.record_release(turn.environment, Release(**left.detail["release"]))
+    get_run_logger().warning("left open: %s → %s", left, outcome)
+    closed = {"closed": ledger.now(), "outcome": f"settled by {turn.holder.run}: {outcome}"}
+    ledger.close_intent(turn.environment, Intent(**{**asdict(left), **closed}))
+
+
+@fact("is {version} live already?")
+def is_live_already(environment: Environment, scene: Scene, version: Version) -> bool:
+    """Whether the live colour runs this image with today's settings, and nothing is shifting."""
+    if scene.route is None or scene.route.is_shifting:
+        return False
+    return _runs(environment, scene, scene.route.live, version)
+
+
+def _is_as_wanted(environment: Environment, scene: Scene, version: Version | None) -> bool:
+    """Whether the colour that a shift goes to runs just what this run wants there."""
+    if version is None or scene.route is None:
+        return False
+    return _runs(environment, scene, scene.route.next, version)
+
+
+def _runs(environment: Environment, scene: Scene, colour: Colour, version: Version) -> bool:
+    wanted = wanted_settings(environment.on(colour), version.image)
+    return next_step(scene.services[colour], wanted) is Step.NOTHING
+
+
+@operation("bring {image} up on {colour} of {turn.environment.name}")
+def bring_up(turn: Turn, colour: Colour, image: Image) -> Deployment:
+    """Ask App Runner to run `image` on a colour that has no traffic, unless it already does."""
+    turn.demand_now()
+    environment = turn.environment.on(colour)
+    with (
+        intent(turn, "deploy", colour, image=image.reference),
+        in_our_words(f"deploy to {environment.service.name}"),
+    ):
+        return change_service(environment, image)
+
+
+@operation("warm up {environment.name}")
+def warm_up(environment: Environment, address: str) -> float:
+    """Let the version answer a few requests before users wait for its first one; milliseconds.
+
+    The slowest of the last half is returned: caches are filled, connections are made. A request
+    that fails here is for the health proof and the watch to judge.
+    """
+    took: list[float] = []
+    with httpx.Client(base_url=address, timeout=ONE_ANSWER_S) as client:
+        for _ in range(environment.policy.warm_up_requests):
+            began = time.monotonic()
+            try:
+                client.get("/")
+            except httpx.HTTPError as error:
+                get_run_logger().warning("warm-up: %s", type(error).__name__)
+            took.append((time.monotonic() - began) * 1000)
+    return max(took[len(took) // 2 :], default=0.0)
+
+
+@operation("retire the old colour of {turn.environment.name}")
+def retire(turn: Turn, scene: Scene) -> str:
+    """Pause the old colour, or say until when it is kept warm for a rollback at once.
+
+    It is never deleted. A pause that App Runner does not accept is left to `reconcile`: the users
+    are served by now, and a colour that runs on costs money only.
+    """
+    colour = scene.idle.other
+    service = scene.services[colour]
+    if service is None or service.status != "RUNNING":
+        return f"{colour} does not run"
+    if keep := turn.environment.policy.keep_warm_s:
+        return f"{colour} stays warm for {keep:g} s"
+    return pause(turn, colour, service)
+
+
+def pause(turn: Turn, colour: Colour, service: Service) -> str:
+    """Pause a colour that has no traffic; what was done, in a sentence."""
+    client = turn.environment.writes("apprunner")
+    try:
+        turn.demand_now()
+        with intent(turn, "retire", colour):
+            client.pause_service(ServiceArn=service.arn)
+    except (ClientError, BotoCoreError) as error:
+        if meaning(error) is Refusal.DENIED:
+            get_run_logger().error("%s may not be paused: %s", colour, said(error))
+        return f"{colour} is not paused yet: {said(error)}"
+    return f"{colour} is paused"
+
+
+def settings_digest(environment: Environment, image: Image) -> str:
+    """A short digest of everything a service is told but its image."""
+    settings = wanted_settings(environment, image)
+    settings["SourceConfiguration"]["ImageRepository"]["ImageIdentifier"] = ""
+    return sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,39 @@
+"""Saying what a run would do, and doing none of it."""
+
+from prefect.artifacts import create_markdown_artifact
+
+from blocks.environment import Environment
+from delivery.errors import RequestRefused
+from delivery.forecast import as_markdown, as_text, forecast
+from tasks import fact
+from tasks.app_runner import wanted_settings
+from tasks.colours import read_scene
+from tasks.refusals import in_our_words
+from tasks.versions import Version
+
+
+@fact("what would putting {version} live in {environment.name} change?")
+def publish_forecast(environment: Environment, version: Version) -> str:
+    """Every call that would change something, as an artifact and as text.
+
+    Raises `RequestRefused` where the environment has no colours to plan for.
+    """
+    if environment.strategy != "blue-green":
+        raise RequestRefused(f"{environment.name} is updated in place: one UpdateService, no plan")
+    with in_our_words("look at both colours"):
+        scene = read_scene(environment)
+    idle, policy = environment.on(scene.idle), environment.policy
+    changes = forecast(
+        scene,
+        wanted_settings(idle, version.image),
+        policy.shift_steps,
+        version.revision,
+        policy.keep_warm_s,
+    )
+    create_markdown_artifact(
+        f"# What putting {version} live in {environment.name} would change\n\n"
+        f"Now: {scene}\n\n{as_markdown(changes)}",
+        key="plan",
+        description=f"{len(changes)} calls would change something",
+    )
+    return as_text(changes)

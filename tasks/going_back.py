@@ -1,0 +1,134 @@
+"""Going back to an earlier release: which one, how, and the quick way."""
+
+from prefect.logging import get_run_logger
+
+from blocks.environment import Environment
+from delivery.errors import NeverProven, RequestRefused, UnknownRevision
+from delivery.images import DIGEST, Image
+from delivery.ledger import Live, Release, find_target, in_the_way
+from delivery.route import Colour
+from delivery.scene import Scene
+from delivery.source_names import is_revision
+from tasks import fact, ledger, operation
+from tasks.app_runner import live_service
+from tasks.colours import read_scene, settle
+from tasks.news import announce_going_back
+from tasks.refusals import in_our_words
+from tasks.released import live_now, still_live
+from tasks.shift import swap
+from tasks.turn import Turn
+from tasks.versions import Version, find_version, proof_of
+from tasks.watch import await_share
+
+
+@fact("which version of {environment.name} is {asked}?")
+def choose_target(environment: Environment, asked: str, force: bool) -> Version:
+    """The version to go back to; `previous` is the one that served before the live one.
+
+    While a shift is under way, `previous` is what all had before it. Raises `RequestRefused`
+    for a version that was never live, or that an irreversible migration has cut off, unless
+    `force` says that this is known.
+    """
+    with in_our_words("find the version to go back to"):
+        releases = list(ledger.read_releases(environment))
+        scene = read_scene(environment) if environment.strategy == "blue-green" else None
+        release = _release(environment, asked, releases, scene, force)
+        if release is None:
+            return find_version(environment, asked)
+        cut = in_the_way(release, releases)
+        if cut and not force:
+            raise RequestRefused(
+                f"{cut} ran an irreversible migration after {release}, which could not read its "
+                "data",
+                hint="Repair forwards: put a mended version live. If you know better, use `force`.",
+            )
+        return _version(environment, release, scene)
+
+
+def _release(
+    environment: Environment,
+    asked: str,
+    releases: list[Release],
+    scene: Scene | None,
+    force: bool,
+) -> Release | None:
+    """The release that is meant; None where `force` allows one that never was."""
+    live = releases[-1] if releases else None
+    if asked == "previous" and live and scene and scene.route and scene.route.is_shifting:
+        return live
+    is_tag = asked != "previous" and not DIGEST.fullmatch(asked) and not is_revision(asked)
+    revision = find_version(environment, asked).revision if is_tag else ""
+    try:
+        return find_target(asked, releases, live, revision=revision)
+    except UnknownRevision:
+        if force:
+            return None
+        raise
+
+
+def _version(environment: Environment, release: Release, scene: Scene | None) -> Version:
+    """The release as an image. A warm colour tells the repository; else ECR is asked."""
+    colour = scene.colour_of(release.digest) if scene else None
+    service = scene.services[colour] if scene and colour else None
+    if service is None:
+        return find_version(environment, release.digest)
+    repository = service.image.partition("@")[0]
+    image = Image(repository, release.digest, release.revision)
+    return Version(image, proof_of(environment, release.revision, release.digest))
+
+
+@operation("say how {turn.environment.name} goes back to {target}")
+def say_what_will_be_done(turn: Turn, target: Version) -> Scene | None:
+    """Settle what is half done, and tell what comes next before it is done.
+
+    Drift does not stop a rollback: whoever asks for one knows that something is wrong.
+    """
+    environment = turn.environment
+    scene = None
+    if environment.strategy == "blue-green":
+        scene = settle.fn(turn, None, accept_drift=True)
+    steps = steps_back(environment, scene, target)
+    for step in steps:
+        get_run_logger().info("%s", step)
+    announce_going_back(turn, target, steps)
+    return scene
+
+
+def steps_back(environment: Environment, scene: Scene | None, target: Version) -> list[str]:
+    """What a rollback to `target` does, in sentences."""
+    if scene is None:
+        service = live_service.fn(environment)
+        if service and service.image.endswith(target.digest):
+            return [f"nothing: {target} is what the service runs"]
+        return ["update the service in place, which takes App Runner some minutes"]
+    colour = scene.colour_of(target.digest)
+    if colour is not None and colour == scene.live:
+        return [f"nothing: {target} is what {colour} serves to all"]
+    if colour is not None:
+        return [f"one write of the route: all traffic to {colour}, which still runs {target}"]
+    paused = scene.services[scene.idle]
+    first = f"resume {scene.idle}, then " if paused and paused.status == "PAUSED" else ""
+    return [
+        f"{first}bring {target} up on {scene.idle} with today's settings: some minutes",
+        "prove it there, then shift the traffic",
+    ]
+
+
+def swap_if_warm(turn: Turn, scene: Scene | None, target: Version) -> Live | None:
+    """Go back in one write where a colour still runs the target; None where none does."""
+    colour = scene.colour_of(target.digest) if scene else None
+    if scene is None or colour is None:
+        return None
+    if colour == scene.live:
+        live = still_live(turn, scene, target)
+    else:
+        live = live_now(turn, scene, _swapped(turn, scene, colour, target))
+    await_share(turn, target, 100)
+    return live
+
+
+def _swapped(turn: Turn, scene: Scene, colour: Colour, target: Version) -> Release:
+    service = scene.services[colour]
+    if service is None:  # a colour that runs something has a service
+        raise NeverProven(f"{colour} has no service")
+    return swap(turn, colour, service, target)

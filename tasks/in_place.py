@@ -1,0 +1,17 @@
+"""The strategy `in-place`: App Runner replaces the one service there is."""
+
+from delivery.ledger import Live
+from tasks.app_runner import await_deployment, deploy
+from tasks.health import await_revision
+from tasks.released import live_in_place
+from tasks.turn import Turn
+from tasks.versions import Version
+
+
+def update_in_place(turn: Turn, version: Version) -> Live:
+    """Deploy, wait for the verdict of our operation, prove it; App Runner undoes a failed one."""
+    turn.demand_now()
+    deployment = deploy(turn.environment, version.image)
+    service = await_deployment(turn.environment, deployment)
+    address = await_revision(turn.environment, service, version.revision)
+    return live_in_place(turn, version, deployment, address)

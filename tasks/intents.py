@@ -1,0 +1,45 @@
+"""Saying what we are about to change, before we do: what a dead run leaves is then on record."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from prefect.logging import get_run_logger
+
+from delivery.ledger import Intent
+from tasks import ledger
+from tasks.turn import Turn
+
+
+@contextmanager
+def intent(turn: Turn, kind: str, colour: str, **detail: Any) -> Iterator[None]:
+    """Write that a change is about to be sent, and afterwards what became of it.
+
+    A run that dies in between leaves the intent open, and whoever has the next turn settles it.
+    So does an end that cannot be written, which is no reason to fail what has succeeded.
+    """
+    said = Intent(
+        number=turn.token,
+        step=turn.next_step(),
+        kind=kind,
+        colour=colour,
+        run=turn.holder.run,
+        opened=ledger.now(),
+        detail=detail,
+    )
+    ledger.open_intent(turn.environment, said)
+    try:
+        yield
+    except Exception as error:
+        _close(turn, said, f"failed: {type(error).__name__}")
+        raise
+    _close(turn, said, "done")
+
+
+def _close(turn: Turn, said: Intent, outcome: str) -> None:
+    try:
+        ledger.close_intent(turn.environment, replace(said, closed=ledger.now(), outcome=outcome))
+    except (ClientError, BotoCoreError) as error:
+        get_run_logger().warning("%s stays open in the ledger: %s", said, type(error).__name__)

@@ -1,0 +1,150 @@
+"""The ledger: a DynamoDB table of turns, proven images, releases and intents.
+
+One table serves all environments: the partition key `environment` names one, the sort key `entry`
+says what a row is (`turn`, `waiting#…`, `proven#…`, `release#…`, `intent#…`). What a row says is
+JSON in `said`; only what a condition asks for is an attribute of its own.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from blocks.environment import Environment
+from delivery.errors import ConfigurationError
+from delivery.ledger import Intent, Proven, Release
+from tasks import fact
+from tasks.refusals import in_our_words
+
+ABSENT = "ResourceNotFoundException"
+REFUSED = "ConditionalCheckFailedException"
+
+Row = dict[str, Any]
+
+
+@fact("what did {environment.name} release?")
+def releases_of(environment: Environment) -> list[Release]:
+    """Every release of an environment, in the order they went live."""
+    with in_our_words("read the ledger"):
+        return list(read_releases(environment))
+
+
+def read_releases(environment: Environment) -> Iterator[Release]:
+    for row in rows(environment, "release#"):
+        yield Release.read(row["said"]["S"])
+
+
+def read_intents(environment: Environment) -> list[Intent]:
+    """The intents that are open, oldest first."""
+    read = (Intent.read(row["said"]["S"]) for row in rows(environment, "intent#open#"))
+    return list(read)
+
+
+def record_release(environment: Environment, release: Release) -> None:
+    """Write a release; one that is written already stays as it is."""
+    add(environment, f"release#{release.number:010d}", release.text())
+
+
+def record_proven(environment: Environment, proven: Proven) -> None:
+    """Write that an image passed its checks; the first proof of a revision stays."""
+    add(environment, f"proven#{proven.revision}", proven.text())
+
+
+def read_proven(environment: Environment, revision: str) -> list[Proven]:
+    """The proven images whose revision begins so."""
+    found = rows(environment, f"proven#{revision}")
+    return [Proven.read(row["said"]["S"]) for row in found]
+
+
+def open_intent(environment: Environment, intent: Intent) -> None:
+    add(environment, _place(intent, "open"), intent.text())
+
+
+def close_intent(environment: Environment, intent: Intent) -> None:
+    """Move an intent from the open ones to the closed ones, where it stays: both or neither.
+
+    One that was closed already stays as it is.
+    """
+    table = environment.ledger_table
+    closed = {**key(environment, _place(intent, "closed")), "said": {"S": intent.text()}}
+    with _table_named(environment):
+        environment.reads("dynamodb").transact_write_items(
+            TransactItems=[
+                {"Put": {"TableName": table, "Item": closed}},
+                {"Delete": {"TableName": table, "Key": key(environment, _place(intent, "open"))}},
+            ]
+        )
+
+
+def add(environment: Environment, entry: str, said: str) -> bool:
+    """Write a row that is not there yet, and say whether it was not.
+
+    Harmless to repeat, so a lost answer is settled by sending again.
+    """
+    try:
+        with _table_named(environment):
+            environment.reads("dynamodb").put_item(
+                TableName=environment.ledger_table,
+                Item={**key(environment, entry), "said": {"S": said}},
+                ConditionExpression="attribute_not_exists(entry)",
+            )
+    except ClientError as error:
+        if error.response["Error"]["Code"] != REFUSED:
+            raise
+        return False
+    return True
+
+
+def rows(environment: Environment, beginning: str) -> Iterator[Row]:
+    """The rows of an environment whose entry begins so, in order, as they are at this moment."""
+    page: dict[str, Any] = {"LastEvaluatedKey": None}
+    while "LastEvaluatedKey" in page:
+        start = page["LastEvaluatedKey"]
+        with _table_named(environment):
+            page = environment.reads("dynamodb").query(
+                TableName=environment.ledger_table,
+                KeyConditionExpression="environment = :e AND begins_with(entry, :b)",
+                ExpressionAttributeValues={":e": {"S": environment.name}, ":b": {"S": beginning}},
+                ConsistentRead=True,
+                **({"ExclusiveStartKey": start} if start else {}),
+            )
+        yield from page["Items"]
+
+
+def row(environment: Environment, entry: str) -> Row:
+    """One row as it is at this moment; empty if there is none."""
+    with _table_named(environment):
+        answer = environment.reads("dynamodb").get_item(
+            TableName=environment.ledger_table, Key=key(environment, entry), ConsistentRead=True
+        )
+    found: Row = answer.get("Item", {})
+    return found
+
+
+def key(environment: Environment, entry: str) -> Mapping[str, Any]:
+    return {"environment": {"S": environment.name}, "entry": {"S": entry}}
+
+
+def now() -> str:
+    """This moment in ISO 8601, to the millisecond, in UTC."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _place(intent: Intent, state: str) -> str:
+    return f"intent#{state}#{intent.number:010d}#{intent.step:03d}"
+
+
+@contextmanager
+def _table_named(environment: Environment) -> Iterator[None]:
+    """Say which table is missing, in place of AWS's own sentence."""
+    try:
+        yield
+    except ClientError as error:
+        if error.response["Error"]["Code"] != ABSENT:
+            raise
+        raise ConfigurationError(
+            f"there is no DynamoDB table {environment.ledger_table!r} for the ledger",
+            hint="Create it as docs/operations.md says, or correct ledger_table.",
+        ) from None

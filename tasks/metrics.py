@@ -1,0 +1,95 @@
+"""What CloudWatch measured of each colour, and which alarms ring.
+
+App Runner publishes per minute under `AWS/AppRunner`, with the dimensions ServiceName and
+ServiceID. A metric without data was not zero: it was not measured.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from blocks.environment import Environment
+from delivery.analysis import Traffic
+from delivery.errors import ConfigurationError
+from delivery.rollout import Service
+
+PERIOD_S = 60
+METRICS = {"requests": ("Requests", "Sum"), "errors": ("5xxStatusResponses", "Sum")}
+LATENCY = ("RequestLatency", "p95")
+
+
+def read_traffic(
+    environment: Environment, services: Sequence[Service | None], since: Sequence[datetime]
+) -> list[Traffic]:
+    """What users met on each service since its time, with one call; nothing where there is none."""
+    queries = [
+        _query(f"{name}{index}", service, metric, statistic)
+        for index, service in enumerate(services)
+        if service
+        for name, (metric, statistic) in {**METRICS, "latency": LATENCY}.items()
+    ]
+    measured: dict[str, list[tuple[datetime, float]]] = {}
+    pages = environment.reads("cloudwatch").get_paginator("get_metric_data")
+    for page in pages.paginate(
+        MetricDataQueries=queries,
+        StartTime=_minute(min(since)),
+        EndTime=_minute(datetime.now(UTC)) + timedelta(minutes=1),
+    ):
+        for result in page["MetricDataResults"]:
+            points = zip(result["Timestamps"], result["Values"], strict=True)
+            measured.setdefault(result["Id"], []).extend(points)
+    return [
+        _traffic(measured, index, _minute(since[index])) if service else Traffic()
+        for index, service in enumerate(services)
+    ]
+
+
+def ringing(environment: Environment) -> list[str]:
+    """The alarms of the policy that ring. Raises `ConfigurationError` if one does not exist."""
+    names = environment.policy.alarms
+    if not names:
+        return []
+    answer = environment.reads("cloudwatch").describe_alarms(
+        AlarmNames=names, AlarmTypes=["MetricAlarm", "CompositeAlarm"]
+    )
+    found = [*answer.get("MetricAlarms", []), *answer.get("CompositeAlarms", [])]
+    if missing := set(names) - {alarm["AlarmName"] for alarm in found}:
+        raise ConfigurationError(f"there is no alarm {', '.join(sorted(missing))}")
+    return [alarm["AlarmName"] for alarm in found if alarm["StateValue"] == "ALARM"]
+
+
+def _query(name: str, service: Service, metric: str, statistic: str) -> dict[str, Any]:
+    dimensions = [
+        {"Name": "ServiceName", "Value": service.settings["ServiceName"]},
+        {"Name": "ServiceID", "Value": service.settings["ServiceId"]},
+    ]
+    return {
+        "Id": name,
+        "MetricStat": {
+            "Metric": {
+                "Namespace": "AWS/AppRunner",
+                "MetricName": metric,
+                "Dimensions": dimensions,
+            },
+            "Period": PERIOD_S,
+            "Stat": statistic,
+        },
+    }
+
+
+def _traffic(
+    measured: dict[str, list[tuple[datetime, float]]], index: int, since: datetime
+) -> Traffic:
+    def of(name: str) -> list[float]:
+        return [value for at, value in measured.get(f"{name}{index}", []) if at >= since]
+
+    latencies = of("latency")
+    return Traffic(
+        requests=int(sum(of("requests"))),
+        errors=int(sum(of("errors"))),
+        p95_ms=max(latencies) if latencies else None,
+    )
+
+
+def _minute(moment: datetime) -> datetime:
+    return moment.replace(second=0, microsecond=0)

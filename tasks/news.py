@@ -1,0 +1,37 @@
+"""What a run that moves traffic tells the people who wait for it."""
+
+from collections.abc import Sequence
+
+from delivery import messages
+from delivery.messages import Subject
+from tasks.announce import announce, run_url, this_run
+from tasks.turn import Turn
+from tasks.versions import Version
+
+
+def about(turn: Turn, version: Version) -> Subject:
+    environment = turn.environment
+    where = run_url(environment, this_run())
+    return Subject(environment.name, version.revision, version.proven.ref, where)
+
+
+def announce_deploying(turn: Turn, version: Version) -> None:
+    """Open the thread of a run that puts a proven version live."""
+    holder = turn.holder
+    message = messages.deploying(about(turn, version), holder.reason, holder.actor)
+    announce(turn.environment, message, first=True)
+
+
+def announce_share(turn: Turn, version: Version, share: int, colour: str, proof: str) -> None:
+    announce(turn.environment, messages.shifted(about(turn, version), share, colour, proof))
+
+
+def announce_question(turn: Turn, version: Version, question: str) -> None:
+    announce(turn.environment, messages.question(about(turn, version), question))
+
+
+def announce_going_back(turn: Turn, version: Version, steps: Sequence[str]) -> None:
+    """Say what a rollback is about to do, beside it: no slow Slack may hold it up."""
+    holder = turn.holder
+    message = messages.going_back(about(turn, version), steps, holder.reason, holder.actor)
+    turn.said = announce.submit(turn.environment, message, first=True)

@@ -1,0 +1,72 @@
+"""The end of a deployment: what is live now, and the record of it."""
+
+from delivery.ledger import Live, Release
+from delivery.rollout import Deployment
+from delivery.route import Colour
+from delivery.scene import Scene
+from tasks import ledger, operation
+from tasks.colours import settings_digest
+from tasks.refusals import in_our_words
+from tasks.secret_versions import secret_versions
+from tasks.turn import Turn
+from tasks.versions import Version
+from tasks.watch import public_address
+
+
+def release_of(
+    turn: Turn, version: Version, colour: str, route_version: int, operation_id: str | None
+) -> Release:
+    """The ledger's entry for a version that goes live in this turn; no colour: in place."""
+    environment, holder = turn.environment, turn.holder
+    service = environment.on(Colour(colour)) if colour else environment
+    return Release(
+        number=turn.token,
+        revision=version.revision,
+        digest=version.digest,
+        colour=colour,
+        since=ledger.now(),
+        run=holder.run,
+        actor=holder.actor,
+        reason=holder.reason,
+        kind=holder.kind,
+        configuration=settings_digest(service, version.image),
+        secrets=secret_versions(environment),
+        operations=(operation_id,) if operation_id else (),
+        migration=version.proven.migration,
+        route_version=route_version,
+    )
+
+
+def live_now(turn: Turn, scene: Scene, release: Release) -> Live:
+    """What a switch made live."""
+    before = scene.digest_on(scene.route.live) if scene.route else ""
+    return Live(release, public_address(turn), before, changed=True)
+
+
+@operation("record that {version} is live in {turn.environment.name}")
+def still_live(turn: Turn, scene: Scene, version: Version) -> Live:
+    """What was live already, without a change; written down only if it never was."""
+    colour = scene.live or ""
+    number = scene.route.version if scene.route else 0
+    release = _recorded(turn, version, colour, number, None)
+    return Live(release, public_address(turn), version.digest, changed=False)
+
+
+@operation("record that {version} is live in {turn.environment.name}")
+def live_in_place(turn: Turn, version: Version, deployment: Deployment, address: str) -> Live:
+    """What the update of the one service made live."""
+    before = (deployment.previous_image or "").rpartition("@")[2]
+    release = _recorded(turn, version, "", 0, deployment.operation_id)
+    return Live(release, address, before, deployment.changed_something)
+
+
+def _recorded(
+    turn: Turn, version: Version, colour: str, route_version: int, operation_id: str | None
+) -> Release:
+    with in_our_words("write to the ledger"):
+        known = list(ledger.read_releases(turn.environment))
+        if known and not operation_id and known[-1].digest == version.digest:
+            return known[-1]
+        release = release_of(turn, version, colour, route_version, operation_id)
+        ledger.record_release(turn.environment, release)
+        return release

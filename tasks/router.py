@@ -1,0 +1,143 @@
+"""The router: what decides which colour the public name leads to.
+
+A router reads the route document together with its ETag, and writes one in its place only if
+nothing was written since. CloudFront with a function and a KeyValueStore is the one there is; an
+Application Load Balancer would be another `Router` beside it.
+"""
+
+from typing import Any, NamedTuple, Protocol
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from blocks.environment import CloudFrontRouter, Environment
+from delivery.errors import ConfigurationError, OutcomeUnknown
+from delivery.refusals import Refusal
+from delivery.route import Route, demand_ours, read_route
+from tasks.refusals import meaning, said
+
+TRIES = 5
+
+
+class Seen(NamedTuple):
+    """The route as it was read, None where there is none yet, and the ETag of that moment."""
+
+    route: Route | None
+    etag: str
+
+
+class Router(Protocol):
+    """Where the route document of one environment lives."""
+
+    def read(self) -> Seen: ...
+
+    def write(self, route: Route, etag: str) -> str | None:
+        """Put the document in place of the one of `etag`, and return the new ETag.
+
+        None if that one is there no more.
+        """
+
+    def keep_default(self, host: str) -> bool:
+        """Lead edges that cannot read the document to `host`; whether that was a change."""
+
+
+class CloudFront:
+    """The document as a key of a KeyValueStore; the default origin of the distribution."""
+
+    def __init__(self, environment: Environment, settings: CloudFrontRouter) -> None:
+        self._environment = environment
+        self._settings = settings
+
+    def read(self) -> Seen:
+        client = self._environment.reads("cloudfront-keyvaluestore")
+        store = self._settings.route_store
+        # The ETag first: were the document newer than it, a write would only be refused.
+        etag: str = client.describe_key_value_store(KvsARN=store)["ETag"]
+        try:
+            found = client.get_key(KvsARN=store, Key=self._settings.route_key)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ResourceNotFoundException":
+                raise
+            return Seen(None, etag)
+        return Seen(read_route(found["Value"]), etag)
+
+    def write(self, route: Route, etag: str) -> str | None:
+        client = self._environment.writes("cloudfront-keyvaluestore")
+        try:
+            answer = client.put_key(
+                KvsARN=self._settings.route_store,
+                Key=self._settings.route_key,
+                Value=route.text(),
+                IfMatch=etag,
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("ConflictException", "PreconditionFailed"):
+                return None
+            raise
+        written: str = answer["ETag"]
+        return written
+
+    def keep_default(self, host: str) -> bool:
+        if self._settings.distribution is None:
+            return False
+        client = self._environment.reads("cloudfront")
+        answer = client.get_distribution_config(Id=self._settings.distribution)
+        configuration = answer["DistributionConfig"]
+        if not _lead_to(configuration, host):
+            return False
+        self._environment.writes("cloudfront").update_distribution(
+            Id=self._settings.distribution,
+            IfMatch=answer["ETag"],
+            DistributionConfig=configuration,
+        )
+        return True
+
+
+def router_of(environment: Environment) -> Router:
+    """The router of an environment. Raises `ConfigurationError` where it has none."""
+    if environment.router is None:
+        raise ConfigurationError(f"{environment.name} has no router, so it has no colours")
+    return CloudFront(environment, environment.router)
+
+
+def write_route(environment: Environment, seen: Seen, wanted: Route) -> Seen:
+    """Put `wanted` in place of the route that was `seen`, exactly once.
+
+    A lost answer is settled by reading, and the write can be sent again: it is refused if it was
+    carried out before. Raises `Fenced` if a later turn wrote, `OutcomeUnknown` if it cannot be
+    settled.
+    """
+    router, last = router_of(environment), ""
+    for _ in range(TRIES):
+        try:
+            if etag := router.write(wanted, seen.etag):
+                return Seen(wanted, etag)
+            last = "the document had changed"
+        except (ClientError, BotoCoreError) as error:
+            if meaning(error) not in (Refusal.TRY_AGAIN, Refusal.OUTCOME_UNKNOWN, Refusal.BUSY):
+                raise
+            last = said(error)
+        now = router.read()
+        if now.route == wanted:
+            return now
+        demand_ours(now.route, wanted.token)
+        if now.route != seen.route:
+            break
+        seen = now
+    raise OutcomeUnknown(
+        f"the route could not be set to “{wanted}”: {last}; it says “{now.route}”",
+        hint="Run again: it reads before it writes. `status` says where the traffic goes.",
+    )
+
+
+def _lead_to(configuration: dict[str, Any], host: str) -> bool:
+    """Make the default origin that of `host`; whether that was a change."""
+    wanted = configuration["DefaultCacheBehavior"]["TargetOriginId"]
+    [origin] = [o for o in configuration["Origins"]["Items"] if o["Id"] == wanted]
+    name, _, port = host.partition(":")
+    settings = origin.get("CustomOriginConfig", {})
+    if origin["DomainName"] == name and (not port or settings.get("HTTPPort") == int(port)):
+        return False
+    origin["DomainName"] = name
+    if port:
+        settings["HTTPPort"] = int(port)
+    return True

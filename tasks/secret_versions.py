@@ -1,0 +1,38 @@
+"""Which version of each secret is current: ids for the ledger, never a value."""
+
+from botocore.exceptions import BotoCoreError, ClientError
+from prefect.logging import get_run_logger
+
+from blocks.environment import Environment
+from tasks.refusals import said
+
+
+def secret_versions(environment: Environment) -> dict[str, str]:
+    """The id of the current version for each variable that is read from a secret.
+
+    What cannot be asked is left out, with a warning: a release is not stopped for its record.
+    """
+    current: dict[str, str] = {}
+    found: dict[str, str] = {}
+    for variable, reference in environment.service.secrets.items():
+        secret = _secret_of(reference)
+        if secret not in current:
+            current[secret] = _current(environment, secret)
+        if current[secret]:
+            found[variable] = current[secret]
+    return found
+
+
+def _secret_of(reference: str) -> str:
+    # arn:aws:secretsmanager:region:account:secret:name:json-key:stage:version
+    return ":".join(reference.split(":")[:7])
+
+
+def _current(environment: Environment, secret: str) -> str:
+    try:
+        stages = environment.reads("secretsmanager").describe_secret(SecretId=secret)
+    except (ClientError, BotoCoreError) as error:
+        get_run_logger().warning("the version of a secret is not on record: %s", said(error))
+        return ""
+    versions: dict[str, list[str]] = stages.get("VersionIdsToStages", {})
+    return next((v for v, labels in versions.items() if "AWSCURRENT" in labels), "")

@@ -1,0 +1,193 @@
+"""Moving traffic: forward in steps that are watched, and back in one write."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+
+from botocore.exceptions import BotoCoreError, ClientError
+from prefect.logging import get_run_logger
+
+from delivery.analysis import Judgement, Verdict
+from delivery.errors import ConfigurationError, DeliveryError, Fenced, NotConvincing
+from delivery.ledger import Release
+from delivery.rollout import Deployment, Service
+from delivery.route import (
+    Colour,
+    Route,
+    demand_ours,
+    first_route,
+    promoted,
+    put_back,
+    shifted,
+    swapped,
+)
+from delivery.scene import Scene
+from tasks import ledger, operation
+from tasks.consent import agreed
+from tasks.intents import intent
+from tasks.news import announce_share
+from tasks.refusals import in_our_words, said
+from tasks.released import release_of
+from tasks.router import Seen, router_of, write_route
+from tasks.turn import Turn
+from tasks.versions import Version
+from tasks.watch import await_share, watch
+
+
+def shift_in_steps(turn: Turn, scene: Scene, version: Version, service: Service) -> None:
+    """Give the version more and more of the traffic, each step proven and watched.
+
+    Raises `NotConvincing` when it is worse than the old one, or there is too little to tell.
+    """
+    policy = turn.environment.policy
+    scene = scene.having(scene.idle, service)
+    for share in _steps(turn, scene):
+        route = shift(turn, scene.idle, service, version, share)
+        proof = await_share(turn, version, share)
+        announce_share(turn, version, share, scene.idle, proof)
+        seconds = policy.bake_s if share == 100 else policy.step_s
+        convince(turn, scene, version, route, share, seconds)
+
+
+def _steps(turn: Turn, scene: Scene) -> list[int]:
+    """The steps to take: all at once where nothing serves yet, and none twice after a crash."""
+    if scene.route is None:
+        return [100]
+    done = scene.route.share if scene.route.is_shifting else 0
+    return [step for step in turn.environment.policy.shift_steps if step >= done]
+
+
+def convince(
+    turn: Turn, scene: Scene, version: Version, route: Route, share: int, seconds: float
+) -> None:
+    """Watch one step until there is a verdict. Raises `NotConvincing`."""
+    policy = turn.environment.policy
+    judgement = Judgement(Verdict.TOO_FEW, "not watched yet")
+    for _ in range(1 + policy.extensions):
+        judgement = watch(turn, scene, version, route, share, seconds)
+        if judgement.verdict is Verdict.WELL:
+            return
+        if judgement.verdict is Verdict.SICK:
+            raise NotConvincing(
+                f"{version} is not well with {share} % of the traffic: {judgement.why}"
+            )
+    if policy.if_too_few == "go on":
+        get_run_logger().warning("going on, as the policy says: %s", judgement)
+        return
+    asked = f"{version} has {share} % of the traffic: {judgement}. Go on?"
+    if policy.if_too_few == "ask" and agreed(turn, version, asked):
+        return
+    raise NotConvincing(f"{version} with {share} % of the traffic: {judgement}")
+
+
+@operation("shift {share} % of the traffic to {version} on {colour}")
+def shift(turn: Turn, colour: Colour, service: Service, version: Version, share: int) -> Route:
+    """Write the route in which the idle colour has that share; where none is, it gets all."""
+    with in_our_words("shift the traffic"):
+        seen = _current(turn)
+        if seen.route is None:
+            wanted = first_route(colour, service.address, turn.token)
+        elif seen.route.is_shifting and seen.route.share == share:
+            return seen.route
+        else:
+            wanted = shifted(seen.route, share, service.address, turn.token)
+        with intent(turn, "shift", colour, share=share, digest=version.digest):
+            return _written(turn, seen, wanted)
+
+
+@contextmanager
+def old_version_serves_on_failure(turn: Turn) -> Iterator[None]:
+    """Put the traffic back at once when the block fails, is cancelled or interrupted.
+
+    The write comes first and needs nothing of Prefect: a cancelled run is killed after thirty
+    seconds, and what no guard can catch is settled by the run that has the next turn.
+    """
+    try:
+        yield
+    except BaseException as error:
+        back = put_traffic_back(turn)
+        with suppress(Exception):  # the traffic is back; only the timeline lacks a line
+            traffic_was_put_back(turn, back or "nothing was to be put back", type(error).__name__)
+        raise
+
+
+def put_traffic_back(turn: Turn) -> str:
+    """Give all traffic to the live colour in one write; what was done, empty if nothing was."""
+    log = get_run_logger()
+    try:
+        seen = router_of(turn.environment).read()
+        if seen.route is None or not seen.route.is_shifting or seen.route.token > turn.token:
+            return ""
+        now = write_route(turn.environment, seen, put_back(seen.route, turn.token))
+    except (ClientError, BotoCoreError, DeliveryError) as error:
+        words = said(error) if isinstance(error, ClientError | BotoCoreError) else str(error)
+        log.critical("the traffic could NOT be put back: %s. Run `rollback` now.", words)
+        return f"could not be put back: {words}"
+    log.warning("the traffic is back: %s", now.route)
+    return str(now.route)
+
+
+@operation("put the traffic back because of {why}: {how}")
+def traffic_was_put_back(turn: Turn, how: str, why: str) -> None:
+    """Tell the timeline what the guard did."""
+
+
+@operation("promote {version} on {colour}")
+def promote(turn: Turn, colour: Colour, version: Version, deployment: Deployment) -> Release:
+    """Make the colour that has all the traffic the live one, and record the release."""
+    with in_our_words("promote the new version"):
+        turn.demand()
+        seen = _current(turn)
+        if seen.route is None:
+            raise Fenced(f"the route of {turn.environment.name} is gone")
+        # The first version of all is live since its shift: there was nothing to come from.
+        is_shifting = seen.route.is_shifting
+        wanted = promoted(seen.route, turn.token) if is_shifting else seen.route
+        release = release_of(turn, version, colour, wanted.version, deployment.operation_id)
+        with intent(turn, "promote", colour, release=asdict(release)):
+            if is_shifting:
+                _written(turn, seen, wanted)
+            ledger.record_release(turn.environment, release)
+    keep_default_origin(turn, wanted)
+    return release
+
+
+@operation("move all traffic back to {version} on {colour}")
+def swap(turn: Turn, colour: Colour, service: Service, version: Version) -> Release:
+    """Make the warm colour live in one write, and record it."""
+    with in_our_words("move the traffic back"):
+        turn.demand_now()
+        seen = _current(turn)
+        if seen.route is None:
+            raise ConfigurationError(f"{turn.environment.name} has no route, so nothing is live")
+        wanted = swapped(seen.route, service.address, turn.token)
+        release = release_of(turn, version, colour, wanted.version, None)
+        with intent(turn, "swap", colour, release=asdict(release)):
+            _written(turn, seen, wanted)
+            ledger.record_release(turn.environment, release)
+    keep_default_origin(turn, wanted)
+    return release
+
+
+def keep_default_origin(turn: Turn, route: Route) -> None:
+    """Lead edges that cannot read the route to the live colour; slow, and no reason to fail."""
+    log = get_run_logger()
+    try:
+        if router_of(turn.environment).keep_default(route.hosts[route.live]):
+            log.info("the default origin is %s now", route.hosts[route.live])
+    except (ClientError, BotoCoreError, DeliveryError) as error:
+        words = said(error) if isinstance(error, ClientError | BotoCoreError) else str(error)
+        log.warning("the default origin still leads to the old colour: %s", words)
+
+
+def _current(turn: Turn) -> Seen:
+    seen = router_of(turn.environment).read()
+    demand_ours(seen.route, turn.token)
+    turn.demand()
+    return seen
+
+
+def _written(turn: Turn, seen: Seen, wanted: Route) -> Route:
+    now = write_route(turn.environment, seen, wanted).route
+    get_run_logger().info("%s", now)
+    return wanted

@@ -1,0 +1,60 @@
+"""What needs putting in order, and doing so."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from blocks.environment import Environment
+from delivery import messages
+from delivery.ledger import Release
+from delivery.scene import Scene
+from tasks import fact, ledger, operation
+from tasks.announce import announce
+from tasks.colours import pause, read_scene, settle
+from tasks.refusals import in_our_words
+from tasks.turn import Turn
+
+
+@fact("is anything left to be put in order in {environment.name}?")
+def what_is_overdue(environment: Environment) -> list[str]:
+    """What a dead run left half done, and what should have been retired by now, in sentences."""
+    if environment.strategy != "blue-green":
+        return []
+    with in_our_words("look for what is left"):
+        scene = read_scene(environment)
+        releases = list(ledger.read_releases(environment))
+        found = [str(intent) for intent in ledger.read_intents(environment)]
+    if scene.route and scene.route.is_shifting:
+        found.append(f"a shift is under way: {scene.route}")
+    if is_overdue(scene, releases, environment.policy.keep_warm_s):
+        found.append(f"{scene.idle} was to be kept warm for {environment.policy.keep_warm_s:g} s")
+    return found
+
+
+def is_overdue(scene: Scene, releases: Sequence[Release], keep_warm_s: float) -> bool:
+    """Whether the idle colour still runs although its warm time is over."""
+    if scene.route is None or scene.route.is_shifting or not scene.is_warm(scene.idle):
+        return False
+    if not releases:
+        return False
+    since = datetime.fromisoformat(releases[-1].since)
+    return (datetime.now(UTC) - since).total_seconds() > keep_warm_s
+
+
+@operation("pause what was kept warm long enough")
+def pause_overdue(turn: Turn) -> str:
+    """Settle what is half done; then pause the idle colour if its time is over."""
+    scene = settle.fn(turn, None, accept_drift=True)
+    with in_our_words("pause the idle colour"):
+        releases = list(ledger.read_releases(turn.environment))
+        service = scene.services[scene.idle]
+        if service and is_overdue(scene, releases, turn.environment.policy.keep_warm_s):
+            return pause(turn, scene.idle, service)
+    return str(scene)
+
+
+def tell_what_was_settled(turn: Turn, outcome: str, found: Sequence[str]) -> None:
+    """Tell the channel, unless all there was to do was to pause an idle colour."""
+    if any("intent" in each or "shift" in each or "by run" in each for each in found):
+        announce(
+            turn.environment, messages.settled(turn.environment.name, found, outcome), first=True
+        )

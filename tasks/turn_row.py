@@ -1,0 +1,111 @@
+"""The rows of the turn in the ledger: who has it, and who waits for it."""
+
+import time
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+from botocore.exceptions import BotoCoreError, ClientError
+from httpx import HTTPError
+from prefect import get_client
+from prefect.exceptions import PrefectException
+
+from blocks.environment import Environment
+from delivery.ledger import Holder, TurnRow
+from tasks import ledger
+from tasks.ledger import REFUSED
+
+TURN = "turn"
+WAITING = "waiting#"
+# Whoever was asked for later makes an earlier one pointless; putting things in order does not.
+KINDS = ("deploy", "rollback")
+
+
+def read_turn(environment: Environment) -> TurnRow:
+    """Who has the turn at this moment, and who was told to stop."""
+    return _row_of(ledger.row(environment, TURN))
+
+
+def read_waiting(environment: Environment) -> list[Holder]:
+    """The runs that wait for the turn and said so within the last lease."""
+    now, lease = time.time(), environment.policy.turn_lease_s
+    return [
+        Holder.read(row["said"]["S"])
+        for row in ledger.rows(environment, WAITING)
+        if now - float(row["seen"]["N"]) <= lease
+    ]
+
+
+def ask_to_stop(environment: Environment, row: TurnRow, why: str) -> None:
+    """Ask the holder of the turn to take its change back; it sees it at its next beat."""
+    change_turn(
+        environment,
+        "SET #stop = :why",
+        "#token = :token AND attribute_exists(holder) AND attribute_not_exists(#stop)",
+        {":why": {"S": why[:500]}, ":token": {"N": str(row.token)}},
+        stop=True,
+    )
+
+
+def change_turn(
+    environment: Environment,
+    update: str,
+    condition: str,
+    values: dict[str, Any],
+    *,
+    stop: bool = False,
+) -> TurnRow | None:
+    """Change the row of the turn; None if the condition does not hold.
+
+    A lost answer is settled by sending again, which the condition makes harmless: what was
+    written already is then refused, and the next look shows whose it is.
+    """
+    names = {"#token": "token", **({"#stop": "stop"} if stop else {})}
+    try:
+        answer = environment.reads("dynamodb").update_item(
+            TableName=environment.ledger_table,
+            Key=ledger.key(environment, TURN),
+            UpdateExpression=update,
+            ConditionExpression=condition,
+            ExpressionAttributeNames=names,
+            ExpressionAttributeValues=values,
+            ReturnValues="ALL_NEW",
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] != REFUSED:
+            raise
+        return None
+    return _row_of(answer["Attributes"])
+
+
+def _row_of(row: dict[str, Any]) -> TurnRow:
+    held = row.get("holder", {}).get("S")
+    return TurnRow(
+        token=int(row.get("token", {}).get("N", 0)),
+        beat=int(row.get("beat", {}).get("N", 0)),
+        holder=Holder.read(held) if held else None,
+        stop=row.get("stop", {}).get("S", ""),
+        last={kind: float(row[f"last_{kind}"]["N"]) for kind in KINDS if f"last_{kind}" in row},
+    )
+
+
+def say_waiting(environment: Environment, mine: Holder, *, no_longer: bool = False) -> None:
+    """Write that a run waits for the turn, and is alive; or take that back."""
+    client, entry = environment.reads("dynamodb"), f"{WAITING}{mine.run}"
+    where = ledger.key(environment, entry)
+    if no_longer:
+        with suppress(ClientError, BotoCoreError):  # an old row is not believed for long
+            client.delete_item(TableName=environment.ledger_table, Key=where)
+        return
+    seen = {"said": {"S": mine.text()}, "seen": {"N": f"{time.time():.3f}"}}
+    client.put_item(TableName=environment.ledger_table, Item={**where, **seen})
+
+
+def is_finished(run: str) -> bool:
+    """Whether Prefect calls a run finished; unknown is no."""
+    try:
+        with get_client(sync_client=True) as client:
+            state = client.read_flow_run(UUID(run)).state
+    except (HTTPError, PrefectException, ValueError):
+        return False  # then a whole lease must pass
+    return bool(state and state.is_final())

@@ -1,0 +1,146 @@
+"""Which image a person means, and whether it passed its checks."""
+
+from dataclasses import dataclass
+
+from botocore.exceptions import ClientError
+
+from blocks.environment import Environment
+from delivery.errors import NeverProven, RequestRefused, UnknownRevision
+from delivery.images import DIGEST, Image
+from delivery.ledger import SHORTEST_REVISION, Proven
+from delivery.plan import Plan
+from delivery.source_names import is_revision
+from tasks import fact, ledger, operation
+from tasks.announce import this_run
+from tasks.refusals import in_our_words
+from tasks.source import Source
+
+
+@dataclass(frozen=True)
+class Version:
+    """An image that may go live: what it is, and how it was proven."""
+
+    image: Image
+    proven: Proven
+
+    @property
+    def revision(self) -> str:
+        return self.proven.revision
+
+    @property
+    def digest(self) -> str:
+        return self.image.digest
+
+    def __str__(self) -> str:
+        return str(self.image)
+
+
+@operation("record that {image} passed its checks")
+def record_proof(environment: Environment, source: Source, plan: Plan, image: Image) -> Version:
+    """Write into the ledger that the checks of this revision passed, and as which image.
+
+    Raises `NeverProven` if they passed as another image before.
+    """
+    proven = Proven(
+        revision=source.revision,
+        digest=image.digest,
+        repository=source.repository,
+        ref=source.ref,
+        run=str(this_run()),
+        at=ledger.now(),
+        migration=plan.table.migration,
+        readiness_path=plan.table.health_path or "",
+        answers_revision=plan.table.answers_revision,
+    )
+    with in_our_words("write to the ledger"):
+        ledger.record_proven(environment, proven)
+        held = proof_of(environment, source.revision, image.digest)
+    return Version(image, held)
+
+
+def as_proven(environment: Environment, version: Version) -> Environment:
+    """The environment, with the health endpoint that this version was proven to have."""
+    proven = version.proven
+    path = proven.readiness_path
+    policy = environment.policy.model_copy(
+        update={
+            **({"readiness_path": path} if path else {}),
+            "answers_revision": environment.policy.answers_revision and proven.answers_revision,
+        }
+    )
+    service = environment.service.model_copy(update={"health_path": path} if path else {})
+    return environment.model_copy(update={"policy": policy, "service": service})
+
+
+@fact("which image is {version}?")
+def choose_version(environment: Environment, version: str) -> Version:
+    """The image that is meant by a revision, a tag or a digest, and its proof.
+
+    Raises `UnknownRevision` if ECR holds none such, `NeverProven` if it did not pass `ci`.
+    """
+    with in_our_words(f"look for {version} in ECR"):
+        return find_version(environment, version)
+
+
+def find_version(environment: Environment, version: str) -> Version:
+    proven = _by_revision(environment, version)
+    digest, tags, repository = _in_ecr(environment, version, proven)
+    revisions = [tag for tag in tags if is_revision(tag)]
+    if not revisions:
+        raise NeverProven(f"{version} in ECR carries no revision as tag, so `ci` did not push it")
+    image = Image(repository, digest, revisions[0])
+    if proven and proven.digest == digest:
+        return Version(image, proven)
+    return Version(image, proof_of(environment, image.revision, digest))
+
+
+def _by_revision(environment: Environment, version: str) -> Proven | None:
+    """The proof whose revision begins so; None for what is no revision, or has no proof."""
+    if not is_revision(version) or len(version) < SHORTEST_REVISION:
+        return None
+    found = ledger.read_proven(environment, version)
+    if len(found) > 1:
+        raise RequestRefused(f"{version} fits {len(found)} revisions: give more of its digits")
+    return found[0] if found else None
+
+
+def _in_ecr(
+    environment: Environment, version: str, proven: Proven | None
+) -> tuple[str, list[str], str]:
+    """Digest, tags and repository of the image that is meant."""
+    if proven:
+        wanted = {"imageTag": proven.revision}
+    elif DIGEST.fullmatch(version):
+        wanted = {"imageDigest": version}
+    else:
+        wanted = {"imageTag": version}
+    client = environment.reads("ecr")
+    try:
+        found = client.describe_images(
+            repositoryName=environment.ecr_repository, imageIds=[wanted]
+        )["imageDetails"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ImageNotFoundException":
+            raise
+        found = []
+    if not found:
+        raise UnknownRevision(
+            f"ECR holds no image {version} in {environment.ecr_repository}",
+            hint="Run `ci` for it first, or look in ECR for its tag or digest.",
+        )
+    # App Runner takes the image by its repository's address, which is the same for all of them.
+    repository = client.describe_repositories(repositoryNames=[environment.ecr_repository])
+    uri: str = repository["repositories"][0]["repositoryUri"]
+    return found[0]["imageDigest"], found[0].get("imageTags", []), uri
+
+
+def proof_of(environment: Environment, revision: str, digest: str) -> Proven:
+    """The proof of an image. Raises `NeverProven` if there is none, or one of another image."""
+    found = ledger.read_proven(environment, revision)
+    same = [each for each in found if each.digest == digest]
+    if not same:
+        raise NeverProven(
+            f"{revision[:10]} as {digest[:19]} did not pass the checks of `ci`"
+            + (f"; what passed is {found[0].digest[:19]}" if found else "")
+        )
+    return same[0]

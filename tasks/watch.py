@@ -1,0 +1,126 @@
+"""Watching a version that has traffic: our own looks, CloudWatch's figures, and its alarms."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import cast
+from uuid import UUID, uuid4
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.logging import get_run_logger
+
+from delivery.analysis import Judgement, Limits, Verdict, bad_in_a_row, judge
+from delivery.errors import NeverBecameHealthy, TimedOut
+from delivery.health import Answer
+from delivery.patience import Patience, wait_until
+from delivery.public import looks_for, proves, tally
+from delivery.route import Route
+from delivery.scene import Scene
+from tasks import fact
+from tasks.health import ask
+from tasks.metrics import read_traffic, ringing
+from tasks.refusals import in_our_words
+from tasks.turn import Turn
+from tasks.versions import Version
+
+# App Runner's figures come by the minute: asking more often tells nothing new.
+FIGURES_EVERY_S = 15
+# What the old version met before the shift is what the new one is compared with.
+BASELINE = timedelta(minutes=15)
+VIEWER = "kanvaro-viewer"  # the cookie by which deployments/aws/route.js tells viewers apart
+
+
+@fact("do {share} of 100 users of {turn.environment.name} meet {version}?")
+def await_share(turn: Turn, version: Version, share: int) -> str:
+    """Wait until the public name answers with the version as often as it should, as new viewers.
+
+    Each look has a connection and a viewer of its own, so that it may come to another edge.
+    Raises `NeverBecameHealthy` with a tally of the answers.
+    """
+    environment = turn.environment
+    policy = environment.policy
+    url = f"{public_address(turn)}{policy.readiness_path}"
+    expected = version.revision if policy.answers_revision else None
+    count = looks_for(share, policy.public_answers)
+    answers: list[Answer] = []
+
+    def look_often() -> str:
+        turn.demand()
+        answers.append(ask(url, cookies={VIEWER: uuid4().hex[:16]}))
+        return tally(answers[-count:])
+
+    pause = min(policy.answer_interval_s, policy.switch_timeout_s / (4 * count))
+    try:
+        return wait_until(
+            look_often,
+            lambda _: proves(answers, expected, share, count),
+            Patience(policy.switch_timeout_s, pause),
+            what=f"{share} % of {version} at {url}",
+        )
+    except TimedOut as error:
+        raise NeverBecameHealthy(str(error)) from None
+
+
+@fact("is {version} well with {share} % of the traffic, for {seconds:g} s?")
+def watch(
+    turn: Turn, scene: Scene, version: Version, route: Route, share: int, seconds: float
+) -> Judgement:
+    """Watch the new version for a while; what is to be thought of it.
+
+    Ends at once where it is certainly sick. Raises what the turn says: `TakenBack`, `Fenced`.
+    """
+    environment = turn.environment
+    policy, log = environment.policy, get_run_logger()
+    colour = route.next if route.is_shifting else route.live
+    limits = Limits(policy.fewest_requests, policy.more_errors, policy.slower, policy.slow_ms)
+    url = f"{environment.service_scheme}://{route.hosts[colour]}{policy.readiness_path}"
+    services = [scene.services[colour], scene.services[colour.other]]
+    began = datetime.now(UTC)
+    probes: list[Answer] = []
+
+    def judged() -> Judgement:
+        with in_our_words("read the figures of the shift"):
+            new, old = read_traffic(environment, services, [began, began - BASELINE])
+            return judge(new, old, probes, ringing(environment), limits)
+
+    judgement = judged()
+    for figures_are_due in _ticks(policy.probe_interval_s, seconds, f"watching {share} %"):
+        turn.demand()
+        probes.append(_as_expected(ask(url), version, policy.answers_revision))
+        if figures_are_due or bad_in_a_row(probes):
+            judgement = judged()
+            log.info("%s", judgement)
+        if judgement.verdict is Verdict.SICK:
+            return judgement
+    return judged()
+
+
+def public_address(turn: Turn) -> str:
+    return (turn.environment.public_address or "").rstrip("/")
+
+
+def _as_expected(answer: Answer, version: Version, says_revision: bool) -> Answer:
+    """The answer, made bad where it comes from another revision than the colour should run."""
+    if not says_revision or not answer.is_ready or answer.is_from(version.revision):
+        return answer
+    return Answer(0, answer.revision, answer.milliseconds, f"{answer}, not {version}")
+
+
+def _ticks(interval: float, seconds: float, what: str) -> Iterator[bool]:
+    """One item a look, for so long; true where CloudWatch is to be asked. Shows the progress."""
+    began = time.monotonic()
+    asked, shown = began, 0.0
+    progress = cast(UUID, create_progress_artifact(progress=0.0, description=what))
+    while (passed := time.monotonic() - began) < seconds:
+        is_due = time.monotonic() - asked >= FIGURES_EVERY_S
+        asked = time.monotonic() if is_due else asked
+        yield is_due
+        if passed / seconds >= shown + 0.1:
+            shown = passed / seconds
+            _show(progress, min(shown, 1.0))
+        time.sleep(interval)
+    _show(progress, 1.0)
+
+
+def _show(progress: UUID, share: float) -> None:
+    update_progress_artifact(artifact_id=progress, progress=round(100 * share, 1))

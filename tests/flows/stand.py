@@ -1,0 +1,170 @@
+"""A stand for flows that move traffic: every system but Docker, and programs for containers."""
+
+import json
+import time
+import uuid
+from contextlib import ExitStack
+
+import httpx
+from prefect_aws import AwsCredentials
+from prefect_slack import SlackCredentials
+
+from blocks.environment import AppRunnerService, CloudFrontRouter, Environment
+from blocks.policy import Policy
+from delivery.ledger import Proven
+from delivery.route import read_route
+from sandbox.app_runner import AppRunner
+from sandbox.app_runner.programs import Program, Programs
+from sandbox.aws import ACCESS_KEY, SECRET_KEY, Aws
+from sandbox.edge import Edge, ensure_distribution
+from sandbox.inbox import Inbox
+from sandbox.ledger_table import ensure_ledger_table
+from tasks import ledger
+
+ECR = "kanvaro"
+
+
+class Stand:
+    """One account with an edge, App Runner and a channel, for as many environments as wanted."""
+
+    def __init__(self):
+        self.programs = Programs({})
+
+    def __enter__(self):
+        with ExitStack() as stack:
+            self.aws = stack.enter_context(Aws())
+            self.app_runner = stack.enter_context(
+                AppRunner(instances=self.programs, time_scale=0, aws_endpoint=self.aws.endpoint)
+            )
+            self.inbox = stack.enter_context(Inbox(channels=("deployments",)))
+            self.distribution = ensure_distribution(self.aws)
+            self.edge = stack.enter_context(Edge(self.aws.endpoint, self.distribution))
+            ensure_ledger_table(self.aws)
+            self.aws.seed(mongodb_uri="mongodb://none", redis_url="redis://none")
+            self.repository = self.aws.client("ecr").describe_repositories()["repositories"][0][
+                "repositoryUri"
+            ]
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *args):
+        return self._stack.__exit__(*args)
+
+    def environment(self, **policy):
+        """A new environment: nothing was ever live in it. The edge serves one at a time."""
+        name = f"test-{uuid.uuid4().hex[:8]}"
+        self._forget_the_route()
+        made = Environment(
+            name=name,
+            repository="none",
+            aws=AwsCredentials(aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY),
+            endpoints={
+                **dict.fromkeys(
+                    (
+                        "ecr",
+                        "secretsmanager",
+                        "dynamodb",
+                        "cloudwatch",
+                        "cloudfront",
+                        "cloudfront-keyvaluestore",
+                    ),
+                    self.aws.endpoint,
+                ),
+                "apprunner": self.app_runner.url,
+            },
+            ecr_repository=ECR,
+            service_scheme="http",
+            service=AppRunnerService(
+                name=f"k-{name}", access_role_arn="arn:aws:iam::000000000000:role/ecr"
+            ),
+            router=CloudFrontRouter(
+                route_store=self.distribution.store_arn, distribution=self.distribution.id
+            ),
+            public_address=self.edge.url,
+            slack=SlackCredentials(token=self.inbox.slack.token),
+            slack_channel="#deployments",
+            slack_address=self.inbox.slack_url,
+            policy=Policy(
+                **{
+                    "operation_timeout_s": 10,
+                    "operation_interval_s": 0.05,
+                    "healthy_answers": 2,
+                    "answer_interval_s": 0.05,
+                    "health_timeout_s": 5,
+                    "bake_s": 0.3,
+                    "step_s": 0.2,
+                    "probe_interval_s": 0.05,
+                    "fewest_requests": 0,
+                    "public_answers": 5,
+                    "switch_timeout_s": 5,
+                    "warm_up_requests": 2,
+                    "turn_lease_s": 1.0,
+                    "turn_timeout_s": 20,
+                    **policy,
+                }
+            ),
+        )
+        made.save(name, overwrite=True)
+        return made
+
+    def publish(self, environment, program="ok", *, proven=True, migration="none", **more):
+        """Push an image and return its revision; `program` is the health of a `Program`."""
+        revision = uuid.uuid4().hex + uuid.uuid4().hex[:8]
+        digest = self.push(revision)
+        self.programs.programs[digest] = Program(revision=revision, health=program, **more)
+        if proven:
+            ledger.record_proven(
+                environment,
+                Proven(
+                    revision, digest, "none", "refs/heads/main", "test", ledger.now(), migration
+                ),
+            )
+        return revision
+
+    def push(self, tag):
+        """An image in ECR under `tag`; its digest."""
+        manifest = json.dumps(
+            {
+                "schemaVersion": 2,
+                "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                "config": {"mediaType": "x", "size": 1, "digest": f"sha256:{'0' * 64}"},
+                "layers": [],
+                "annotations": {"tag": tag},
+            }
+        )
+        put = self.aws.client("ecr").put_image(
+            repositoryName=ECR, imageManifest=manifest, imageTag=tag
+        )
+        return put["image"]["imageId"]["imageDigest"]
+
+    def route(self):
+        client = self.aws.client("cloudfront-keyvaluestore")
+        found = client.get_key(KvsARN=self.distribution.store_arn, Key="route")
+        return read_route(found["Value"])
+
+    def live(self):
+        """The revision that the public name answers with."""
+        return httpx.get(f"{self.edge.url}/api/health", timeout=5).json()["revision"]
+
+    def said(self, run_id):
+        threads = self.inbox.slack.threads("deployments")
+        return [t for t in threads if str(run_id) in str(t)][-1]
+
+    def changes(self, environment):
+        """The calls that changed this environment's services, in order."""
+        return [
+            call.operation
+            for call in self.app_runner.calls
+            if not call.operation.startswith(("Describe", "List"))
+            and environment.service.name in str(call.parameters)
+        ]
+
+    def _forget_the_route(self):
+        client = self.aws.client("cloudfront-keyvaluestore")
+        arn = self.distribution.store_arn
+        etag = client.describe_key_value_store(KvsARN=arn)["ETag"]
+        try:
+            client.delete_key(KvsARN=arn, Key="route", IfMatch=etag)
+        except client.exceptions.ResourceNotFoundException:
+            return
+        time.sleep(0.05)  # the edge looks every 25 ms
