@@ -4,18 +4,16 @@ Put a proven version live, without a moment in which users meet anything else.
     settle ─ bring up on the idle colour ─ prove its health ─ smoke-test ─ warm up ─ (ask) ─┐
     retire the old colour ◀─ promote ◀─ bake ◀─ prove the share ◀─ shift, step by step ◀────┘
 
-From the first shift on any failure, a cancel too, puts the traffic back in one write; what no
-guard can catch is settled by the next run or by `reconcile`.
+From the first shift on any failure, a cancel too, puts the traffic back in one write; the next
+run, or `reconcile`, settles what no guard can catch.
 """
-
-from typing import Annotated
 
 from prefect import flow
 from pydantic import Field
 
 from blocks.environment import Environment
+from blocks.parameters import Reason, Wanted
 from delivery.ledger import Live
-from delivery.source_names import VERSION
 from tasks.app_runner import await_deployment
 from tasks.colours import bring_up, is_live_already, retire, settle, warm_up
 from tasks.conclusion import conclude_live, tell_failure
@@ -30,9 +28,6 @@ from tasks.smoke import Bench, bench_for, smoke_test
 from tasks.turn import Turn, turn_of_this_run
 from tasks.versions import Version, as_proven, choose_version
 from tasks.workspace import workspace
-
-Wanted = Annotated[str, Field(pattern=VERSION)]
-Reason = Annotated[str, Field(min_length=3, max_length=300)]
 
 
 @flow(
@@ -49,8 +44,9 @@ def blue_green(
     plan: bool = Field(default=False, description="Only say what it would call."),
 ) -> str:
     """Bring a version up on the idle colour, prove it, move the traffic, watch, retire the old."""
-    wanted = choose_version(Environment.named(environment), version)
-    env = as_proven(Environment.named(environment), wanted)
+    env = Environment.named(environment)
+    wanted = choose_version(env, version)
+    env = as_proven(env, wanted)
     if plan:
         return publish_forecast(env, wanted)
     with workspace(env) as place, turn_of_this_run(env, "deploy", str(wanted), reason) as turn:
@@ -61,7 +57,7 @@ def blue_green(
 
 
 def put_live(turn: Turn, version: Version, bench: Bench | None) -> Live:
-    """The steps that every flow takes to make a version live, by the environment's strategy."""
+    """The steps by which every flow makes a version live."""
     if turn.environment.strategy == "in-place":
         return update_in_place(turn, version)
     scene = settle(turn, version)

@@ -10,13 +10,11 @@ Nothing is changed before every check has passed, and the old version serves unt
 is proven beside it.
 """
 
-from typing import Annotated
-
 from prefect import flow
 from pydantic import Field
 
 from blocks.environment import Environment
-from delivery.source_names import REF, REPOSITORY, REVISION
+from blocks.parameters import Ref, Repository, Revision
 from flows.blue_green import put_live
 from tasks.announce import announce_checks, announce_start
 from tasks.checks import install, run_checks, unproven
@@ -28,12 +26,6 @@ from tasks.smoke import Bench
 from tasks.turn import turn_of_this_run
 from tasks.versions import record_proof
 from tasks.workspace import workspace
-
-# Constraints stand apart from defaults: Prefect keeps those of a type, and these are refused
-# before a run is made. A password in a URL must not even be stored as a parameter.
-Revision = Annotated[str, Field(pattern=REVISION)]
-Ref = Annotated[str, Field(pattern=REF, max_length=200)]
-Repository = Annotated[str, Field(pattern=REPOSITORY)]
 
 
 @flow(

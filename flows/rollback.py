@@ -8,20 +8,16 @@ It goes before deployments that wait, asks one that is under way to take its cha
 refuses what an irreversible migration has cut off.
 """
 
-from typing import Annotated
-
 from prefect import flow
 from pydantic import Field
 
 from blocks.environment import Environment
-from delivery.source_names import VERSION
+from blocks.parameters import Reason, Wanted
 from flows.blue_green import put_live
 from tasks.conclusion import conclude_live, tell_failure
 from tasks.going_back import choose_target, say_what_will_be_done, swap_if_warm
 from tasks.turn import turn_of_this_run
 from tasks.versions import as_proven
-
-Reason = Annotated[str, Field(min_length=3, max_length=300)]
 
 
 @flow(
@@ -33,7 +29,7 @@ Reason = Annotated[str, Field(min_length=3, max_length=300)]
 )
 def rollback(
     reason: Reason = Field(description="Why, for the ledger and for those who read Slack."),
-    target_version: Annotated[str, Field(pattern=VERSION)] = Field(
+    target_version: Wanted = Field(
         default="previous",
         description="`previous`, or a revision, tag or digest that was live before.",
     ),

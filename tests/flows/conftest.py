@@ -17,6 +17,7 @@ from sandbox.base_images import ensure_base_image
 from sandbox.engine import docker_engine
 from sandbox.sample import Sample, git
 from sandbox.start import Sandbox
+from tests.flows.stand import Stand
 
 SERVER = """
 const { createServer } = require('http');
@@ -62,6 +63,13 @@ def sandbox(tmp_path_factory):
     client.close()
     with Sandbox(folder, speed=1000) as running:
         running.folder = folder
+        yield running
+
+
+@pytest.fixture(scope="session")
+def stand():
+    """Everything but Docker, for flows that move traffic."""
+    with Stand() as running:
         yield running
 
 

@@ -1,0 +1,17 @@
+"""Parameters that flows share, as the forms of the Prefect UI show and refuse them.
+
+Constraints stand apart from defaults: Prefect keeps those of a type, and what does not fit is
+refused before a run is made. A password in a URL must not even be stored as a parameter.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from delivery.source_names import REF, REPOSITORY, REVISION, VERSION
+
+Revision = Annotated[str, Field(pattern=REVISION)]
+Ref = Annotated[str, Field(pattern=REF, max_length=200)]
+Repository = Annotated[str, Field(pattern=REPOSITORY)]
+Wanted = Annotated[str, Field(pattern=VERSION)]
+Reason = Annotated[str, Field(min_length=3, max_length=300)]
