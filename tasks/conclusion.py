@@ -77,7 +77,7 @@ def conclude_deployed(
     run_id, seconds = this_run(), seconds_so_far()
     about, digest = subject(environment, source, run_id), live.release.digest
     _tell(environment, messages.deployed(about, seconds, digest, live.address, live.changed))
-    facts = [*_about(source), *_facts_of(live), *_remarks(plan)]
+    facts = [*_about(source), *_facts_of(environment, live), *_remarks(plan)]
     write_summary(
         environment,
         run_id,
@@ -102,14 +102,14 @@ def conclude_live(turn: Turn, version: Version, live: Live) -> None:
         message = messages.deployed(about, seconds, version.digest, live.address, live.changed)
     _tell(environment, message)
     title = messages.plain(message.headline)
-    write_summary(environment, this_run(), title, _facts_of(live), seconds=seconds)
+    write_summary(environment, this_run(), title, _facts_of(environment, live), seconds=seconds)
 
 
-def _facts_of(live: Live) -> list[tuple[str, str]]:
+def _facts_of(environment: Environment, live: Live) -> list[tuple[str, str]]:
     release = live.release
     return [
         ("live", f"{release.revision} at {live.address}"),
-        ("image", release.digest),
+        ("image", f"{environment.ecr_repository}@{release.digest}"),
         ("colour", release.colour or "none: updated in place"),
         ("before", live.before or "nothing: this is the first deployment"),
         ("operation", ", ".join(release.operations) or "none: it ran already"),

@@ -199,6 +199,8 @@ def environment_of(app, sandbox):
     name = f"test-{uuid.uuid4().hex[:8]}"
     made = sandbox_environment(sandbox.folder, repository=app.address, name=name)
     made.service.name = f"kanvaro-{name}"
+    # One service is all that most tests of `ci` look at; others switch this back.
+    made.strategy, made.public_address = "in-place", None
     made.policy.healthy_answers = 2
     made.policy.answer_interval_s = 0.05
     made.policy.operation_interval_s = 0.2
