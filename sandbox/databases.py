@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import docker
 from docker.errors import APIError, DockerException, NotFound
@@ -15,6 +13,7 @@ from docker.errors import APIError, DockerException, NotFound
 from delivery.errors import EngineUnavailable
 from sandbox.engine import docker_engine
 from sandbox.errors import SandboxPartFailed
+from sandbox.part import Part
 from sandbox.service_images import ServiceImage
 
 LABEL = "kanvaro.sandbox"
@@ -31,7 +30,7 @@ def owner_of(folder: Path) -> str:
     return f"sandbox-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]}"
 
 
-class Databases:
+class Databases(Part):
     """Runs one container a service while it is entered; `uris` are those inside the network.
 
     What an earlier sandbox of the same owner left behind, because it was killed, is removed at
@@ -45,7 +44,6 @@ class Databases:
         self._client = client
         self._images = images
         self._owner = owner
-        self._stack = ExitStack()
 
     @property
     def network(self) -> str:
@@ -64,30 +62,18 @@ class Databases:
         """Images by service, so that a stand-in shows itself as one."""
         return {name: image.reference for name, image in self._images.items()}
 
-    def __enter__(self) -> Self:
-        with self._stack as unwinding:
-            unwinding.callback(self._client.close)
-            remove_leftovers(self._client, self._owner)
-            labels = {LABEL: "network", OWNER_LABEL: self._owner}
-            network = self._client.networks.create(self.network, driver="bridge", labels=labels)
-            unwinding.callback(network.remove)
-            with ThreadPoolExecutor(len(self._images)) as pool:
-                containers = [
-                    pool.submit(self._run, unwinding, name, image)
-                    for name, image in self._images.items()
-                ]
-            for container in containers:
-                container.result()
-            self._stack = unwinding.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.close()
+    def _start(self, stack: ExitStack) -> None:
+        stack.callback(self._client.close)
+        remove_leftovers(self._client, self._owner)
+        labels = {LABEL: "network", OWNER_LABEL: self._owner}
+        network = self._client.networks.create(self.network, driver="bridge", labels=labels)
+        stack.callback(network.remove)
+        with ThreadPoolExecutor(len(self._images)) as pool:
+            containers = [
+                pool.submit(self._run, stack, name, image) for name, image in self._images.items()
+            ]
+        for container in containers:
+            container.result()
 
     def _run(self, stack: ExitStack, name: str, image: ServiceImage) -> None:
         container = self._client.containers.create(
