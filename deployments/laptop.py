@@ -14,7 +14,6 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -45,14 +44,6 @@ FOLDER = ROOT / ".sandbox"
 ENVIRONMENT = "laptop"
 CHECK_ONLY = 'To check without an image, write in delivery.toml: dockerfile = "none".'
 _EXPOSED = re.compile(r"^\s*EXPOSE\s+(\d+)(?:/tcp)?\s*$", re.IGNORECASE | re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How the run ended: its sentence, or what stopped it."""
-
-    sentence: str
-    error: BaseException | None
 
 
 def main() -> int:

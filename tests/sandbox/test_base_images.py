@@ -350,7 +350,7 @@ def test_a_new_machine_without_package_lists_gets_them_first(monkeypatch, tmp_pa
     assert (folder / "bin" / "busybox").exists() or (folder / "usr/bin/busybox").exists()
 
 
-def test_equal_file_systems_are_equal_archives_with_owners_of_their_own(tmp_path):
+def test_equal_file_systems_are_equal_archives_with_owners_of_their_own():
     def fill(root):
         root.base({"node": 1000}, "x")
         root.file("/bin/tool", "#!/bin/sh\n", mode=0o755)

@@ -198,7 +198,7 @@ def test_a_time_out_leaves_nothing_of_the_most_stubborn_family(run, tmp_path):
     assert set(our_zombies()) <= set(others), "what other tests left is not ours to count"
 
 
-def test_a_program_that_listens_may_tidy_up(run, tmp_path):
+def test_a_program_that_listens_may_tidy_up(run):
     outcome = run(
         "sh",
         "-c",

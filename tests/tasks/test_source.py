@@ -86,7 +86,7 @@ def test_a_commit_is_checked_out_and_described(repository, get):
     assert source.revision == revision
     assert source.tree == repository.git("rev-parse", "HEAD^{tree}")
     assert source.subject == "Mend the parser"
-    assert (source.author, source.is_on_ref, source.notes) == ("Ada", True, ())
+    assert (source.author, source.notes) == ("Ada", ())
     assert source.committed_at == repository.git("log", "-1", "--format=%cI")
     assert source.folder.stat().st_mode & 0o777 == 0o700
 
@@ -122,14 +122,13 @@ def test_a_tag_is_a_ref(repository, get):
     assert get(repository, None, "refs/tags/v1.0.0").revision == tagged
 
 
-def test_a_commit_that_is_not_on_the_ref_is_refused_or_said(repository, get):
+def test_a_commit_that_is_not_on_the_ref_is_refused(repository, get):
     repository.git("checkout", "--quiet", "-b", "other")
     revision = repository.commit("elsewhere")
 
     with pytest.raises(RequestRefused, match=f"{revision[:12]} is not on refs/heads/main"):
         get(repository, revision)
-    assert not get(repository, revision, must_be_on_ref=False).is_on_ref
-    assert get(repository, revision, "other").is_on_ref
+    assert get(repository, revision, "other").revision == revision
 
 
 def test_a_new_commit_is_fetched_although_the_repository_is_known(repository, get):
@@ -152,7 +151,7 @@ def test_what_is_known_is_not_fetched_again_unless_it_must_be_fresh(repository, 
 def test_a_commit_that_was_taken_off_the_branch_is_no_longer_on_it(repository, get):
     first = repository.git("rev-parse", "HEAD")
     second = repository.commit("second")
-    assert get(repository, second).is_on_ref
+    assert get(repository, second).revision == second
 
     repository.git("reset", "--quiet", "--hard", first)
 
@@ -160,12 +159,13 @@ def test_a_commit_that_was_taken_off_the_branch_is_no_longer_on_it(repository, g
         get(repository, second)
 
 
-def test_a_commit_on_no_branch_is_found_by_its_full_sha(repository, get):
+def test_a_commit_on_no_branch_is_found_by_its_full_sha_and_refused(repository, get):
     """CI services check out a detached HEAD; that commit is on no branch of the clone."""
     repository.git("checkout", "--quiet", "--detach")
     revision = repository.commit("detached")
 
-    assert get(repository, revision, must_be_on_ref=False).revision == revision
+    with pytest.raises(RequestRefused, match=f"{revision[:12]} is not on refs/heads/main"):
+        get(repository, revision)
 
 
 @pytest.mark.parametrize(
@@ -340,7 +340,8 @@ def test_a_branch_that_became_a_folder_of_branches_is_followed(repository, get):
     repository.git("branch", "-D", "topic")
     repository.git("branch", "topic/one")
 
-    assert get(repository, None, "topic/one").is_on_ref
+    tip = repository.git("rev-parse", "topic/one")
+    assert get(repository, None, "topic/one").revision == tip
 
 
 def test_a_killed_fetch_does_not_spoil_the_next(repository, get, tmp_path):
