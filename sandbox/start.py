@@ -19,9 +19,10 @@ from sandbox.addresses import Addresses, Secrets
 from sandbox.advisories import Advisories
 from sandbox.app_runner import AppRunner, Containers
 from sandbox.aws import Aws
-from sandbox.databases import Databases, owner_of
+from sandbox.databases import Databases
 from sandbox.engine import docker_engine
 from sandbox.inbox import Inbox
+from sandbox.leftovers import owner_of
 from sandbox.lock import FolderLock
 from sandbox.machine import Say, say
 from sandbox.part import Part

@@ -21,8 +21,8 @@ from delivery.errors import ConfigurationError
 from sandbox import start as start_module
 from sandbox.__main__ import main
 from sandbox.addresses import Addresses, Secrets
-from sandbox.databases import OWNER_LABEL, owner_of
 from sandbox.errors import AlreadyRunning, SandboxPartFailed
+from sandbox.leftovers import OWNER_LABEL, owner_of
 from sandbox.lock import holder
 from sandbox.ports import free_port, listening_socket
 from sandbox.start import Sandbox
