@@ -10,9 +10,7 @@ import contextlib
 import json
 import os
 import secrets
-import signal
 import subprocess
-import sys
 import tempfile
 import time
 from contextlib import ExitStack
@@ -84,7 +82,7 @@ class Aws(Part):
     def _launch(self) -> None:
         with self._log.open("wb") as log:
             self._program = subprocess.Popen(
-                [sys.executable, "-P", lifeline.__file__, self._scratch, "ministack"],
+                lifeline.command("ministack", scratch=str(self._scratch)),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -129,7 +127,7 @@ class Aws(Part):
 
     def _end(self) -> None:
         if self._program:
-            _end(self._program, _SAVE_SECONDS if self._state else _STOP_SECONDS)
+            lifeline.end(self._program, _SAVE_SECONDS if self._state else _STOP_SECONDS)
             self._program = None
 
     @property
@@ -175,20 +173,6 @@ class Aws(Part):
                 SecretId="kanvaro/database",
                 SecretString=json.dumps(addresses),
             )
-
-
-def _end(program: subprocess.Popen[bytes], patience: float) -> None:
-    """Ask the program and what it started to stop; after `patience` seconds, make them."""
-    program.send_signal(signal.SIGTERM)
-    try:
-        program.wait(patience)
-    except subprocess.TimeoutExpired:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(program.pid, signal.SIGKILL)
-        program.wait(5)
-    finally:
-        if program.stdin:
-            program.stdin.close()
 
 
 def _generated() -> str:
