@@ -4,7 +4,6 @@ import os
 import subprocess
 import threading
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -25,6 +24,7 @@ from tasks.committed import (
 )
 from tasks.git import checked_credentials, credentials_env
 from tasks.source import check_out, inside, remove_workspace
+from tests.answering import Answering
 
 GIT_ENV = {
     **os.environ,
@@ -387,35 +387,7 @@ def test_two_runs_at_once_share_one_mirror(repository, get):
     assert len({source.folder for source in sources}) == 4
 
 
-class Answering:
-    """A server that answers every request with one status, and remembers what it was sent."""
-
-    def __init__(self, status):
-        answering = self
-        self.authorizations = []
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                answering.authorizations.append(self.headers.get("Authorization"))
-                self.send_response(status)
-                if status == 401:
-                    self.send_header("WWW-Authenticate", 'Basic realm="x"')
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/owner/app.git"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.server.shutdown()
-        self.server.server_close()
+CHALLENGE = {"WWW-Authenticate": 'Basic realm="x"'}
 
 
 @pytest.fixture(autouse=True)
@@ -433,11 +405,15 @@ def _no_pauses(monkeypatch):
     ],
 )
 def test_what_a_server_answers_becomes_a_verdict(get, status, kind, sentence):
-    with Answering(status) as server, pytest.raises(kind, match=sentence) as caught:
-        get(server.url, "a" * 40)
+    headers = CHALLENGE if status == 401 else None
+    with (
+        Answering(status, headers=headers) as server,
+        pytest.raises(kind, match=sentence) as caught,
+    ):
+        get(f"{server.url}/owner/app.git", "a" * 40)
     assert caught.value.hint
     if status == 500:
-        assert len(server.authorizations) == 3
+        assert len(server.requests) == 3
 
 
 def test_a_server_that_is_not_there_is_not_waited_for_for_ever(get):
@@ -446,15 +422,18 @@ def test_a_server_that_is_not_there_is_not_waited_for_for_ever(get):
 
 
 def test_a_token_reaches_its_server_and_nothing_else(get, tmp_path):
-    with Answering(403) as server, pytest.raises(AccessDenied) as caught:
-        get(server.url, credentials=credentials_env(server.url, "CANARY-token"))
+    with Answering(403) as server:
+        address = f"{server.url}/owner/app.git"
+        with pytest.raises(AccessDenied) as caught:
+            get(address, credentials=credentials_env(address, "CANARY-token"))
 
-    assert server.authorizations[0].startswith("Basic ")
+    authorization = server.requests[0].authorization
+    assert authorization.startswith("Basic ")
     said = str(caught.value) + caught.value.hint + str(caught.value.__cause__)
     assert "CANARY" not in said
     kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert b"CANARY" not in kept
-    assert server.authorizations[0].split()[1].encode() not in kept
+    assert authorization.split()[1].encode() not in kept
 
 
 @pytest.mark.parametrize(
