@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +59,7 @@ def stage() -> Iterator[Stage]:
         images.callback(_remove_images, addresses.registry)
         with step("Prefect server, blocks, deployments, worker"):
             sample = sample_repository(FOLDER / "kanvaro")
-            prepare_base_images(sample.folder / "Dockerfile")
+            prepare_base_images((sample.folder / "Dockerfile").read_text())
             server = stack.enter_context(prefect_server(FOLDER))
             stack.enter_context(using(server))
             small = trivial.repository(FOLDER / "trivial")
@@ -110,12 +110,9 @@ def _warm(stage: Stage) -> None:
 
 def _remove_images(registry: str) -> None:
     """Take the names of this sandbox's registry off the engine; layers stay for the next time."""
-    client = docker_engine().client()
-    try:
+    with closing(docker_engine().client()) as client:
         for image in client.images.list(filters={"reference": f"{registry}/*"}):
             # App Runner's emulator pulls by digest, which leaves a name without a tag.
             for name in (*image.tags, *image.attrs["RepoDigests"]):
                 if name.startswith(f"{registry}/"):
                     client.images.remove(name, noprune=True)
-    finally:
-        client.close()

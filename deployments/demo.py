@@ -15,7 +15,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import httpx
@@ -60,7 +60,7 @@ def demonstrate(folder: Path, *, keep: bool) -> str:
         addresses = stack.enter_context(running_sandbox(folder, keep=keep))
         with step("sample application: a git repository with one commit"):
             sample = sample_repository(folder / "kanvaro")
-            prepare_base_images(sample.folder / "Dockerfile")
+            prepare_base_images((sample.folder / "Dockerfile").read_text())
         with step("Prefect server"):
             server = stack.enter_context(prefect_server(folder, keep=keep))
         with using(server):
@@ -89,13 +89,10 @@ def forget_results(folder: Path) -> None:
     shutil.rmtree(folder / "prefect" / "storage", ignore_errors=True)
 
 
-def prepare_base_images(dockerfile: Path) -> None:
+def prepare_base_images(dockerfile: str) -> None:
     """Have what a Dockerfile builds on: pulled where that is possible, else a local stand-in."""
-    client = docker_engine().client()
-    try:
-        ensure_base_images(client, dockerfile.read_text())
-    finally:
-        client.close()
+    with closing(docker_engine().client()) as client:
+        ensure_base_images(client, dockerfile)
 
 
 def run_pipeline(client: SyncPrefectClient, server: Server, revision: str) -> FlowRun:

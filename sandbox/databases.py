@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import docker
@@ -107,12 +107,8 @@ class Databases(Part):
 
 def clear(folder: Path) -> None:
     """Remove what a sandbox of the folder that was killed has left; raises EngineUnavailable."""
-    client = docker_engine().client()
-    try:
-        with _engine_answers():
-            remove_leftovers(client, owner_of(folder))
-    finally:
-        client.close()
+    with closing(docker_engine().client()) as client, _engine_answers():
+        remove_leftovers(client, owner_of(folder))
 
 
 @contextmanager
