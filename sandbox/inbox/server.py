@@ -6,9 +6,9 @@ from aiohttp import web
 
 from sandbox import faults
 from sandbox.faults import Faults
-from sandbox.inbox import codecov as codecov_service
 from sandbox.inbox import github_web, slack_web
 from sandbox.inbox.codecov import Codecov
+from sandbox.inbox.codecov_web import CodecovWeb
 from sandbox.inbox.github import GitHub
 from sandbox.inbox.slack import Slack
 from sandbox.part import Part
@@ -76,7 +76,7 @@ class Inbox(Part):
                 web.route("*", "/_sandbox/{service}/faults", self._wish),
                 *slack_web.routes(self.slack),
                 *github_web.routes(self.github),
-                *codecov_service.routes(self.codecov),
+                *CodecovWeb(self.codecov).routes(),
             ]
         )
         return application
