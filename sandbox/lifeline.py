@@ -18,6 +18,8 @@ import time
 from contextlib import suppress
 
 SECONDS_TO_STOP = 10
+_MAKE_SURE = "--make-sure"
+_LOOK_EVERY = 0.1
 
 
 def command(
@@ -51,9 +53,23 @@ def _end_with_the_parent(pipe: int, scratch: str, seconds: int) -> None:
         pass
     if scratch:
         shutil.rmtree(scratch, ignore_errors=True)
+    # The program may end at once and leave what it started: another one makes sure.
+    subprocess.Popen(
+        [sys.executable, "-P", __file__, _MAKE_SURE, str(os.getpid()), str(seconds)],
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     signal_group(os.getpid(), signal.SIGTERM)
-    time.sleep(seconds)
-    signal_group(os.getpid(), signal.SIGKILL)
+
+
+def _make_sure(leader: int, seconds: int) -> None:
+    """Give what a program started some seconds to end, then end it."""
+    deadline = time.monotonic() + seconds
+    with suppress(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.killpg(leader, 0)
+            time.sleep(_LOOK_EVERY)
+        os.killpg(leader, signal.SIGKILL)
 
 
 def _set_aside_stdin() -> int:
@@ -64,9 +80,16 @@ def _set_aside_stdin() -> int:
     return pipe
 
 
-if __name__ == "__main__":
-    _, scratch, seconds, *sys.argv = sys.argv
+def _run(scratch: str, seconds: int) -> None:
     threading.Thread(
-        target=_end_with_the_parent, args=(_set_aside_stdin(), scratch, int(seconds)), daemon=True
+        target=_end_with_the_parent, args=(_set_aside_stdin(), scratch, seconds), daemon=True
     ).start()
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == _MAKE_SURE:
+        _make_sure(int(sys.argv[2]), int(sys.argv[3]))
+    else:
+        _, scratch, seconds, *sys.argv = sys.argv
+        _run(scratch, int(seconds))
