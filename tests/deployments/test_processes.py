@@ -10,6 +10,7 @@ import pytest
 
 from delivery.patience import Patience, wait_until
 from delivery.process_identity import started
+from deployments.processes import standing_server, stop_kept
 from sandbox.engine import docker_engine
 from sandbox.leftovers import OWNER_LABEL, owner_of
 from sandbox.lock import holder
@@ -23,6 +24,15 @@ folder = Path(sys.argv[1])
 with prefect_server(folder) as server, prefect_worker(folder, server):
     print("ready", flush=True)
     time.sleep(300)
+"""
+STANDING = """
+import sys, time
+from pathlib import Path
+from deployments.processes import standing_server
+
+standing_server(Path(sys.argv[1]))
+print("ready", flush=True)
+time.sleep(300)
 """
 SANDBOX = """
 import sys, time
@@ -82,6 +92,17 @@ def test_server_and_worker_end_with_a_starter_that_is_killed(tmp_path):
         assert b"worker" in running
 
     wait_until(lambda: processes_of(tmp_path), lambda seen: not seen, PATIENCE, what="their end")
+
+
+def test_a_standing_server_outlives_its_starter_and_serves_the_next_until_it_is_stopped(tmp_path):
+    with starter(STANDING, tmp_path):
+        [kept] = processes_of(tmp_path)
+
+    standing_server(tmp_path)
+    assert list(processes_of(tmp_path)) == [kept]
+    assert stop_kept(tmp_path) == 1
+    wait_until(lambda: processes_of(tmp_path), lambda seen: not seen, PATIENCE, what="its end")
+    assert stop_kept(tmp_path) == 0
 
 
 def test_a_sandbox_that_is_not_to_be_kept_ends_with_a_starter_that_is_killed(tmp_path, engine):
