@@ -12,7 +12,9 @@ from uuid import UUID
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
-from delivery.errors import RolloutFailed, TimedOut
+from delivery.errors import RolloutFailed
+from delivery.patience import Patience, wait_until
+from delivery.process_identity import started
 
 CI = "ci/kanvaro"
 TO_START_S = 60
@@ -45,21 +47,22 @@ def timed_run(
     """Let the worker run a deployment; its times. Raises `RolloutFailed` unless it completed."""
     found = client.read_deployment_by_name(deployment)
     run = client.create_flow_run_from_deployment(found.id, parameters=parameters or {})
-    pid = _awaited(lambda: next(_processes(run.id), None), TO_START_S, f"a process for {run.id}")
-    began = _started(pid)
-    _awaited(lambda: not _is_alive(pid, began), TO_END_S, f"the end of {deployment}")
+    pid, ticks = _awaited(
+        lambda: next(_processes(run.id), None), TO_START_S, f"a process for {run.id}"
+    )
+    _awaited(lambda: started(pid) != ticks, TO_END_S, f"the end of {deployment}")
     ended = time.time()
     state = client.read_flow_run(run.id).state
     if state is None or not state.is_completed():
         said = f"{state.name}: {state.message}" if state else "no state"
         raise RolloutFailed(f"{deployment} with {json.dumps(parameters)} ended as {said}")
-    return Timed(run.id, began, ended, _first_task(client, run.id))
+    return Timed(run.id, _unix_time(ticks), ended, _first_task(client, run.id))
 
 
 def _first_task(client: SyncPrefectClient, run_id: UUID) -> float:
     own = FlowRunFilter(id=FlowRunFilterId(any_=[run_id]))
     # Task runs reach the server as events, which may come after the end of the run.
-    started: list[float] = _awaited(
+    starts: list[float] = _awaited(
         lambda: [
             run.start_time.timestamp()
             for run in client.read_task_runs(flow_run_filter=own, limit=200)
@@ -68,39 +71,30 @@ def _first_task(client: SyncPrefectClient, run_id: UUID) -> float:
         TO_START_S,
         f"the task runs of {run_id}",
     )
-    return min(started)
+    return min(starts)
 
 
-def _processes(run_id: UUID) -> Iterator[int]:
-    """The process that Prefect started for a run: the only one with the run's id and its engine."""
+def _processes(run_id: UUID) -> Iterator[tuple[int, str]]:
+    """The process that Prefect started for a run, and when it was started.
+
+    It is the only one with the run's id and its engine.
+    """
     wanted = f"PREFECT__FLOW_RUN_ID={run_id}".encode()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             is_ours = wanted in (folder / "environ").read_bytes().split(b"\0")
             if is_ours and b"prefect.engine" in (folder / "cmdline").read_bytes():
-                yield int(folder.name)
+                pid = int(folder.name)
+                if ticks := started(pid):
+                    yield pid, ticks
         except OSError:
             continue
 
 
-def _started(pid: int) -> float:
+def _unix_time(ticks: str) -> float:
     """When a process started, in Unix time, to 10 ms (man 5 proc: starttime since boot)."""
-    ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
-    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / _TICKS
-
-
-def _is_alive(pid: int, began: float) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        return state != "Z" and abs(_started(pid) - began) < 1
-    except OSError:
-        return False
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + int(ticks) / _TICKS
 
 
 def _awaited(look: Callable[[], Any], timeout_s: float, what: str) -> Any:
-    deadline = time.monotonic() + timeout_s
-    while not (seen := look()):
-        if time.monotonic() > deadline:
-            raise TimedOut(f"{what}: not after {timeout_s:g} s")
-        time.sleep(LOOK_EVERY_S)
-    return seen
+    return wait_until(look, bool, Patience(timeout_s, LOOK_EVERY_S), what=what)

@@ -1,7 +1,6 @@
 """The rival: plain.mk on a revision, with the same settings, services, caches and concurrency."""
 
 import json
-import os
 import shlex
 import shutil
 import signal
@@ -17,11 +16,13 @@ from benchmarks.stage import Stage
 from blocks.environment import Environment
 from delivery.errors import RolloutFailed
 from deployments.register import ROOT
+from sandbox import lifeline
 from sandbox.aws import ACCESS_KEY, SECRET_KEY
 from sandbox.sample import Sample
 
 NAME = "kanvaro-plain"
 TIMEOUT_S = 900
+SECONDS_TO_STOP = 15
 
 
 def timed_plain(stage: Stage, application: Sample, name: str) -> float:
@@ -136,12 +137,8 @@ def _repository(environment: Environment) -> str:
 
 def _end(program: subprocess.Popen[bytes], mark: str) -> None:
     """End make, whose recipes remove their containers, and what is left of both."""
-    os.killpg(program.pid, signal.SIGTERM)
-    with suppress(subprocess.TimeoutExpired):
-        program.wait(15)
-    with suppress(ProcessLookupError):
-        os.killpg(program.pid, signal.SIGKILL)
-    program.wait()
+    lifeline.end(program, SECONDS_TO_STOP)
+    lifeline.signal_group(program.pid, signal.SIGKILL)
     listing = ["docker", "ps", "--all", "--quiet", "--filter", f"label=kanvaro.bench={mark}"]
     left = subprocess.run(listing, capture_output=True, text=True, check=False).stdout.split()
     if left:

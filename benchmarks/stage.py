@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +60,7 @@ def stage() -> Iterator[Stage]:
         images.callback(_remove_images, addresses.registry)
         with step("Prefect server, blocks, deployments, worker"):
             sample = sample_repository(FOLDER / "kanvaro")
-            prepare_base_images(sample.folder / "Dockerfile")
+            prepare_base_images((sample.folder / "Dockerfile").read_text())
             server = stack.enter_context(prefect_server(FOLDER))
             stack.enter_context(using(server))
             small = trivial.repository(FOLDER / "trivial")
@@ -111,13 +111,10 @@ def _warm(stage: Stage) -> None:
 
 def _remove_images(registry: str) -> None:
     """Take the names of this sandbox's registry off the engine; layers stay for the next time."""
-    client = docker_engine().client()
-    try:
+    with closing(docker_engine().client()) as client:
         for image in client.images.list(filters={"reference": f"{registry}/*"}):
             # App Runner's emulator pulls by digest, which leaves a name without a tag.
             for name in (*image.tags, *image.attrs["RepoDigests"]):
                 if name.startswith(f"{registry}/"):
                     with suppress(ImageNotFound):  # its digest went with its tag
                         client.images.remove(name, noprune=True)
-    finally:
-        client.close()

@@ -17,28 +17,35 @@ def command_line(written: Any) -> tuple[str, ...]:
     refused, because taken literally it would do something else than it says.
     Raises `ValueError` with the reason.
     """
-    if isinstance(written, str):
-        if "\n" in written.strip():
-            raise ValueError("holds a line break")
-        words = _split(written)
-    elif isinstance(written, list) and all(isinstance(word, str) for word in written):
-        words = written
-        if operator := next((word for word in words if _is_operator(word)), None):
-            raise ValueError(f"holds `{operator}`, but {_NO_SHELL}")
-    else:
-        raise ValueError(f"must be a command line or a list of strings, not {written!r}")
+    words = _words(written)
     if not words or not words[0].strip():
         raise ValueError("is empty")
     for word in words:
-        if found := _SUBSTITUTION.search(word):
-            raise ValueError(f"holds `{found[0]}`, but {_NO_SHELL}")
-        if any(character in word for character in "\0\n\r"):
-            raise ValueError("holds a line break or a zero byte")
+        _check(word)
     if _ASSIGNMENT.match(words[0]):
         raise ValueError("begins with a variable; write it under `environment` instead")
     if words[0].startswith("-"):
         raise ValueError(f"begins with an option, {words[0]!r}, instead of a program")
     return tuple(words)
+
+
+def _words(written: Any) -> list[str]:
+    if isinstance(written, str):
+        if "\n" in written.strip():
+            raise ValueError("holds a line break")
+        return _split(written)
+    if not isinstance(written, list) or not all(isinstance(word, str) for word in written):
+        raise ValueError(f"must be a command line or a list of strings, not {written!r}")
+    if operator := next((word for word in written if _is_operator(word)), None):
+        raise ValueError(f"holds `{operator}`, but {_NO_SHELL}")
+    return written
+
+
+def _check(word: str) -> None:
+    if found := _SUBSTITUTION.search(word):
+        raise ValueError(f"holds `{found[0]}`, but {_NO_SHELL}")
+    if any(character in word for character in "\0\n\r"):
+        raise ValueError("holds a line break or a zero byte")
 
 
 def _split(line: str) -> list[str]:

@@ -43,40 +43,6 @@ class Coverage:
         return [(path, self.files[path]) for _, path in worst[:count]]
 
 
-@dataclass(frozen=True)
-class Change:
-    """What changed from one coverage to the next, in percentage points of lines."""
-
-    points: float | None
-    fallen: tuple[tuple[str, float], ...]
-
-    def __str__(self) -> str:
-        if self.points is None:
-            return "not comparable"
-        if abs(self.points) < 0.005:
-            return "unchanged"
-        return f"{self.points:+.2f} points"
-
-
-def change(before: Coverage, after: Coverage) -> Change:
-    """Compare two coverages; `fallen` names the files that lost, the worst first."""
-    fallen = []
-    for path in before.files.keys() & after.files.keys():
-        points = _points(before.files[path], after.files[path])
-        if points is not None and points < -0.005:
-            fallen.append((path, points))
-    return Change(
-        points=_points(before.total, after.total),
-        fallen=tuple(sorted(fallen, key=lambda one: (one[1], one[0]))),
-    )
-
-
-def _points(before: Covered, after: Covered) -> float | None:
-    if before.line_percent is None or after.line_percent is None:
-        return None
-    return after.line_percent - before.line_percent
-
-
 def _percent(part: int, whole: int) -> float | None:
     return 100 * part / whole if whole else None
 

@@ -98,11 +98,6 @@ class StageTable:
             and not check.script_among(scripts)
         )
 
-    def services(self, scripts: Mapping[str, str]) -> tuple[str, ...]:
-        """The services needed by the checks that will run, each once."""
-        running = [check for check in self.checks if check.why_not_applicable(scripts) is None]
-        return tuple(name for name in SERVICES if any(name in check.services for check in running))
-
 
 DEFAULT_TABLE = StageTable(
     checks=(

@@ -14,8 +14,8 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import httpx
@@ -60,7 +60,7 @@ def demonstrate(folder: Path, *, keep: bool) -> str:
         addresses = stack.enter_context(running_sandbox(folder, keep=keep))
         with step("sample application: a git repository with one commit"):
             sample = sample_repository(folder / "kanvaro")
-            prepare_base_images(sample.folder / "Dockerfile")
+            prepare_base_images((sample.folder / "Dockerfile").read_text())
         with step("Prefect server"):
             server = stack.enter_context(prefect_server(folder, keep=keep))
         with using(server):
@@ -89,13 +89,10 @@ def forget_results(folder: Path) -> None:
     shutil.rmtree(folder / "prefect" / "storage", ignore_errors=True)
 
 
-def prepare_base_images(dockerfile: Path) -> None:
+def prepare_base_images(dockerfile: str) -> None:
     """Have what a Dockerfile builds on: pulled where that is possible, else a local stand-in."""
-    client = docker_engine().client()
-    try:
-        ensure_base_images(client, dockerfile.read_text())
-    finally:
-        client.close()
+    with closing(docker_engine().client()) as client:
+        ensure_base_images(client, dockerfile)
 
 
 def run_pipeline(client: SyncPrefectClient, server: Server, revision: str) -> FlowRun:
@@ -159,21 +156,29 @@ def show_how_to_use(server: Server, addresses: Addresses) -> None:
 
 @contextmanager
 def running_sandbox(folder: Path, *, keep: bool) -> Iterator[Addresses]:
-    """A sandbox as a process of its own, stopped at the end unless it is to be kept."""
-    start_sandbox(folder)
-    stop: Callable[[], None] = lambda: _sandbox("--stop", "--folder", str(folder))  # noqa: E731
-    try:
-        yield Addresses.read(folder)
-    except BaseException:
-        stop()
-        raise
-    if not keep:
-        stop()
+    """A sandbox as a process of its own, stopped at the end unless it is to be kept.
+
+    One that is not to be kept also ends when this process is killed.
+    """
+    with _pipe() as reading:
+        start_sandbox(folder, lifeline=None if keep else reading)
+        try:
+            yield Addresses.read(folder)
+        except BaseException:
+            keep = False
+            raise
+        finally:
+            if not keep:
+                _sandbox("--stop", "--folder", str(folder))
 
 
-def start_sandbox(folder: Path) -> None:
-    """Have a sandbox run in `folder`; one that runs there already is used."""
-    _sandbox("--detach", "--folder", str(folder))
+def start_sandbox(folder: Path, *, lifeline: int | None = None) -> None:
+    """Have a sandbox run in `folder`; one that runs there already is used.
+
+    A new one ends when the writing end of the pipe `lifeline` is closed, if one is given.
+    """
+    bound = () if lifeline is None else ("--with-stdin",)
+    _sandbox("--detach", *bound, "--folder", str(folder), stdin=lifeline)
 
 
 @contextmanager
@@ -192,10 +197,22 @@ def step(what: str) -> Iterator[None]:
     print(f"{time.monotonic() - began:.1f} s", flush=True)
 
 
-def _sandbox(*arguments: str) -> None:
+@contextmanager
+def _pipe() -> Iterator[int]:
+    """The reading end of a pipe that nobody writes to, and that is closed with this process."""
+    reading, writing = os.pipe()
+    try:
+        yield reading
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def _sandbox(*arguments: str, stdin: int | None = None) -> None:
     code = subprocess.run(
         [sys.executable, "-m", "sandbox", *arguments],
         cwd=ROOT,
+        stdin=subprocess.DEVNULL if stdin is None else stdin,
         stdout=subprocess.DEVNULL,  # how to use it by hand; what it does goes to stderr
         check=False,
     ).returncode

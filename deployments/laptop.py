@@ -14,7 +14,6 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -28,7 +27,7 @@ from delivery.errors import ConfigurationError, DeliveryError, RequestRefused, R
 from delivery.messages import duration
 from delivery.overlay import parse_table
 from delivery.stages import DEFAULT_TABLE
-from deployments.demo import start_sandbox, step, using
+from deployments.demo import prepare_base_images, start_sandbox, step, using
 from deployments.following import summary_of
 from deployments.processes import standing_server
 from deployments.register import ROOT
@@ -36,7 +35,6 @@ from deployments.requested import USAGE, Asked, Look, look_at, resolved
 from deployments.sandboxed import sandbox_environment
 from deployments.terminal import told_in_the_terminal
 from sandbox import addresses
-from sandbox.base_images import ensure_base_images
 from sandbox.engine import docker_engine
 from sandbox.errors import AlreadyRunning
 from sandbox.lock import FolderLock, holder
@@ -46,14 +44,6 @@ FOLDER = ROOT / ".sandbox"
 ENVIRONMENT = "laptop"
 CHECK_ONLY = 'To check without an image, write in delivery.toml: dockerfile = "none".'
 _EXPOSED = re.compile(r"^\s*EXPOSE\s+(\d+)(?:/tcp)?\s*$", re.IGNORECASE | re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How the run ended: its sentence, or what stopped it."""
-
-    sentence: str
-    error: BaseException | None
 
 
 def main() -> int:
@@ -92,7 +82,7 @@ def run_on_this_machine(given: Mapping[str, str]) -> str:
         print(f"  ➖ {name}: {why}")
     docker_engine()
     with _alone():
-        prepare_base_images(look)
+        _have_base_images(look)
         if holder(FOLDER) is None or not addresses.written(FOLDER):
             start_sandbox(FOLDER)
         with step("Prefect server"):
@@ -104,20 +94,13 @@ def run_on_this_machine(given: Mapping[str, str]) -> str:
             return _run(asked)
 
 
-def prepare_base_images(look: Look) -> None:
-    """Have what the Dockerfile builds on.
-
-    Raises `ConfigurationError` where an image is neither here nor to be had.
-    """
+def _have_base_images(look: Look) -> None:
     if look.dockerfile is None:
         return
-    client = docker_engine().client()
     try:
-        ensure_base_images(client, look.dockerfile)
+        prepare_base_images(look.dockerfile)
     except ConfigurationError as error:
         raise ConfigurationError(str(error), hint=f"{error.hint} {CHECK_ONLY}") from None
-    finally:
-        client.close()
 
 
 def exposed_port(dockerfile: str) -> int | None:

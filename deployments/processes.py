@@ -1,7 +1,8 @@
 """A Prefect server and a worker as processes of this machine, for the demo and for laptops.
 
 They get a session of their own, so that Ctrl-C reaches the command that started
-them and not them; it then stops them in order. A worker is stopped by SIGTERM
+them and not them; it then stops them in order. Those that are not kept end also
+when that command is killed (`sandbox.lifeline`). A worker is stopped by SIGTERM
 only once it is idle: one that is busy would leave its run Running for ever
 (PrefectHQ/prefect#22528).
 """
@@ -13,14 +14,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
 from delivery.errors import ConfigurationError
+from delivery.process_identity import started
 from deployments.register import POOL, ROOT
+from sandbox import lifeline
 from sandbox.ports import LOOPBACK, free_port
 
 TO_START_S = 120
@@ -56,20 +59,15 @@ def standing_server(folder: Path) -> Server:
         return _server(folder, port)[0]
     port = free_port()
     server, command = _server(folder, port)
-    process = _started("server", command, server.settings, folder)
-    try:
+    with _process("server", command, server.settings, folder, keep=True, port=port) as process:
         _await_server(process, server.address, folder / "server.log")
-    except BaseException:
-        _stop(process)
-        raise
-    _remember(folder, process.pid, port)
     return server
 
 
 def _standing_port(folder: Path) -> int | None:
     record = folder / PIDS
     kept = json.loads(record.read_text()) if record.exists() else []
-    alive = [entry for entry in kept if _identity(entry["pid"]) == entry["identity"]]
+    alive = [entry for entry in kept if started(entry["pid"]) == entry["identity"]]
     record.unlink(missing_ok=True)
     if alive:
         record.write_text(json.dumps(alive))
@@ -113,19 +111,24 @@ def stop_kept(folder: Path) -> int:
     record.unlink()
     stopped = 0
     for entry in reversed(kept):
-        if _identity(entry["pid"]) == entry["identity"]:
-            _signal_group(entry["pid"], signal.SIGTERM)
+        if started(entry["pid"]) == entry["identity"]:
+            lifeline.signal_group(entry["pid"], signal.SIGTERM)
             stopped += 1
     return stopped
 
 
 @contextmanager
 def _process(
-    name: str, command: list[str], settings: Mapping[str, str], folder: Path, keep: bool
+    name: str,
+    command: list[str],
+    settings: Mapping[str, str],
+    folder: Path,
+    keep: bool,
+    port: int | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    process = _started(name, command, settings, folder)
+    process = _launched(name, command, settings, folder, keep)
     if keep:
-        _remember(folder, process.pid)
+        _remember(folder, process.pid, port)
     try:
         yield process
     except BaseException:
@@ -133,37 +136,24 @@ def _process(
         raise
     finally:
         if not keep:
-            _stop(process)
+            lifeline.end(process, TO_STOP_S)
 
 
-def _started(
-    name: str, command: list[str], settings: Mapping[str, str], folder: Path
+def _launched(
+    name: str, command: list[str], settings: Mapping[str, str], folder: Path, keep: bool
 ) -> subprocess.Popen[bytes]:
+    plain = [sys.executable, "-m", "prefect", *command]
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{name}.log").open("wb") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "prefect", *command],
+            plain if keep else lifeline.command("prefect", *command, seconds=TO_STOP_S),
             cwd=ROOT,
             env={**os.environ, **settings},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if keep else subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    _signal_group(process.pid, signal.SIGTERM)
-    try:
-        process.wait(TO_STOP_S)
-    except subprocess.TimeoutExpired:
-        _signal_group(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def _signal_group(pid: int, number: int) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(pid, number)
 
 
 def _await_server(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
@@ -189,13 +179,5 @@ def _answers(address: str) -> bool:
 def _remember(folder: Path, pid: int, port: int | None = None) -> None:
     record = folder / PIDS
     kept = json.loads(record.read_text()) if record.exists() else []
-    entry = {"pid": pid, "identity": _identity(pid), "port": port}
+    entry = {"pid": pid, "identity": started(pid), "port": port}
     record.write_text(json.dumps([*kept, entry]))
-
-
-def _identity(pid: int) -> str | None:
-    """When the process was started: numbers are used again."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        return None

@@ -1,5 +1,6 @@
 """The environment that lives in a running sandbox: the same settings, other addresses."""
 
+from contextlib import closing
 from pathlib import Path
 
 import boto3
@@ -93,11 +94,8 @@ def sandbox_environment(
 
 def _service_images() -> dict[str, ServiceImage]:
     """The databases for checks: the real images, or stand-ins that are called so."""
-    client = docker_engine().client()
-    try:
+    with closing(docker_engine().client()) as client:
         had = ensure_service_images(client)
-    finally:
-        client.close()
     return {
         name: ServiceImage(
             reference=had[name].reference,

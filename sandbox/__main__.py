@@ -2,6 +2,7 @@
 
 python -m sandbox                   until Ctrl-C
 python -m sandbox --detach          in the background; waits until it is ready
+                  --with-stdin      and ends when standard input is closed, by whatever
 python -m sandbox --stop
 """
 
@@ -15,13 +16,14 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 from delivery.errors import DeliveryError
-from sandbox import addresses, lock
+from sandbox import addresses, lifeline, lock
 from sandbox.addresses import Addresses
 from sandbox.errors import SandboxPartFailed
 from sandbox.usage import usage
 
 _OURSELVES = (sys.executable, "-m", "sandbox")
 _ROOT = Path(__file__).parent.parent
+SECONDS_TO_STOP = 60
 _LOOK_EVERY = 0.1
 _CHECK_EVERY = 2.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -33,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.stop:
             return _stop(chosen.folder)
         if chosen.detach:
-            return _detach(chosen.folder, chosen.speed, chosen.wait)
+            return _detach(chosen.folder, chosen.speed, chosen.wait, chosen.with_stdin)
         return _run(chosen.folder, chosen.speed, chosen.quiet)
     except DeliveryError as error:
         print(f"{error}\n{error.hint}", file=sys.stderr)
@@ -50,6 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--detach", action="store_true", help="run in the background")
     how.add_argument("--stop", action="store_true", help="stop the one that runs")
+    parser.add_argument(
+        "--with-stdin", action="store_true", help="a detached one ends when stdin is closed"
+    )
     parser.add_argument("--folder", type=Path, default=Path(".sandbox"), help="its files")
     parser.add_argument(
         "--speed", type=_positive, default=100.0, help="App Runner is this much faster than AWS"
@@ -94,24 +99,26 @@ def _interrupt(number: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _detach(folder: Path, speed: float, patience: float) -> int:
+def _detach(folder: Path, speed: float, patience: float, with_stdin: bool) -> int:
     if running := lock.holder(folder):
         print(f"A sandbox already runs in {folder} (process {running}).", file=sys.stderr)
         _await_addresses(folder, running, None, patience)
     else:
-        _launch(folder, speed, patience)
+        _launch(folder, speed, patience, with_stdin)
     print(usage(Addresses.read(folder), folder))
     return 0
 
 
-def _launch(folder: Path, speed: float, patience: float) -> None:
+def _launch(folder: Path, speed: float, patience: float, with_stdin: bool) -> None:
+    options = ["--quiet", "--folder", str(folder.resolve()), "--speed", str(speed)]
+    bound = lifeline.command("sandbox", *options, seconds=SECONDS_TO_STOP)
     folder.mkdir(parents=True, exist_ok=True)
     addresses.forget(folder)
     log = folder / "sandbox.log"
     with log.open("wb") as writing, log.open() as reading:
         program = subprocess.Popen(
-            [*_OURSELVES, "--quiet", "--folder", folder.resolve(), "--speed", str(speed)],
-            stdin=subprocess.DEVNULL,
+            bound if with_stdin else [*_OURSELVES, *options],
+            stdin=None if with_stdin else subprocess.DEVNULL,
             stdout=writing,
             stderr=subprocess.STDOUT,
             cwd=_ROOT,

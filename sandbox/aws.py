@@ -10,14 +10,12 @@ import contextlib
 import json
 import os
 import secrets
-import signal
 import subprocess
-import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import boto3
 import httpx
@@ -25,6 +23,7 @@ from botocore.exceptions import ClientError
 
 from sandbox import lifeline
 from sandbox.errors import SandboxPartFailed
+from sandbox.part import Part
 from sandbox.ports import LOOPBACK, free_port
 
 ACCOUNT = "000000000000"
@@ -37,7 +36,7 @@ _SAVE_SECONDS = 60.0  # images live in memory: writing hundreds of megabytes tak
 _STARTS = 5
 
 
-class Aws:
+class Aws(Part):
     """The emulated account. `endpoint` is for boto3, `registry` for Docker.
 
     With `state` (a folder) the account is restored at start and saved by an orderly stop; without,
@@ -52,7 +51,7 @@ class Aws:
         self._port = 0
         self._identity = secrets.token_hex(8)
         self._program: subprocess.Popen[bytes] | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._scratch: Path
 
     @property
     def registry(self) -> str:
@@ -66,24 +65,10 @@ class Aws:
     def pid(self) -> int | None:
         return self._program.pid if self._program else None
 
-    def __enter__(self) -> Self:
-        self._folder = tempfile.TemporaryDirectory(prefix="kanvaro-sandbox-aws-")
-        try:
-            self._start()
-        except BaseException:
-            self._stop()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop()
-
-    def _start(self) -> None:
+    def _start(self, stack: ExitStack) -> None:
+        folder = tempfile.TemporaryDirectory(prefix="kanvaro-sandbox-aws-")
+        self._scratch = Path(stack.enter_context(folder))
+        stack.callback(self._end)
         for _ in range(_STARTS):
             self._port = free_port()
             self._launch()
@@ -97,7 +82,7 @@ class Aws:
     def _launch(self) -> None:
         with self._log.open("wb") as log:
             self._program = subprocess.Popen(
-                [sys.executable, "-P", lifeline.__file__, self._scratch, "ministack"],
+                lifeline.command("ministack", scratch=str(self._scratch)),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -140,21 +125,10 @@ class Aws:
             time.sleep(0.05)
         return False
 
-    def _stop(self) -> None:
-        self._end()
-        if self._folder:
-            self._folder.cleanup()
-            self._folder = None
-
     def _end(self) -> None:
         if self._program:
-            _end(self._program, _SAVE_SECONDS if self._state else _STOP_SECONDS)
+            lifeline.end(self._program, _SAVE_SECONDS if self._state else _STOP_SECONDS)
             self._program = None
-
-    @property
-    def _scratch(self) -> Path:
-        assert self._folder  # noqa: S101 - narrows the type
-        return Path(self._folder.name)
 
     @property
     def _log(self) -> Path:
@@ -207,20 +181,6 @@ class Aws:
                 SecretId="kanvaro/database",
                 SecretString=json.dumps(addresses),
             )
-
-
-def _end(program: subprocess.Popen[bytes], patience: float) -> None:
-    """Ask the program and what it started to stop; after `patience` seconds, make them."""
-    program.send_signal(signal.SIGTERM)
-    try:
-        program.wait(patience)
-    except subprocess.TimeoutExpired:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(program.pid, signal.SIGKILL)
-        program.wait(5)
-    finally:
-        if program.stdin:
-            program.stdin.close()
 
 
 def _generated() -> str:

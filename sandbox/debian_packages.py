@@ -10,7 +10,7 @@ from pathlib import Path
 
 from delivery.errors import ConfigurationError
 from sandbox import machine
-from sandbox.cache import cache_folder
+from sandbox.cache import cache_folder, made_whole
 from sandbox.machine import Say, locked
 from sandbox.rootfs import libraries_of
 
@@ -82,29 +82,24 @@ def _fetch(packages: Sequence[str], optional: Sequence[str], folder: Path) -> No
             f"{', '.join(packages)} is missing, and this is not Debian or Ubuntu.",
             hint=f"Install {packages[0]} yourself, or use a machine that can pull images.",
         )
-    partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
-    # apt downloads as a user of its own, who must be able to write here.
-    partial.chmod(0o755)
-    try:
+    with made_whole(folder) as root, tempfile.TemporaryDirectory() as downloads:
+        archives = Path(downloads)
+        # apt downloads as a user of its own, who must be able to write here.
+        archives.chmod(0o755)
         for package in packages:
-            reason = _download(package, partial)
+            reason = _download(package, archives)
             # A machine that is new has no package lists yet.
             if reason and machine.THIS_MACHINE.update_package_lists():
-                reason = _download(package, partial)
+                reason = _download(package, archives)
             if reason:
                 raise ConfigurationError(
                     f"The Debian package {package} could not be downloaded: {reason}",
                     hint="Run `apt-get update` as root, then run again.",
                 )
         for package in optional:
-            _download(package, partial)
-        for archive in sorted(partial.glob("*.deb")):
-            subprocess.run(
-                ["dpkg-deb", "-x", str(archive), str(partial / "root")], check=True, timeout=60
-            )
-        (partial / "root").rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            _download(package, archives)
+        for archive in sorted(archives.glob("*.deb")):
+            subprocess.run(["dpkg-deb", "-x", str(archive), str(root)], check=True, timeout=60)
 
 
 def _download(package: str, into: Path) -> str | None:

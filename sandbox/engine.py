@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -265,11 +266,8 @@ def _client(base_url: str, timeout: int) -> docker.DockerClient:
 
 def _version(base_url: str) -> str | Exception:
     try:
-        client = _client(base_url, SECONDS_FOR_AN_ANSWER)
-        try:
+        with closing(_client(base_url, SECONDS_FOR_AN_ANSWER)) as client:
             return str(client.version()["Version"])
-        finally:
-            client.close()
     except (DockerException, OSError, KeyError) as failure:
         return failure
 

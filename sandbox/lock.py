@@ -9,44 +9,34 @@ import fcntl
 import os
 import signal
 import time
+from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from delivery.errors import DeliveryError
 from sandbox.errors import AlreadyRunning
+from sandbox.part import Part
 
 _LOOK_EVERY = 0.05
 _LOOKS = 10
 
 
-class FolderLock:
+class FolderLock(Part):
     """Held while it is entered; raises AlreadyRunning when another process holds it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._descriptor = -1
 
-    def __enter__(self) -> Self:
+    def _start(self, stack: ExitStack) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._descriptor = os.open(_file(self._folder), os.O_RDWR | os.O_CREAT, 0o644)
-        if not _is_taken(self._descriptor):
-            os.close(self._descriptor)
+        descriptor = os.open(_file(self._folder), os.O_RDWR | os.O_CREAT, 0o644)
+        stack.callback(os.close, descriptor)
+        if not _is_taken(descriptor):
             raise AlreadyRunning(
                 f"A sandbox already runs in {self._folder} (process {holder(self._folder)})."
             )
-        os.ftruncate(self._descriptor, 0)
-        os.write(self._descriptor, f"{os.getpid()}\n".encode())
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        os.ftruncate(self._descriptor, 0)
-        os.close(self._descriptor)
+        stack.callback(os.ftruncate, descriptor, 0)
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
 
 
 def _is_taken(descriptor: int) -> bool:

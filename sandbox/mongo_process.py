@@ -3,9 +3,7 @@
 import hashlib
 import os
 import re
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ from queue import Empty, Queue
 from threading import Thread
 
 from delivery.errors import ConfigurationError, TimedOut
-from sandbox.cache import cache_folder
+from sandbox.cache import cache_folder, made_whole
 from sandbox.machine import ensure_node, locked
 
 FOLDER = Path(__file__).parent / "mongo_stand_in"
@@ -46,29 +44,26 @@ def installed(*, with_mongoose: bool = False) -> Path:
 
 
 def _install(folder: Path, options: list[str]) -> None:
-    partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
+    argv = [str(ensure_node().npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund", *options]
     try:
-        for name, content in sources().items():
-            (partial / name).write_bytes(content)
-        subprocess.run(
-            [str(ensure_node().npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund", *options],
-            cwd=partial,
-            check=True,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            timeout=SECONDS_FOR_NPM,
-        )
-        partial.chmod(0o755)
-        partial.rename(folder)
+        with made_whole(folder) as partial:
+            for name, content in sources().items():
+                (partial / name).write_bytes(content)
+            subprocess.run(
+                argv,
+                cwd=partial,
+                check=True,
+                capture_output=True,
+                text=True,
+                stdin=subprocess.DEVNULL,
+                timeout=SECONDS_FOR_NPM,
+            )
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as failure:
         last = str(getattr(failure, "stderr", "") or failure).strip().splitlines()[-1:]
         raise ConfigurationError(
             f"The packages of the MongoDB stand-in could not be installed: {' '.join(last)}",
             hint="Check that this machine reaches the npm registry.",
         ) from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 @dataclass(frozen=True)

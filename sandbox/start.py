@@ -13,30 +13,31 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from sandbox import addresses
 from sandbox.addresses import Addresses, Secrets
 from sandbox.advisories import Advisories
 from sandbox.app_runner import AppRunner, Containers
 from sandbox.aws import Aws
-from sandbox.databases import Databases, owner_of
+from sandbox.databases import Databases
 from sandbox.edge import Distribution, Edge, ensure_distribution
 from sandbox.engine import docker_engine
 from sandbox.inbox import Inbox
 from sandbox.ledger_table import ensure_ledger_table
+from sandbox.leftovers import owner_of
 from sandbox.lock import FolderLock
 from sandbox.machine import Say, say
+from sandbox.part import Part
 from sandbox.service_images import ensure_service_images
 
 DEFAULT_FOLDER = Path(".sandbox")
 DEFAULT_SPEED = 100.0
 
-Part = TypeVar("Part")
+AnyPart = TypeVar("AnyPart")
 
 
-class Sandbox:
+class Sandbox(Part):
     """Everything at once: `addresses` and `secrets` while it is entered, also in the folder.
 
     One sandbox a folder. `speed` divides App Runner's durations: at 1 a deployment takes minutes.
@@ -68,39 +69,27 @@ class Sandbox:
         self._speed = speed
         self._channels = channels
         self._say = say
-        self._stack = ExitStack()
         self._voice = threading.Lock()
 
-    def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            stack.enter_context(FolderLock(self._folder))
-            addresses.forget(self._folder)
-            self._start(stack)
-            stack.callback(addresses.forget, self._folder)
-            self.addresses, self.secrets = self._where(), self._keys()
-            self.secrets.write(self._folder)
-            self.addresses.write(self._folder)
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
-
     def _start(self, stack: ExitStack) -> None:
+        stack.enter_context(FolderLock(self._folder))
+        addresses.forget(self._folder)
+        self._start_parts(stack)
+        stack.callback(addresses.forget, self._folder)
+        self.addresses, self.secrets = self._where(), self._keys()
+        self.secrets.write(self._folder)
+        self.addresses.write(self._folder)
+
+    def _start_parts(self, stack: ExitStack) -> None:
         # Leaving the pool waits for parts that are still starting, so that whoever interrupts us
         # stops those as well.
         with ThreadPoolExecutor() as pool:
 
             def start(
                 name: str,
-                build: Callable[[], AbstractContextManager[Part]],
-                where: Callable[[Part], str],
-            ) -> Future[Part]:
+                build: Callable[[], AbstractContextManager[AnyPart]],
+                where: Callable[[AnyPart], str],
+            ) -> Future[AnyPart]:
                 return pool.submit(self._enter, stack, name, build, where)
 
             aws = start("AWS and ECR", Aws, lambda part: part.endpoint)
@@ -120,9 +109,9 @@ class Sandbox:
         self,
         stack: ExitStack,
         name: str,
-        build: Callable[[], AbstractContextManager[Part]],
-        where: Callable[[Part], str],
-    ) -> Part:
+        build: Callable[[], AbstractContextManager[AnyPart]],
+        where: Callable[[AnyPart], str],
+    ) -> AnyPart:
         began = time.monotonic()
         part = stack.enter_context(build())
         self._report(name, where(part), time.monotonic() - began)

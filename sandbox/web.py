@@ -4,12 +4,12 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
+from contextlib import ExitStack
 
 from aiohttp import web
 
 from delivery.errors import DeliveryError
+from sandbox.part import Part
 from sandbox.ports import listening_socket
 
 _START_SECONDS = 10.0
@@ -18,7 +18,7 @@ _UNFINISHED_REQUESTS_SECONDS = 1.0
 LARGEST_BODY = 64 * 1024 * 1024
 
 
-class WebServer:
+class WebServer(Part):
     """Serves the application that `build` returns on a free loopback port while it is entered.
 
     Raises OSError when `port` is in use, DeliveryError when the server does not come up.
@@ -32,37 +32,28 @@ class WebServer:
         self._stopping: asyncio.Event | None = None
         self._serving = threading.Event()
         self._failure: Exception | None = None
-        self._thread: threading.Thread | None = None
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
 
-    def __enter__(self) -> Self:
+    def _start(self, stack: ExitStack) -> None:
         listener = listening_socket(self._wanted_port)
         self._port = listener.getsockname()[1]
-        self._thread = threading.Thread(
+        thread = threading.Thread(
             target=self._run, args=(listener,), name=f"sandbox-web-{self._port}", daemon=True
         )
-        self._thread.start()
+        thread.start()
+        stack.callback(self._stop, thread)
         if not self._serving.wait(_START_SECONDS) or self._failure:
-            self.__exit__(None, None, None)
             raise DeliveryError(
                 f"The web server at {self.url} did not start: {self._failure or 'no answer'}."
             ) from self._failure
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def _stop(self, thread: threading.Thread) -> None:
         if self._loop and self._stopping and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._stopping.set)
-        if self._thread:
-            self._thread.join(_STOP_SECONDS)
-            self._thread = None
+        thread.join(_STOP_SECONDS)
 
     def _run(self, listener: socket.socket) -> None:
         try:

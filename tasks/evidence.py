@@ -1,7 +1,5 @@
 """What a check leaves behind that people look at later: coverage, and the browser's report."""
 
-from collections.abc import Callable
-
 from prefect.artifacts import create_table_artifact
 from prefect.logging import get_run_logger
 
@@ -17,8 +15,6 @@ from tasks.surroundings import surroundings
 from tasks.workspace import Workspace
 
 BROWSER_REPORT = "playwright-report"
-
-Keep = Callable[[Environment, Source, Workspace, Plan, Check], tuple[str, ...]]
 
 
 def keep_evidence(

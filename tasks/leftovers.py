@@ -1,7 +1,6 @@
 """Processes that outlived the run which started them, found by a mark in their environment.
 
-The mark names the worker by what cannot be mistaken: its process id, when it was
-started, and the PID namespace in which both are true. So a sweep never touches
+The mark names the worker (`delivery.process_identity`), so that a sweep never touches
 the programs of a worker that lives, nor those of another container.
 """
 
@@ -13,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from delivery.process_identity import is_gone, our_identity
+
 MARKER = "KANVARO_CHECK"
 
 _PROC = Path("/proc")
@@ -21,8 +22,7 @@ _PREFIX = f"{MARKER}=".encode()
 
 def our_mark() -> str:
     """A new mark of this worker."""
-    pid = os.getpid()
-    return f"{uuid.uuid4().hex}:{pid}:{_started(pid)}:{_namespace()}"
+    return f"{uuid.uuid4().hex}:{our_identity()}"
 
 
 def sweep_leftovers() -> tuple[str, ...]:
@@ -68,28 +68,7 @@ def _marked() -> Iterator[tuple[int, str]]:
 
 def is_orphaned(mark: str) -> bool:
     """Whether the worker that made `mark` is certainly dead; never true of another machine's."""
-    _, _, worker = mark.partition(":")
-    parts = worker.split(":")
-    if len(parts) != 3 or not parts[0].isdecimal() or parts[2] != _namespace():
-        return False
-    return _started(int(parts[0])) != parts[1]
-
-
-def _started(pid: int) -> str | None:
-    """When the process was started, in clock ticks since boot; None when there is none."""
-    try:
-        stat = (_PROC / str(pid) / "stat").read_bytes()
-    except OSError:
-        return None
-    fields = stat.rpartition(b")")[2].split()
-    return None if fields[0] in (b"Z", b"X") else fields[19].decode()
-
-
-def _namespace() -> str:
-    try:
-        return str((_PROC / "self/ns/pid").stat().st_ino)
-    except OSError:
-        return "unknown"
+    return is_gone(mark.partition(":")[2])
 
 
 def _name(pid: int) -> str:

@@ -1,5 +1,6 @@
 """The application's source: a commit, checked out into a folder of its own."""
 
+import functools
 import os
 import shutil
 import threading
@@ -32,7 +33,6 @@ class Source:
     subject: str
     author: str
     committed_at: str
-    is_on_ref: bool
     notes: tuple[str, ...] = ()
 
 
@@ -45,7 +45,6 @@ def check_out(
     credentials: Mapping[str, str] | None = None,
     *,
     fresh: bool = True,
-    must_be_on_ref: bool = True,
 ) -> Source:
     """Check `revision` out into the new folder `workspace`.
 
@@ -62,32 +61,9 @@ def check_out(
     if workspace.exists() and any(workspace.iterdir()):
         raise ConfigurationError(f"the workspace {workspace} is not empty")
     with mirror_of(address, cache, credentials or {}) as mirror:
-        fetched = False
-
-        def fetch_once() -> None:
-            nonlocal fetched
-            if not fetched:
-                mirror.fetch()
-                fetched = True
-
-        if fresh or not (mirror.folder / "HEAD").exists():
-            fetch_once()
-        if mirror.tip(ref) is None:
-            fetch_once()
-        tip = mirror.tip(ref)
-        if tip is None:
-            raise _no_such_ref(mirror, ref)
-        commit = find_commit(mirror, wanted, fetch=fetch_once) if wanted else tip
-        if not (on_ref := mirror.holds(ref, commit)):
-            fetch_once()
-            on_ref = mirror.holds(ref, commit)
-        if must_be_on_ref and not on_ref:
-            raise RequestRefused(
-                f"the commit {commit[:12]} is not on {ref}",
-                hint="Name the branch or tag the commit is on, or a commit of this one.",
-            )
+        commit = _commit_on(mirror, ref, wanted, fresh)
         _populate(mirror, commit, workspace)
-    return _described(mirror, commit, ref, workspace, on_ref)
+    return _described(mirror, commit, ref, workspace)
 
 
 def inside(source: Source, path: str | Path) -> Path:
@@ -139,6 +115,24 @@ def _absolute(address: str) -> str:
     return str(Path(address).expanduser().resolve()) if is_path(address) else address
 
 
+def _commit_on(mirror: Mirror, ref: str, revision: str | None, fresh: bool) -> str:
+    """The commit that is meant, which is on `ref`; the repository is asked once at most."""
+    fetch_once = functools.cache(mirror.fetch)
+    if fresh or not (mirror.folder / "HEAD").exists() or mirror.tip(ref) is None:
+        fetch_once()
+    if (tip := mirror.tip(ref)) is None:
+        raise _no_such_ref(mirror, ref)
+    commit = find_commit(mirror, revision, fetch=fetch_once) if revision else tip
+    if not mirror.holds(ref, commit):
+        fetch_once()
+    if not mirror.holds(ref, commit):
+        raise RequestRefused(
+            f"the commit {commit[:12]} is not on {ref}",
+            hint="Name the branch or tag the commit is on, or a commit of this one.",
+        )
+    return commit
+
+
 def _no_such_ref(mirror: Mirror, ref: str) -> UnknownRevision:
     if not (branches := mirror.branches()):
         return UnknownRevision(f"there are no commits in {mirror.address}")
@@ -180,7 +174,7 @@ def _settings_of(folder: Path) -> Path:
     return folder / ".git" / "kanvaro.gitconfig"
 
 
-def _described(mirror: Mirror, commit: str, ref: str, folder: Path, on_ref: bool) -> Source:
+def _described(mirror: Mirror, commit: str, ref: str, folder: Path) -> Source:
     settings = _settings_of(folder)
 
     def ask(*arguments: str) -> str:
@@ -209,7 +203,6 @@ def _described(mirror: Mirror, commit: str, ref: str, folder: Path, on_ref: bool
         subject=_one_line(subject),
         author=_one_line(author),
         committed_at=committed_at,
-        is_on_ref=on_ref,
         notes=tuple(notes),
     )
 

@@ -8,9 +8,9 @@ package and answers advisories by package; `POST /-/npm/v1/security/audits/quick
 import itertools
 import json
 import time
+from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import httpx
 from aiohttp import web
@@ -19,12 +19,13 @@ from sandbox import faults
 from sandbox.advisories import quick, upstream
 from sandbox.advisories.advisory import Advisory
 from sandbox.faults import Faults
+from sandbox.part import Part
 from sandbox.web import LARGEST_BODY, WebServer
 
 FIXTURES = {name: Path(__file__).with_name(f"{name}.json") for name in ("quiet", "loud")}
 
 
-class Advisories:
+class Advisories(Part):
     """Serves advisories while it is entered: `npm audit --registry URL` asks here.
 
     `use("quiet")` concerns no package there is, `use("loud")` concerns the sample application;
@@ -41,17 +42,8 @@ class Advisories:
         self.use(fixture)
         self._server = WebServer(self._application, port=port)
 
-    def __enter__(self) -> Self:
-        self._server.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.__exit__(kind, error, trace)
+    def _start(self, stack: ExitStack) -> None:
+        stack.enter_context(self._server)
 
     @property
     def url(self) -> str:

@@ -4,24 +4,20 @@ import asyncio
 import contextlib
 import logging
 import threading
-import time
 import uuid
-from http import HTTPStatus
 from typing import Any
 
 import aiohttp
 import docker
-import requests
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import APIError, ImageNotFound, NotFound
 from docker.models.containers import Container
 
 from delivery.errors import EngineUnavailable
 from sandbox.app_runner.errors import ImageUnavailable, RolloutFailed
 from sandbox.app_runner.instances import ImageReference, Launch
+from sandbox.leftovers import ENGINE_ERRORS, labels_of, remove, remove_leftovers
 
-LABEL = "kanvaro.sandbox"
 ROLE = "app-runner"
-OWNER_LABEL = "kanvaro.sandbox.owner"
 SERVICE_LABEL = "kanvaro.sandbox.service"
 _MANIFESTS = ", ".join((
     "application/vnd.docker.distribution.manifest.v2+json",
@@ -29,8 +25,6 @@ _MANIFESTS = ", ".join((
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.oci.image.index.v1+json",
 ))  # fmt: skip
-ENGINE_ERRORS = (DockerException, requests.RequestException)  # the SDK lets both through
-_REMOVE_SECONDS = 10.0
 _CREDENTIALS = {"username": "AWS", "password": "sandbox"}
 
 
@@ -40,9 +34,9 @@ logger = logging.getLogger(__name__)
 class Containers:
     """Runs images of `registry` (host:port, which stands for the account's ECR).
 
-    Containers join the Docker network `network` if it exists, else the default bridge. With a
-    stable `owner`, containers that a killed emulator of that owner left are removed at the start;
-    without one, nothing of others is ever touched. Raises EngineUnavailable at `open`.
+    Containers join the Docker network `network` if it exists, else the default bridge. Those that
+    a killed emulator left are removed at the start: of a process that is certainly dead, or of the
+    same `owner`, which is to be a stable name. Raises EngineUnavailable at `open`.
     """
 
     shortest_probe_interval = 0.1
@@ -63,7 +57,7 @@ class Containers:
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30))
         try:
             self._engine = await asyncio.to_thread(docker.from_env, timeout=60)
-            await asyncio.to_thread(self._remove_leftovers)
+            await asyncio.to_thread(remove_leftovers, self._engine, self.owner, ROLE)
         except ENGINE_ERRORS as error:
             await self._session.close()
             raise EngineUnavailable("The Docker engine does not answer.") from error
@@ -73,7 +67,7 @@ class Containers:
         await asyncio.gather(*self._starting, return_exceptions=True)
         await asyncio.gather(*(running.stop(0) for running in list(self._running)))
         try:
-            await asyncio.to_thread(self._remove_leftovers)
+            await asyncio.to_thread(remove_leftovers, self._engine, self.owner, ROLE)
         except ENGINE_ERRORS as error:
             logger.warning("containers may be left, owner %s: %s", self.owner, error)
         await asyncio.to_thread(self._engine.close)
@@ -123,7 +117,7 @@ class Containers:
             ports={f"{launch.port}/tcp": ("127.0.0.1", None)},
             network=self._network_if_there(),
             extra_hosts={"host.docker.internal": "host-gateway"},
-            labels={LABEL: ROLE, OWNER_LABEL: self.owner, SERVICE_LABEL: launch.service_id},
+            labels={**labels_of(ROLE, self.owner), SERVICE_LABEL: launch.service_id},
             mem_limit=f"{launch.memory_mb}m",
             nano_cpus=int(min(launch.cpu_units / 1024, cores) * 1e9),
         )
@@ -131,7 +125,7 @@ class Containers:
             container.start()
             container.reload()
         except BaseException:
-            _remove(container)
+            remove(container)
             raise
         return container
 
@@ -140,29 +134,6 @@ class Containers:
             return self.network and str(self._engine.networks.get(self.network).name)
         except NotFound:
             return None
-
-    def _remove_leftovers(self) -> None:
-        labels = [f"{LABEL}={ROLE}", f"{OWNER_LABEL}={self.owner}"]
-        for container in self._engine.containers.list(
-            all=True, filters={"label": labels}, ignore_removed=True
-        ):
-            _remove(container)
-
-
-def _remove(container: Container) -> None:
-    """Gone when this returns, even if another's removal of it was quicker."""
-    deadline = time.monotonic() + _REMOVE_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            container.remove(force=True, v=True)
-        except NotFound:
-            return
-        except APIError as error:
-            if error.status_code != HTTPStatus.CONFLICT:
-                raise
-            time.sleep(0.05)
-        else:
-            return
 
 
 class RunningContainer:
@@ -213,9 +184,9 @@ class RunningContainer:
             if grace:
                 with contextlib.suppress(APIError):
                     self._container.stop(timeout=int(grace))
-            _remove(self._container)
+            remove(self._container)
         except ENGINE_ERRORS as error:
-            # The owner's label lets the next start remove it.
+            # Its labels let the next start remove it.
             logger.warning("container %s was not removed: %s", self._container.name, error)
         self._reader.join(timeout=5)
 

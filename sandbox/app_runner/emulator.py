@@ -4,8 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from types import TracebackType
-from typing import Self
+from contextlib import ExitStack
 
 from aiohttp import web
 
@@ -16,6 +15,7 @@ from sandbox.app_runner.faults import Faults
 from sandbox.app_runner.instances import Instances
 from sandbox.app_runner.region import Region
 from sandbox.app_runner.settings import STOP_AT_ONCE, Settings
+from sandbox.part import Part
 from sandbox.ports import listening_socket
 
 _START_SECONDS = 90.0
@@ -23,7 +23,7 @@ _STOP_SECONDS = 60.0
 _DESK_SECONDS = 10.0
 
 
-class AppRunner:
+class AppRunner(Part):
     """AWS App Runner for one account and region, on a loopback port, over real instances.
 
     A context manager: `url` is the `endpoint_url` for boto3 while it is open, and nothing
@@ -55,17 +55,12 @@ class AppRunner:
         self._region: Region
         self._control: Control
 
-    def __enter__(self) -> Self:
+    def _start(self, stack: ExitStack) -> None:
         self._thread.start()
         self._ready.result(_START_SECONDS)
-        return self
+        stack.push(self._stop)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def _stop(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join(_STOP_SECONDS)

@@ -120,22 +120,27 @@ def _problems_of_structure(shape: Any, value: dict[str, object], path: str) -> I
 
 
 def _problems_of_scalar(shape: Any, value: object, path: str) -> Iterator[str]:
-    limits = shape.metadata
     if isinstance(value, str):
-        if len(value) < limits.get("min", 0):
-            yield _constraint(path, f"Member must have length at least {limits['min']}")
-        if len(value) > limits.get("max", len(value)):
-            yield _constraint(path, f"Member must have length at most {limits['max']}")
-        if limits.get("enum") and value not in limits["enum"]:
-            yield _constraint(path, f"Member must satisfy enum value set: {list(limits['enum'])}")
-        pattern = limits.get("pattern", ".*")
-        if shape.name != "ServiceId" and pattern != ".*" and not re.fullmatch(pattern, value):
-            yield _constraint(path, f"Member must satisfy regular expression pattern: {pattern}")
+        yield from _problems_of_text(shape, value, path)
     elif isinstance(value, int | float) and not isinstance(value, bool):
+        limits = shape.metadata
         if value < limits.get("min", value):
             yield _constraint(path, f"Member must be at least {limits['min']}")
         if value > limits.get("max", value):
             yield _constraint(path, f"Member must be at most {limits['max']}")
+
+
+def _problems_of_text(shape: Any, value: str, path: str) -> Iterator[str]:
+    limits = shape.metadata
+    if len(value) < limits.get("min", 0):
+        yield _constraint(path, f"Member must have length at least {limits['min']}")
+    if len(value) > limits.get("max", len(value)):
+        yield _constraint(path, f"Member must have length at most {limits['max']}")
+    if limits.get("enum") and value not in limits["enum"]:
+        yield _constraint(path, f"Member must satisfy enum value set: {list(limits['enum'])}")
+    pattern = limits.get("pattern", ".*")
+    if shape.name != "ServiceId" and pattern != ".*" and not re.fullmatch(pattern, value):
+        yield _constraint(path, f"Member must satisfy regular expression pattern: {pattern}")
 
 
 def _constraint(path: str, problem: str) -> str:

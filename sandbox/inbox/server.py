@@ -1,17 +1,17 @@
 """The inbox: Slack, GitHub and Codecov on one loopback port."""
 
-from types import TracebackType
-from typing import Self
+from contextlib import ExitStack
 
 from aiohttp import web
 
 from sandbox import faults
 from sandbox.faults import Faults
-from sandbox.inbox import codecov as codecov_service
 from sandbox.inbox import github_web, slack_web
 from sandbox.inbox.codecov import Codecov
+from sandbox.inbox.codecov_web import CodecovWeb
 from sandbox.inbox.github import GitHub
 from sandbox.inbox.slack import Slack
+from sandbox.part import Part
 from sandbox.web import LARGEST_BODY, WebServer
 
 _ADDRESSES = {
@@ -22,7 +22,7 @@ _ADDRESSES = {
 }
 
 
-class Inbox:
+class Inbox(Part):
     """Serves the three services while it is entered; what they heard stays readable afterwards.
 
     Faults are added in Python (`inbox.slack.faults.add("down", times=2)`) or over HTTP
@@ -35,18 +35,9 @@ class Inbox:
         self.codecov = Codecov()
         self._server = WebServer(self._application, port=port)
 
-    def __enter__(self) -> Self:
-        self._server.__enter__()
+    def _start(self, stack: ExitStack) -> None:
+        stack.enter_context(self._server)
         self.github.address = self.github_url
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.__exit__(kind, error, trace)
 
     @property
     def url(self) -> str:
@@ -85,7 +76,7 @@ class Inbox:
                 web.route("*", "/_sandbox/{service}/faults", self._wish),
                 *slack_web.routes(self.slack),
                 *github_web.routes(self.github),
-                *codecov_service.routes(self.codecov),
+                *CodecovWeb(self.codecov).routes(),
             ]
         )
         return application

@@ -122,7 +122,6 @@ def test_the_trivial_applications_coverage_can_be_read(tmp_path):
         subject="",
         author="",
         committed_at="",
-        is_on_ref=True,
         notes=(),
     )
 

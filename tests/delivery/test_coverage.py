@@ -1,6 +1,6 @@
-"""Coverage, compared and shown."""
+"""Coverage, shown."""
 
-from delivery.coverage import Coverage, Covered, change
+from delivery.coverage import Coverage, Covered
 
 
 def coverage(**lines):
@@ -16,16 +16,6 @@ def test_percent_of_nothing_is_not_a_number():
     assert Covered(1, 4).line_percent == 25
     assert str(Covered(0, 0)) == "nothing of 0 lines"
     assert str(Covered(1, 3, 1, 2)) == "33.3 % of 3 lines, 50.0 % of 2 branches"
-
-
-def test_a_change_names_the_files_that_lost():
-    before = coverage(a=(9, 10), b=(5, 10), gone=(1, 1))
-    after = coverage(a=(8, 10), b=(9, 10), new=(0, 10))
-
-    assert change(before, after).fallen == (("a", -10.0),)
-    assert str(change(before, after)) == "-14.76 points"
-    assert str(change(before, before)) == "unchanged"
-    assert str(change(coverage(), after)) == "not comparable"
 
 
 def test_the_files_with_the_most_untested_lines_come_first():

@@ -1,7 +1,5 @@
 """Which checks apply to an application, and what they need."""
 
-from dataclasses import replace
-
 from delivery.stages import DEFAULT_TABLE, Check, StageTable
 
 
@@ -42,13 +40,6 @@ def test_a_skipped_check_says_why_and_is_not_missed():
 
 def test_the_scanners_run_whatever_scripts_there_are():
     assert DEFAULT_TABLE.check("security").why_not_applicable({}) is None
-
-
-def test_only_services_of_checks_that_will_run_are_needed():
-    assert DEFAULT_TABLE.services({"lint": "x"}) == ()
-    assert DEFAULT_TABLE.services({"test:integration": "x"}) == ("mongodb", "redis")
-    only_redis = replace(DEFAULT_TABLE.check("unit"), services=("redis",))
-    assert StageTable((only_redis,)).services({"test:unit": "x"}) == ("redis",)
 
 
 def test_a_check_can_be_hashed_for_a_cache_key():

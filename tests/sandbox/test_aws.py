@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import httpx
 import pytest
@@ -14,6 +13,7 @@ from botocore.exceptions import ClientError
 from sandbox import aws as aws_module
 from sandbox.aws import ACCOUNT, REGION, Aws
 from sandbox.errors import SandboxPartFailed
+from tests.waiting import becomes_true
 
 
 @pytest.fixture(scope="module")
@@ -27,15 +27,6 @@ def _is_gone(url):
         httpx.get(url, timeout=1)
     except httpx.ConnectError:
         return True
-    return False
-
-
-def _becomes_true(condition, seconds=15):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.05)
     return False
 
 
@@ -126,8 +117,8 @@ def test_it_dies_with_a_parent_that_was_killed():
         endpoint, pid, scratch = us.stdout.readline().split()
         assert not _is_gone(endpoint)
         us.send_signal(signal.SIGKILL)
-    assert _becomes_true(lambda: _is_gone(endpoint))
-    assert _becomes_true(lambda: not os.path.exists(f"/proc/{pid}"))
+    assert becomes_true(lambda: _is_gone(endpoint))
+    assert becomes_true(lambda: not os.path.exists(f"/proc/{pid}"))
     assert not os.path.exists(scratch)
 
 
@@ -135,7 +126,7 @@ def test_an_account_that_ended_by_itself_is_noticed():
     with Aws() as account:
         account.check()
         os.kill(account.pid, signal.SIGKILL)
-        assert _becomes_true(lambda: _is_gone(account.endpoint))
+        assert becomes_true(lambda: _is_gone(account.endpoint))
         with pytest.raises(SandboxPartFailed, match="has ended"):
             account.check()
 

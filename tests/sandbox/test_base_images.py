@@ -16,21 +16,10 @@ from docker.errors import BuildError, ContainerError, DockerException, ImageNotF
 from delivery.errors import ConfigurationError
 from sandbox import debian_packages, images, rootfs
 from sandbox.base_images import base_references, ensure_base_image
-from sandbox.engine import docker_engine
 from sandbox.images import try_to_pull
 from sandbox.node_stand_in import node_version, recipe_of
 
 BASE = "node:22-bookworm-slim"
-
-
-@pytest.fixture(scope="module")
-def client():
-    try:
-        found = docker_engine().client()
-    except Exception as unavailable:
-        pytest.skip(f"no Docker engine: {unavailable}")
-    yield found
-    found.close()
 
 
 @pytest.fixture
@@ -350,7 +339,7 @@ def test_a_new_machine_without_package_lists_gets_them_first(monkeypatch, tmp_pa
     assert (folder / "bin" / "busybox").exists() or (folder / "usr/bin/busybox").exists()
 
 
-def test_equal_file_systems_are_equal_archives_with_owners_of_their_own(tmp_path):
+def test_equal_file_systems_are_equal_archives_with_owners_of_their_own():
     def fill(root):
         root.base({"node": 1000}, "x")
         root.file("/bin/tool", "#!/bin/sh\n", mode=0o755)

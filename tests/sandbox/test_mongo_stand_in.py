@@ -12,7 +12,6 @@ import struct
 import subprocess
 import threading
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import bson
 import pymongo
@@ -20,6 +19,7 @@ import pytest
 from bson import Binary, Decimal128, Int64, ObjectId, Regex
 from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, WriteError
 
+from delivery.process_identity import started
 from sandbox import mongo_process
 from sandbox.mongo_process import mongo_stand_in
 
@@ -611,12 +611,8 @@ def test_sigterm_stops_it_at_once_even_with_open_connections():
         client.admin.command("ping")
         asked = datetime.now(UTC)
         os.kill(server.pid, signal.SIGTERM)
-        while Path(f"/proc/{server.pid}/cmdline").exists() and _is_running(server.pid):
+        while started(server.pid):
             assert datetime.now(UTC) - asked < timedelta(seconds=2)
-
-
-def _is_running(pid):
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def test_a_port_in_use_is_named(open_server):

@@ -7,7 +7,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -21,12 +20,13 @@ from delivery.errors import ConfigurationError
 from sandbox import start as start_module
 from sandbox.__main__ import main
 from sandbox.addresses import Addresses, Secrets
-from sandbox.databases import OWNER_LABEL, owner_of
 from sandbox.edge import Desk
 from sandbox.errors import AlreadyRunning, SandboxPartFailed
+from sandbox.leftovers import OWNER_LABEL, owner_of
 from sandbox.lock import holder
 from sandbox.ports import free_port, listening_socket
 from sandbox.start import Sandbox
+from tests.waiting import becomes_true
 
 
 @pytest.fixture(scope="module")
@@ -88,15 +88,6 @@ def _answers(port):
         return visitor.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _becomes_true(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
-
-
 def _command(folder, *options):
     return [sys.executable, "-m", "sandbox", "--folder", str(folder), *options]
 
@@ -105,7 +96,7 @@ def _started_program(folder):
     program = subprocess.Popen(
         _command(folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    assert _becomes_true(lambda: (folder / "addresses.json").exists() or program.poll() is not None)
+    assert becomes_true(lambda: (folder / "addresses.json").exists() or program.poll() is not None)
     assert program.poll() is None
     return program
 
@@ -246,7 +237,7 @@ def test_an_interruption_while_it_starts_leaves_nothing(engine, tmp_path):
         _command(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     ours = {"label": f"{OWNER_LABEL}={owner_of(tmp_path)}"}
-    assert _becomes_true(lambda: engine.networks.list(filters=ours))
+    assert becomes_true(lambda: engine.networks.list(filters=ours))
     program.send_signal(signal.SIGTERM)
     assert program.wait(30) == 0
     assert _left_behind(engine, tmp_path) == []
@@ -263,7 +254,7 @@ def test_what_a_killed_one_left_is_removed_by_stop(engine, tmp_path, request):
         Addresses.read(tmp_path)
     assert main(["--folder", str(tmp_path), "--stop"]) == 0
     assert _left_behind(engine, tmp_path) == []
-    assert _becomes_true(lambda: not any(map(_answers, ports)))
+    assert becomes_true(lambda: not any(map(_answers, ports)))
 
 
 def test_one_that_lost_its_account_ends_and_says_so(tmp_path, monkeypatch, capsys):

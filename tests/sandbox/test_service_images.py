@@ -9,18 +9,7 @@ import redis
 
 from delivery.errors import ConfigurationError
 from sandbox import mongo_process, service_images
-from sandbox.engine import docker_engine
 from sandbox.service_images import ensure_service_images
-
-
-@pytest.fixture(scope="module")
-def client():
-    try:
-        found = docker_engine().client()
-    except Exception as unavailable:
-        pytest.skip(f"no Docker engine: {unavailable}")
-    yield found
-    found.close()
 
 
 @pytest.fixture(scope="module")

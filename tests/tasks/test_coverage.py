@@ -1,9 +1,7 @@
 """Coverage reports read by the library, and Codecov's own uploader against a server of ours."""
 
-import json
 import os
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import contextmanager
 
 import pytest
 
@@ -12,6 +10,7 @@ from delivery.errors import CheckFailed, RequestRefused
 from tasks.coverage import read_lcov, upload_coverage
 from tasks.source import Source
 from tasks.surroundings import surroundings
+from tests.answering import Answering
 
 LCOV = """TN:
 SF:src/a.ts
@@ -105,41 +104,14 @@ def test_a_report_that_is_a_link_out_of_the_repository_is_not_read(source, tmp_p
         read_lcov(source)
 
 
-class Codecov:
+@contextmanager
+def codecov(status=200):
     """As much of Codecov's upload protocol as its own uploader asks for."""
-
-    def __init__(self, status=200):
-        codecov = self
-        self.requests = []
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                codecov.requests.append((self.path, self.headers.get("Authorization"), body))
-                answer = {"raw_upload_location": f"{codecov.url}/storage", "url": "https://x/y"}
-                if status >= 400:
-                    answer = {"detail": f"refused with {status}"}
-                content = json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            do_PUT = do_POST
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.server.shutdown()
-        self.server.server_close()
+    with Answering(status) as server:
+        server.body = {"raw_upload_location": f"{server.url}/storage", "url": "https://x/y"}
+        if status >= 400:
+            server.body = {"detail": f"refused with {status}"}
+        yield server
 
 
 @pytest.fixture
@@ -165,21 +137,21 @@ def upload(source, tmp_path):
 
 
 def test_codecov_is_told(upload, source):
-    with Codecov() as codecov:
-        assert upload(codecov.url) is None
+    with codecov() as server:
+        assert upload(server.url) is None
 
-    paths = [path for path, _, _ in codecov.requests]
+    paths = [request.path for request in server.requests]
     assert any(f"{source.revision}/reports" in path for path in paths)
     assert any("kanvaro" in path for path in paths)
-    assert codecov.requests[0][1] == "token CANARY-codecov"
-    [stored] = [body for path, _, body in codecov.requests if path == "/storage"]
-    assert b"coverage/lcov.info" in stored
+    assert server.requests[0].authorization == "token CANARY-codecov"
+    [stored] = [request for request in server.requests if request.path == "/storage"]
+    assert b"coverage/lcov.info" in stored.body
 
 
 @pytest.mark.parametrize("status", [401, 404])
 def test_a_refusal_of_codecov_is_a_warning(upload, status):
-    with Codecov(status) as codecov:
-        warning = upload(codecov.url)
+    with codecov(status) as server:
+        warning = upload(server.url)
 
     assert warning.startswith("coverage was not sent to Codecov (exit code ")
     assert f"refused with {status}" in warning

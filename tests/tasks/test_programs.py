@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from delivery.process_identity import started
 from tasks.leftovers import MARKER, sweep_leftovers
 from tasks.programs import run_program
+from tests.waiting import becomes_true
 
 ROOT = Path(__file__).parents[2]
 PATH = {"PATH": os.environ["PATH"]}
@@ -50,18 +52,11 @@ def written_pids(folder, count, patience=10):
 
 
 def is_alive(pid):
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return False
-    return stat.rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+    return started(pid) is not None
 
 
-def is_gone(pid, patience=10):
-    deadline = time.monotonic() + patience
-    while is_alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return not is_alive(pid)
+def ends(pid):
+    return becomes_true(lambda: not is_alive(pid), seconds=10)
 
 
 def our_zombies():
@@ -198,7 +193,7 @@ def test_a_time_out_leaves_nothing_of_the_most_stubborn_family(run, tmp_path):
     assert set(our_zombies()) <= set(others), "what other tests left is not ours to count"
 
 
-def test_a_program_that_listens_may_tidy_up(run, tmp_path):
+def test_a_program_that_listens_may_tidy_up(run):
     outcome = run(
         "sh",
         "-c",
@@ -275,6 +270,7 @@ WORKER = """
 import os, sys
 from pathlib import Path
 from tasks.programs import run_program
+from tests.waiting import becomes_true
 here = Path(sys.argv[1])
 run_program(["sh", "-c", sys.argv[2]], folder=here, environment={"PATH": os.environ["PATH"]},
             timeout_s=300, grace_s=1, log=lambda line: None, full_log=here / "full.log")
@@ -295,7 +291,7 @@ def test_a_worker_that_dies_takes_its_programs_along(tmp_path, number):
     worker.send_signal(number)
     worker.wait(10)
 
-    assert all(is_gone(pid) for pid in family)
+    assert all(ends(pid) for pid in family)
 
 
 def launcher_of(pid):
@@ -321,12 +317,12 @@ def test_a_sweep_ends_what_a_dead_run_left_and_nothing_else(tmp_path):
         swept = sweep_leftovers()
 
         assert not any(str(child) in one for one in swept)
-        assert is_gone(orphan)
+        assert ends(orphan)
         assert is_alive(child)
     finally:
         alive.kill()
         alive.wait(10)
-    assert is_gone(child)
+    assert ends(child)
 
 
 def test_a_launcher_that_is_killed_does_not_leave_its_program(tmp_path):
@@ -343,4 +339,4 @@ def test_a_launcher_that_is_killed_does_not_leave_its_program(tmp_path):
 
     assert outcome.exit_code == 137
     assert outcome.seconds < 2
-    assert is_gone(written_pids(tmp_path, 1)[0])
+    assert ends(written_pids(tmp_path, 1)[0])

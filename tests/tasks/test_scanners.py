@@ -5,10 +5,7 @@ import os
 import re
 import subprocess
 import sys
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
@@ -17,31 +14,9 @@ from sandbox.advisories import Advisories
 from tasks.audit import audit
 from tasks.scanners import Bench, secret_scan, snyk
 from tasks.surroundings import surroundings
+from tests.answering import Answering
 
 TOKEN = "CANARY-snyk-token"
-
-
-@contextmanager
-def answering(status, body=None):
-    """A server that has the same answer to everything."""
-
-    class Answering(BaseHTTPRequestHandler):
-        def do_POST(self):
-            content = json.dumps(body).encode() if body else b""
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        do_GET = do_POST
-
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +24,7 @@ def advisories():
     """The sandbox's advisory server, in front of a registry that knows one package."""
     versions = {v: {"name": "ms", "version": v, "dist": {}} for v in ("2.0.0", "2.0.1")}
     ms = {"name": "ms", "dist-tags": {"latest": "2.0.1"}, "versions": versions}
-    with answering(200, ms) as registry, Advisories(registry=registry) as server:
+    with Answering(200, ms) as registry, Advisories(registry=registry.url) as server:
         yield server
 
 
@@ -145,16 +120,16 @@ def test_an_audit_without_a_verdict_did_not_run(bench, advisories, registry, loc
 @pytest.mark.parametrize("status", [401, 404, 405, 500])
 def test_an_advisory_server_that_refuses_is_not_a_pass(bench, status):
     """npm asks two endpoints, and both say no: as a mirror does that only knows packages."""
-    with answering(status) as url:
-        report = audit(bench, manager(bench), registry=url)
+    with Answering(status) as server:
+        report = audit(bench, manager(bench), registry=server.url)
 
     assert not report.ran
     assert str(status) in report.summary
 
 
 def test_an_advisory_server_that_answers_nonsense_is_not_a_pass(bench):
-    with answering(200, {"surprise": True}) as url:
-        report = audit(bench, manager(bench), registry=url)
+    with Answering(200, {"surprise": True}) as server:
+        report = audit(bench, manager(bench), registry=server.url)
 
     assert not report.ran
 

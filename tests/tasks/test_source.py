@@ -4,7 +4,6 @@ import os
 import subprocess
 import threading
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -25,6 +24,7 @@ from tasks.committed import (
 )
 from tasks.git import checked_credentials, credentials_env
 from tasks.source import check_out, inside, remove_workspace
+from tests.answering import Answering
 
 GIT_ENV = {
     **os.environ,
@@ -86,7 +86,7 @@ def test_a_commit_is_checked_out_and_described(repository, get):
     assert source.revision == revision
     assert source.tree == repository.git("rev-parse", "HEAD^{tree}")
     assert source.subject == "Mend the parser"
-    assert (source.author, source.is_on_ref, source.notes) == ("Ada", True, ())
+    assert (source.author, source.notes) == ("Ada", ())
     assert source.committed_at == repository.git("log", "-1", "--format=%cI")
     assert source.folder.stat().st_mode & 0o777 == 0o700
 
@@ -122,14 +122,13 @@ def test_a_tag_is_a_ref(repository, get):
     assert get(repository, None, "refs/tags/v1.0.0").revision == tagged
 
 
-def test_a_commit_that_is_not_on_the_ref_is_refused_or_said(repository, get):
+def test_a_commit_that_is_not_on_the_ref_is_refused(repository, get):
     repository.git("checkout", "--quiet", "-b", "other")
     revision = repository.commit("elsewhere")
 
     with pytest.raises(RequestRefused, match=f"{revision[:12]} is not on refs/heads/main"):
         get(repository, revision)
-    assert not get(repository, revision, must_be_on_ref=False).is_on_ref
-    assert get(repository, revision, "other").is_on_ref
+    assert get(repository, revision, "other").revision == revision
 
 
 def test_a_new_commit_is_fetched_although_the_repository_is_known(repository, get):
@@ -152,7 +151,7 @@ def test_what_is_known_is_not_fetched_again_unless_it_must_be_fresh(repository, 
 def test_a_commit_that_was_taken_off_the_branch_is_no_longer_on_it(repository, get):
     first = repository.git("rev-parse", "HEAD")
     second = repository.commit("second")
-    assert get(repository, second).is_on_ref
+    assert get(repository, second).revision == second
 
     repository.git("reset", "--quiet", "--hard", first)
 
@@ -160,12 +159,13 @@ def test_a_commit_that_was_taken_off_the_branch_is_no_longer_on_it(repository, g
         get(repository, second)
 
 
-def test_a_commit_on_no_branch_is_found_by_its_full_sha(repository, get):
+def test_a_commit_on_no_branch_is_found_by_its_full_sha_and_refused(repository, get):
     """CI services check out a detached HEAD; that commit is on no branch of the clone."""
     repository.git("checkout", "--quiet", "--detach")
     revision = repository.commit("detached")
 
-    assert get(repository, revision, must_be_on_ref=False).revision == revision
+    with pytest.raises(RequestRefused, match=f"{revision[:12]} is not on refs/heads/main"):
+        get(repository, revision)
 
 
 @pytest.mark.parametrize(
@@ -340,7 +340,8 @@ def test_a_branch_that_became_a_folder_of_branches_is_followed(repository, get):
     repository.git("branch", "-D", "topic")
     repository.git("branch", "topic/one")
 
-    assert get(repository, None, "topic/one").is_on_ref
+    tip = repository.git("rev-parse", "topic/one")
+    assert get(repository, None, "topic/one").revision == tip
 
 
 def test_a_killed_fetch_does_not_spoil_the_next(repository, get, tmp_path):
@@ -386,35 +387,7 @@ def test_two_runs_at_once_share_one_mirror(repository, get):
     assert len({source.folder for source in sources}) == 4
 
 
-class Answering:
-    """A server that answers every request with one status, and remembers what it was sent."""
-
-    def __init__(self, status):
-        answering = self
-        self.authorizations = []
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                answering.authorizations.append(self.headers.get("Authorization"))
-                self.send_response(status)
-                if status == 401:
-                    self.send_header("WWW-Authenticate", 'Basic realm="x"')
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/owner/app.git"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.server.shutdown()
-        self.server.server_close()
+CHALLENGE = {"WWW-Authenticate": 'Basic realm="x"'}
 
 
 @pytest.fixture(autouse=True)
@@ -432,11 +405,15 @@ def _no_pauses(monkeypatch):
     ],
 )
 def test_what_a_server_answers_becomes_a_verdict(get, status, kind, sentence):
-    with Answering(status) as server, pytest.raises(kind, match=sentence) as caught:
-        get(server.url, "a" * 40)
+    headers = CHALLENGE if status == 401 else None
+    with (
+        Answering(status, headers=headers) as server,
+        pytest.raises(kind, match=sentence) as caught,
+    ):
+        get(f"{server.url}/owner/app.git", "a" * 40)
     assert caught.value.hint
     if status == 500:
-        assert len(server.authorizations) == 3
+        assert len(server.requests) == 3
 
 
 def test_a_server_that_is_not_there_is_not_waited_for_for_ever(get):
@@ -445,15 +422,18 @@ def test_a_server_that_is_not_there_is_not_waited_for_for_ever(get):
 
 
 def test_a_token_reaches_its_server_and_nothing_else(get, tmp_path):
-    with Answering(403) as server, pytest.raises(AccessDenied) as caught:
-        get(server.url, credentials=credentials_env(server.url, "CANARY-token"))
+    with Answering(403) as server:
+        address = f"{server.url}/owner/app.git"
+        with pytest.raises(AccessDenied) as caught:
+            get(address, credentials=credentials_env(address, "CANARY-token"))
 
-    assert server.authorizations[0].startswith("Basic ")
+    authorization = server.requests[0].authorization
+    assert authorization.startswith("Basic ")
     said = str(caught.value) + caught.value.hint + str(caught.value.__cause__)
     assert "CANARY" not in said
     kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert b"CANARY" not in kept
-    assert server.authorizations[0].split()[1].encode() not in kept
+    assert authorization.split()[1].encode() not in kept
 
 
 @pytest.mark.parametrize(

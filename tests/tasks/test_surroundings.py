@@ -138,7 +138,25 @@ def test_npm_itself_uses_our_cache_and_the_workers_registry(tmp_path, worker_hom
     assert "@kanvaro:registry=https://npm.example/" in seen
 
 
-def test_npm_installs_and_runs_scripts_in_these_surroundings(tmp_path):
+@pytest.fixture
+def run(tmp_path):
+    """Runs a program as a check would, in the folder of the test or below."""
+    environment = surroundings(tmp_path / "home", tmp_path / "cache")
+
+    def run_it(*argv, folder="."):
+        return run_program(
+            argv,
+            folder=tmp_path / folder,
+            environment=environment,
+            timeout_s=60,
+            log=lambda line: None,
+            full_log=tmp_path / "log",
+        )
+
+    return run_it
+
+
+def test_npm_installs_and_runs_scripts_in_these_surroundings(run, tmp_path):
     """The whole way: the manager's own argument lists, the launcher, npm, and its script."""
     app = tmp_path / "app"
     app.mkdir()
@@ -148,26 +166,15 @@ def test_npm_installs_and_runs_scripts_in_these_surroundings(tmp_path):
     for name, text in files.items():
         (app / name).write_text(text)
     manager = choose_manager(files)
-    environment = surroundings(tmp_path / "home", tmp_path / "cache")
 
-    def run(*argv):
-        return run_program(
-            argv,
-            folder=app,
-            environment=environment,
-            timeout_s=60,
-            log=lambda line: None,
-            full_log=tmp_path / "log",
-        )
-
-    assert run(*manager.install).passed
-    said = run(*manager.run("say", "a b; $(id)"))
+    assert run(*manager.install, folder="app").passed
+    said = run(*manager.run("say", "a b; $(id)"), folder="app")
     assert said.passed
     assert said.last_lines[-1] == "a b; $(id)"
-    assert not run(*manager.run("absent")).passed
+    assert not run(*manager.run("absent"), folder="app").passed
 
 
-def test_a_lockfile_that_npm_finds_out_of_sync_gets_the_right_hint(tmp_path):
+def test_a_lockfile_that_npm_finds_out_of_sync_gets_the_right_hint(run, tmp_path):
     package = {"name": "tiny", "version": "1.0.0", "dependencies": {"other": "file:other"}}
     lock = {"name": "tiny", "version": "1.0.0", "lockfileVersion": 3, "packages": {"": {}}}
     (tmp_path / "other").mkdir()
@@ -175,37 +182,19 @@ def test_a_lockfile_that_npm_finds_out_of_sync_gets_the_right_hint(tmp_path):
     (tmp_path / "package.json").write_text(json.dumps(package))
     (tmp_path / "package-lock.json").write_text(json.dumps(lock))
 
-    outcome = run_program(
-        ["npm", "ci", "--offline"],
-        folder=tmp_path,
-        environment=surroundings(tmp_path / "home", tmp_path / "cache"),
-        timeout_s=60,
-        log=lambda line: None,
-        full_log=tmp_path / "log",
-    )
+    outcome = run("npm", "ci", "--offline")
 
     assert not outcome.passed
     assert "does not match package.json" in explain_install_failure(outcome.last_lines)
 
 
-def test_an_install_script_that_cannot_download_gets_the_line_that_helps(tmp_path):
+def test_an_install_script_that_cannot_download_gets_the_line_that_helps(run, tmp_path):
     script = "node -e \"require('http').get('http://127.0.0.1:9/prebuilt.tar.gz')\""
     library = {"name": "native", "version": "1.0.0", "scripts": {"install": script}}
     (tmp_path / "native").mkdir()
     (tmp_path / "native/package.json").write_text(json.dumps(library))
     own = {"name": "tiny", "version": "1.0.0", "dependencies": {"native": "file:native"}}
     (tmp_path / "package.json").write_text(json.dumps(own))
-    environment = surroundings(tmp_path / "home", tmp_path / "cache")
-
-    def run(*argv):
-        return run_program(
-            argv,
-            folder=tmp_path,
-            environment=environment,
-            timeout_s=60,
-            log=lambda line: None,
-            full_log=tmp_path / "log",
-        )
 
     assert run("npm", "install", "--package-lock-only", "--offline").passed
     outcome = run("npm", "ci", "--offline", "--install-links")

@@ -249,8 +249,21 @@ def test_as_a_process_it_serves_until_it_is_asked_to_stop(program, images, engin
     assert containers_of(engine, account, arn) == []
 
 
-def test_what_a_killed_emulator_left_is_removed_by_the_next_of_the_same_owner(
-    program, images, engine
+def test_what_a_killed_emulator_left_is_removed_by_the_next(program, images, engine):
+    process, url = program()
+    account = Account(SimpleNamespace(url=url))
+    arn = account.create(images["v1"])
+
+    with AppRunner(Containers("127.0.0.1:9")):
+        assert len(containers_of(engine, account, arn)) == 1
+    process.kill()
+    process.wait()
+    with AppRunner(Containers("127.0.0.1:9")):
+        assert containers_of(engine, account, arn) == []
+
+
+def test_where_its_process_cannot_be_seen_the_next_of_the_same_owner_removes_it(
+    program, images, engine, monkeypatch
 ):
     owner = f"test-{time.time_ns()}"
     process, url = program("--owner", owner)
@@ -258,7 +271,7 @@ def test_what_a_killed_emulator_left_is_removed_by_the_next_of_the_same_owner(
     arn = account.create(images["v1"])
     process.kill()
     process.wait()
-    assert len(containers_of(engine, account, arn)) == 1
+    monkeypatch.setattr("sandbox.leftovers.is_gone", lambda identity: False)
 
     with AppRunner(Containers("127.0.0.1:9", owner=f"{owner}-other")):
         assert len(containers_of(engine, account, arn)) == 1

@@ -1,0 +1,45 @@
+"""Who a process is, beyond its number: numbers are used again.
+
+Processes are told apart by their number, when they were started, and the machine and PID
+namespace in which both are true. So what a dead process left can be told from what belongs to a
+living one, or to a process that cannot be seen from here.
+"""
+
+import os
+from pathlib import Path
+
+_PROC = Path("/proc")
+
+
+def our_identity() -> str:
+    """The identity of this process: three parts, with colons between them."""
+    pid = os.getpid()
+    return f"{pid}:{started(pid)}:{_place()}"
+
+
+def is_gone(identity: str) -> bool:
+    """Whether the process is certainly dead; never true of another machine's."""
+    parts = identity.split(":")
+    if len(parts) != 3 or not parts[0].isdecimal() or parts[2] != _place():
+        return False
+    return started(int(parts[0])) != parts[1]
+
+
+def started(pid: int) -> str | None:
+    """When the process was started, in clock ticks since boot; None when there is none alive."""
+    try:
+        stat = (_PROC / str(pid) / "stat").read_bytes()
+    except OSError:
+        return None
+    # The program's name, in brackets, may hold anything at all.
+    fields = stat.rpartition(b")")[2].split()
+    return None if fields[0] in (b"Z", b"X") else fields[19].decode()
+
+
+def _place() -> str:
+    try:
+        namespace = str((_PROC / "self/ns/pid").stat().st_ino)
+    except OSError:
+        namespace = "unknown"
+    # The first namespace has the same number on every machine.
+    return f"{namespace}@{os.uname().nodename}"

@@ -1,0 +1,73 @@
+"""What the sandbox runs in a Docker engine: whose it is, and what nobody owns any more.
+
+Everything is labelled with its owner, a name that is the same for each sandbox of a folder, and
+with the process that made it. So the next start removes what a killed one left, of the same owner
+or of a process that is certainly dead, and touches nothing that somebody still uses.
+"""
+
+import hashlib
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from http import HTTPStatus
+from pathlib import Path
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, NotFound
+from docker.models.containers import Container
+
+from delivery.process_identity import is_gone, our_identity
+
+LABEL = "kanvaro.sandbox"
+OWNER_LABEL = "kanvaro.sandbox.owner"
+PROCESS_LABEL = "kanvaro.sandbox.process"
+ENGINE_ERRORS = (DockerException, requests.RequestException)  # the SDK lets both through
+
+_REMOVE_SECONDS = 10.0
+_LOOK_EVERY = 0.05
+
+
+def owner_of(folder: Path) -> str:
+    """Return the name a sandbox's containers go by, the same for each sandbox of the folder."""
+    return f"sandbox-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]}"
+
+
+def labels_of(role: str, owner: str) -> dict[str, str]:
+    """Return the labels of a container or network that this process makes."""
+    return {LABEL: role, OWNER_LABEL: owner, PROCESS_LABEL: our_identity()}
+
+
+def remove_leftovers(client: docker.DockerClient, owner: str, role: str | None = None) -> None:
+    """Remove containers and networks of the owner's and of dead processes'.
+
+    With `role` only those that have it. Raises `ENGINE_ERRORS`.
+    """
+    wanted: dict[str, str | list[str] | bool] = {"label": f"{LABEL}={role}" if role else LABEL}
+    for container in client.containers.list(all=True, filters=wanted, ignore_removed=True):
+        if _is_left(container.labels, owner):
+            remove(container)
+    for network in client.networks.list(filters=wanted):
+        if _is_left(network.attrs.get("Labels") or {}, owner):
+            with suppress(NotFound):  # another start was quicker
+                network.remove()
+
+
+def remove(container: Container) -> None:
+    """Gone when this returns, even if another's removal of it was quicker."""
+    deadline = time.monotonic() + _REMOVE_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            container.remove(force=True, v=True)
+        except NotFound:
+            return
+        except APIError as error:
+            if error.status_code != HTTPStatus.CONFLICT:
+                raise
+            time.sleep(_LOOK_EVERY)
+        else:
+            return
+
+
+def _is_left(labels: Mapping[str, str], owner: str) -> bool:
+    return labels.get(OWNER_LABEL) == owner or is_gone(labels.get(PROCESS_LABEL, ""))

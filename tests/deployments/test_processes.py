@@ -1,0 +1,115 @@
+"""Server, worker and sandbox as processes: who ends them, and that nobody is forgotten."""
+
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from delivery.patience import Patience, wait_until
+from delivery.process_identity import started
+from deployments.processes import standing_server, stop_kept
+from sandbox.engine import docker_engine
+from sandbox.leftovers import OWNER_LABEL, owner_of
+from sandbox.lock import holder
+
+SERVER_AND_WORKER = """
+import sys, time
+from pathlib import Path
+from deployments.processes import prefect_server, prefect_worker
+
+folder = Path(sys.argv[1])
+with prefect_server(folder) as server, prefect_worker(folder, server):
+    print("ready", flush=True)
+    time.sleep(300)
+"""
+STANDING = """
+import sys, time
+from pathlib import Path
+from deployments.processes import standing_server
+
+standing_server(Path(sys.argv[1]))
+print("ready", flush=True)
+time.sleep(300)
+"""
+SANDBOX = """
+import sys, time
+from pathlib import Path
+from deployments.demo import running_sandbox
+
+with running_sandbox(Path(sys.argv[1]), keep=False):
+    print("ready", flush=True)
+    time.sleep(300)
+"""
+PATIENCE = Patience(timeout=60, interval=0.1)
+
+
+@contextmanager
+def starter(script, folder):
+    """A program that has started what `script` says, and is killed at the end of the block."""
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(folder)], stdout=subprocess.PIPE, text=True
+    ) as program:
+        try:
+            assert program.stdout.readline() == "ready\n"
+            yield
+        finally:
+            program.send_signal(signal.SIGKILL)
+
+
+def processes_of(folder):
+    """Living processes, by number, whose environment names the Prefect home in `folder`."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            variables = (process / "environ").read_bytes().split(b"\0")
+            if f"PREFECT_HOME={folder}/prefect".encode() in variables and started(process.name):
+                found[int(process.name)] = (process / "cmdline").read_bytes()
+        except OSError:
+            continue
+    return found
+
+
+@pytest.fixture
+def engine():
+    client = docker_engine().client()
+    yield client
+    client.close()
+
+
+def in_the_engine(engine, folder):
+    ours = {"label": f"{OWNER_LABEL}={owner_of(folder)}"}
+    containers = engine.containers.list(all=True, filters=ours, ignore_removed=True)
+    return [*containers, *engine.networks.list(filters=ours)]
+
+
+def test_server_and_worker_end_with_a_starter_that_is_killed(tmp_path):
+    with starter(SERVER_AND_WORKER, tmp_path):
+        running = b" ".join(processes_of(tmp_path).values())
+        assert b"server" in running
+        assert b"worker" in running
+
+    wait_until(lambda: processes_of(tmp_path), lambda seen: not seen, PATIENCE, what="their end")
+
+
+def test_a_standing_server_outlives_its_starter_and_serves_the_next_until_it_is_stopped(tmp_path):
+    with starter(STANDING, tmp_path):
+        [kept] = processes_of(tmp_path)
+
+    standing_server(tmp_path)
+    assert list(processes_of(tmp_path)) == [kept]
+    assert stop_kept(tmp_path) == 1
+    wait_until(lambda: processes_of(tmp_path), lambda seen: not seen, PATIENCE, what="its end")
+    assert stop_kept(tmp_path) == 0
+
+
+def test_a_sandbox_that_is_not_to_be_kept_ends_with_a_starter_that_is_killed(tmp_path, engine):
+    with starter(SANDBOX, tmp_path):
+        sandbox = holder(tmp_path)
+        assert started(sandbox)
+        assert in_the_engine(engine, tmp_path)
+
+    wait_until(lambda: started(sandbox), lambda seen: seen is None, PATIENCE, what="its end")
+    assert in_the_engine(engine, tmp_path) == []

@@ -1,0 +1,13 @@
+"""Waiting in tests for what another process or thread does."""
+
+import time
+
+
+def becomes_true(condition, seconds=30):
+    """Whether it does, looked at until it has or the time is over."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
