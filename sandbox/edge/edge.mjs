@@ -113,10 +113,11 @@ function refuse(incoming, outgoing, location, status, error) {
     return;
   }
   count(status);
-  const headers = { 'content-type': 'text/plain', connection: 'close' };
+  const headers = { 'content-type': 'text/plain' };
   sign(headers, location, 'Error', '');
   outgoing.writeHead(status, headers);
   outgoing.end(`The edge answers ${status}: ${error.message || error.code || 'no answer in time'}\n`);
+  // The rest of a body is read, for a client that still sends one does not look for an answer.
   incoming.resume();
 }
 

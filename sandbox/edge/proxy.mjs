@@ -51,7 +51,9 @@ export function forward(incoming, outgoing, { origin, headers, patienceMs, count
       outgoing.off('close', leave);
       if (outgoing.destroyed) return;
       if (answered) {
-        outgoing.destroy();
+        // Perhaps the origin only did not want the rest of the body; `passOn` knows about its answer.
+        incoming.unpipe(sent);
+        incoming.resume();
         return;
       }
       const silentlyClosed = sent.reusedSocket && CLOSED_ON_US.includes(error.code);
@@ -71,11 +73,13 @@ export function forward(incoming, outgoing, { origin, headers, patienceMs, count
 
 /** Pass the body on; when the origin breaks off, so do we, for nothing else can tell the client. */
 export function passOn(answer, outgoing, counts) {
-  answer.on('error', () => {});
-  answer.on('close', () => {
+  const breakOff = () => {
     if (answer.complete || outgoing.destroyed) return;
     counts.broken += 1;
     outgoing.destroy();
-  });
-  answer.pipe(outgoing);
+  };
+  answer.on('error', () => {});
+  answer.on('close', breakOff);
+  if (answer.destroyed) breakOff();
+  else answer.pipe(outgoing);
 }

@@ -4,6 +4,7 @@ import pytest
 
 from sandbox.aws import Aws
 from sandbox.edge import Edge, ensure_distribution
+from tests.sandbox.edge.client import Client
 from tests.sandbox.edge.origins import Origin
 from tests.sandbox.edge.routes import Routes
 
@@ -52,3 +53,25 @@ def routes(aws, distribution, edge, blue, green):
     routes.promote("blue")
     routes.put(share=0, next="blue")
     return routes
+
+
+@pytest.fixture
+def client(edge):
+    with Client(edge.url) as client:
+        yield client
+
+
+@pytest.fixture
+def clients(edge):
+    """One client at each location."""
+    opened = {}
+    while len(opened) < 3:
+        client = Client(edge.url)
+        name = client.ask()["x-amz-cf-pop"]
+        if name in opened:
+            client.connection.close()
+        else:
+            opened[name] = client
+    yield list(opened.values())
+    for client in opened.values():
+        client.connection.close()

@@ -7,6 +7,7 @@ import re
 import httpx
 import pytest
 
+from sandbox.edge import Edge
 from sandbox.edge.distribution import FUNCTION_FILE
 
 ROUTE = {
@@ -284,8 +285,6 @@ def test_the_file_uses_nothing_that_cloudfronts_runtime_lacks(lacking):
 )
 def test_the_sandbox_lacks_what_cloudfront_lacks(tmp_path, aws, distribution, name):
     """A function that reads the name fails there, and so it does here."""
-    from sandbox.edge import Edge
-
     file = tmp_path / "function.js"
     file.write_text(f"async function handler(event) {{ {name}; return event.request; }}")
     with Edge(aws.endpoint, distribution, locations=1, function=file) as edge:

@@ -1,0 +1,107 @@
+"""`Load`: the generator as a process of its own beside whatever is being tested."""
+
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sandbox.errors import SandboxPartFailed
+from sandbox.load.report import Report
+from sandbox.load.wish import Wish
+
+_ROOT = Path(__file__).parents[2]
+_LOOK_EVERY = 0.05
+
+
+class Load:
+    """Load on `url` while it is entered; `report` says what became of it, also meanwhile.
+
+    A process of its own: Python would otherwise count its own pauses as the server's. Leaving
+    waits for requests and streams on their way. `options` are the further fields of `Wish`.
+    Raises SandboxPartFailed when the process ends by itself, ValueError for an impossible wish.
+    """
+
+    def __init__(self, url: str, rate: float = 200.0, **options: Any) -> None:
+        self._wish = Wish(url, rate, **options)
+        self._program: subprocess.Popen[str] | None = None
+        self._final: Report | None = None
+
+    def __enter__(self) -> Self:
+        self._program = subprocess.Popen(
+            [sys.executable, "-m", "sandbox.load", "--driven", json.dumps(asdict(self._wish))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=_ROOT,
+            start_new_session=True,  # Ctrl-C is for us: the report is still wanted
+        )
+        try:
+            self._next_report()  # the first request is on its way
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None and self._program and self._program.stdin:
+                self._program.stdin.close()
+                self._final = self._next_report()
+        finally:
+            self._end()
+
+    @property
+    def report(self) -> Report:
+        """What became of the requests, so far or, after the end, at all.
+
+        Raises RuntimeError when it was never entered, or was left by an error.
+        """
+        if self._final:
+            return self._final
+        if not self._program or not self._program.stdin:
+            raise RuntimeError("this load has no report")
+        try:
+            self._program.stdin.write("report\n")
+            self._program.stdin.flush()
+        except OSError as error:
+            raise SandboxPartFailed("The load generator has ended.") from error
+        return self._next_report()
+
+    def wait_until(self, condition: Callable[[Report], bool], seconds: float = 30.0) -> Report:
+        """Return the first report that fulfils the condition; raises TimeoutError."""
+        deadline = time.monotonic() + seconds
+        while not condition(report := self.report):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the load did not come to that in {seconds:g} s:\n{report}")
+            time.sleep(_LOOK_EVERY)
+        return report
+
+    def _next_report(self) -> Report:
+        assert self._program  # noqa: S101 - narrows the type
+        assert self._program.stdout  # noqa: S101 - narrows the type
+        line = self._program.stdout.readline()
+        if not line:
+            raise SandboxPartFailed("The load generator has ended; what it said stands above.")
+        return Report.read(json.loads(line))
+
+    def _end(self) -> None:
+        if self._program:
+            self._program.kill()
+            self._program.wait()
+            for pipe in (self._program.stdin, self._program.stdout):
+                # Closing flushes, and nobody may be there to read any more.
+                with contextlib.suppress(BrokenPipeError):
+                    if pipe:
+                        pipe.close()
+            self._program = None

@@ -1,0 +1,125 @@
+"""What became of the requests."""
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any, Self
+
+_SAMPLES = 20
+
+
+class Failure(StrEnum):
+    """Why a request does not count as answered."""
+
+    REFUSED = "refused"
+    RESET = "reset"
+    SERVER_ERROR = "5xx"
+    OTHER_STATUS = "other status"
+    WRONG_BODY = "wrong body"
+    INCOMPLETE = "incomplete body"
+    TIME_OUT = "time-out"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Answers of one revision; `first` and `last` came at these seconds of the epoch."""
+
+    count: int
+    first: float
+    last: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """Every request that was due: it is answered, failed or, while the load runs, on its way.
+
+    `failures` counts by `Failure`; `samples` tells of the first twenty: seconds of the epoch, kind,
+    connection (kept, fresh or stream) and what was seen. `latency_ms` (p50, p90, p99, max) counts
+    from the moment a request was due, so that a stall is felt by all who would have come during
+    it. `late_ms` is how late the generator itself ever was: when it is large, the machine was too
+    slow for the rate. `streams` were read whole; one that broke is among the failures.
+    """
+
+    rate: float
+    seconds: float
+    due: int
+    answered: int
+    failures: dict[str, int]
+    samples: list[list[Any]]
+    revisions: dict[str, Seen]
+    latency_ms: dict[str, float]
+    late_ms: float
+    streams: int
+
+    @property
+    def failed(self) -> int:
+        return sum(self.failures.values())
+
+    @classmethod
+    def read(cls, written: dict[str, Any]) -> Self:
+        seen = {name: Seen(**each) for name, each in written["revisions"].items()}
+        return cls(**{**written, "revisions": seen})
+
+    def written(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        began = min((seen.first for seen in self.revisions.values()), default=0.0)
+        lines = [
+            f"{self.due} requests in {self.seconds:.1f} s ({self.rate:g}/s wanted), "
+            f"{self.answered} answered, {self.failed} failed, {self.streams} streams whole",
+            "latency  " + "  ".join(f"{k} {v:.1f} ms" for k, v in self.latency_ms.items())
+            + f"  (started at most {self.late_ms:.1f} ms late)",
+        ]  # fmt: skip
+        for name, seen in self.revisions.items():
+            lines.append(
+                f"revision {name}: {seen.count} answers, "
+                f"{seen.first - began:.2f} s to {seen.last - began:.2f} s"
+            )
+        lines += [f"failed: {kind} × {count}" for kind, count in self.failures.items()]
+        lines += [f"  {connection}: {kind}: {text}" for _, kind, connection, text in self.samples]
+        return "\n".join(lines)
+
+
+@dataclass
+class Tally:
+    """Counts while the load runs."""
+
+    due: int = 0
+    late_s: float = 0.0
+    streams: int = 0
+    latencies: list[float] = field(default_factory=list)
+    failures: Counter[str] = field(default_factory=Counter)
+    samples: list[list[Any]] = field(default_factory=list)
+    revisions: dict[str, Seen] = field(default_factory=dict)
+
+    def answered(self, revision: str, at: float, seconds: float) -> None:
+        self.latencies.append(seconds)
+        seen = self.revisions.get(revision) or Seen(0, at, at)
+        self.revisions[revision] = Seen(seen.count + 1, min(seen.first, at), max(seen.last, at))
+
+    def failed(self, kind: Failure, connection: str, at: float, text: str) -> None:
+        self.failures[kind.value] += 1
+        if len(self.samples) < _SAMPLES:
+            self.samples.append([at, kind.value, connection, text[:300]])
+
+    def report(self, rate: float, seconds: float) -> Report:
+        ordered = sorted(self.latencies)
+        wanted = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
+        latency = {name: 1000 * _at(ordered, share) for name, share in wanted.items()}
+        return Report(
+            rate=rate,
+            seconds=seconds,
+            due=self.due,
+            answered=len(ordered),
+            failures=dict(self.failures),
+            samples=list(self.samples),
+            revisions=dict(self.revisions),
+            latency_ms=latency,
+            late_ms=1000 * self.late_s,
+            streams=self.streams,
+        )
+
+
+def _at(ordered: list[float], share: float) -> float:
+    return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else 0.0
