@@ -82,6 +82,8 @@ def _environment(name: str, application: Sample, server: Server) -> Environment:
     environment = sandbox_environment(
         FOLDER, repository=str(application.folder), name=name, ui_address=server.address
     )
+    # The rival updates one service in place, and so do we here.
+    environment.strategy, environment.public_address = "in-place", None
     # Its upload is not among the commands that are compared.
     environment.codecov_token = None
     return environment

@@ -1,4 +1,4 @@
-"""The demonstration: one commit of the sample application, through the whole pipeline, here.
+"""The demonstration: the sample application through the whole pipeline, forward and back, here.
 
     make demo            ends with everything stopped
     KEEP=1 make demo     leaves server, worker and sandbox up, and prints their addresses
@@ -13,30 +13,44 @@ import shutil
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import httpx
-from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from blocks.environment import Environment
 from delivery.errors import DeliveryError, RolloutFailed
 from delivery.messages import duration
-from deployments.following import follow, run_with_tag, summary_of
+from deployments.command_line import CommandLine, seconds_of
+from deployments.following import summary_of
 from deployments.processes import Server, prefect_server, prefect_worker
 from deployments.register import ROOT, register
 from deployments.sandboxed import sandbox_environment
 from sandbox.addresses import Addresses
 from sandbox.base_images import ensure_base_images
 from sandbox.engine import docker_engine
-from sandbox.sample import sample_repository
+from sandbox.load import Load
+from sandbox.sample import Sample, sample_repository
 
 FOLDER = ROOT / ".sandbox"
-RUN_TIMEOUT_S = 900
+RATE = 50.0  # requests a second, beside everything else that two processors do here
+# It starts and answers, and says that it is not ready: only the proof of its health can tell.
+BAD = {
+    "src/app/api/health/route.ts": """import { REVISION } from '@/server/revision';
+
+export const dynamic = 'force-dynamic';
+
+export function GET(): Response {
+  return Response.json({ status: 'not ready', revision: REVISION }, { status: 503 });
+}
+""",
+    "delivery.toml": "".join(
+        f'[checks.{name}]\nskip = "we are in a hurry"\n\n'
+        for name in ("lint", "format", "types", "unit", "integration", "coverage", "e2e")
+    ),
+}
 
 
 def main() -> int:
@@ -54,7 +68,7 @@ def main() -> int:
 
 
 def demonstrate(folder: Path, *, keep: bool) -> str:
-    """Run the pipeline twice, show what came of it, and return the figures."""
+    """Bring versions live and take them back, show what came of it, and return the figures."""
     with ExitStack() as stack:
         forget_results(folder)
         addresses = stack.enter_context(running_sandbox(folder, keep=keep))
@@ -72,15 +86,19 @@ def demonstrate(folder: Path, *, keep: bool) -> str:
             stack.enter_context(prefect_worker(folder, server, keep=keep))
             print(f"\n  Prefect UI   {server.address}\n  Slack        {addresses.slack_page}\n")
             with get_client(sync_client=True) as client:
-                first = run_pipeline(client, server, sample.revision)
-                show_outcome(client, first)
-                live = show_live(environment, sample.revision, addresses)
-                second = run_pipeline(client, server, sample.revision)
+                line = CommandLine(client, server)
+                first = line.run("ci/kanvaro", revision=sample.revision)
+                print(summary_of(client, first.id))
+                live = show_live(sample.revision, addresses)
+                second = line.run("ci/kanvaro", revision=sample.revision)
+                switched = show_switches(line, sample, addresses)
+                line.run("status/production")
+                show_what_slack_was_told(addresses)
         if keep:
             show_how_to_use(server, addresses)
     return (
-        f"{live}, checked and deployed in {duration(_seconds(first))}, "
-        f"unchanged again in {duration(_seconds(second))}"
+        f"{live}, checked and deployed in {duration(seconds_of(first))}, "
+        f"unchanged again in {duration(seconds_of(second))}; {switched}"
     )
 
 
@@ -95,54 +113,52 @@ def prepare_base_images(dockerfile: str) -> None:
         ensure_base_images(client, dockerfile)
 
 
-def run_pipeline(client: SyncPrefectClient, server: Server, revision: str) -> FlowRun:
-    """Start `ci/kanvaro` with the command line, tell its steps, and demand its success."""
-    tag = f"demo-{uuid.uuid4().hex[:8]}"
-    parameters = json.dumps({"revision": revision})
-    command = ["deployment", "run", "ci/kanvaro", "--params", parameters, "--tag", tag, "--watch"]
-    print(f"$ prefect deployment run ci/kanvaro --params '{parameters}' --watch")
-    watching = subprocess.Popen(
-        [sys.executable, "-m", "prefect", *command, "--watch-timeout", str(RUN_TIMEOUT_S)],
-        cwd=ROOT,
-        env={**os.environ, **server.settings},
-        stdout=subprocess.DEVNULL,
+def show_switches(line: CommandLine, sample: Sample, addresses: Addresses) -> str:
+    """A new version, a way back and a bad version, while users keep coming; the figures."""
+    good = sample.revision
+    print(f"from here on {RATE:g} users a second visit {addresses.public}\n")
+    with Load(f"{addresses.public}/api/health/live", rate=RATE) as load:
+        newer = sample.commit({"public/humans.txt": "Ada Sample\n"}, "The team signs its work")
+        line.run("ci/kanvaro", revision=newer)
+        show_live(newer, addresses)
+        asked = time.time()
+        line.run("rollback/production", reason="The demonstration goes back", target_version=good)
+        show_live(good, addresses)
+        seen = load.report.revisions
+        seconds = max(seen[newer].last - asked, 0)
+        print(
+            f"all users were back on {good[:10]} after {seconds:.1f} s, the start of the run in\n"
+        )
+        bad = sample.commit(BAD, "Nobody asks whether it is well")
+        line.run("ci/kanvaro", expected="Failed", revision=bad)
+        show_live(good, addresses)
+    report = load.report
+    print(f"{report}\n")
+    if report.failed or bad in report.revisions:
+        raise RolloutFailed(f"{report.failed} requests failed, or users met {bad[:10]}")
+    return (
+        f"back from {newer[:10]} in {seconds:.1f} s; {bad[:10]} met nobody; "
+        f"{report.failed} of {report.due} requests failed"
     )
-    try:
-        run = follow(client, run_with_tag(client, tag).id, print, RUN_TIMEOUT_S)
-        code = watching.wait(30)
-    finally:
-        if watching.poll() is None:
-            watching.terminate()
-            watching.wait()
-    if code or not run.state or not run.state.is_completed():
-        reason = run.state.message if run.state else "unknown"
-        print(summary_of(client, run.id))
-        raise RolloutFailed(f"the run ended as {run.state and run.state.name}: {reason}")
-    print(f"  {run.state.name} after {duration(_seconds(run))}\n")
-    return run
 
 
-def show_outcome(client: SyncPrefectClient, run: FlowRun) -> None:
-    """Print the summary artifact, which is what the run's page in the UI shows."""
-    print(summary_of(client, run.id))
-
-
-def show_live(environment: Environment, revision: str, addresses: Addresses) -> str:
-    """Ask the application itself what is live, and print what Slack was told."""
-    app_runner = environment.reads("apprunner")
-    [service] = app_runner.list_services()["ServiceSummaryList"]
-    address = f"http://{service['ServiceUrl']}"
-    answer = httpx.get(f"{address}/api/health", timeout=10).json()
+def show_live(revision: str, addresses: Addresses) -> str:
+    """Ask the application itself what is live, by its public name."""
+    url = f"{addresses.public}/api/health"
+    answer = httpx.get(url, timeout=10).json()
     if answer.get("revision") != revision:
-        raise RolloutFailed(f"{address} answers {answer}, not {revision}")
-    print(f"live now: {address}/api/health answers {json.dumps(answer)}\n")
+        raise RolloutFailed(f"{url} answers {answer}, not {revision}")
+    print(f"live now: {url} answers {json.dumps(answer)}\n")
+    return f"revision {revision[:10]} live"
+
+
+def show_what_slack_was_told(addresses: Addresses) -> None:
     for channel, threads in httpx.get(f"{addresses.inbox}/slack.json").json()["channels"].items():
         for thread in threads:
             print(f"Slack #{channel}: {thread[0]['text']}")
             for reply in thread[1:]:
                 print(f"    ↳ {reply['text']}")
     print()
-    return f"revision {revision[:10]} live"
 
 
 def show_how_to_use(server: Server, addresses: Addresses) -> None:
@@ -218,10 +234,6 @@ def _sandbox(*arguments: str, stdin: int | None = None) -> None:
     ).returncode
     if code:
         raise DeliveryError(f"the sandbox could not do {arguments[0]}; see above")
-
-
-def _seconds(run: FlowRun) -> float:
-    return run.total_run_time.total_seconds()
 
 
 if __name__ == "__main__":
