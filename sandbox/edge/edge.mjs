@@ -79,7 +79,6 @@ function originHeaders(incoming, routed, origin, event) {
   };
   if (cookie !== undefined) headers.cookie = cookie;
   if ('transfer-encoding' in incoming.headers) headers['transfer-encoding'] = 'chunked';
-  else if (['POST', 'PUT', 'PATCH'].includes(incoming.method)) headers['content-length'] ??= '0';
   return headers;
 }
 

@@ -285,7 +285,7 @@ def _command(*words):
 def test_the_command_prints_a_report(origin):
     code, told, _ = _command(origin.url, "--rate", "50", "--seconds", "1")
     assert code == 0
-    assert "50 requests in 1.0 s" in told
+    assert told.startswith("50 requests in ")
     assert "revision blue: 50 answers" in told
 
 
