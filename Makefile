@@ -11,7 +11,7 @@ export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export NEXT_TELEMETRY_DISABLED := 1
 
-.PHONY: help demo test proof check lint types ci sandbox sandbox-stop server worker register bench lock setup
+.PHONY: help demo test proof check lint types ci status sandbox sandbox-stop server worker register bench lock setup
 
 help: ## List these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ ci: override export REF := $(value REF)
 ci: override export DELIVERY := $(value DELIVERY)
 ci: $(VENV)/ready ## Run the pipeline for any Node application: REPOSITORY=path-or-URL [REVISION=…] [REF=…] [DELIVERY=delivery.toml]
 	@$(RUN) -m deployments.laptop
+
+status: override export ENVIRONMENT := $(value ENVIRONMENT)
+status: $(VENV)/ready ## What is live, is it well, how do I get back: [ENVIRONMENT=production] on the server of PREFECT_API_URL
+	@$(RUN) -m deployments.status
 
 sandbox: $(VENV)/ready ## Start the emulators and leave them running until Ctrl-C
 	@$(RUN) -m sandbox

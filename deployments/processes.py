@@ -95,11 +95,11 @@ def _server(folder: Path, port: int) -> tuple[Server, list[str]]:
 
 
 @contextmanager
-def prefect_worker(folder: Path, server: Server, *, keep: bool = False) -> Iterator[None]:
-    """A process worker for our pool."""
+def prefect_worker(folder: Path, server: Server, *, keep: bool = False) -> Iterator[int]:
+    """A process worker for our pool; its pid."""
     command = ["worker", "start", "--pool", POOL, "--type", "process", "--limit", "4"]
-    with _process("worker", command, server.settings, folder, keep):
-        yield
+    with _process("worker", command, server.settings, folder, keep) as process:
+        yield process.pid
 
 
 def stop_kept(folder: Path) -> int:

@@ -1,0 +1,29 @@
+"""What is live, is it well, and how do I get back: on the terminal, without starting a run.
+
+    make status [ENVIRONMENT=production]
+
+Ends with 0 when all is well, 1 when something wants a look, 2 when it could not be read.
+"""
+
+import os
+import sys
+
+from blocks.environment import Environment
+from delivery.errors import DeliveryError
+from delivery.status import as_text
+from tasks.status import read_status
+
+
+def main() -> int:
+    name = os.environ.get("ENVIRONMENT") or "production"
+    try:
+        seen = read_status.fn(Environment.named(name))
+    except DeliveryError as error:
+        print(f"status: {error}\n{error.hint}", file=sys.stderr)
+        return 2
+    print(as_text(seen))
+    return 0 if seen.is_well else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

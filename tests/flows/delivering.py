@@ -1,0 +1,22 @@
+"""A delivery without checks: what `ci` does once it has an image."""
+
+from prefect import flow
+
+from blocks.environment import Environment
+from flows.blue_green import put_live
+from tasks.conclusion import conclude_live, tell_failure
+from tasks.news import announce_deploying
+from tasks.turn import turn_of_this_run
+from tasks.versions import as_proven, choose_version
+
+
+@flow(name="deliver", on_failure=[tell_failure], on_crashed=[tell_failure])
+def deliver(version, environment, reason="a test"):
+    env = Environment.named(environment)
+    wanted = choose_version(env, version)
+    env = as_proven(env, wanted)
+    with turn_of_this_run(env, "deploy", str(wanted), reason) as turn:
+        announce_deploying(turn, wanted)
+        live = put_live(turn, wanted, None)
+        conclude_live(turn, wanted, live)
+    return live
