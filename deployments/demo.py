@@ -35,7 +35,9 @@ from sandbox.load import Load
 from sandbox.sample import Sample, sample_repository
 
 FOLDER = ROOT / ".sandbox"
-RATE = 50.0  # requests a second, beside everything else that two processors do here
+# Requests a second, beside everything else that two processors do here; and how long a user waits
+# while these also check, build and deploy.
+RATE, PATIENCE_S = 20.0, 30.0
 # It starts and answers, and says that it is not ready: only the proof of its health can tell.
 BAD = {
     "src/app/api/health/route.ts": """import { REVISION } from '@/server/revision';
@@ -117,7 +119,8 @@ def show_switches(line: CommandLine, sample: Sample, addresses: Addresses) -> st
     """A new version, a way back and a bad version, while users keep coming; the figures."""
     good = sample.revision
     print(f"from here on {RATE:g} users a second visit {addresses.public}\n")
-    with Load(f"{addresses.public}/api/health/live", rate=RATE) as load:
+    url = f"{addresses.public}/api/health/live"
+    with Load(url, rate=RATE, patience_s=PATIENCE_S) as load:
         newer = sample.commit({"public/humans.txt": "Ada Sample\n"}, "The team signs its work")
         line.run("ci/kanvaro", revision=newer)
         show_live(newer, addresses)

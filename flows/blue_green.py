@@ -27,6 +27,7 @@ from tasks.shift import old_version_serves_on_failure, promote, shift_in_steps
 from tasks.smoke import Bench, bench_for, smoke_test
 from tasks.turn import Turn, turn_of_this_run
 from tasks.versions import Version, as_proven, choose_version
+from tasks.watch import await_share
 from tasks.workspace import workspace
 
 
@@ -62,6 +63,7 @@ def put_live(turn: Turn, version: Version, bench: Bench | None) -> Live:
         return update_in_place(turn, version)
     scene = settle(turn, version)
     if is_live_already(turn.environment, scene, version):
+        await_share(turn, version, 100)
         return still_live(turn, scene, version)
     idle = turn.environment.on(scene.idle)
     deployment = bring_up(turn, scene.idle, version.image)

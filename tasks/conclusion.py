@@ -11,7 +11,7 @@ from blocks.clients import calls
 from blocks.environment import Environment
 from delivery import messages
 from delivery.decision import why_not_deployed as decide
-from delivery.errors import DeliveryError
+from delivery.errors import DeliveryError, Superseded
 from delivery.ledger import Live
 from delivery.messages import Failure, Message, Subject
 from delivery.plan import CheckReport, Plan
@@ -134,7 +134,7 @@ def tell_failure(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
         str(asked.get("ref", environment.policy.deploy_ref)),
         run_url(environment, flow_run.id),
     )
-    message = _last_word(about, failure, state)
+    message = _last_word(about, failure, state, _exception(state))
     why = tell(environment, flow_run.id, message)
     if why:
         get_logger(HOOK_LOGGER).warning("Slack was not told: %s", why)
@@ -150,7 +150,11 @@ def tell_failure(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
     write_summary(environment, flow_run.id, title, facts, seconds=seconds)
 
 
-def _last_word(about: Subject, failure: Failure, state: State[Any]) -> Message:
+def _last_word(
+    about: Subject, failure: Failure, state: State[Any], error: BaseException | None
+) -> Message:
+    if isinstance(error, Superseded):
+        return messages.stopped(about, f"not needed any more: {error}", failure)
     if state.is_cancelled() or state.is_cancelling():
         return messages.stopped(about, "cancelled", failure)
     return messages.failed(about, failure)

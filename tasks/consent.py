@@ -41,8 +41,11 @@ def agreed(turn: Turn, version: Version, question: str) -> bool:
 
 
 def ask_before_shift(turn: Turn, version: Version) -> None:
-    """Ask for consent where the policy wants it. Raises `RequestRefused` without it."""
-    if not turn.environment.policy.approval:
+    """Ask for consent where the policy wants it. Raises `RequestRefused` without it.
+
+    Nobody is asked about a rollback: a person has just asked for it.
+    """
+    if not turn.environment.policy.approval or turn.holder.kind == "rollback":
         return
     if not agreed(turn, version, f"{version} is proven and waits for its traffic. Shift it?"):
         raise RequestRefused(

@@ -8,7 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from prefect.logging import get_run_logger
 
 from delivery.analysis import Judgement, Verdict
-from delivery.errors import ConfigurationError, DeliveryError, Fenced, NotConvincing
+from delivery.errors import ConfigurationError, DeliveryError, Drift, Fenced, NotConvincing
 from delivery.ledger import Release
 from delivery.rollout import Deployment, Service
 from delivery.route import (
@@ -45,13 +45,16 @@ def shift_in_steps(turn: Turn, scene: Scene, version: Version, service: Service)
         route = shift(turn, scene.idle, service, version, share)
         proof = await_share(turn, version, share)
         announce_share(turn, version, share, scene.idle, proof)
+        if turn.holder.kind == "rollback":
+            continue  # it was well before, and what it replaces is not
         seconds = policy.bake_s if share == 100 else policy.step_s
         convince(turn, scene, version, route, share, seconds)
 
 
 def _steps(turn: Turn, scene: Scene) -> list[int]:
-    """The steps to take: all at once where nothing serves yet, and none twice after a crash."""
-    if scene.route is None:
+    """The steps to take: none twice after a crash, and one where there is nothing to compare with
+    or no time to lose."""
+    if scene.route is None or turn.holder.kind == "rollback":
         return [100]
     done = scene.route.share if scene.route.is_shifting else 0
     return [step for step in turn.environment.policy.shift_steps if step >= done]
@@ -87,6 +90,8 @@ def shift(turn: Turn, colour: Colour, service: Service, version: Version, share:
         seen = _current(turn)
         if seen.route is None:
             wanted = first_route(colour, service.address, turn.token)
+        elif seen.route.idle is not colour:
+            raise Drift(f"{colour} became live while we were bringing it up: {seen.route}")
         elif seen.route.is_shifting and seen.route.share == share:
             return seen.route
         else:

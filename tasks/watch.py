@@ -83,7 +83,7 @@ def watch(
             new, old = read_traffic(environment, services, [began, began - BASELINE])
             return judge(new, old, probes, ringing(environment), limits)
 
-    judgement = judged()
+    judgement = Judgement(Verdict.TOO_FEW, "nothing was seen yet")
     for figures_are_due in _ticks(policy.probe_interval_s, seconds, f"watching {share} %"):
         turn.demand()
         probes.append(_as_expected(ask(url), version, policy.answers_revision))
