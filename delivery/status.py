@@ -40,19 +40,27 @@ class Status:
         return not self.worries
 
     @property
+    def _is_shifting(self) -> bool:
+        return bool(self.scene and self.scene.route and self.scene.route.is_shifting)
+
+    @property
     def worries(self) -> list[str]:
         """What a person should look at; empty if all is well."""
         found = []
         if not self.public.is_ready:
             found.append(f"the public name does not answer well: {self.public}")
-        elif self.live and self.public.revision not in (None, self.live.revision):
-            shifting = self.scene and self.scene.route and self.scene.route.is_shifting
-            if not shifting:
-                found.append(f"the public name answers {self.public}, not {self.live}")
+        elif (
+            self.live
+            and not self._is_shifting
+            and self.public.revision not in (None, self.live.revision)
+        ):
+            found.append(f"the public name answers {self.public}, not {self.live}")
         if self.drift:
             found.append(f"drift: {self.drift}")
         if self.turn.holder is None and self.intents:
             found.append("intents are open and nobody has the turn: `reconcile` settles them")
+        if self.turn.holder is None and self._is_shifting:
+            found.append("a shift is half done and nobody has the turn: `reconcile` puts it back")
         if self.turn.stop:
             found.append(f"the run that has the turn was asked to stop: {self.turn.stop}")
         return found
