@@ -202,13 +202,10 @@ def find_target(
     if live is None:
         raise RequestRefused("nothing is live by the ledger, so there is nothing to go back from")
     if asked == "previous":
-        # After a rollback, what was live just before is the version that was taken back.
-        came = [e.number for e in releases if e.digest == live.digest and live.kind == "rollback"]
-        older = [each for each in releases if each.number < min(came, default=live.number)]
-        different = [each for each in older if each.digest != live.digest]
-        if not different:
+        *before, _ = _line_of_descent(releases)
+        if not before:
             raise RequestRefused(f"{live} is the first version that was live here: none is before")
-        return different[-1]
+        return before[-1]
     wanted = revision or asked
     found = [each for each in releases if _is(each, wanted)]
     if len({each.digest for each in found}) > 1:
@@ -219,6 +216,22 @@ def find_target(
             hint="`status` lists what was. A version that never was goes live with `blue-green`.",
         )
     return found[-1]
+
+
+def _line_of_descent(releases: Iterable[Release]) -> list[Release]:
+    """The versions that led to the live one, which is the last; each differs from the one before.
+
+    What a rollback took back is no longer in the line: it is not gone back to unasked.
+    """
+    line: list[Release] = []
+    for each in releases:
+        known = [earlier.digest for earlier in line]
+        if each.kind == "rollback" and each.digest in known:
+            newest = len(known) - known[::-1].index(each.digest)
+            del line[newest:]
+        elif not known or known[-1] != each.digest:
+            line.append(each)
+    return line
 
 
 def _is(release: Release, wanted: str) -> bool:

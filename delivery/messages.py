@@ -114,12 +114,14 @@ def checked(subject: Subject, seconds: float, why_not_deployed: str) -> Message:
     )
 
 
-def deployed(subject: Subject, seconds: float, digest: str, address: str, changed: bool) -> Message:
+def deployed(
+    subject: Subject, seconds: float, digest: str, address: str, changed: bool, why: str = ""
+) -> Message:
     verb = "live in" if changed else "already live in"
     return Message(
         Mood.WELL,
         f"{subject.what} is {verb} {subject.environment}, after {duration(seconds)}",
-        (f"Proven at {escaped(address)}, as image `{escaped(digest[:19])}`.",),
+        (f"Proven at {escaped(address)}, as image `{escaped(digest[:19])}`.", *_quoted(why)),
         (*_links(subject), ("application", address)),
     )
 
@@ -166,12 +168,12 @@ def going_back(subject: Subject, steps: Sequence[str], reason: str, actor: str) 
     )
 
 
-def went_back(subject: Subject, seconds: float, address: str, changed: bool) -> Message:
+def went_back(subject: Subject, seconds: float, address: str, changed: bool, why: str) -> Message:
     verb = "is back on" if changed else "was on already, and stays on"
     return Message(
         Mood.WELL,
         f"{subject.environment} {verb} {subject.what}, after {duration(seconds)}",
-        (f"Proven at {escaped(address)}.",),
+        (f"Proven at {escaped(address)}.", *_quoted(why)),
         (*_links(subject), ("application", address)),
     )
 
@@ -235,6 +237,11 @@ def escaped(text: str) -> str:
 def clipped(text: str, size: int) -> str:
     """The end of a long text: a failing program says why in its last lines."""
     return text if len(text) <= size else f"…{text[-size:]}"
+
+
+def _quoted(why: str) -> tuple[str, ...]:
+    """Who wanted it, and why: the last word replaces the first message, which said so."""
+    return (f"“{escaped(why)}”",) if why else ()
 
 
 def _links(subject: Subject) -> tuple[tuple[str, str], ...]:

@@ -40,19 +40,34 @@ class Status:
         return not self.worries
 
     @property
+    def _is_shifting(self) -> bool:
+        return bool(self.scene and self.scene.route and self.scene.route.is_shifting)
+
+    @property
+    def _way_back_is_sick(self) -> bool:
+        answer = self.colours.get(self.scene.idle) if self.scene and self.scene.route else None
+        return answer is not None and not answer.is_ready
+
+    @property
     def worries(self) -> list[str]:
         """What a person should look at; empty if all is well."""
         found = []
         if not self.public.is_ready:
             found.append(f"the public name does not answer well: {self.public}")
-        elif self.live and self.public.revision not in (None, self.live.revision):
-            shifting = self.scene and self.scene.route and self.scene.route.is_shifting
-            if not shifting:
-                found.append(f"the public name answers {self.public}, not {self.live}")
+        elif (
+            self.live
+            and not self._is_shifting
+            and self.public.revision not in (None, self.live.revision)
+        ):
+            found.append(f"the public name answers {self.public}, not {self.live}")
         if self.drift:
             found.append(f"drift: {self.drift}")
         if self.turn.holder is None and self.intents:
             found.append("intents are open and nobody has the turn: `reconcile` settles them")
+        if self.turn.holder is None and self._is_shifting:
+            found.append("a shift is half done and nobody has the turn: `reconcile` puts it back")
+        if self.turn.holder is None and self._way_back_is_sick:
+            found.append("the idle colour does not answer well: a rollback would not be quick")
         if self.turn.stop:
             found.append(f"the run that has the turn was asked to stop: {self.turn.stop}")
         return found
@@ -75,10 +90,10 @@ def rows(status: Status) -> list[tuple[str, str]]:
         told.append(("live", "nothing by the ledger"))
     if route:
         told.append(("traffic", str(route)))
-    for colour, answer in status.colours.items():
-        service = status.scene.services[colour] if status.scene else None
+    for colour, service in (status.scene.services if status.scene else {}).items():
         state = service.status if service else "no service"
-        told.append((colour, f"{state}, {answer}" if state == "RUNNING" else state))
+        answer = status.colours.get(colour)
+        told.append((colour, f"{state}, {answer}" if answer else state))
     told.append(("way back", status.way_back))
     told.append(("turn", str(status.turn.holder) if status.turn.holder else "free"))
     told += [("waiting", str(each)) for each in status.waiting]

@@ -27,7 +27,7 @@ from tasks.shift import old_version_serves_on_failure, promote, shift_in_steps
 from tasks.smoke import Bench, bench_for, smoke_test
 from tasks.turn import Turn, turn_of_this_run
 from tasks.versions import Version, as_proven, choose_version
-from tasks.watch import await_share
+from tasks.watch import await_share, demand_silence
 from tasks.workspace import workspace
 
 
@@ -72,6 +72,7 @@ def put_live(turn: Turn, version: Version, bench: Bench | None) -> Live:
     smoke_test(bench, version, address)
     warm_up(idle, address)
     ask_before_shift(turn, version)
+    demand_silence(turn)
     with old_version_serves_on_failure(turn):
         shift_in_steps(turn, scene, version, service)
         release = promote(turn, scene.idle, version, deployment)

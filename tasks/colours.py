@@ -48,7 +48,8 @@ def settle(turn: Turn, version: Version | None, accept_drift: bool = False) -> S
     """Put right whatever a dead run left half done, and say what there is then.
 
     A half-done shift of the very `version` that this run is for goes on; any other is put back.
-    Raises `Drift` where the cloud is not as the ledger says, unless that is accepted.
+    Raises `Drift` where the cloud is not as the ledger says, unless that is accepted. It does not
+    stop a rollback: whoever asks for one knows that something is wrong.
     """
     environment, log = turn.environment, get_run_logger()
     with in_our_words("settle what earlier runs left"):
@@ -66,7 +67,7 @@ def settle(turn: Turn, version: Version | None, accept_drift: bool = False) -> S
         for left in ledger.read_intents(environment):
             _settle_intent(turn, left, scene)
         if why := drift(scene, list(ledger.read_releases(environment))):
-            if not accept_drift:
+            if not (accept_drift or turn.is_rollback):
                 raise Drift(f"{environment.name} is not as we left it: {why}")
             log.warning("accepted: %s", why)
         return scene

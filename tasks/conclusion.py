@@ -96,10 +96,11 @@ def conclude_live(turn: Turn, version: Version, live: Live) -> None:
     if turn.said:
         turn.said.wait(TO_SAY_S)
     about = news.about(turn, version)
-    if turn.holder.kind == "rollback":
-        message = messages.went_back(about, seconds, live.address, live.changed)
+    why = f"{turn.holder.actor}: {turn.holder.reason}"
+    if turn.is_rollback:
+        message = messages.went_back(about, seconds, live.address, live.changed, why)
     else:
-        message = messages.deployed(about, seconds, version.digest, live.address, live.changed)
+        message = messages.deployed(about, seconds, version.digest, live.address, live.changed, why)
     _tell(environment, message)
     title = messages.plain(message.headline)
     write_summary(environment, this_run(), title, _facts_of(environment, live), seconds=seconds)

@@ -1,15 +1,25 @@
 """Asking a person, and remembering who agreed and why."""
 
-from prefect import pause_flow_run
-from prefect.exceptions import FlowPauseTimeout
+import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import copy_context
+
+from httpx import HTTPError
+from prefect import get_client, pause_flow_run
+from prefect.exceptions import FlowPauseTimeout, PrefectException
 from prefect.input import RunInput
 from prefect.logging import get_run_logger
 from pydantic import Field
 
-from delivery.errors import RequestRefused
+from delivery.errors import DeliveryError, RequestRefused
+from tasks.announce import this_run
 from tasks.news import announce_question
 from tasks.turn import Turn
 from tasks.versions import Version
+
+LOOK_AGAIN_S = 1
 
 
 class Consent(RunInput):
@@ -25,11 +35,12 @@ def agreed(turn: Turn, version: Version, question: str) -> bool:
     policy = turn.environment.policy
     announce_question(turn, version, question)
     try:
-        answer = pause_flow_run(
-            wait_for_input=Consent.with_initial_data(description=question),
-            timeout=int(policy.ask_timeout_s),
-            poll_interval=2,
-        )
+        with _answered_when_told_to_stop(turn):
+            answer = pause_flow_run(
+                wait_for_input=Consent.with_initial_data(description=question),
+                timeout=math.ceil(policy.ask_timeout_s),
+                poll_interval=LOOK_AGAIN_S,
+            )
     except FlowPauseTimeout:
         get_run_logger().warning("nobody answered within %g s", policy.ask_timeout_s)
         return False
@@ -40,15 +51,42 @@ def agreed(turn: Turn, version: Version, question: str) -> bool:
     return answer.go_on
 
 
+@contextmanager
+def _answered_when_told_to_stop(turn: Turn) -> Iterator[None]:
+    """Answer in a person's place once the turn is lost or asked back: nothing may wait then.
+
+    Prefect itself looks for nothing but an answer while a run is paused.
+    """
+    over, run = threading.Event(), this_run()
+
+    def watch() -> None:
+        while not over.wait(LOOK_AGAIN_S):
+            try:
+                turn.demand()
+            except DeliveryError as error:
+                told = {"go_on": False, "who": "this run", "why": str(error)[:300]}
+                with suppress(HTTPError, PrefectException), get_client(sync_client=True) as client:
+                    client.resume_flow_run(run, run_input=told)
+
+    # Prefect's address and key are in the context, which a thread does not inherit.
+    thread = threading.Thread(target=copy_context().run, args=(watch,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(LOOK_AGAIN_S)
+
+
 def ask_before_shift(turn: Turn, version: Version) -> None:
     """Ask for consent where the policy wants it. Raises `RequestRefused` without it.
 
-    Nobody is asked about a rollback: a person has just asked for it.
+    A rollback is not asked for twice: that a person wants it is why it runs.
     """
-    if not turn.environment.policy.approval or turn.holder.kind == "rollback":
+    if turn.is_rollback or not turn.environment.policy.approval:
         return
     if not agreed(turn, version, f"{version} is proven and waits for its traffic. Shift it?"):
         raise RequestRefused(
-            f"nobody agreed that {version} gets traffic",
+            f"{turn.last_word or 'nobody agreed'}: {version} gets no traffic",
             hint="Run `blue-green` again when it may: it is proven, and starts at once.",
         )

@@ -79,14 +79,11 @@ def _version(environment: Environment, release: Release, scene: Scene | None) ->
 
 @operation("say how {turn.environment.name} goes back to {target}")
 def say_what_will_be_done(turn: Turn, target: Version) -> Scene | None:
-    """Settle what is half done, and tell what comes next before it is done.
-
-    Drift does not stop a rollback: whoever asks for one knows that something is wrong.
-    """
+    """Settle what is half done, and tell what comes next before it is done."""
     environment = turn.environment
     scene = None
     if environment.strategy == "blue-green":
-        scene = settle.fn(turn, None, accept_drift=True)
+        scene = settle.fn(turn, None)
     steps = steps_back(environment, scene, target)
     for step in steps:
         get_run_logger().info("%s", step)

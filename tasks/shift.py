@@ -45,7 +45,7 @@ def shift_in_steps(turn: Turn, scene: Scene, version: Version, service: Service)
         route = shift(turn, scene.idle, service, version, share)
         proof = await_share(turn, version, share)
         announce_share(turn, version, share, scene.idle, proof)
-        if turn.holder.kind == "rollback":
+        if turn.is_rollback:
             continue  # it was well before, and what it replaces is not
         seconds = policy.bake_s if share == 100 else policy.step_s
         convince(turn, scene, version, route, share, seconds)
@@ -54,7 +54,7 @@ def shift_in_steps(turn: Turn, scene: Scene, version: Version, service: Service)
 def _steps(turn: Turn, scene: Scene) -> list[int]:
     """The steps to take: none twice after a crash, and one where there is nothing to compare with
     or no time to lose."""
-    if scene.route is None or turn.holder.kind == "rollback":
+    if scene.route is None or turn.is_rollback:
         return [100]
     done = scene.route.share if scene.route.is_shifting else 0
     return [step for step in turn.environment.policy.shift_steps if step >= done]
@@ -63,10 +63,16 @@ def _steps(turn: Turn, scene: Scene) -> list[int]:
 def convince(
     turn: Turn, scene: Scene, version: Version, route: Route, share: int, seconds: float
 ) -> None:
-    """Watch one step until there is a verdict. Raises `NotConvincing`."""
+    """Watch one step until there is a verdict. Raises `NotConvincing`.
+
+    Too little traffic does not hold up a rollback: what it leads to served well before, and to
+    give up would be to put the users back on what they are taken from.
+    """
     policy = turn.environment.policy
+    if_too_few = "go on" if turn.is_rollback else policy.if_too_few
+    extensions = 0 if turn.is_rollback else policy.extensions
     judgement = Judgement(Verdict.TOO_FEW, "not watched yet")
-    for _ in range(1 + policy.extensions):
+    for _ in range(1 + extensions):
         judgement = watch(turn, scene, version, route, share, seconds)
         if judgement.verdict is Verdict.WELL:
             return
@@ -74,13 +80,14 @@ def convince(
             raise NotConvincing(
                 f"{version} is not well with {share} % of the traffic: {judgement.why}"
             )
-    if policy.if_too_few == "go on":
+    if if_too_few == "go on":
         get_run_logger().warning("going on, as the policy says: %s", judgement)
         return
     asked = f"{version} has {share} % of the traffic: {judgement}. Go on?"
-    if policy.if_too_few == "ask" and agreed(turn, version, asked):
+    if if_too_few == "ask" and agreed(turn, version, asked):
         return
-    raise NotConvincing(f"{version} with {share} % of the traffic: {judgement}")
+    said_so = f"; {turn.last_word}" if turn.last_word else ""
+    raise NotConvincing(f"{version} with {share} % of the traffic: {judgement}{said_so}")
 
 
 @operation("shift {share} % of the traffic to {version} on {colour}")

@@ -47,6 +47,7 @@ class Turn:
         self.token = token
         self.holder = holder
         self.took_over = ""
+        self.last_word = ""  # what a person answered to our question
         self.said: PrefectFuture[Any] | None = None  # the first message, if it is still on its way
         self._steps = 0
         self._stop = ""
@@ -54,6 +55,10 @@ class Turn:
         self._renewed = time.monotonic()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="turn", daemon=True)
+
+    @property
+    def is_rollback(self) -> bool:
+        return self.holder.kind == "rollback"
 
     def demand(self) -> None:
         """Return if this run may go on.
@@ -73,6 +78,7 @@ class Turn:
 
     def note(self, remark: str) -> None:
         """Keep what a person said with the reason of this run, for the ledger."""
+        self.last_word = remark
         self.holder = replace(self.holder, reason=f"{self.holder.reason}; {remark}"[:500])
 
     def next_step(self) -> int:

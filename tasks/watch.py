@@ -10,7 +10,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.logging import get_run_logger
 
 from delivery.analysis import Judgement, Limits, Verdict, bad_in_a_row, judge
-from delivery.errors import NeverBecameHealthy, TimedOut
+from delivery.errors import NeverBecameHealthy, RequestRefused, TimedOut
 from delivery.health import Answer
 from delivery.patience import Patience, wait_until
 from delivery.public import looks_for, proves, tally
@@ -61,6 +61,20 @@ def await_share(turn: Turn, version: Version, share: int) -> str:
         raise NeverBecameHealthy(str(error)) from None
 
 
+@fact("do alarms of {turn.environment.name} ring already?")
+def demand_silence(turn: Turn) -> None:
+    """Return if none of the policy's alarms rings; asked before users meet anything new.
+
+    Raises `RequestRefused` where one does: nobody could tell afterwards who made it ring.
+    """
+    with in_our_words("ask for the alarms"):
+        if rings := _alarms(turn):
+            raise RequestRefused(
+                f"alarms ring already, before anything was shifted: {', '.join(rings)}",
+                hint="Find out why, then run again. `rollback` is not held up by alarms.",
+            )
+
+
 @fact("is {version} well with {share} % of the traffic, for {seconds:g} s?")
 def watch(
     turn: Turn, scene: Scene, version: Version, route: Route, share: int, seconds: float
@@ -81,7 +95,7 @@ def watch(
     def judged() -> Judgement:
         with in_our_words("read the figures of the shift"):
             new, old = read_traffic(environment, services, [began, began - BASELINE])
-            return judge(new, old, probes, ringing(environment), limits)
+            return judge(new, old, probes, _alarms(turn), limits)
 
     judgement = Judgement(Verdict.TOO_FEW, "nothing was seen yet")
     for figures_are_due in _ticks(policy.probe_interval_s, seconds, f"watching {share} %"):
@@ -97,6 +111,11 @@ def watch(
 
 def public_address(turn: Turn) -> str:
     return (turn.environment.public_address or "").rstrip("/")
+
+
+def _alarms(turn: Turn) -> list[str]:
+    """The alarms that ring; none that would hold up a rollback, since they may be its reason."""
+    return [] if turn.is_rollback else ringing(turn.environment)
 
 
 def _as_expected(answer: Answer, version: Version, says_revision: bool) -> Answer:

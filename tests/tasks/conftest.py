@@ -8,6 +8,9 @@ from blocks.policy import Policy
 from delivery.images import Image
 from sandbox.app_runner import AppRunner
 from sandbox.app_runner.programs import Program, Programs, digest_of
+from sandbox.aws import Aws
+from sandbox.edge import ensure_distribution
+from sandbox.ledger_table import ensure_ledger_table
 
 REPOSITORY = "000000000000.dkr.ecr.us-east-1.amazonaws.com/kanvaro"
 V1, V2, SICK = "1" * 40, "2" * 40, "3" * 40
@@ -51,3 +54,16 @@ def environment(app_runner, tmp_path):
         ),
         workshop=tmp_path / "workshop",
     )
+
+
+@pytest.fixture(scope="session")
+def aws():
+    """An account with the table of the ledger."""
+    with Aws() as account:
+        ensure_ledger_table(account)
+        yield account
+
+
+@pytest.fixture(scope="session")
+def distribution(aws):
+    return ensure_distribution(aws)

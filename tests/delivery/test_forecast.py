@@ -1,0 +1,113 @@
+import pytest
+
+from delivery.forecast import as_markdown, as_text, differences, forecast
+from delivery.rollout import Service
+from delivery.route import Colour, Route
+from delivery.scene import Scene
+
+BLUE, GREEN = Colour.BLUE, Colour.GREEN
+ROUTE = Route(7, 3, BLUE, BLUE, 0, 5, {BLUE: "blue.example"})
+
+
+def settings(digest="new", **variables):
+    return {
+        "SourceConfiguration": {
+            "ImageRepository": {
+                "ImageIdentifier": f"registry/app@sha256:{digest}",
+                "ImageConfiguration": {"RuntimeEnvironmentVariables": variables},
+            }
+        },
+        "InstanceConfiguration": {"Cpu": "1 vCPU"},
+    }
+
+
+def service(status="RUNNING", **wanted):
+    seen = settings(**wanted)
+    image = seen["SourceConfiguration"]["ImageRepository"]["ImageIdentifier"]
+    return Service("arn", status, "x.example", image, seen)
+
+
+def calls(scene, steps=(100,), keep_warm_s=60, wanted=None):
+    changes = forecast(scene, wanted or settings(), steps, "a" * 40, keep_warm_s)
+    return [change.call.partition(":")[2] for change in changes]
+
+
+SWITCH = ["PutKey", "PutKey", "UpdateDistribution", "PutItem", "PauseService"]
+
+
+@pytest.mark.parametrize(
+    ("route", "blue", "green", "expected"),
+    [
+        (None, None, None, ["CreateService", "PutKey", "UpdateDistribution", "PutItem"]),
+        (ROUTE, service(digest="old"), None, ["CreateService", *SWITCH]),
+        (ROUTE, service(digest="old"), service(digest="older"), ["UpdateService", *SWITCH]),
+        (ROUTE, service(digest="old"), service(), SWITCH),
+        (
+            ROUTE,
+            service(digest="old"),
+            service("PAUSED", digest="older"),
+            ["ResumeService", "UpdateService", *SWITCH],
+        ),
+        (ROUTE, service(digest="old"), service("PAUSED"), ["ResumeService", *SWITCH]),
+        (ROUTE, service(), None, []),
+        (
+            None,
+            service("RUNNING", digest="old"),
+            None,
+            ["UpdateService", "PutKey", "UpdateDistribution", "PutItem"],
+        ),
+    ],
+    ids=[
+        "nothing yet",
+        "one colour",
+        "an old version on the other",
+        "brought up already",
+        "paused",
+        "paused with the very version",
+        "live already",
+        "never live, but there is a service",
+    ],
+)
+def test_every_call_that_would_change_something_is_named_in_its_order(route, blue, green, expected):
+    assert calls(Scene(route, {BLUE: blue, GREEN: green})) == expected
+
+
+def test_each_step_is_a_write_with_before_and_after():
+    scene = Scene(ROUTE, {BLUE: service(digest="old"), GREEN: None})
+    changes = forecast(scene, settings(), [10, 100], "a" * 40, 0)
+
+    assert [(c.before, c.after) for c in changes if c.call.endswith("PutKey")] == [
+        ("all on blue", "90 % on blue, 10 % on green"),
+        ("90 % on blue, 10 % on green", "0 % on blue, 100 % on green"),
+        ("0 % on blue, 100 % on green", "green is live"),
+    ]
+    assert changes[-1].target == "blue, at once"
+
+
+def test_only_what_differs_is_named_and_a_variable_too_many_is_a_difference():
+    seen, wanted = settings(A="1", B="2"), settings(A="3")
+
+    found = differences(seen, wanted)
+
+    place = "SourceConfiguration.ImageRepository.ImageConfiguration.RuntimeEnvironmentVariables"
+    assert found == [(f"{place}.A", "1", "3"), (f"{place}.B", "2", "nothing")]
+    assert differences(wanted, wanted) == []
+
+
+def test_a_setting_that_differs_is_one_call_with_a_line_for_each():
+    scene = Scene(ROUTE, {BLUE: service(digest="old"), GREEN: service(A="1")})
+    changes = forecast(scene, settings(A="2", B="3"), [100], "a" * 40, 60)
+
+    assert [c.target.rpartition(".")[2] for c in changes if c.call.endswith("UpdateService")] == [
+        "A",
+        "B",
+    ]
+
+
+def test_a_forecast_is_shown_as_text_and_as_a_table():
+    changes = forecast(Scene(None, {BLUE: None, GREEN: None}), settings(), [100], "a" * 40, 60)
+
+    assert as_text(changes).startswith("apprunner:CreateService  blue\n    no service\n  → ")
+    assert as_markdown(changes).count("\n| apprunner:CreateService |") == 1
+    assert as_text([]) == "nothing would be changed: it is live as it is"
+    assert as_markdown([]).startswith("Nothing would be changed")

@@ -1,0 +1,120 @@
+import pytest
+
+from delivery.ledger import Intent, Release
+from delivery.rollout import Service
+from delivery.route import Colour, Route
+from delivery.scene import Scene, Settlement, drift, happened, settlement
+
+BLUE, GREEN = Colour.BLUE, Colour.GREEN
+HOSTS = {BLUE: "blue.example", GREEN: "green.example"}
+ALL_ON_BLUE = Route(7, 3, BLUE, BLUE, 0, 5, HOSTS)
+ALL_ON_GREEN = Route(9, 3, GREEN, GREEN, 0, 5, HOSTS)
+SPLIT = Route(8, 3, BLUE, GREEN, 10, 8, HOSTS)
+
+
+def service(digest, status="RUNNING"):
+    return Service("arn", status, "x.example", f"registry/app@sha256:{digest}", {})
+
+
+def scene(route=ALL_ON_BLUE, blue=service("one"), green=service("two")):  # noqa: B008
+    return Scene(route, {BLUE: blue, GREEN: green})
+
+
+def release(colour="blue", digest="sha256:one"):
+    return Release(2, "a" * 40, digest, colour, "now", "run", "ada", "because")
+
+
+def test_where_nothing_is_live_the_first_version_goes_to_blue():
+    empty = scene(None, None, None)
+
+    assert (empty.live, empty.idle) == (None, BLUE)
+    assert empty.digest_on(BLUE) == ""
+    assert not empty.is_warm(BLUE)
+    assert str(empty) == "no route; no services"
+
+
+@pytest.mark.parametrize(
+    ("seen", "digest", "colour"),
+    [
+        (scene(), "sha256:one", BLUE),
+        (scene(), "sha256:two", GREEN),
+        (scene(), "sha256:three", None),
+        (scene(green=service("two", "PAUSED")), "sha256:two", None),
+        (scene(green=service("two", "OPERATION_IN_PROGRESS")), "sha256:two", None),
+        (scene(green=None), "sha256:two", None),
+        (scene(blue=service("two"), green=service("two")), "sha256:two", BLUE),
+        (scene(ALL_ON_GREEN, service("two"), service("two")), "sha256:two", GREEN),
+        (scene(None), "sha256:one", None),
+    ],
+)
+def test_a_colour_that_could_have_traffic_at_once_is_found_the_live_one_first(seen, digest, colour):
+    assert seen.colour_of(digest) is colour
+
+
+@pytest.mark.parametrize(
+    ("route", "is_as_wanted", "what"),
+    [
+        (None, False, Settlement.NOTHING),
+        (ALL_ON_BLUE, False, Settlement.NOTHING),
+        (ALL_ON_BLUE, True, Settlement.NOTHING),
+        (SPLIT, True, Settlement.GO_ON),
+        (SPLIT, False, Settlement.PUT_BACK),
+    ],
+)
+def test_a_half_done_shift_goes_on_only_with_the_very_version_it_was_for(route, is_as_wanted, what):
+    assert settlement(scene(route), is_as_wanted) is what
+
+
+def intent(kind, colour="green", route_version=9):
+    detail = {"release": {"route_version": route_version}}
+    return Intent(3, 1, kind, colour, "run", "now", detail)
+
+
+@pytest.mark.parametrize(
+    ("left", "seen", "outcome"),
+    [
+        (intent("promote"), scene(ALL_ON_GREEN), "done"),
+        (intent("swap"), scene(ALL_ON_GREEN), "done"),
+        (intent("promote"), scene(ALL_ON_BLUE), "never happened"),
+        (intent("promote", route_version=10), scene(ALL_ON_GREEN), "never happened"),
+        (intent("promote"), scene(SPLIT), "never happened"),
+        (intent("retire"), scene(green=service("two", "PAUSED")), "done"),
+        (intent("retire"), scene(), "never happened"),
+        (intent("shift"), scene(SPLIT), "found as: 90 % on blue, 10 % on green"),
+        (intent("deploy"), scene(), "found as: green runs sha256:two"),
+        (intent("deploy"), scene(green=None), "found as: green runs nothing"),
+        (intent("shift"), scene(None), "never happened"),
+        (intent("deploy", colour=""), scene(), "never happened"),
+    ],
+)
+def test_what_became_of_the_intent_of_a_dead_run_is_read_from_the_cloud(left, seen, outcome):
+    assert happened(left, seen) == outcome
+
+
+@pytest.mark.parametrize(
+    ("seen", "releases", "told"),
+    [
+        (scene(), [release()], ""),
+        (scene(), [], ""),
+        (scene(None), [release()], ""),
+        (scene(), [release("green", "sha256:two")], "the ledger says green is live, the route"),
+        (scene(blue=None), [release()], "blue is live by the route, and there is no such service"),
+        (scene(blue=service("one", "DELETED")), [release()], "there is no such service"),
+        (scene(blue=service("ten")), [release()], "App Runner says sha256:ten"),
+        (scene(), [release("green", "sha256:two"), release()], ""),
+    ],
+)
+def test_drift_is_whatever_differs_from_the_newest_release(seen, releases, told):
+    if told:
+        assert told in drift(seen, releases)
+    else:
+        assert drift(seen, releases) == ""
+
+
+def test_having_changes_one_colour_and_leaves_the_old_scene_as_it_was():
+    before = scene()
+    after = before.having(GREEN, service("three"))
+
+    assert after.digest_on(GREEN) == "sha256:three"
+    assert after.digest_on(BLUE) == before.digest_on(BLUE)
+    assert before.digest_on(GREEN) == "sha256:two"

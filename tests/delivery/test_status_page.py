@@ -1,0 +1,110 @@
+from dataclasses import replace
+
+import pytest
+
+from delivery.health import Answer
+from delivery.ledger import Holder, Intent, Release, TurnRow
+from delivery.rollout import Service
+from delivery.route import Colour, Route
+from delivery.scene import Scene
+from delivery.status import Status, as_markdown, as_text, headline
+
+BLUE, GREEN = Colour.BLUE, Colour.GREEN
+HOSTS = {BLUE: "blue.example", GREEN: "green.example"}
+SERVICE = Service("arn", "RUNNING", "x.example", "registry/app@sha256:one", {})
+PAUSED = replace(SERVICE, status="PAUSED")
+RELEASE = Release(2, "a" * 40, "sha256:one", "blue", "yesterday", "run", "ada", "because")
+HOLDER = Holder("run-of-grace", "version 9", "deploy", "grace", "a better cart", 1.0, "noon")
+INTENT = Intent(3, 1, "shift", "green", "run-of-none", "now")
+ROUTE = Route(7, 3, BLUE, BLUE, 0, 5, HOSTS)
+SPLIT = Route(8, 3, BLUE, GREEN, 10, 8, HOSTS)
+GOOD = Answer(200, "a" * 40, 5)
+WELL = Status(
+    environment="production",
+    address="https://shop.example",
+    public=GOOD,
+    scene=Scene(ROUTE, {BLUE: SERVICE, GREEN: PAUSED}),
+    colours={BLUE: GOOD},
+    releases=[RELEASE],
+    turn=TurnRow(2),
+    waiting=[],
+    intents=[],
+    drift="",
+    way_back="`rollback` to x: one write",
+    seen_at="now",
+)
+SHIFTING = replace(WELL, scene=Scene(SPLIT, {BLUE: SERVICE, GREEN: SERVICE}))
+WARM = replace(WELL, scene=Scene(ROUTE, {BLUE: SERVICE, GREEN: SERVICE}))
+SICK = Answer(503, None, 5)
+HELD = TurnRow(3, 1, HOLDER)
+
+
+@pytest.mark.parametrize(
+    ("seen", "worry"),
+    [
+        (WELL, ""),
+        (replace(WELL, public=Answer(503, None, 5)), "does not answer well: 503"),
+        (replace(WELL, public=Answer(0, None, 5, "ConnectError")), "no answer (ConnectError)"),
+        (replace(WELL, public=Answer(200, "b" * 40, 5)), "not aaaaaaaaaa"),
+        (replace(WELL, public=Answer(200, None, 5)), ""),  # it does not say its revision
+        (replace(WELL, drift="the route says blue"), "drift: the route says blue"),
+        (replace(WELL, intents=[INTENT]), "intents are open and nobody has the turn"),
+        (replace(WELL, intents=[INTENT], turn=HELD), ""),
+        (SHIFTING, "a shift is half done and nobody has the turn"),
+        (replace(SHIFTING, turn=HELD), ""),
+        (replace(SHIFTING, turn=HELD, public=Answer(200, "b" * 40, 5)), ""),
+        (replace(WELL, turn=replace(HELD, stop="the cart is empty")), "stop: the cart is empty"),
+        (replace(WELL, scene=None), ""),
+        (replace(WARM, colours={BLUE: GOOD, GREEN: GOOD}), ""),
+        (replace(WARM, colours={BLUE: GOOD, GREEN: SICK}), "the idle colour does not answer"),
+        (replace(WARM, colours={BLUE: GOOD, GREEN: SICK}, turn=HELD), ""),
+        (replace(WELL, releases=[]), ""),
+    ],
+)
+def test_a_worry_is_what_a_person_should_look_at_and_nothing_else(seen, worry):
+    assert seen.is_well is not bool(worry)
+    assert worry in "; ".join(seen.worries)
+    assert headline(seen).endswith("and well") is seen.is_well
+    if worry:
+        assert worry in headline(seen)
+
+
+@pytest.mark.parametrize(
+    ("seen", "told"),
+    [
+        (WELL, "a" * 40),
+        (WELL, "yesterday by ada: because (deploy)"),
+        (WELL, "all on blue"),
+        (WELL, "RUNNING, 200 from revision aaaaaaaaaa"),
+        (WELL, "`rollback` to x: one write"),
+        (replace(WELL, turn=HELD), "version 9; “a better cart”"),
+        (replace(WELL, waiting=[HOLDER]), "waiting"),
+        (replace(WELL, intents=[INTENT]), "shift green by run run-of-n: open"),
+        (replace(WELL, releases=[]), "nothing by the ledger"),
+        (SHIFTING, "90 % on blue, 10 % on green"),
+    ],
+)
+def test_everything_that_was_seen_is_said(seen, told):
+    assert told in as_text(seen)
+    assert told.replace("`", "") in as_markdown(seen).replace("`", "").replace("\\", "")
+
+
+def test_a_paused_colour_is_not_asked_for_its_health():
+    [line] = [line for line in as_text(WELL).splitlines() if line.startswith("  green")]
+
+    assert line.split() == ["green", "PAUSED"]
+
+
+def test_a_colour_that_answers_nothing_yet_is_shown_all_the_same():
+    """A colour whose operation is under way is what a person on call wants to know of."""
+    busy = replace(SERVICE, status="OPERATION_IN_PROGRESS")
+    seen = replace(WELL, scene=Scene(ROUTE, {BLUE: SERVICE, GREEN: busy}))
+
+    assert "OPERATION_IN_PROGRESS" in as_text(seen)
+
+
+def test_what_people_wrote_cannot_break_the_table():
+    seen = replace(WELL, releases=[replace(RELEASE, reason="a | b\nc")])
+
+    [row] = [line for line in as_markdown(seen).splitlines() if line.startswith("| yesterday")]
+    assert row == r"| yesterday | deploy | aaaaaaaaaa | blue | ada | a \| b c |"

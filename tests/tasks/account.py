@@ -1,0 +1,87 @@
+"""An account with a ledger and a router, runs that are none, and answers that get lost."""
+
+import logging
+import uuid
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from botocore.exceptions import ReadTimeoutError
+from prefect import flow
+from prefect.client.schemas.objects import FlowRun
+from prefect.context import FlowRunContext
+from prefect_aws import AwsCredentials
+
+from blocks.environment import AppRunnerService, CloudFrontRouter, Environment
+from blocks.policy import Policy
+from sandbox.aws import ACCESS_KEY, SECRET_KEY
+
+SERVICES = ("dynamodb", "cloudfront", "cloudfront-keyvaluestore")
+
+
+def environment_in(aws, distribution=None, **policy):
+    """An environment of its own: nothing was ever done in it."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    moves_traffic = {
+        "strategy": "blue-green",
+        "public_address": "http://127.0.0.1:1",
+        "router": CloudFrontRouter(
+            route_store=distribution.store_arn, route_key=name, distribution=distribution.id
+        )
+        if distribution
+        else None,
+    }
+    return Environment(
+        name=name,
+        repository="none",
+        aws=AwsCredentials(aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY),
+        endpoints=dict.fromkeys(SERVICES, aws.endpoint),
+        service=AppRunnerService(name="kanvaro", access_role_arn="arn:aws:iam::1:role/ecr"),
+        policy=Policy(**policy),
+        **(moves_traffic if distribution else {"strategy": "in-place"}),
+    )
+
+
+@flow
+def nothing():
+    """What a run is of, where only who runs matters."""
+
+
+@contextmanager
+def run_asked_at(second, tags=()):
+    """Within it, this thread is a run that was asked for at that second since 1970."""
+    run = FlowRun(
+        flow_id=uuid.uuid4(),
+        name=f"run {second}",
+        created=datetime.fromtimestamp(second, UTC),
+        tags=list(tags),
+    )
+    with FlowRunContext.model_construct(flow_run=run, flow=nothing, parameters={}):
+        yield run
+
+
+def lose_answers(client, operation, times=1):
+    """Let the next calls be carried out, and their answers never come."""
+    left = [times]
+
+    def lose(request, **_):
+        if left[0]:
+            left[0] -= 1
+            client._endpoint.http_session.send(request)
+            raise ReadTimeoutError(endpoint_url=request.url)
+
+    service = client.meta.service_model.service_id.hyphenize()
+    client.meta.events.register_last(f"before-send.{service}.{operation}", lose)
+
+
+def refuse(client, operation, error):
+    """Let all calls of an operation raise an error before they are sent."""
+
+    def raise_it(request, **_):
+        raise error
+
+    service = client.meta.service_model.service_id.hyphenize()
+    client.meta.events.register_first(f"before-send.{service}.{operation}", raise_it)
+
+
+def quiet_logger(*_args, **_more):
+    return logging.getLogger("test")

@@ -1,0 +1,161 @@
+"""The route is written exactly once, or it is said what stands there instead."""
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from delivery.errors import ConfigurationError, Fenced, OutcomeUnknown
+from delivery.route import Colour, first_route, put_back, shifted, swapped
+from tasks.router import router_of, write_route
+from tests.tasks.account import environment_in, lose_answers, refuse
+
+STORE = "cloudfront-keyvaluestore"
+
+
+@pytest.fixture
+def environment(aws, distribution):
+    return environment_in(aws, distribution)
+
+
+@pytest.fixture
+def router(environment):
+    return router_of(environment)
+
+
+@pytest.fixture
+def seen(environment, router):
+    return write_route(environment, router.read(), first_route(Colour.BLUE, "blue.example", 1))
+
+
+def test_where_nothing_was_live_there_is_no_route(router):
+    assert router.read().route is None
+
+
+def test_what_is_written_is_read(environment, router, seen):
+    wanted = shifted(seen.route, 10, "green.example", 2)
+
+    now = write_route(environment, seen, wanted)
+
+    assert now.route == wanted
+    assert router.read() == now
+
+
+def test_a_lost_answer_is_one_write(environment, router, seen):
+    wanted = swapped(seen.route, "green.example", 2)
+    lose_answers(environment.writes(STORE), "PutKey")
+
+    now = write_route(environment, seen, wanted)
+
+    assert now == router.read()
+    assert now.route == wanted
+
+
+def test_a_request_that_never_arrived_is_sent_again(environment, router, seen):
+    wanted = swapped(seen.route, "green.example", 2)
+    left = [2]
+
+    def lose(request, **_):
+        if left[0]:
+            left[0] -= 1
+            raise EndpointConnectionError(endpoint_url=request.url)
+
+    environment.writes(STORE).meta.events.register_first(f"before-send.{STORE}.PutKey", lose)
+
+    assert write_route(environment, seen, wanted).route == wanted
+    assert not left[0]
+
+
+def test_a_change_of_another_key_in_the_store_is_no_conflict(environment, seen, aws):
+    """One ETag stands for the whole store, which other environments may share."""
+    client = aws.client(STORE)
+    client.put_key(
+        KvsARN=environment.router.route_store,
+        Key="another",
+        Value="x",
+        IfMatch=client.describe_key_value_store(KvsARN=environment.router.route_store)["ETag"],
+    )
+    wanted = swapped(seen.route, "green.example", 2)
+
+    assert write_route(environment, seen, wanted).route == wanted
+
+
+def test_a_route_that_a_later_turn_wrote_is_left_alone(environment, router, seen):
+    theirs = write_route(environment, seen, swapped(seen.route, "green.example", 5))
+
+    with pytest.raises(Fenced, match="turn 5, and ours is 2"):
+        write_route(environment, seen, put_back(seen.route, 2))
+
+    assert router.read() == theirs
+
+
+def test_a_route_that_somebody_else_wrote_is_not_written_over(environment, router, seen):
+    by_hand = write_route(environment, seen, swapped(seen.route, "green.example", 1))
+
+    with pytest.raises(OutcomeUnknown, match="it says “all on green”"):
+        write_route(environment, seen, shifted(seen.route, 10, "green.example", 2))
+
+    assert router.read() == by_hand
+
+
+def test_what_is_never_accepted_ends_with_what_was_said_last(environment, router, seen):
+    gone = EndpointConnectionError(endpoint_url="http://nowhere")
+    refuse(environment.writes(STORE), "PutKey", gone)
+
+    with pytest.raises(OutcomeUnknown, match="nowhere") as raised:
+        write_route(environment, seen, swapped(seen.route, "green.example", 2))
+
+    assert "Run again" in raised.value.hint
+    assert router.read() == seen
+
+
+def test_a_refusal_is_not_repeated(environment, router, seen):
+    asked = []
+
+    def deny(request, **_):
+        asked.append(request)
+        said = {"Error": {"Code": "AccessDeniedException"}}
+        raise ClientError({**said, "ResponseMetadata": {"HTTPStatusCode": 403}}, "PutKey")
+
+    environment.writes(STORE).meta.events.register_first(f"before-send.{STORE}.PutKey", deny)
+    with pytest.raises(ClientError):
+        write_route(environment, seen, swapped(seen.route, "green.example", 2))
+
+    assert len(asked) == 1
+    assert router.read() == seen
+
+
+def test_a_document_that_is_not_ours_is_not_taken_for_an_empty_store(environment, router, aws):
+    client = aws.client(STORE)
+    store = environment.router.route_store
+    client.put_key(
+        KvsARN=store,
+        Key=environment.router.route_key,
+        Value="all to blue, please",
+        IfMatch=client.describe_key_value_store(KvsARN=store)["ETag"],
+    )
+
+    with pytest.raises(ConfigurationError, match="not one of ours"):
+        router.read()
+
+
+def test_the_default_origin_follows_and_is_written_only_if_it_differs(environment, router, aws):
+    def origin():
+        client = aws.client("cloudfront")
+        found = client.get_distribution_config(Id=environment.router.distribution)
+        configuration = found["DistributionConfig"]
+        wanted = configuration["DefaultCacheBehavior"]["TargetOriginId"]
+        [one] = [each for each in configuration["Origins"]["Items"] if each["Id"] == wanted]
+        return one, found["ETag"]
+
+    assert router.keep_default("green.example:8080")
+    one, etag = origin()
+    assert one["DomainName"] == "green.example"
+    assert one["CustomOriginConfig"]["HTTPPort"] == 8080
+
+    assert not router.keep_default("green.example:8080")
+
+    assert origin()[1] == etag
+
+
+def test_an_environment_without_a_router_has_no_colours(aws):
+    with pytest.raises(ConfigurationError, match="no router"):
+        router_of(environment_in(aws))
