@@ -95,6 +95,19 @@ def has_happened(intent: Intent, route: Route) -> bool:
     )
 
 
+def as_settled(
+    releases: Sequence[Release], intents: Sequence[Intent], route: Route | None
+) -> list[Release]:
+    """The releases, with those that went live by runs that died before they could write so."""
+    known = {release.number for release in releases}
+    unwritten = [
+        Release(**intent.detail["release"])
+        for intent in intents
+        if "release" in intent.detail and route and has_happened(intent, route)
+    ]
+    return [*releases, *(release for release in unwritten if release.number not in known)]
+
+
 def drift(scene: Scene, releases: Sequence[Release]) -> str:
     """In what the cloud differs from the ledger's newest release; empty if in nothing."""
     if not releases or scene.route is None:

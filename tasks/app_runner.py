@@ -69,6 +69,7 @@ def await_deployment(environment: Environment, deployment: Deployment) -> Servic
 class _Sight:
     """What was seen last on the way to a deployment; `sent` once our change is accepted."""
 
+    demand: Callable[[], None]
     seen: str = ""
     previous: str | None = None
     sent: Deployment | None = None
@@ -77,10 +78,20 @@ class _Sight:
         return self.seen
 
 
-def change_service(environment: Environment, image: Image) -> Deployment:
-    """Take step after step until one sends our change, or none is needed."""
+def _no_demand() -> None:
+    """Where nothing can have changed since it was asked whether the run may go on."""
+
+
+def change_service(
+    environment: Environment, image: Image, demand: Callable[[], None] = _no_demand
+) -> Deployment:
+    """Take step after step until one sends our change, or none is needed.
+
+    `demand` is called just before each change is sent: App Runner knows no token that could
+    refuse a run which lost its turn, and so the gap must be as small as can be.
+    """
     wanted = wanted_settings(environment, image)
-    sight = _Sight()
+    sight = _Sight(demand)
 
     def look() -> _Sight:
         service = _service(environment)
@@ -160,6 +171,7 @@ def _send(
 ) -> tuple[str, str] | None:
     """Send one change; its service ARN and operation id, or None if it was not accepted."""
     known = [o.id for o in _operations(environment, service.arn)] if service else []
+    sight.demand()
     try:
         answer = sending()
         return answer["Service"]["ServiceArn"], answer["OperationId"]

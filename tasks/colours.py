@@ -106,13 +106,12 @@ def _runs(environment: Environment, scene: Scene, colour: Colour, version: Versi
 @operation("bring {image} up on {colour} of {turn.environment.name}")
 def bring_up(turn: Turn, colour: Colour, image: Image) -> Deployment:
     """Ask App Runner to run `image` on a colour that has no traffic, unless it already does."""
-    turn.demand_now()
     environment = turn.environment.on(colour)
     with (
         intent(turn, "deploy", colour, image=image.reference),
         in_our_words(f"deploy to {environment.service.name}"),
     ):
-        return change_service(environment, image)
+        return change_service(environment, image, turn.demand_now)
 
 
 @operation("warm up {environment.name}")
@@ -154,8 +153,8 @@ def pause(turn: Turn, colour: Colour, service: Service) -> str:
     """Pause a colour that has no traffic; what was done, in a sentence."""
     client = turn.environment.writes("apprunner")
     try:
-        turn.demand_now()
         with intent(turn, "retire", colour):
+            turn.demand_now()
             client.pause_service(ServiceArn=service.arn)
     except (ClientError, BotoCoreError) as error:
         if meaning(error) is Refusal.DENIED:

@@ -7,7 +7,7 @@ from delivery.errors import NeverProven, RequestRefused, UnknownRevision
 from delivery.images import DIGEST, Image
 from delivery.ledger import Live, Release, find_target, in_the_way
 from delivery.route import Colour
-from delivery.scene import Scene
+from delivery.scene import Scene, as_settled
 from delivery.source_names import is_revision
 from tasks import fact, ledger, operation
 from tasks.app_runner import live_service
@@ -32,6 +32,8 @@ def choose_target(environment: Environment, asked: str, force: bool) -> Version:
     with in_our_words("find the version to go back to"):
         releases = list(ledger.read_releases(environment))
         scene = read_scene(environment) if environment.strategy == "blue-green" else None
+        if scene:  # what a dead run made live is not written down before this run has the turn
+            releases = as_settled(releases, ledger.read_intents(environment), scene.route)
         release = _release(environment, asked, releases, scene, force)
         if release is None:
             return find_version(environment, asked)

@@ -5,6 +5,7 @@ nothing was written since. CloudFront with a function and a KeyValueStore is the
 Application Load Balancer would be another `Router` beside it.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -36,8 +37,11 @@ class Router(Protocol):
         None if that one is there no more.
         """
 
-    def keep_default(self, host: str) -> bool:
-        """Lead edges that cannot read the document to `host`; whether that was a change."""
+    def keep_default(self, host: str, demand: Callable[[], None]) -> bool:
+        """Lead edges that cannot read the document to `host`; whether that was a change.
+
+        `demand` is called between reading and writing, which is refused if another wrote since.
+        """
 
 
 class CloudFront:
@@ -76,7 +80,7 @@ class CloudFront:
         written: str = answer["ETag"]
         return written
 
-    def keep_default(self, host: str) -> bool:
+    def keep_default(self, host: str, demand: Callable[[], None]) -> bool:
         if self._settings.distribution is None:
             return False
         client = self._environment.reads("cloudfront")
@@ -84,6 +88,7 @@ class CloudFront:
         configuration = answer["DistributionConfig"]
         if not _lead_to(configuration, host):
             return False
+        demand()
         self._environment.writes("cloudfront").update_distribution(
             Id=self._settings.distribution,
             IfMatch=answer["ETag"],

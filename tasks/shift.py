@@ -183,10 +183,12 @@ def swap(turn: Turn, colour: Colour, service: Service, version: Version) -> Rele
 
 def keep_default_origin(turn: Turn, route: Route) -> None:
     """Lead edges that cannot read the route to the live colour; slow, and no reason to fail."""
-    log = get_run_logger()
+    log, host = get_run_logger(), route.hosts[route.live]
     try:
-        if router_of(turn.environment).keep_default(route.hosts[route.live]):
-            log.info("the default origin is %s now", route.hosts[route.live])
+        if router_of(turn.environment).keep_default(host, turn.demand):
+            log.info("the default origin is %s now", host)
+    except Fenced:
+        raise  # it is the other run's to lead
     except (ClientError, BotoCoreError, DeliveryError) as error:
         words = said(error) if isinstance(error, ClientError | BotoCoreError) else str(error)
         log.warning("the default origin still leads to the old colour: %s", words)

@@ -61,11 +61,14 @@ class Turn:
         return self.holder.kind == "rollback"
 
     def demand(self) -> None:
-        """Return if this run may go on.
+        """Return if this run may go on; asks the ledger where no beat told so lately.
 
         Raises `Fenced` if another run has the turn, `TakenBack` if a person asked for the old
         version.
         """
+        silent = time.monotonic() - self._renewed
+        if silent > self.environment.policy.turn_lease_s * SILENCE_OF_A_FINISHED_RUN:
+            self._see(read_turn(self.environment))
         if self._lost:
             raise Fenced(f"{self.holder.title} lost its turn: {self._lost}")
         if self._stop:
@@ -104,6 +107,7 @@ class Turn:
     def _beat(self) -> None:
         lease = self.environment.policy.turn_lease_s
         while not self._over.wait(lease / BEATS_IN_A_LEASE):
+            sent = time.monotonic()
             try:
                 seen = change_turn(
                     self.environment,
@@ -118,7 +122,7 @@ class Turn:
             if seen is None:
                 self._lost = "another run has it"
                 return
-            self._renewed = time.monotonic()
+            self._renewed = sent  # others count from when it was written, not from its answer
             self._see(seen)
 
     def _see(self, row: TurnRow) -> None:

@@ -1,0 +1,271 @@
+"""Schedules of crashes: what is begun, where it dies, and what is run after it."""
+
+import random
+import time
+from dataclasses import dataclass, field
+from itertools import count
+
+from delivery.errors import DeliveryError
+from delivery.ledger import find_target
+from flows.reconcile import reconcile
+from flows.rollback import rollback
+from tests.flows.crash_world import World
+from tests.flows.crashes import (
+    BEAT,
+    Crash,
+    Process,
+    deliver,
+    live_process,
+    on_the_wire,
+    without_engine,
+)
+from tests.flows.stand import Stand
+
+# What is begun, and what may be run after it died.
+THEN = {
+    "first delivery": ("again", "another"),
+    "delivery": ("again", "another", "sick", "rollback", "previous", "reconcile"),
+    "delivery in steps": ("again", "another", "previous"),
+    "warm rollback": ("again", "another", "reconcile"),
+    "cold rollback": ("again", "another", "reconcile"),
+    "reconcile": ("again", "another", "rollback"),
+}
+POLICIES = {
+    "first delivery": {"keep_warm_s": 0},
+    "delivery": {"keep_warm_s": 0},
+    "delivery in steps": {"keep_warm_s": 0, "shift_steps": [50, 100]},
+    "warm rollback": {"keep_warm_s": 3600},
+    "cold rollback": {"keep_warm_s": 0},
+    "reconcile": {"keep_warm_s": 0},
+}
+SCHEDULES_PER_WORLD = 25
+MOST_CALLS = 80  # more than any run sends; beyond its last call nothing is killed
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What is begun, what follows each crash, and where the runs die, first run first."""
+
+    begun: str
+    then: str
+    crashes: tuple[Crash, ...]
+
+    def __str__(self):
+        return f"{self.begun}, killed {', '.join(map(str, self.crashes))}; then {self.then}"
+
+
+@dataclass
+class Result:
+    """How many schedules were run, in how many of them a run died, and what was broken."""
+
+    seed: int
+    schedules: int = 0
+    killed: int = 0
+    seconds: float = 0.0
+    violations: list[str] = field(default_factory=list)
+
+    def __str__(self):
+        return (
+            f"crash_schedules={self.schedules} crash_violations={len(self.violations)} "
+            f"(a run was killed in {self.killed}; seed {self.seed}; {self.seconds:.0f} s)"
+        )
+
+
+class Theatre:
+    """Plays schedules on a stand, each in a world that the ones before have left in order."""
+
+    def __init__(self, stand, seed=0):
+        self._stand = stand
+        self.result = Result(seed)
+        self._worlds = {}
+
+    def play(self, schedule):
+        """Play one; whether every crash of it came about."""
+        began = time.monotonic()
+        world = self._world(schedule.begun)
+        world.schedule = str(schedule)
+        broken = len(world.violations)
+        killed = Play(world, schedule).run()
+        self.result.schedules += 1
+        self.result.killed += killed > 0
+        self.result.seconds += time.monotonic() - began
+        if len(world.violations) > broken:
+            self.result.violations += world.violations[broken:]
+            self._worlds.clear()  # what is broken must not break the next one
+        return killed == len(schedule.crashes)
+
+    def _world(self, begun):
+        # The edge serves one environment at a time.
+        world, left = self._worlds.get(begun, (None, 0))
+        if not left or begun == "first delivery":
+            world, left = World(self._stand, **POLICIES[begun]), SCHEDULES_PER_WORLD
+            if begun != "first delivery":
+                for _ in range(3):
+                    _demand(live_process(Process(), deliver, world.publish(), world.name))
+                world.check("prepared")
+        self._worlds = {begun: (world, left - 1)}
+        return world
+
+
+class Play:
+    """One schedule in one world."""
+
+    def __init__(self, world, schedule):
+        self.world, self.schedule = world, schedule
+        self.old = world.live()
+        self.new = world.publish()
+        self.other = None
+        if schedule.then in ("another", "sick"):
+            self.other = world.publish("never" if schedule.then == "sick" else None)
+        self.releases = len(world.releases())
+
+    def run(self):
+        """Run until a run was not killed; the number of those that were."""
+        begin, intended = self._begun(self.schedule.begun)
+        crashes = [*self.schedule.crashes, None]
+        killed, run, may_fail = 0, begin, False
+        while True:
+            process = Process(crashes[killed], self.world.check)
+            try:
+                live_process(process, run)
+            except DeliveryError as error:
+                if not may_fail:
+                    self.world.broken(f"{type(error).__name__}: {error}")
+            if not process.is_dead:
+                break
+            killed += 1
+            run, intended, may_fail = self._then(begin, intended)
+        self.world.check_end(intended, self.releases)
+        return killed
+
+    def _begun(self, begun):
+        name = self.world.name
+        if begun == "warm rollback":
+            if self.schedule.then == "another" or self._is_cold():
+                _demand(live_process(Process(), deliver, self.new, name))
+                target = self.old
+            else:
+                target = self.world.releases()[-2].revision
+            return lambda: rollback.fn("a test", target, name, False), {target}
+        if begun == "cold rollback":
+            held = {self.old, self._on_idle()}
+            target = next(
+                each.revision
+                for each in reversed(self.world.releases())
+                if each.revision not in held
+            )
+            return lambda: rollback.fn("a test", target, name, False), {target}
+        if begun == "reconcile":
+            point = random.Random(self.new).choice(LEFT_FOR_RECONCILE)  # noqa: S311
+            live_process(Process(point), deliver, self.new, name)
+            return lambda: reconcile.fn(name), {self.old, self.new}
+        return lambda: deliver(self.new, name), {self.new}
+
+    def _then(self, begin, intended):
+        """What is run after a crash, the revisions that may be live then, and if it may fail."""
+        name = self.world.name
+        match self.schedule.then:
+            case "another":
+                return lambda: deliver(self.other, name), {self.other}, False
+            case "sick":
+                return lambda: deliver(self.other, name), {self.old, self.new}, True
+            case "rollback":
+                return lambda: rollback.fn("a test", self.old, name, False), {self.old}, False
+            case "previous":
+                target = self._before_what_serves()
+                return lambda: rollback.fn("a test", "previous", name, False), {target}, False
+            case "reconcile":
+                return lambda: reconcile.fn(name), intended | {self.old, self.new}, False
+        return begin, intended, False
+
+    def _before_what_serves(self):
+        """What a person means by the version before: the one that all had before the newest."""
+        route = self.world.route()
+        if route.is_shifting or self.world.live() == self.new:
+            return self.old
+        releases = self.world.releases()
+        return find_target("previous", releases, releases[-1]).revision
+
+    def _on_idle(self):
+        route = self.world.route()
+        name = f"{self.world.environment.service.name}-{route.idle}"
+        client = self.world.environment.reads("apprunner")
+        [arn] = [
+            each["ServiceArn"]
+            for each in client.list_services()["ServiceSummaryList"]
+            if each["ServiceName"] == name
+        ]
+        service = client.describe_service(ServiceArn=arn)["Service"]
+        image = service["SourceConfiguration"]["ImageRepository"]["ImageIdentifier"]
+        return next(e.revision for e in self.world.releases() if image.endswith(e.digest))
+
+    def _is_cold(self):
+        """Whether the idle colour holds what is live, or nothing that was."""
+        return self._on_idle() != self.world.releases()[-2].revision
+
+
+LEFT_FOR_RECONCILE = (
+    Crash(1, "after", "CreateService"),
+    Crash(1, "after", "UpdateService"),
+    Crash(1, "after", "PutKey"),
+    Crash(2, "before", "PutKey"),
+    Crash(2, "after", "PutKey"),
+    Crash(1, "after", "PauseService"),
+)
+
+
+def singles(begun, then):
+    """Every single crash of what is begun, as far as it goes: the caller stops."""
+    for number in count(1):
+        yield [Schedule(begun, then, (Crash(number, when),)) for when in ("before", "after")]
+
+
+def random_schedule(chance):
+    """A single or a double crash, anywhere."""
+    begun = chance.choice([*THEN, "delivery", "delivery"])
+    then = chance.choice(THEN[begun])
+    is_single = then == "previous" or chance.random() < 0.5  # a second `previous` goes elsewhere
+    return Schedule(begun, then, tuple(_crash(chance) for _ in range(1 if is_single else 2)))
+
+
+def _crash(chance):
+    when = chance.choice(("before", "after"))
+    if chance.random() < 0.05:
+        return Crash(chance.randint(1, 4), when, BEAT)
+    return Crash(chance.randint(3, 45), when)
+
+
+def run_schedules(seed, sample, stand=None, seconds=None):
+    """Play `sample` random schedules drawn by `seed`, on a new stand unless one is given.
+
+    Ends early once `seconds` have passed.
+    """
+    if stand is None:
+        with Stand() as opened:
+            return run_schedules(seed, sample, opened, seconds)
+    chance, theatre = random.Random(seed), Theatre(stand, seed)  # noqa: S311
+    chosen = sorted((random_schedule(chance) for _ in range(sample)), key=lambda s: s.begun)
+    with on_the_wire(), without_engine():
+        for schedule in chosen:
+            if seconds and theatre.result.seconds > seconds:
+                break
+            theatre.play(schedule)
+    return theatre.result
+
+
+def run_singles(begun, then, stand, most=MOST_CALLS):
+    """Play every single crash of what is begun, before and after each of its calls."""
+    theatre = Theatre(stand)
+    with on_the_wire(), without_engine():
+        for pair in singles(begun, then):
+            came_about = [theatre.play(schedule) for schedule in pair]
+            if not any(came_about):
+                return theatre.result
+            if pair[0].crashes[0].number > most:
+                raise AssertionError(f"a {begun} never ends")
+    raise AssertionError
+
+
+def _demand(live):
+    if live is None:
+        raise AssertionError("the world could not be prepared")

@@ -1,0 +1,172 @@
+"""One environment of a stand, and what must be true of it after every single call."""
+
+import http.client
+import json
+import time
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from delivery.route import read_route
+from tasks import ledger
+from tasks.turn_row import read_turn
+
+# A change of the route takes up to so long to reach an edge; each has its own delay.
+PROPAGATION_S = 0.12
+LOOKS = 3  # through the public name: so many edges are there
+
+
+class Witness:
+    """A version's health endpoint: it counts how often the product looked before users came."""
+
+    def __init__(self):
+        self.revision, self.looks = "", 0
+
+    async def __call__(self, request):
+        if request.headers.get("Cache-Control") == "no-store":
+            self.looks += 1
+        return web.json_response({"status": "ok", "revision": self.revision})
+
+
+class World:
+    """The invariants of an environment, and every way in which they were broken."""
+
+    def __init__(self, stand, **policy):
+        self.stand = stand
+        policy = {"turn_lease_s": 0.25, "bake_s": 0.05, "step_s": 0.05, **policy}
+        self.environment = stand.environment(**policy)
+        self.violations = []
+        self.proven, self.was_live, self.witnesses = set(), set(), {}
+        self.schedule = self._very_first = ""
+        self._route, self._first = None, 0.0
+        self._kvs = stand.aws.client("cloudfront-keyvaluestore")
+        self._app_runner = self.environment.reads("apprunner")
+        stand.edge.set_propagation(PROPAGATION_S)
+
+    @property
+    def name(self):
+        return self.environment.name
+
+    def publish(self, program=None):
+        """A version that is well unless `program` says otherwise."""
+        witness = Witness()
+        revision = self.stand.publish(self.environment, program or witness)
+        witness.revision = revision
+        self.witnesses[revision] = witness
+        return revision
+
+    def route(self):
+        try:
+            found = self._kvs.get_key(KvsARN=self.stand.distribution.store_arn, Key="route")
+        except self._kvs.exceptions.ResourceNotFoundException:
+            return None
+        return read_route(found["Value"])
+
+    def live(self):
+        """The revision on the colour that the route calls live."""
+        route = self.route()
+        return _ask(route.hosts[route.live])[1] if route else None
+
+    def releases(self):
+        return list(ledger.read_releases(self.environment))
+
+    def broken(self, what):
+        self.violations.append(f"{self.schedule}: {what}")
+
+    def check(self, when):
+        """Look at everything that users and operators could meet at this moment."""
+        route = self.route()
+        self._check_route(when, route)
+        if route is None:
+            return
+        with_traffic = {c: route.share_of(c) for c in route.hosts if route.share_of(c)}
+        for colour in with_traffic:
+            met = self._check_answer(f"{when}: {colour} of “{route}”", route.hosts[colour])
+            if not route.is_shifting:
+                self.was_live.add(met)
+        # Before the first version there is nothing that an edge could answer with.
+        is_known = time.monotonic() - self._first > 1.5 * PROPAGATION_S
+        for _ in range(LOOKS if is_known else 0):
+            self._check_answer(f"{when}: the public name", self.stand.edge.url)
+        busy = self._busy()
+        if len(busy) > 1:
+            self.broken(f"{when}: several operations at a time: {busy}")
+        if busy & {str(colour) for colour in with_traffic}:
+            self.broken(f"{when}: an operation on {busy} while users are there: {route}")
+
+    def _check_answer(self, where, address):
+        status, revision = _ask(address)
+        if status != 200:
+            self.broken(f"{where} answers {status}")
+        elif revision not in self.proven:
+            witness = self.witnesses.get(revision)
+            looks, enough = witness.looks if witness else 0, self.environment.policy.healthy_answers
+            if looks < enough:
+                self.broken(f"{where} answers {revision}, which was looked at {looks} times")
+            self._very_first = self._very_first or revision
+            self.proven.add(revision)
+        return revision
+
+    def _check_route(self, when, route):
+        before, self._route = self._route, route
+        if route == before:
+            return
+        if route is None:
+            self.broken(f"{when}: the route is gone; it said {before}")
+        elif before is None:
+            self._first = time.monotonic()
+            if route.is_shifting:
+                self.broken(f"{when}: the first route shifts: {route}")
+        else:
+            if route.version <= before.version or route.token < before.token:
+                self.broken(f"{when}: the route went back from {before!r} to {route!r}")
+            if route.is_shifting and route.share not in self.environment.policy.shift_steps:
+                self.broken(f"{when}: no such step: {route}")
+            if route.live is not before.live and route.is_shifting:
+                self.broken(f"{when}: live changed within a shift: {before} → {route}")
+
+    def _busy(self):
+        listed = self._app_runner.list_services()["ServiceSummaryList"]
+        mine = f"{self.environment.service.name}-"
+        return {
+            each["ServiceName"].removeprefix(mine)
+            for each in listed
+            if each["ServiceName"].startswith(mine) and each["Status"] == "OPERATION_IN_PROGRESS"
+        }
+
+    def check_end(self, intended, known):
+        """`intended` are the revisions that may be live now; `known` releases there were before."""
+        time.sleep(1.2 * PROPAGATION_S)
+        self.check("at the end")
+        route, live = self.route(), self.live()
+        released = [each.revision for each in self.releases()]
+        if live not in intended:
+            self.broken(f"{live} is live, and not one of {intended}")
+        if route and route.is_shifting:
+            self.broken(f"a shift is left: {route}")
+        if left := ledger.read_intents(self.environment):
+            self.broken(f"intents are left open: {[str(each) for each in left]}")
+        if holder := read_turn(self.environment).holder:
+            self.broken(f"the turn is not free: {holder}")
+        if len(fresh := released[known:]) > len(set(fresh)):
+            self.broken(f"a release was recorded twice: {fresh}")
+        # The first of all has all the traffic at once, and is promoted after its watch.
+        if missing := self.was_live - set(released) - {self._very_first}:
+            self.broken(f"these were live without a release: {missing}")
+        if released and released[-1] != live:
+            self.broken(f"the ledger ends with {released[-1]}, live is {live}")
+
+
+def _ask(address):
+    """Status and revision, on a connection of its own; httpx would read certificates first."""
+    host = urlsplit(address).netloc if "//" in address else address
+    connection = http.client.HTTPConnection(host, timeout=5)
+    try:
+        connection.request("GET", "/api/health")
+        answer = connection.getresponse()
+        said = answer.read()
+        return answer.status, json.loads(said).get("revision") if answer.status == 200 else None
+    except OSError as error:
+        return type(error).__name__, None
+    finally:
+        connection.close()

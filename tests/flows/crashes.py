@@ -1,0 +1,219 @@
+"""Runs that are killed at any AWS call, and the world that must be in order all the while.
+
+A run here is a pretended process: the flow's own functions with Prefect's engine taken out, since
+a process under SIGKILL has none to help it. Every AWS request of its clients passes its `Process`,
+which may kill it before or after one; from then on nothing that it sends leaves, so that no guard
+and no beat can do anything either. `test_crash_points.py` lets some of them run under Prefect.
+"""
+
+import contextvars
+import logging
+import threading
+import time
+from collections import defaultdict
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from unittest.mock import patch
+from uuid import uuid4
+
+from prefect import Task, flow
+from prefect.client.schemas.objects import FlowRun
+from prefect.context import FlowRunContext
+
+from blocks.clients import Clients
+from blocks.environment import Environment
+from flows.blue_green import put_live
+from tasks import announce, conclusion
+from tasks.turn import turn_of_this_run
+from tasks.versions import as_proven, choose_version
+
+BEATS = "turn"  # the name of the thread that renews the turn
+BEAT = "a beat"
+_here = contextvars.ContextVar("process", default=None)
+
+
+class Killed(BaseException):
+    """The end of a pretended process."""
+
+
+@dataclass(frozen=True)
+class Crash:
+    """Death `before` or `after` the call of that number; of one `operation` only, if it is named.
+
+    The beats have numbers of their own, as `operation=BEAT`: when they come is chance.
+    """
+
+    number: int
+    when: str
+    operation: str = ""
+
+    def __str__(self):
+        return f"{self.when} {self.operation or 'call'} {self.number}"
+
+
+@dataclass
+class Process:
+    """What one run sends, and when it dies. `after` is told each call that was carried out.
+
+    `hold` is called before each call, with its number and name: to let a run sleep there, or to
+    raise what the network would.
+    """
+
+    crash: Crash | None = None
+    after: object = None
+    hold: object = None
+    sent: list[str] = field(default_factory=list)
+    beats: int = 0
+    is_dead: bool = False
+    is_over: bool = False
+
+    def send(self, operation, request, send):
+        if threading.current_thread().name == BEATS:
+            return self._beat(request, send)
+        if self.is_dead:
+            raise Killed
+        self.sent.append(operation)
+        self._die("before", operation)
+        answer = self.hold(self, operation, lambda: send(request)) if self.hold else send(request)
+        if self.after:
+            self.after(f"call {len(self.sent)}, {operation}")
+        self._die("after", operation)
+        return answer
+
+    def _beat(self, request, send):
+        self.beats += 1
+        crash = self.crash or Crash(0, "")
+        is_last = crash.operation == BEAT and crash.number == self.beats
+        self.is_dead = self.is_dead or (is_last and crash.when == "before")
+        if self.is_dead:
+            raise SystemExit  # of which a thread ends without a word
+        answer = self.hold(self, BEAT, lambda: send(request)) if self.hold else send(request)
+        if is_last:
+            self.is_dead = True
+            raise SystemExit
+        return answer
+
+    def _die(self, when, operation):
+        crash = self.crash
+        if crash is None or crash.when != when or crash.operation not in ("", operation):
+            return
+        number = self.sent.count(operation) if crash.operation else len(self.sent)
+        if number == crash.number:
+            self.is_dead = True
+            raise Killed
+
+
+class _Wire:
+    """The HTTP session of one client; the client of a process that is over serves the next one."""
+
+    def __init__(self, client):
+        self.client, self.process, self.operation = client, None, ""
+        self._session = client._endpoint.http_session
+        client._endpoint.http_session = self
+        client.meta.events.register("before-send", self._name)
+
+    def send(self, request):
+        return self.process.send(self.operation, request, self._session.send)
+
+    def close(self):
+        self._session.close()
+
+    def _name(self, event_name, **_):
+        self.operation = event_name.rpartition(".")[2]
+
+
+@contextmanager
+def on_the_wire():
+    """Let every client that the product makes in a process send through it."""
+    make, wires = Clients._client, defaultdict(list)
+
+    def made(self, service, *, once):
+        process = _here.get()
+        if process is None or (service, once) in self._made:
+            return make(self, service, once=once)
+        # To make a client takes longer than all that a process does with it.
+        known = wires[service, once, self._endpoints.get(service)]
+        wire = next((w for w in known if w.process.is_over), None)
+        if wire is None:
+            wire = _Wire(make(self, service, once=once))
+            known.append(wire)
+        wire.process = process
+        self._made[service, once] = (time.monotonic(), wire.client)
+        return wire.client
+
+    with patch.object(Clients, "_client", made):
+        yield
+
+
+@contextmanager
+def as_process(process):
+    """Be that process for a while, in this thread."""
+    token = _here.set(process)
+    try:
+        yield process
+    finally:
+        _here.reset(token)
+
+
+@contextmanager
+def without_engine():
+    """Let tasks be plain functions, and do without a server: nobody is told, blocks are kept."""
+    unheard, kept = (announce.announce, conclusion.conclude_live), {}
+
+    def called(task, *args, **parameters):
+        return None if task in unheard else task.fn(*args, **parameters)
+
+    def named(name):
+        environment = kept[name].model_copy()
+        environment.__dict__.pop("_clients", None)  # a process has clients of its own
+        return environment
+
+    def save(environment, name, overwrite=False):
+        kept[name] = environment
+
+    log = logging.getLogger("prefect.flow_runs")
+    level = log.level
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(Task, "__call__", called))
+        stack.enter_context(patch.object(Task, "submit", called))
+        stack.enter_context(patch.object(Environment, "named", named))
+        stack.enter_context(patch.object(Environment, "save", save))
+        stack.enter_context(patch("tasks.watch.create_progress_artifact", lambda **_: uuid4()))
+        stack.enter_context(patch("tasks.watch.update_progress_artifact", lambda **_: None))
+        # Prefect goes on to call a run under SIGKILL Running: a whole lease must pass.
+        stack.enter_context(patch("tasks.turn.is_finished", lambda _: False))
+        stack.callback(log.setLevel, level)
+        log.setLevel(logging.CRITICAL + 1)
+        yield
+
+
+@flow
+def _pretended():
+    """Stands for the flow of a run whose engine was taken out."""
+
+
+def live_process(process, run, *args):
+    """Let `run` be what the process does; its answer, or None if it was killed."""
+    pretended = FlowRun(id=uuid4(), flow_id=uuid4(), name="pretended", created=datetime.now(UTC))
+    context = FlowRunContext.model_construct(
+        flow=_pretended, flow_run=pretended, start_time=datetime.now(UTC), parameters={}
+    )
+    with as_process(process), context:
+        try:
+            return run(*args)
+        except Killed:
+            return None
+        finally:
+            process.is_over = True
+
+
+def deliver(version, environment, reason="a test"):
+    """What `blue-green` does, without the smoke tests of a check-out."""
+    env = Environment.named(environment)
+    wanted = choose_version(env, version)
+    env = as_proven(env, wanted)
+    with turn_of_this_run(env, "deploy", str(wanted), reason) as turn:
+        live = put_live(turn, wanted, None)
+        conclusion.conclude_live(turn, wanted, live)
+    return live

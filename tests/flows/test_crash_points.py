@@ -1,0 +1,45 @@
+"""Whatever is killed wherever: users meet a proven version, and the next run puts all in order."""
+
+import secrets
+
+import pytest
+
+from tests.flows.crash_schedules import THEN, run_schedules, run_singles
+from tests.flows.stand import Stand
+
+SECONDS = 45
+DOUBLES = 250
+
+
+@pytest.fixture(scope="module")
+def stand():
+    with Stand() as opened:
+        yield opened
+
+
+def demand_none(result):
+    print(result)
+    assert not result.violations, "\n".join([str(result), *result.violations])
+    assert result.killed, "no run was killed, so nothing was shown"
+
+
+def test_a_sample_of_crashes_leaves_users_served_and_the_ledger_closed(stand):
+    seed = secrets.randbelow(10**6)
+    print(f"seed {seed}: run_schedules({seed}, 40) plays the same ones")
+
+    demand_none(run_schedules(seed, 40, stand, SECONDS))
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(
+    ("begun", "then"), [(begun, then) for begun, thens in THEN.items() for then in thens]
+)
+def test_every_single_crash_leaves_users_served_and_the_ledger_closed(stand, begun, then):
+    demand_none(run_singles(begun, then, stand))
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(1800)
+def test_double_crashes_leave_users_served_and_the_ledger_closed(stand):
+    demand_none(run_schedules(20261123, DOUBLES, stand))
