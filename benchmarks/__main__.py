@@ -11,6 +11,7 @@ from benchmarks.ci_overhead import fixed_overhead, overhead
 from benchmarks.flow_start import flow_start
 from benchmarks.report import Measurement, table, write
 from benchmarks.stage import stage
+from benchmarks.switching import switching
 from delivery.errors import DeliveryError
 from delivery.messages import duration
 from deployments.demo import step
@@ -50,7 +51,9 @@ def measure() -> list[Measurement]:
         called = deploy_aws_calls(ready, run)
         with step("starts of the flow"):
             started = flow_start(ready)
-    return [*compared[:1], *fixed, *compared[1:], *started, *called]
+    with step("switches, ways back and crashes"):
+        moved = switching()
+    return [*compared[:1], *fixed, *compared[1:], *started, *called, *moved]
 
 
 def _load() -> str:

@@ -1,0 +1,135 @@
+"""What users meet while traffic is moved, and what a deployment between colours costs.
+
+On the stand of the tests: the edge runs the very function file that CloudFront does, App Runner's
+emulator serves programs in place of containers, and nothing else is emulated than for the flows.
+"""
+
+import time
+from typing import Any
+from unittest.mock import patch
+
+from prefect.testing.utilities import prefect_test_harness
+
+from benchmarks.report import Measurement
+from blocks.clients import calls
+from blocks.environment import Environment
+from delivery.errors import ConfigurationError
+from delivery.route import swapped
+from flows.rollback import rollback
+from sandbox.load import Load
+from tasks.router import router_of, write_route
+from tests.flows.crash_schedules import run_schedules
+from tests.flows.delivering import deliver
+from tests.flows.stand import Stand
+
+RATE = 200.0
+SWITCHES = 20
+SEED, SCHEDULES = 20261123, 150
+
+
+def switching() -> list[Measurement]:
+    """All figures about moving traffic."""
+    with prefect_test_harness(server_startup_timeout=120), Stand() as stand:
+        return [
+            *_switches(stand),
+            *_way_back(stand),
+            *_calls(stand),
+            *_detection(stand),
+            *_crashes(stand),
+        ]
+
+
+def _switches(stand: Any) -> list[Measurement]:
+    """Requests that fail while all the traffic goes to and fro."""
+    environment, _, _ = _two_versions(stand)
+    with Load(f"{stand.edge.url}/api/health", rate=RATE, fresh_share=0.2) as load:
+        for _ in range(SWITCHES):
+            time.sleep(0.3)
+            _switch(environment)
+        time.sleep(0.5)
+    report = load.report
+    how = f"during {SWITCHES} switches at {RATE:g}/s; p99 {report.latency_ms['p99']:.0f} ms"
+    return [
+        Measurement("switch_requests", report.due, how),
+        Measurement("switch_failed", report.failed, how, goal=0),
+    ]
+
+
+def _switch(environment: Environment) -> None:
+    """Give all the traffic to the other colour, by the write that a rollback sends."""
+    seen = router_of(environment).read()
+    if seen.route is None:
+        raise ConfigurationError("nothing is live, so nothing can be switched")
+    host = seen.route.hosts[seen.route.idle]
+    write_route(environment, seen, swapped(seen.route, host, seen.route.token))
+
+
+def _way_back(stand: Any) -> list[Measurement]:
+    """A warm rollback, from its call to the last answer of the version it takes back."""
+    environment, old, new = _two_versions(stand)
+    with Load(f"{stand.edge.url}/api/health", rate=RATE, fresh_share=0.2) as load:
+        load.wait_until(lambda report: new in report.revisions)
+        asked = time.time()
+        rollback(reason="the benchmark goes back", environment=environment.name)
+        load.wait_until(lambda report: old in report.revisions)
+    seen = load.report.revisions
+    first, last = seen[old].first - asked, seen[new].last - asked
+    how = "from the flow's call, in this process, to the {} answer, at 200/s"
+    return [
+        Measurement("rollback_warm_first_s", first, how.format("first new"), unit="s"),
+        Measurement("rollback_warm_s", last, how.format("last old"), goal=3, unit="s"),
+        Measurement("rollback_failed", load.report.failed, "requests that failed", goal=0),
+    ]
+
+
+def _calls(stand: Any) -> list[Measurement]:
+    """AWS calls of a deployment that changes the version."""
+    environment, _, _ = _two_versions(stand, turn_lease_s=30)
+    newer = stand.publish(environment)
+    calls.clear()
+    deliver(newer, environment.name)
+    most = ", ".join(f"{name.split(':')[1]} {count}" for name, count in calls.most_common(5))
+    how = f"counted where they leave botocore: {most}"
+    return [Measurement("blue_green_aws_calls", calls.total(), how, goal=40)]
+
+
+def _detection(stand: Any) -> list[Measurement]:
+    """From the end of App Runner's operation to our knowing of it, in looks."""
+    interval = 0.5
+    environment, _, _ = _two_versions(stand, operation_interval_s=interval)
+    newer = stand.publish(environment, start_seconds=1.3)
+    known: list[float] = []
+    with patch("delivery.rollout.demand_success", side_effect=lambda *_: known.append(time.time())):
+        deliver(newer, environment.name)
+    colour = environment.on(stand.route().live)
+    service = next(
+        s
+        for s in environment.reads("apprunner").list_services()["ServiceSummaryList"]
+        if s["ServiceName"] == colour.service.name
+    )
+    [newest, *_] = environment.reads("apprunner").list_operations(
+        ServiceArn=service["ServiceArn"], MaxResults=20
+    )["OperationSummaryList"]
+    lag = known[0] - newest["EndedAt"].timestamp()
+    longest = 3 * interval
+    how = f"{lag:.2f} s after its end, where looks are at most {longest:g} s apart"
+    return [Measurement("detection_lag_polls", lag / longest, how, goal=1)]
+
+
+def _crashes(stand: Any) -> list[Measurement]:
+    """Runs killed at any AWS call, and what was broken then; all of them in `make proof`."""
+    result = run_schedules(SEED, SCHEDULES, stand)
+    how = f"drawn by seed {SEED}; every one is played by make proof"
+    return [
+        Measurement("crash_schedules", result.schedules, how),
+        Measurement("crash_violations", len(result.violations), how, goal=0),
+    ]
+
+
+def _two_versions(stand: Any, **policy: float) -> tuple[Any, str, str]:
+    """An environment in which a second version has just gone live, and the first is warm."""
+    environment = stand.environment(**policy)
+    old, new = stand.publish(environment), stand.publish(environment)
+    for version in (old, new):
+        deliver(version, environment.name)
+    return environment, old, new
