@@ -108,8 +108,8 @@ def bring_up(turn: Turn, colour: Colour, image: Image) -> Deployment:
     """Ask App Runner to run `image` on a colour that has no traffic, unless it already does."""
     environment = turn.environment.on(colour)
     with (
-        intent(turn, "deploy", colour, image=image.reference),
         in_our_words(f"deploy to {environment.service.name}"),
+        intent(turn, "deploy", colour, image=image.reference),
     ):
         return change_service(environment, image, turn.demand_now)
 

@@ -1,0 +1,153 @@
+"""Each AWS call of a delivery on a bad day: what is lost happens once, what is denied stops."""
+
+import io
+import json
+import random
+import secrets
+
+import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import ConnectionClosedError
+
+from delivery.errors import AccessDenied, DeliveryError
+from tests.flows.crash_world import World
+from tests.flows.crashes import BEAT, Process, deliver, live_process, on_the_wire, without_engine
+from tests.flows.stand import Stand
+
+SAMPLE = 14
+# Every operation that a delivery sends to a colour that was paused.
+OPERATIONS = (
+    *("Query", "GetItem", "PutItem", "UpdateItem", "TransactWriteItems"),
+    *("DescribeImages", "DescribeRepositories", "DescribeKeyValueStore", "GetKey", "PutKey"),
+    *("ListServices", "DescribeService", "ListOperations", "ResumeService", "UpdateService"),
+    *("PauseService", "GetMetricData", "GetDistributionConfig", "UpdateDistribution"),
+)
+FAULTS = ("throttled", "5xx", "lost", "denied")
+BUSY = {
+    "UpdateService": "InvalidStateException",
+    "ResumeService": "InvalidStateException",
+    "PutKey": "ConflictException",
+}
+CASES = [(o, f) for o in OPERATIONS for f in FAULTS] + [(o, "busy") for o in BUSY]
+# Denied, these are no reason to stop: the users are served by what was proven.
+NO_REASON = {"PauseService", "GetDistributionConfig", "UpdateDistribution", "TransactWriteItems"}
+SEED = secrets.randbelow(10**6)
+
+
+class _Body(io.BytesIO):
+    def stream(self, **_):
+        yield self.read()
+
+
+def refusal(operation, status, code):
+    """An error answer, in the words of the protocol of that operation."""
+    if "Distribution" in operation:
+        text = (
+            f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>so"
+            "</Message></Error><RequestId>1</RequestId></ErrorResponse>"
+        )
+    else:
+        text = json.dumps({"__type": code, "message": "so", "Message": "so"})
+    headers = {"x-amzn-errortype": code, "content-type": "application/json"}
+    return AWSResponse("http://faults", status, headers, _Body(text.encode()))
+
+
+class Fault:
+    """What the calls of one operation meet: the first of them, or every one if it is denied."""
+
+    def __init__(self, operation, kind):
+        self.operation, self.kind, self.met, self.effects = operation, kind, 0, 0
+
+    def __call__(self, process, operation, send):
+        if operation == BEAT or operation != self.operation:
+            return send()
+        self.met += 1
+        if self.kind == "denied":
+            return refusal(operation, 403, "AccessDeniedException")
+        if self.met > 1:
+            return send()
+        match self.kind:
+            case "throttled":
+                return refusal(operation, 400, "ThrottlingException")
+            case "5xx":
+                return refusal(operation, 503, "ServiceUnavailable")
+            case "busy":
+                return refusal(operation, 409, BUSY[operation])
+        send()
+        raise ConnectionClosedError(endpoint_url="http://faults")
+
+
+@pytest.fixture(scope="module")
+def stand():
+    with Stand() as opened, on_the_wire(), without_engine():
+        yield opened
+
+
+class Served:
+    """A world in which two versions were live; a new one after whatever was broken."""
+
+    def __init__(self, stand):
+        self._stand, self._world = stand, None
+
+    def world(self):
+        if self._world is None:
+            self._world = World(self._stand, keep_warm_s=0)
+            for _ in range(3):
+                live_process(Process(), deliver, self._world.publish(), self._world.name)
+        return self._world
+
+    def forget(self):
+        self._world = None
+
+
+@pytest.fixture(scope="module")
+def served(stand):
+    return Served(stand)
+
+
+def meet(served, operation, kind):
+    """Deliver a version while one operation is in trouble, and judge what became of it."""
+    world = served.world()
+    world.violations.clear()
+    world.schedule = f"{operation} {kind}"
+    old, new, known = world.live(), world.publish(), len(world.releases())
+    sent_before = len(world.stand.changes(world.environment))
+    fault = Fault(operation, kind)
+    try:
+        live_process(Process(after=world.check, hold=fault), deliver, new, world.name)
+        error = None
+    except DeliveryError as raised:
+        error = raised
+        served.forget()
+    assert fault.met, f"a delivery does not call {operation}"
+    changes = world.stand.changes(world.environment)[sent_before:]
+    if kind == "denied":
+        assert (error is None) == (operation in NO_REASON), error
+        if error:
+            assert isinstance(error, AccessDenied), error
+            assert world.live() == old
+            assert not world.route().is_shifting
+            assert "AccessDenied" in str(error)
+    else:
+        assert error is None, error
+        assert world.live() == new
+        assert changes == ["ResumeService", "UpdateService", "PauseService"][: len(changes)]
+        assert [each.revision for each in world.releases()[known:]] == [new]
+        world.check_end({new}, known)
+    assert not world.violations, world.violations
+
+
+@pytest.mark.parametrize(
+    ("operation", "kind"),
+    random.Random(SEED).sample(CASES, SAMPLE),  # noqa: S311
+)
+def test_a_bad_day_of_one_operation_in_a_sample(served, operation, kind):
+    print(f"seed {SEED}")
+
+    meet(served, operation, kind)
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize(("operation", "kind"), CASES)
+def test_a_bad_day_of_any_operation(served, operation, kind):
+    meet(served, operation, kind)
