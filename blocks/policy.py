@@ -85,6 +85,12 @@ class Policy(Settings):
     switch_timeout_s: float = Field(
         default=120, gt=0, description="For every edge to follow a switch."
     )
+    drain_s: float = Field(
+        default=120,
+        ge=0,
+        description="How long a colour may still have requests after the traffic left it; it is "
+        "neither changed nor paused before.",
+    )
     keep_warm_s: float = Field(
         default=3600, ge=0, description="How long the old colour runs on, for a rollback at once."
     )

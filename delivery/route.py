@@ -33,7 +33,8 @@ class Route:
     `live` is the colour promoted last; `next` the one that traffic is shifted to, and the same
     where nothing is shifted. `share` is the percentage of viewers who meet `next`. `version`
     grows with every write; `token` is that of the turn it was written in, so that a run which
-    lost its turn can tell. `epoch` changes with each shift: it salts who comes first.
+    lost its turn can tell. `epoch` changes with each shift: it salts who comes first. `moved` is
+    when traffic last changed sides, in seconds since 1970: for a while an edge may not know it.
     """
 
     version: int
@@ -43,6 +44,7 @@ class Route:
     share: int
     epoch: int
     hosts: Mapping[Colour, str]
+    moved: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 100:
@@ -83,6 +85,7 @@ class Route:
                 "share": self.share,
                 "epoch": self.epoch,
                 "hosts": hosts,
+                "moved": self.moved,
             },
             separators=(",", ":"),
         )
@@ -97,7 +100,13 @@ def read_route(text: str) -> Route:
         said = json.loads(text)
         hosts = {Colour(colour): str(host) for colour, host in said["hosts"].items()}
         numbers = {name: int(said[name]) for name in ("version", "token", "share", "epoch")}
-        return Route(live=Colour(said["live"]), next=Colour(said["next"]), hosts=hosts, **numbers)
+        return Route(
+            live=Colour(said["live"]),
+            next=Colour(said["next"]),
+            hosts=hosts,
+            moved=float(said.get("moved", 0)),
+            **numbers,
+        )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigurationError(
             f"the route document is not one of ours ({type(error).__name__}: {error})",
@@ -155,6 +164,18 @@ def swapped(route: Route, host: str, token: int) -> Route:
         share=0,
         hosts={**route.hosts, route.idle: host},
     )
+
+
+def stamped(route: Route, before: Route | None, now: float) -> Route:
+    """The route with the time at which it moves traffic, if it moves any."""
+    if before and all(route.share_of(colour) == before.share_of(colour) for colour in Colour):
+        return route
+    return replace(route, moved=round(now, 3))
+
+
+def undrained_s(route: Route | None, drain_s: float, now: float) -> float:
+    """For how long the colour that traffic has left may still have requests; 0 if none."""
+    return max(0.0, route.moved + drain_s - now) if route else 0.0
 
 
 def demand_ours(route: Route | None, token: int) -> None:

@@ -77,6 +77,7 @@ def sandbox_environment(
             fewest_requests=10,
             if_too_few="go on",
             switch_timeout_s=30,
+            drain_s=5,
         ),
         docker=DockerHost(base_url=engine.base_url),
         service_images=_service_images(),

@@ -66,7 +66,7 @@ def put_live(turn: Turn, version: Version, bench: Bench | None) -> Live:
         await_share(turn, version, 100)
         return still_live(turn, scene, version)
     idle = turn.environment.on(scene.idle)
-    deployment = bring_up(turn, scene.idle, version.image)
+    deployment = bring_up(turn, scene, scene.idle, version.image)
     service = await_deployment(idle, deployment)
     address = await_revision(idle, service, version.revision)
     smoke_test(bench, version, address)

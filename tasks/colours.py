@@ -15,7 +15,7 @@ from delivery.images import Image
 from delivery.ledger import Intent, Release
 from delivery.refusals import Refusal
 from delivery.rollout import Deployment, Service, Step, next_step
-from delivery.route import Colour, Route, claimed, put_back
+from delivery.route import Colour, Route, claimed, put_back, undrained_s
 from delivery.scene import Scene, Settlement, drift, happened, settlement
 from tasks import fact, ledger, operation
 from tasks.app_runner import change_service, described_services, wanted_settings
@@ -25,6 +25,8 @@ from tasks.refusals import in_our_words, meaning, said
 from tasks.router import router_of, write_route
 from tasks.turn import Turn
 from tasks.versions import Version
+
+LOOK_AGAIN_S = 1.0
 
 
 @fact("what do both colours of {environment.name} run?")
@@ -104,14 +106,22 @@ def _runs(environment: Environment, scene: Scene, colour: Colour, version: Versi
 
 
 @operation("bring {image} up on {colour} of {turn.environment.name}")
-def bring_up(turn: Turn, colour: Colour, image: Image) -> Deployment:
-    """Ask App Runner to run `image` on a colour that has no traffic, unless it already does."""
+def bring_up(turn: Turn, scene: Scene, colour: Colour, image: Image) -> Deployment:
+    """Ask App Runner to run `image` on a colour that has no traffic, unless it already does.
+
+    Traffic that has just left it is waited for: an edge may not know of that yet.
+    """
     environment = turn.environment.on(colour)
+
+    def may_change() -> None:
+        await_drained(turn, scene.route)
+        turn.demand_now()
+
     with (
         in_our_words(f"deploy to {environment.service.name}"),
         intent(turn, "deploy", colour, image=image.reference),
     ):
-        return change_service(environment, image, turn.demand_now)
+        return change_service(environment, image, may_change)
 
 
 @operation("warm up {environment.name}")
@@ -149,9 +159,20 @@ def retire(turn: Turn, scene: Scene) -> str:
     return pause(turn, colour, service)
 
 
+def await_drained(turn: Turn, route: Route | None) -> None:
+    """Wait until the colour that traffic has left can have no requests any more."""
+    drain_s = turn.environment.policy.drain_s
+    if left := undrained_s(route, drain_s, time.time()):
+        get_run_logger().info("the traffic moved just now: waiting %.0f s for the last of it", left)
+    while left := undrained_s(route, drain_s, time.time()):
+        turn.demand()
+        time.sleep(min(left, LOOK_AGAIN_S))
+
+
 def pause(turn: Turn, colour: Colour, service: Service) -> str:
     """Pause a colour that has no traffic; what was done, in a sentence."""
     client = turn.environment.writes("apprunner")
+    await_drained(turn, router_of(turn.environment).read().route)
     try:
         with intent(turn, "retire", colour):
             turn.demand_now()

@@ -5,6 +5,7 @@ nothing was written since. CloudFront with a function and a KeyValueStore is the
 Application Load Balancer would be another `Router` beside it.
 """
 
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -13,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from blocks.environment import CloudFrontRouter, Environment
 from delivery.errors import ConfigurationError, OutcomeUnknown
 from delivery.refusals import Refusal
-from delivery.route import Route, demand_ours, read_route
+from delivery.route import Route, demand_ours, read_route, stamped
 from tasks.refusals import meaning, said
 
 TRIES = 5
@@ -112,6 +113,7 @@ def write_route(environment: Environment, seen: Seen, wanted: Route) -> Seen:
     settled.
     """
     router, last = router_of(environment), ""
+    wanted = stamped(wanted, seen.route, time.time())
     for _ in range(TRIES):
         try:
             if etag := router.write(wanted, seen.etag):

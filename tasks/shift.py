@@ -202,6 +202,6 @@ def _current(turn: Turn) -> Seen:
 
 
 def _written(turn: Turn, seen: Seen, wanted: Route) -> Route:
-    now = write_route(turn.environment, seen, wanted).route
+    now = write_route(turn.environment, seen, wanted).route or wanted
     get_run_logger().info("%s", now)
-    return wanted
+    return now

@@ -97,6 +97,7 @@ class Stand:
                     "fewest_requests": 0,
                     "public_answers": 5,
                     "switch_timeout_s": 5,
+                    "drain_s": 0.2,
                     "warm_up_requests": 2,
                     "turn_lease_s": 1.0,
                     "turn_timeout_s": 20,
