@@ -12,6 +12,7 @@ from tasks.announce import announce
 from tasks.colours import pause, read_scene, settle
 from tasks.refusals import in_our_words
 from tasks.turn import Turn
+from tasks.turn_row import read_turn
 
 
 @fact("is anything left to be put in order in {environment.name}?")
@@ -23,6 +24,8 @@ def what_is_overdue(environment: Environment) -> list[str]:
         scene = read_scene(environment)
         releases = list(ledger.read_releases(environment))
         found = [str(intent) for intent in ledger.read_intents(environment)]
+        if holder := read_turn(environment).holder:
+            found.append(f"the turn has {holder}, if it lives")
     if scene.route and scene.route.is_shifting:
         found.append(f"a shift is under way: {scene.route}")
     if is_overdue(scene, releases, environment.policy.keep_warm_s):

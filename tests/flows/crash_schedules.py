@@ -244,7 +244,10 @@ def run_schedules(seed, sample, stand=None, seconds=None):
         with Stand() as opened:
             return run_schedules(seed, sample, opened, seconds)
     chance, theatre = random.Random(seed), Theatre(stand, seed)  # noqa: S311
-    chosen = sorted((random_schedule(chance) for _ in range(sample)), key=lambda s: s.begun)
+    # One kind after the other, since each has a world of its own; which comes first is chance.
+    order = chance.sample(list(THEN), len(THEN))
+    drawn = [random_schedule(chance) for _ in range(sample)]
+    chosen = sorted(drawn, key=lambda schedule: order.index(schedule.begun))
     with on_the_wire(), without_engine():
         for schedule in chosen:
             if seconds and theatre.result.seconds > seconds:

@@ -3,7 +3,7 @@
 A run here is a pretended process: the flow's own functions with Prefect's engine taken out, since
 a process under SIGKILL has none to help it. Every AWS request of its clients passes its `Process`,
 which may kill it before or after one; from then on nothing that it sends leaves, so that no guard
-and no beat can do anything either. `test_crash_points.py` lets some of them run under Prefect.
+and no beat can do anything either. Real processes under Prefect are killed in `test_killed.py`.
 """
 
 import contextvars
