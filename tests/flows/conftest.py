@@ -249,8 +249,12 @@ def shipped(tmp_path_factory):
 @pytest.fixture
 def moves(stand, shipped, tmp_path_factory):
     """Makes an environment in which nothing was ever live, with settings of its policy."""
+    made = []
 
     def make(**policy):
-        return Moves(stand, shipped, tmp_path_factory.mktemp("workshop"), **policy)
+        made.append(Moves(stand, shipped, tmp_path_factory.mktemp("workshop"), **policy))
+        return made[-1]
 
-    return make
+    yield make
+    for each in made:
+        each.remove()
