@@ -123,7 +123,7 @@ class Moves:
                 else first_route(colour, service.address, number)
             )
             write_route(self.environment, seen, wanted)
-            router_of(self.environment).keep_default(service.address)
+            router_of(self.environment).keep_default(service.address, lambda: None)
             ledger.record_release(self.environment, self._release(number, revision, colour, wanted))
             self.environment.reads("dynamodb").update_item(
                 TableName=self.environment.ledger_table,
