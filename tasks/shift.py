@@ -63,16 +63,10 @@ def _steps(turn: Turn, scene: Scene) -> list[int]:
 def convince(
     turn: Turn, scene: Scene, version: Version, route: Route, share: int, seconds: float
 ) -> None:
-    """Watch one step until there is a verdict. Raises `NotConvincing`.
-
-    Too little traffic does not hold up a rollback: what it leads to served well before, and to
-    give up would be to put the users back on what they are taken from.
-    """
+    """Watch one step until there is a verdict. Raises `NotConvincing`."""
     policy = turn.environment.policy
-    if_too_few = "go on" if turn.is_rollback else policy.if_too_few
-    extensions = 0 if turn.is_rollback else policy.extensions
     judgement = Judgement(Verdict.TOO_FEW, "not watched yet")
-    for _ in range(1 + extensions):
+    for _ in range(1 + policy.extensions):
         judgement = watch(turn, scene, version, route, share, seconds)
         if judgement.verdict is Verdict.WELL:
             return
@@ -80,11 +74,11 @@ def convince(
             raise NotConvincing(
                 f"{version} is not well with {share} % of the traffic: {judgement.why}"
             )
-    if if_too_few == "go on":
+    if policy.if_too_few == "go on":
         get_run_logger().warning("going on, as the policy says: %s", judgement)
         return
     asked = f"{version} has {share} % of the traffic: {judgement}. Go on?"
-    if if_too_few == "ask" and agreed(turn, version, asked):
+    if policy.if_too_few == "ask" and agreed(turn, version, asked):
         return
     said_so = f"; {turn.last_word}" if turn.last_word else ""
     raise NotConvincing(f"{version} with {share} % of the traffic: {judgement}{said_so}")

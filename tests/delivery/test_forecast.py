@@ -84,6 +84,12 @@ def test_each_step_is_a_write_with_before_and_after():
     assert changes[-1].target == "blue, at once"
 
 
+def test_the_first_version_gets_all_the_traffic_at_once():
+    scene = Scene(None, {BLUE: None, GREEN: None})
+
+    assert calls(scene, steps=(10, 50, 100)).count("PutKey") == 1
+
+
 def test_only_what_differs_is_named_and_a_variable_too_many_is_a_difference():
     seen, wanted = settings(A="1", B="2"), settings(A="3")
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from delivery.ledger import Intent, Release
@@ -78,6 +80,7 @@ def intent(kind, colour="green", route_version=9):
         (intent("promote"), scene(ALL_ON_BLUE), "never happened"),
         (intent("promote", route_version=10), scene(ALL_ON_GREEN), "never happened"),
         (intent("promote"), scene(SPLIT), "never happened"),
+        (intent("promote"), scene(replace(ALL_ON_BLUE, version=12)), "never happened"),
         (intent("retire"), scene(green=service("two", "PAUSED")), "done"),
         (intent("retire"), scene(), "never happened"),
         (intent("shift"), scene(SPLIT), "found as: 90 % on blue, 10 % on green"),

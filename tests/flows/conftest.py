@@ -17,6 +17,7 @@ from sandbox.base_images import ensure_base_image
 from sandbox.engine import docker_engine
 from sandbox.sample import Sample, git
 from sandbox.start import Sandbox
+from tests.flows.moves import Moves
 from tests.flows.stand import Stand
 
 SERVER = """
@@ -237,3 +238,23 @@ def untouched(served):
     yield served
     assert served.runs.changes() == before
     assert served.runs.live() == served.first
+
+
+@pytest.fixture(scope="session")
+def shipped(tmp_path_factory):
+    """The repository of the application whose versions go to the stand."""
+    return Application(tmp_path_factory.mktemp("shipped") / "app")
+
+
+@pytest.fixture
+def moves(stand, shipped, tmp_path_factory):
+    """Makes an environment in which nothing was ever live, with settings of its policy."""
+    made = []
+
+    def make(**policy):
+        made.append(Moves(stand, shipped, tmp_path_factory.mktemp("workshop"), **policy))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.remove()

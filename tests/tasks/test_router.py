@@ -146,14 +146,27 @@ def test_the_default_origin_follows_and_is_written_only_if_it_differs(environmen
         [one] = [each for each in configuration["Origins"]["Items"] if each["Id"] == wanted]
         return one, found["ETag"]
 
-    assert router.keep_default("green.example:8080")
+    assert router.keep_default("green.example:8080", lambda: None)
     one, etag = origin()
     assert one["DomainName"] == "green.example"
     assert one["CustomOriginConfig"]["HTTPPort"] == 8080
 
-    assert not router.keep_default("green.example:8080")
+    assert not router.keep_default("green.example:8080", lambda: None)
 
     assert origin()[1] == etag
+
+
+def test_whoever_lost_its_turn_does_not_lead_the_default_origin_back(environment, router, aws):
+    """A run that was taken for dead wakes up between reading and writing."""
+
+    def lost():
+        raise Fenced("we lost our turn")
+
+    router.keep_default("green.example:8080", lambda: None)
+    with pytest.raises(Fenced):
+        router.keep_default("blue.example:8080", lost)
+
+    assert not router.keep_default("green.example:8080", lambda: None)
 
 
 def test_an_environment_without_a_router_has_no_colours(aws):

@@ -1,0 +1,105 @@
+"""What dead runs left is put in order, and what is in order is left alone."""
+
+from dataclasses import asdict
+
+import pytest
+
+from delivery.ledger import Intent
+from delivery.route import Colour, shifted, swapped
+from flows.reconcile import reconcile
+from tasks import ledger
+from tasks.router import router_of, write_route
+from tasks.turn_row import read_turn
+from tests.flows.moves import until
+from tests.flows.test_status import hold, open_intent, write
+
+
+@pytest.fixture
+def served(moves):
+    def make(**policy):
+        made = moves(**policy)
+        made.versions = [made.publish(), made.publish()]
+        made.serve(*made.versions)
+        return made
+
+    return make
+
+
+def test_what_is_in_order_is_left_alone(served):
+    env = served()
+    before = env.row(), env.route(), env.changes()
+
+    assert reconcile(env.name) == f"{env.name} is in order"
+
+    assert (env.row(), env.route(), env.changes()) == before
+
+
+def test_once_its_warm_time_is_over_the_idle_colour_is_paused_and_never_the_live_one(served):
+    env = served(keep_warm_s=0.1)
+
+    reconcile(env.name)
+
+    until(lambda: env.services()["blue"] == "PAUSED", "blue is paused")
+    assert env.services()["green"] == "RUNNING"
+    assert env.live() == env.versions[1]
+    assert env.holder() is None
+    assert not env.intents()
+    changes = env.changes()
+
+    assert reconcile(env.name) == f"{env.name} is in order"
+
+    assert env.changes() == changes
+
+
+def test_a_shift_that_a_dead_run_left_is_put_back_and_told(served):
+    env = served()
+    write(env, lambda route: shifted(route, 50, route.hosts[Colour.BLUE], route.token))
+    open_intent(env)
+    hold(env, "a-dead-run")
+    before = env.route()
+
+    text = reconcile(env.name)
+
+    assert env.all_on() is Colour.GREEN
+    assert env.live() == env.versions[1]
+    assert env.route().token == read_turn(env.environment).token > before.token
+    assert env.holder() is None
+    assert not env.intents()
+    assert "a shift is under way" in text
+    told = str([each.blocks for each in env.stand.inbox.slack.messages[-1:]])
+    assert "what a dead run left half done was settled" in told
+
+
+def test_a_promotion_that_a_dead_run_did_not_write_down_is_written_down(served):
+    """It wrote the route, and died before the ledger."""
+    env = served()
+    release = env.releases()[0]
+    seen = router_of(env.environment).read()
+    wanted = swapped(seen.route, seen.route.hosts[Colour.BLUE], seen.route.token)
+    number = read_turn(env.environment).token
+    write_route(env.environment, seen, wanted)
+    late = {**asdict(release), "number": number + 1, "route_version": wanted.version}
+    intent = Intent(number + 1, 1, "swap", "blue", "a-dead-run", ledger.now(), {"release": late})
+    ledger.open_intent(env.environment, intent)
+    hold(env, "a-dead-run")
+
+    reconcile(env.name)
+
+    assert env.live() == env.versions[0]
+    assert [each.revision for each in env.releases()] == [*env.versions, env.versions[0]]
+    assert not env.intents()
+
+
+def test_a_living_run_is_left_alone(served):
+    env = served(bake_s=8, keep_warm_s=0.1)
+    version = env.publish()
+    run = env.begin(version)
+    until(lambda: env.live() == version, "the new version has the traffic")
+    before = env.route()
+
+    text = reconcile(env.name)
+
+    assert "a living run has the turn" in text
+    assert env.route() == before
+    assert run.state().is_completed()
+    assert env.live() == version
