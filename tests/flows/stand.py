@@ -39,6 +39,7 @@ class Stand:
             self.inbox = stack.enter_context(Inbox(channels=("deployments",)))
             self.distribution = ensure_distribution(self.aws)
             self.edge = stack.enter_context(Edge(self.aws.endpoint, self.distribution))
+            self._store = self.aws.client("cloudfront-keyvaluestore")
             ensure_ledger_table(self.aws)
             self.aws.seed(mongodb_uri="mongodb://none", redis_url="redis://none")
             self.repository = self.aws.client("ecr").describe_repositories()["repositories"][0][
@@ -139,8 +140,7 @@ class Stand:
         return put["image"]["imageId"]["imageDigest"]
 
     def route(self):
-        client = self.aws.client("cloudfront-keyvaluestore")
-        found = client.get_key(KvsARN=self.distribution.store_arn, Key="route")
+        found = self._store.get_key(KvsARN=self.distribution.store_arn, Key="route")
         return read_route(found["Value"])
 
     def live(self):
@@ -161,8 +161,7 @@ class Stand:
         ]
 
     def _forget_the_route(self):
-        client = self.aws.client("cloudfront-keyvaluestore")
-        arn = self.distribution.store_arn
+        client, arn = self._store, self.distribution.store_arn
         etag = client.describe_key_value_store(KvsARN=arn)["ETag"]
         try:
             client.delete_key(KvsARN=arn, Key="route", IfMatch=etag)

@@ -14,13 +14,11 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from deployments.processes import prefect_server, prefect_worker
 from deployments.register import register
 from flows.reconcile import reconcile
-from flows.rollback import rollback
-from tasks import ledger
-from tasks.turn_row import read_turn
-from tests.flows.delivering import deliver
+from tests.flows.conftest import Application
+from tests.flows.moves import Moves
 from tests.waiting import becomes_true
 
-LONG_BAKE_S = 25
+LONG_BAKE_S = 20
 
 
 @pytest.fixture(scope="module")
@@ -42,33 +40,32 @@ def served(tmp_path_factory):
 
 
 @pytest.fixture
-def place(served, stand):
-    """An environment where `old` serves and `new` may come."""
-    environment = stand.environment(turn_lease_s=4.0)
-    old, new = stand.publish(environment), stand.publish(environment)
-    deliver(old, environment.name)
-    environment.policy.bake_s = LONG_BAKE_S
-    environment.save(environment.name, overwrite=True)
-    return SimpleNamespace(environment=environment, old=old, new=new, stand=stand)
+def moves(served, stand, tmp_path):
+    """An environment where `old` serves, and `new` was proven."""
+    made = Moves(stand, Application(tmp_path / "app"), tmp_path / "workshop", turn_lease_s=4.0)
+    made.old, made.new = made.publish(), made.publish()
+    made.serve(made.old)
+    made.change(policy={"bake_s": LONG_BAKE_S})
+    yield made
+    made.remove()
 
 
 @contextmanager
-def moving_traffic(served, place):
+def moving_traffic(served, moves):
     """A run by a worker that has moved all traffic and watches; its id, process and worker."""
     with prefect_worker(served.folder, served.server) as worker:
         run = run_deployment(
-            "rollback/production",
+            "blue-green/production",
             parameters={
-                "target_version": place.new,
-                "environment": place.environment.name,
+                "version": moves.new,
+                "environment": moves.name,
                 "reason": "a test",
-                "force": True,
             },
             timeout=0,
             as_subflow=False,
         )
-        assert becomes_true(lambda: place.stand.route().share == 100, 90), log_of(served)
-        assert becomes_true(lambda: process_of(run.id), 5)
+        assert becomes_true(lambda: moves.route().share == 100, 120), log_of(served)
+        assert becomes_true(lambda: moves.live() == moves.new, 10)
         yield SimpleNamespace(id=run.id, pid=process_of(run.id), worker=worker)
 
 
@@ -93,71 +90,59 @@ def log_of(served):
     return (served.folder / "worker.log").read_text()[-3000:]
 
 
-def is_settled(place):
+def is_settled(moves):
     """Users meet the old version, nothing is half done, nobody has the turn."""
-    environment = place.environment
     return (
-        place.stand.live() == place.old
-        and not place.stand.route().is_shifting
-        and not ledger.read_intents(environment)
-        and read_turn(environment).holder is None
+        moves.live() == moves.old
+        and not moves.route().is_shifting
+        and not moves.intents()
+        and moves.holder() is None
     )
 
 
-def test_a_run_that_is_asked_to_end_puts_the_traffic_back_at_once(served, place):
-    with moving_traffic(served, place) as run:
+def test_a_run_that_is_asked_to_end_puts_the_traffic_back_at_once(served, moves):
+    with moving_traffic(served, moves) as run:
         os.kill(run.pid, signal.SIGTERM)
 
-        assert becomes_true(lambda: place.stand.live() == place.old, 10)
+        assert becomes_true(lambda: moves.live() == moves.old, 10)
         assert becomes_true(lambda: state_of(run.id).is_final(), 60)
     assert state_of(run.id).is_crashed()
-    assert becomes_true(lambda: is_settled(place), 5)
+    assert becomes_true(lambda: is_settled(moves), 5)
 
 
-def test_what_a_killed_run_left_is_put_back_by_reconcile(served, place):
-    with moving_traffic(served, place) as run:
+def test_what_a_killed_run_left_is_put_back_by_reconcile(served, moves):
+    with moving_traffic(served, moves) as run:
         os.kill(run.pid, signal.SIGKILL)
-        assert place.stand.live() == place.new
+        assert moves.live() == moves.new
 
-        reconcile(place.environment.name)
+        reconcile(moves.name)
 
-        assert is_settled(place)
+        assert is_settled(moves)
         assert becomes_true(lambda: state_of(run.id).is_final(), 90)
     assert not state_of(run.id).is_completed()
 
 
-def test_a_worker_that_is_ended_takes_its_run_along_and_the_next_run_goes_on(served, place):
+def test_a_worker_that_is_ended_takes_its_run_along_and_the_next_run_goes_on(served, moves):
     """Prefect then calls the run Running for ever (PrefectHQ/prefect#22528): nobody believes it."""
-    with moving_traffic(served, place) as run:
+    with moving_traffic(served, moves) as run:
         os.kill(run.worker, signal.SIGTERM)
         assert becomes_true(lambda: process_of(run.id) is None, 30)
-    place.environment.policy.bake_s = 0.3
-    place.environment.save(place.environment.name, overwrite=True)
-    taken = place.stand.changes(place.environment)
+    moves.change(policy={"bake_s": 0.3})
+    sent = moves.changes()
 
-    rollback(
-        target_version=place.new,
-        environment=place.environment.name,
-        reason="once more",
-        force=True,
-    )
+    moves.ok(moves.new)
 
-    assert place.stand.live() == place.new
-    assert place.stand.changes(place.environment) == taken  # it was brought up already
-    assert not ledger.read_intents(place.environment)
+    assert moves.live() == moves.new
+    assert moves.changes() == sent  # it was brought up already
+    assert not moves.intents()
 
 
-def test_a_run_whose_worker_was_killed_ends_well_or_puts_the_traffic_back(served, place):
-    with moving_traffic(served, place) as run:
+def test_a_run_whose_worker_was_killed_ends_well_or_puts_the_traffic_back(served, moves):
+    with moving_traffic(served, moves) as run:
         os.kill(run.worker, signal.SIGKILL)
         assert becomes_true(lambda: process_of(run.id) is None, LONG_BAKE_S + 60)
-    reconcile(place.environment.name)
+    reconcile(moves.name)
 
-    assert not place.stand.route().is_shifting
-    assert place.stand.live() in (place.old, place.new)
-    assert not ledger.read_intents(place.environment)
-    assert place.stand.live() == ledger_live(place)
-
-
-def ledger_live(place):
-    return list(ledger.read_releases(place.environment))[-1].revision
+    assert not moves.route().is_shifting
+    assert not moves.intents()
+    assert moves.live() == moves.releases()[-1].revision
