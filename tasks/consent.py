@@ -2,6 +2,7 @@
 
 import math
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
@@ -20,6 +21,8 @@ from tasks.turn import Turn
 from tasks.versions import Version
 
 LOOK_AGAIN_S = 1
+# Prefect waits so much longer than we do, so that the last word is ours.
+GRACE_S = 60
 
 
 class Consent(RunInput):
@@ -35,10 +38,10 @@ def agreed(turn: Turn, version: Version, question: str) -> bool:
     policy = turn.environment.policy
     announce_question(turn, version, question)
     try:
-        with _answered_when_told_to_stop(turn):
+        with _answered_in_time(turn):
             answer = pause_flow_run(
                 wait_for_input=Consent.with_initial_data(description=question),
-                timeout=math.ceil(policy.ask_timeout_s),
+                timeout=math.ceil(policy.ask_timeout_s) + GRACE_S,
                 poll_interval=LOOK_AGAIN_S,
             )
     except FlowPauseTimeout:
@@ -52,19 +55,27 @@ def agreed(turn: Turn, version: Version, question: str) -> bool:
 
 
 @contextmanager
-def _answered_when_told_to_stop(turn: Turn) -> Iterator[None]:
-    """Answer in a person's place once the turn is lost or asked back: nothing may wait then.
+def _answered_in_time(turn: Turn) -> Iterator[None]:
+    """Answer no in a person's place when time is up, or the turn is lost or asked back.
 
-    Prefect itself looks for nothing but an answer while a run is paused.
+    Prefect looks for nothing but an answer while a run is paused; and a pause that it lets run out
+    ends the run in a state that hides our own reason.
     """
     over, run = threading.Event(), this_run()
+    patience = turn.environment.policy.ask_timeout_s
+    deadline = time.monotonic() + patience
+
+    def why_no() -> str:
+        try:
+            turn.demand()
+        except DeliveryError as error:
+            return str(error)[:300]
+        return f"nobody answered in {patience:g} s" if time.monotonic() > deadline else ""
 
     def watch() -> None:
         while not over.wait(LOOK_AGAIN_S):
-            try:
-                turn.demand()
-            except DeliveryError as error:
-                told = {"go_on": False, "who": "this run", "why": str(error)[:300]}
+            if why := why_no():
+                told = {"go_on": False, "who": "this run", "why": why}
                 with suppress(HTTPError, PrefectException), get_client(sync_client=True) as client:
                     client.resume_flow_run(run, run_input=told)
 

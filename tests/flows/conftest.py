@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import httpx
 import pytest
 from prefect import get_client
+from prefect.blocks.core import Block
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
 
@@ -53,6 +54,22 @@ def prefect_backend(tmp_path_factory):
         prefect_test_harness(server_startup_timeout=120),
         temporary_settings({PREFECT_LOCAL_STORAGE_PATH: store}),
     ):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def schemas_made_once():
+    """To save a block, Prefect makes the schema of its class anew for every field: four seconds."""
+    make, made = Block.model_json_schema.__func__, {}
+
+    def once(kind, *args, **more):
+        key = (kind, repr(args), repr(sorted(more.items(), key=str)))
+        if key not in made:
+            made[key] = make(kind, *args, **more)
+        return made[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Block, "model_json_schema", classmethod(once))
         yield
 
 

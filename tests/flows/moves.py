@@ -262,8 +262,11 @@ class Moves:
         return read_turn(self.environment).holder
 
     def said(self, run_id=None):
-        """All that Slack was told in the thread of a run, as one text."""
-        return str([message.blocks for message in self.stand.said(run_id or self.id)])
+        """All that Slack was told in the thread of a run, as one text; empty before it began."""
+        try:
+            return str([message.blocks for message in self.stand.said(run_id or self.id)])
+        except IndexError:
+            return ""
 
     def get(self, path="/", **headers):
         """Status and text of an answer through the public name, on a connection of its own.
