@@ -22,7 +22,7 @@ demo: $(VENV)/ready ## Take a commit of the sample application through the whole
 test: $(VENV)/ready check ## Lint, types, import rules and all tests
 	@$(RUN) -m sandbox.machine docker chromium redis-server
 	@$(RUN) -m sandbox.engine start
-	$(RUN) -m pytest $(PYTEST_ARGS)
+	$(RUN) -m pytest --numprocesses 2 --dist loadgroup $(PYTEST_ARGS)
 
 proof: $(VENV)/ready ## The exhaustive suites that are too long for every day
 	@$(RUN) -m sandbox.machine docker chromium redis-server

@@ -2,11 +2,14 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import cast
 from uuid import UUID, uuid4
 
+from httpx import HTTPError
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 
 from delivery.analysis import Judgement, Limits, Verdict, bad_in_a_row, judge
@@ -129,7 +132,7 @@ def _ticks(interval: float, seconds: float, what: str) -> Iterator[bool]:
     """One item a look, for so long; true where CloudWatch is to be asked. Shows the progress."""
     began = time.monotonic()
     asked, shown = began, 0.0
-    progress = cast(UUID, create_progress_artifact(progress=0.0, description=what))
+    progress = _shown(what)
     while (passed := time.monotonic() - began) < seconds:
         is_due = time.monotonic() - asked >= FIGURES_EVERY_S
         asked = time.monotonic() if is_due else asked
@@ -141,5 +144,15 @@ def _ticks(interval: float, seconds: float, what: str) -> Iterator[bool]:
     _show(progress, 1.0)
 
 
-def _show(progress: UUID, share: float) -> None:
-    update_progress_artifact(artifact_id=progress, progress=round(100 * share, 1))
+def _shown(what: str) -> UUID | None:
+    """A new bar of progress; none where Prefect does not answer, which is no reason to go back."""
+    try:
+        return cast(UUID, create_progress_artifact(progress=0.0, description=what))
+    except (HTTPError, PrefectException):
+        return None
+
+
+def _show(progress: UUID | None, share: float) -> None:
+    if progress:
+        with suppress(HTTPError, PrefectException):
+            update_progress_artifact(artifact_id=progress, progress=round(100 * share, 1))
