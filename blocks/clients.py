@@ -31,6 +31,9 @@ WRITES = Config(
     tcp_keepalive=True,
 )
 
+# What is awaited less long: putting traffic back must not hang on one lost answer.
+READ_TIMEOUT_S = {"cloudfront-keyvaluestore": 5}
+
 # Credentials of an assumed role are fixed for a client's life, so no client lives long.
 LIFE_S = 900
 
@@ -67,13 +70,20 @@ class Clients:
                 service,
                 region_name=self._region,
                 endpoint_url=self._endpoints.get(service),
-                config=WRITES if once else READS,
+                config=_config(service, once=once),
             )
             client.meta.events.register("before-send", _count)
             if endpoint := self._endpoints.get(service):
                 client.meta.events.register("before-sign", _exactly(endpoint))
             self._made[service, once] = (time.monotonic(), client)
         return client
+
+
+def _config(service: str, *, once: bool) -> Config:
+    config = WRITES if once else READS
+    if service in READ_TIMEOUT_S:
+        config = config.merge(Config(read_timeout=READ_TIMEOUT_S[service]))
+    return config
 
 
 def _count(event_name: str, **_unused: Any) -> None:

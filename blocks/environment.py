@@ -118,7 +118,6 @@ class CloudFrontRouter(Settings):
         pattern=r"^arn:aws[a-z-]*:cloudfront::\d{12}:key-value-store/[A-Za-z0-9_-]+$",
         description="ARN of the KeyValueStore that holds the route document.",
     )
-    route_key: str = Field(default="route", description="Key of the document in that store.")
     distribution: str | None = Field(
         default=None,
         description="Distribution whose default origin is kept at the live colour, for an edge "

@@ -15,6 +15,9 @@ from delivery.errors import RequestRefused, UnknownRevision
 from delivery.images import DIGEST
 
 SHORTEST_REVISION = 7
+# The kinds of runs that change which version is live; what was asked for later makes an earlier
+# one pointless.
+KINDS = ("deploy", "rollback")
 
 
 class Migration(StrEnum):
@@ -170,8 +173,11 @@ def superseded_by(mine: Holder, turn: TurnRow, waiting: Iterable[Holder]) -> str
     """Why a run that was asked for earlier need not go on any more; empty if it should.
 
     A deployment gives way to all that was asked for later, be it a newer deployment or a rollback
-    that a person asked for; a rollback gives way to a later rollback only.
+    that a person asked for; a rollback gives way to a later rollback only. Putting things in order
+    is never pointless.
     """
+    if mine.kind not in KINDS:
+        return ""
     kinds = ("rollback",) if mine.kind == "rollback" else tuple(turn.last)
     if any(turn.last.get(kind, 0) > mine.asked for kind in kinds):
         return f"what was asked for later had its turn already ({_latest(turn)})"

@@ -42,8 +42,8 @@ class Subject:
 class Failure:
     """Why a run did not succeed: the stage, what it said, what to do, what serves now.
 
-    `was_sent` says that App Runner was told in place of the new version before, `had_traffic` that
-    users met it.
+    `was_sent` says that App Runner was told in place of the new version before, `has_traffic` that
+    users meet it still, `had_traffic` that they met it until the traffic was put back.
     """
 
     stage: str
@@ -52,6 +52,7 @@ class Failure:
     serving: str
     was_sent: bool = False
     had_traffic: bool = False
+    has_traffic: bool = False
 
 
 @dataclass(frozen=True)
@@ -210,6 +211,8 @@ def stopped(subject: Subject, how: str, failure: Failure) -> Message:
 
 
 def _how_far(subject: Subject, failure: Failure) -> str:
+    if failure.has_traffic:
+        return f"has traffic in {subject.environment}, and its run ended before its time"
     if failure.had_traffic:
         return f"met users of {subject.environment} and is not live"
     if failure.was_sent:

@@ -159,7 +159,8 @@ def demand_success(operation: Operation | None, service: str) -> None:
     if operation.status == "ROLLBACK_FAILED":
         raise RolloutFailed(
             f"App Runner could not start the new version on {service}, nor put the old one back",
-            hint="Page the owner: the service may be down. Deploy the last good revision now.",
+            hint="Ask `status` what serves. If it is this service, page the owner and go back now; "
+            "an idle colour harms nobody.",
         )
     raise RolloutFailed(
         f"{operation.kind} on {service} ended as {operation.status}",

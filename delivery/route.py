@@ -6,7 +6,7 @@ compare-and-swap. A switch is one write. Its readers are `deployments/aws/route.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from delivery.errors import ConfigurationError, Fenced
@@ -44,7 +44,7 @@ class Route:
     share: int
     epoch: int
     hosts: Mapping[Colour, str]
-    moved: float = 0.0
+    moved: float = field(default=0.0, compare=False)
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 100:

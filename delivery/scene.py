@@ -113,6 +113,8 @@ def drift(scene: Scene, releases: Sequence[Release]) -> str:
     if not releases or scene.route is None:
         return ""
     said, live = releases[-1], scene.route.live
+    if not said.colour:
+        return ""  # it was updated in place: the environment moves to colours just now
     if said.colour != live:
         return f"the ledger says {said.colour} is live, the route says {live}"
     service = scene.services.get(live)

@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
-from delivery.errors import Drift
+from delivery.errors import DeliveryError, Drift, Fenced
 from delivery.images import Image
 from delivery.ledger import Intent, Release
 from delivery.refusals import Refusal
@@ -57,6 +57,7 @@ def settle(turn: Turn, version: Version | None, accept_drift: bool = False) -> S
     with in_our_words("settle what earlier runs left"):
         seen = router_of(environment).read()
         scene = read_scene(environment, seen.route)
+        turn.demand_now()
         if turn.took_over and scene.route:
             # From here on the run that was taken for dead cannot write, should it live.
             seen = write_route(environment, seen, claimed(scene.route, turn.token))
@@ -72,7 +73,10 @@ def settle(turn: Turn, version: Version | None, accept_drift: bool = False) -> S
             if not (accept_drift or turn.is_rollback):
                 raise Drift(f"{environment.name} is not as we left it: {why}")
             log.warning("accepted: %s", why)
-        return scene
+    if scene.route and not scene.route.is_shifting:
+        # A run that died, or AWS's refusal, may have left it at the colour to be changed next.
+        keep_default_origin(turn, scene.route)
+    return scene
 
 
 def _settle_intent(turn: Turn, left: Intent, scene: Scene) -> None:
@@ -156,15 +160,22 @@ def retire(turn: Turn, scene: Scene) -> str:
         return f"{colour} does not run"
     if keep := turn.environment.policy.keep_warm_s:
         return f"{colour} stays warm for {keep:g} s"
-    return pause(turn, colour, service)
+    try:
+        return pause(turn, colour, service)
+    except DeliveryError as error:
+        get_run_logger().warning("%s is not paused yet: %s", colour, error)
+        return f"{colour} is left to `reconcile`"
 
 
 def await_drained(turn: Turn, route: Route | None) -> None:
     """Wait until the colour that traffic has left can have no requests any more."""
     drain_s = turn.environment.policy.drain_s
-    if left := undrained_s(route, drain_s, time.time()):
+    # Another machine's clock said when it moved: never wait longer than that can take.
+    left = min(undrained_s(route, drain_s, time.time()), drain_s)
+    if left:
         get_run_logger().info("the traffic moved just now: waiting %.0f s for the last of it", left)
-    while left := undrained_s(route, drain_s, time.time()):
+    over = time.monotonic() + left
+    while (left := over - time.monotonic()) > 0:
         turn.demand()
         time.sleep(min(left, LOOK_AGAIN_S))
 
@@ -182,6 +193,19 @@ def pause(turn: Turn, colour: Colour, service: Service) -> str:
             get_run_logger().error("%s may not be paused: %s", colour, said(error))
         return f"{colour} is not paused yet: {said(error)}"
     return f"{colour} is paused"
+
+
+def keep_default_origin(turn: Turn, route: Route) -> None:
+    """Lead edges that cannot read the route to the live colour; slow, and no reason to fail."""
+    log, host = get_run_logger(), route.hosts[route.live]
+    try:
+        if router_of(turn.environment).keep_default(host, turn.demand):
+            log.info("the default origin is %s now", host)
+    except Fenced:
+        raise  # it is the other run's to lead
+    except (ClientError, BotoCoreError, DeliveryError) as error:
+        words = said(error) if isinstance(error, ClientError | BotoCoreError) else str(error)
+        log.warning("the default origin still leads to the old colour: %s", words)
 
 
 def settings_digest(environment: Environment, image: Image) -> str:

@@ -168,7 +168,8 @@ def _failure(environment: Environment, run: FlowRun, state: State[Any]) -> Failu
     return Failure(
         stage=min(failed, key=lambda s: s.ended).name if failed else (state.name or "the run"),
         was_sent=_has(stages, "deploy "),
-        had_traffic=_has(stages, "shift "),
+        had_traffic=_has(stages, "put the traffic back "),
+        has_traffic=_has(stages, "shift ") and not _has(stages, "put the traffic back "),
         reason=str(error) if error else (state.message or "no reason was recorded"),
         hint=error.hint if isinstance(error, DeliveryError) else DeliveryError.hint,
         serving=what_serves(environment),

@@ -12,6 +12,7 @@ from delivery.source_names import is_revision
 from tasks import fact, ledger, operation
 from tasks.app_runner import live_service
 from tasks.colours import read_scene, settle
+from tasks.health import ask
 from tasks.news import announce_going_back
 from tasks.refusals import in_our_words
 from tasks.released import live_now, still_live
@@ -19,6 +20,8 @@ from tasks.shift import swap
 from tasks.turn import Turn
 from tasks.versions import Version, find_version, proof_of
 from tasks.watch import await_share
+
+LOOKS_BEFORE = 2
 
 
 @fact("which version of {environment.name} is {asked}?")
@@ -114,16 +117,38 @@ def steps_back(environment: Environment, scene: Scene | None, target: Version) -
 
 
 def swap_if_warm(turn: Turn, scene: Scene | None, target: Version) -> Live | None:
-    """Go back in one write where a colour still runs the target; None where none does."""
+    """Go back in one write where a colour still runs the target, and well; None where none does.
+
+    What was never live is not warm, whatever colour runs it: it has yet to be proven.
+    """
     colour = scene.colour_of(target.digest) if scene else None
-    if scene is None or colour is None:
+    if scene is None or colour is None or not _was_live(turn, target):
         return None
     if colour == scene.live:
         live = still_live(turn, scene, target)
+    elif not _answers_well(turn, scene, colour, target):
+        return None
     else:
         live = live_now(turn, scene, _swapped(turn, scene, colour, target))
     await_share(turn, target, 100)
     return live
+
+
+def _was_live(turn: Turn, target: Version) -> bool:
+    return any(r.digest == target.digest for r in ledger.read_releases(turn.environment))
+
+
+def _answers_well(turn: Turn, scene: Scene, colour: Colour, target: Version) -> bool:
+    """Whether the warm colour is ready at this moment: a look at its own address, and another."""
+    environment, service = turn.environment, scene.services[colour]
+    address = f"{environment.service_scheme}://{service.address}" if service else ""
+    for _ in range(LOOKS_BEFORE):
+        answer = ask(f"{address}{environment.policy.readiness_path}")
+        expects = environment.policy.answers_revision
+        if not (answer.is_from(target.revision) if expects else answer.is_ready):
+            get_run_logger().warning("%s is not fit to go back to: %s", colour, answer)
+            return False
+    return True
 
 
 def _swapped(turn: Turn, scene: Scene, colour: Colour, target: Version) -> Release:

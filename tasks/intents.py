@@ -33,7 +33,9 @@ def intent(turn: Turn, kind: str, colour: str, **detail: Any) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        _close(turn, said, f"failed: {type(error).__name__}")
+        # A release may be live although its end could not be seen or written: reading settles it.
+        if "release" not in detail:
+            _close(turn, said, f"failed: {type(error).__name__}")
         raise
     _close(turn, said, "done")
 

@@ -23,7 +23,9 @@ def announce_deploying(turn: Turn, version: Version) -> None:
 
 
 def announce_share(turn: Turn, version: Version, share: int, colour: str, proof: str) -> None:
-    announce(turn.environment, messages.shifted(about(turn, version), share, colour, proof))
+    """Tell of a step, beside it: users meet the version already, and it must be watched."""
+    message = messages.shifted(about(turn, version), share, colour, proof)
+    turn.said = announce.submit(turn.environment, message)
 
 
 def announce_question(turn: Turn, version: Version, question: str) -> None:

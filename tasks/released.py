@@ -1,5 +1,7 @@
 """The end of a deployment: what is live now, and the record of it."""
 
+from dataclasses import replace
+
 from delivery.ledger import Live, Release
 from delivery.rollout import Deployment
 from delivery.route import Colour
@@ -33,6 +35,28 @@ def release_of(
         secrets=secret_versions(environment),
         operations=(operation_id,) if operation_id else (),
         migration=version.proven.migration,
+        route_version=route_version,
+    )
+
+
+def released_again(turn: Turn, version: Version, colour: str, route_version: int) -> Release:
+    """The entry for a version that still runs as it was released: with the secrets of that time.
+
+    Nothing is asked for but the ledger, since somebody waits for the traffic to move.
+    """
+    known = [r for r in ledger.read_releases(turn.environment) if r.digest == version.digest]
+    if not known:
+        return release_of(turn, version, colour, route_version, None)
+    holder = turn.holder
+    return replace(
+        known[-1],
+        number=turn.token,
+        colour=colour,
+        since=ledger.now(),
+        run=holder.run,
+        actor=holder.actor,
+        reason=holder.reason,
+        kind=holder.kind,
         route_version=route_version,
     )
 

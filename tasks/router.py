@@ -18,6 +18,9 @@ from delivery.route import Route, demand_ours, read_route, stamped
 from tasks.refusals import meaning, said
 
 TRIES = 5
+FIRST_PAUSE_S = 0.2
+# The key that deployments/aws/route.js reads.
+ROUTE_KEY = "route"
 
 
 class Seen(NamedTuple):
@@ -58,7 +61,7 @@ class CloudFront:
         # The ETag first: were the document newer than it, a write would only be refused.
         etag: str = client.describe_key_value_store(KvsARN=store)["ETag"]
         try:
-            found = client.get_key(KvsARN=store, Key=self._settings.route_key)
+            found = client.get_key(KvsARN=store, Key=ROUTE_KEY)
         except ClientError as error:
             if error.response["Error"]["Code"] != "ResourceNotFoundException":
                 raise
@@ -70,7 +73,7 @@ class CloudFront:
         try:
             answer = client.put_key(
                 KvsARN=self._settings.route_store,
-                Key=self._settings.route_key,
+                Key=ROUTE_KEY,
                 Value=route.text(),
                 IfMatch=etag,
             )
@@ -112,9 +115,11 @@ def write_route(environment: Environment, seen: Seen, wanted: Route) -> Seen:
     carried out before. Raises `Fenced` if a later turn wrote, `OutcomeUnknown` if it cannot be
     settled.
     """
+    demand_ours(seen.route, wanted.token)
     router, last = router_of(environment), ""
     wanted = stamped(wanted, seen.route, time.time())
-    for _ in range(TRIES):
+    for attempt in range(TRIES):
+        time.sleep(FIRST_PAUSE_S * (2**attempt - 1))
         try:
             if etag := router.write(wanted, seen.etag):
                 return Seen(wanted, etag)
@@ -139,7 +144,10 @@ def write_route(environment: Environment, seen: Seen, wanted: Route) -> Seen:
 def _lead_to(configuration: dict[str, Any], host: str) -> bool:
     """Make the default origin that of `host`; whether that was a change."""
     wanted = configuration["DefaultCacheBehavior"]["TargetOriginId"]
-    [origin] = [o for o in configuration["Origins"]["Items"] if o["Id"] == wanted]
+    named = [o for o in configuration["Origins"]["Items"] if o["Id"] == wanted]
+    if len(named) != 1:
+        raise ConfigurationError(f"the distribution's default origin {wanted!r} is a group")
+    origin = named[0]
     name, _, port = host.partition(":")
     settings = origin.get("CustomOriginConfig", {})
     if origin["DomainName"] == name and (not port or settings.get("HTTPPort") == int(port)):

@@ -8,7 +8,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 from prefect.logging import get_run_logger
 
 from delivery.analysis import Judgement, Verdict
-from delivery.errors import ConfigurationError, DeliveryError, Drift, Fenced, NotConvincing
+from delivery.errors import (
+    ConfigurationError,
+    DeliveryError,
+    Drift,
+    Fenced,
+    NotConvincing,
+    OutcomeUnknown,
+)
 from delivery.ledger import Release
 from delivery.rollout import Deployment, Service
 from delivery.route import (
@@ -23,15 +30,18 @@ from delivery.route import (
 )
 from delivery.scene import Scene
 from tasks import ledger, operation
+from tasks.colours import keep_default_origin
 from tasks.consent import agreed
 from tasks.intents import intent
 from tasks.news import announce_share
 from tasks.refusals import in_our_words, said
-from tasks.released import release_of
+from tasks.released import release_of, released_again
 from tasks.router import Seen, router_of, write_route
 from tasks.turn import Turn
 from tasks.versions import Version
 from tasks.watch import await_share, watch
+
+NOT_BACK = "could not be put back"
 
 
 def shift_in_steps(turn: Turn, scene: Scene, version: Version, service: Service) -> None:
@@ -97,8 +107,19 @@ def shift(turn: Turn, colour: Colour, service: Service, version: Version, share:
             return seen.route
         else:
             wanted = shifted(seen.route, share, service.address, turn.token)
+        if seen.route is None:
+            return _first_shift(turn, seen, wanted, version)
         with intent(turn, "shift", colour, share=share, digest=version.digest):
             return _written(turn, seen, wanted)
+
+
+def _first_shift(turn: Turn, seen: Seen, wanted: Route, version: Version) -> Route:
+    """The first version of all is live with the first write, and so is on record from then on."""
+    release = release_of(turn, version, wanted.live, wanted.version, None)
+    with intent(turn, "promote", wanted.live, release=asdict(release)):
+        now = _written(turn, seen, wanted)
+        ledger.record_release(turn.environment, release)
+    return now
 
 
 @contextmanager
@@ -112,8 +133,15 @@ def old_version_serves_on_failure(turn: Turn) -> Iterator[None]:
         yield
     except BaseException as error:
         back = put_traffic_back(turn)
-        with suppress(Exception):  # the traffic is back; only the timeline lacks a line
-            traffic_was_put_back(turn, back or "nothing was to be put back", type(error).__name__)
+        if back:
+            with suppress(Exception):  # the traffic is back; only the timeline lacks a line
+                traffic_was_put_back(turn, back, type(error).__name__)
+        if back.startswith(NOT_BACK) and isinstance(error, Exception):
+            raise OutcomeUnknown(
+                f"{error}; and the traffic {back}",
+                hint="Users may meet the new version. Run `rollback` now; `status` says where "
+                "the traffic goes.",
+            ) from error
         raise
 
 
@@ -128,7 +156,7 @@ def put_traffic_back(turn: Turn) -> str:
     except (ClientError, BotoCoreError, DeliveryError) as error:
         words = said(error) if isinstance(error, ClientError | BotoCoreError) else str(error)
         log.critical("the traffic could NOT be put back: %s. Run `rollback` now.", words)
-        return f"could not be put back: {words}"
+        return f"{NOT_BACK}: {words}"
     log.warning("the traffic is back: %s", now.route)
     return str(now.route)
 
@@ -148,6 +176,8 @@ def promote(turn: Turn, colour: Colour, version: Version, deployment: Deployment
             raise Fenced(f"the route of {turn.environment.name} is gone")
         # The first version of all is live since its shift: there was nothing to come from.
         is_shifting = seen.route.is_shifting
+        if not is_shifting and seen.route.live is not colour:
+            raise Drift(f"the traffic was put back by somebody else: {seen.route}")
         wanted = promoted(seen.route, turn.token) if is_shifting else seen.route
         release = release_of(turn, version, colour, wanted.version, deployment.operation_id)
         with intent(turn, "promote", colour, release=asdict(release)):
@@ -167,25 +197,12 @@ def swap(turn: Turn, colour: Colour, service: Service, version: Version) -> Rele
         if seen.route is None:
             raise ConfigurationError(f"{turn.environment.name} has no route, so nothing is live")
         wanted = swapped(seen.route, service.address, turn.token)
-        release = release_of(turn, version, colour, wanted.version, None)
+        release = released_again(turn, version, colour, wanted.version)
         with intent(turn, "swap", colour, release=asdict(release)):
             _written(turn, seen, wanted)
             ledger.record_release(turn.environment, release)
     keep_default_origin(turn, wanted)
     return release
-
-
-def keep_default_origin(turn: Turn, route: Route) -> None:
-    """Lead edges that cannot read the route to the live colour; slow, and no reason to fail."""
-    log, host = get_run_logger(), route.hosts[route.live]
-    try:
-        if router_of(turn.environment).keep_default(host, turn.demand):
-            log.info("the default origin is %s now", host)
-    except Fenced:
-        raise  # it is the other run's to lead
-    except (ClientError, BotoCoreError, DeliveryError) as error:
-        words = said(error) if isinstance(error, ClientError | BotoCoreError) else str(error)
-        log.warning("the default origin still leads to the old colour: %s", words)
 
 
 def _current(turn: Turn) -> Seen:

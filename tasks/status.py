@@ -5,6 +5,7 @@ from prefect.artifacts import create_markdown_artifact
 from blocks.environment import Environment
 from delivery.errors import DeliveryError
 from delivery.health import Answer
+from delivery.images import Image
 from delivery.ledger import Release
 from delivery.route import Colour
 from delivery.scene import Scene, drift
@@ -16,6 +17,7 @@ from tasks.going_back import choose_target, steps_back
 from tasks.health import ask
 from tasks.refusals import in_our_words
 from tasks.turn_row import read_turn, read_waiting
+from tasks.versions import Version, as_proven
 
 
 @fact("what is live in {environment.name}, and is it well?")
@@ -25,6 +27,7 @@ def read_status(environment: Environment) -> Status:
         blue_green = environment.strategy == "blue-green"
         scene = read_scene(environment) if blue_green else None
         releases = list(ledger.read_releases(environment))
+        environment = _as_live(environment, releases)
         address = _address(environment)
         path = environment.policy.readiness_path
         return Status(
@@ -50,6 +53,15 @@ def show_status(status: Status) -> str:
         as_markdown(status), key=f"status-{status.environment}", description=headline(status)
     )
     return as_text(status)
+
+
+def _as_live(environment: Environment, releases: list[Release]) -> Environment:
+    """The environment, with the health endpoint that the live version was proven to have."""
+    live = releases[-1] if releases else None
+    for proven in ledger.read_proven(environment, live.revision) if live else ():
+        if live and proven.digest == live.digest:
+            return as_proven(environment, Version(Image("", live.digest, live.revision), proven))
+    return environment
 
 
 def _address(environment: Environment) -> str:

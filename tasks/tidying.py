@@ -14,6 +14,8 @@ from tasks.refusals import in_our_words
 from tasks.turn import Turn
 from tasks.turn_row import read_turn
 
+KEPT_WARM = "was to be kept warm"
+
 
 @fact("is anything left to be put in order in {environment.name}?")
 def what_is_overdue(environment: Environment) -> list[str]:
@@ -29,7 +31,7 @@ def what_is_overdue(environment: Environment) -> list[str]:
     if scene.route and scene.route.is_shifting:
         found.append(f"a shift is under way: {scene.route}")
     if is_overdue(scene, releases, environment.policy.keep_warm_s):
-        found.append(f"{scene.idle} was to be kept warm for {environment.policy.keep_warm_s:g} s")
+        found.append(f"{scene.idle} {KEPT_WARM} for {environment.policy.keep_warm_s:g} s")
     return found
 
 
@@ -57,7 +59,7 @@ def pause_overdue(turn: Turn) -> str:
 
 def tell_what_was_settled(turn: Turn, outcome: str, found: Sequence[str]) -> None:
     """Tell the channel, unless all there was to do was to pause an idle colour."""
-    if any("intent" in each or "shift" in each or "by run" in each for each in found):
+    if turn.took_over or not all(KEPT_WARM in each for each in found):
         announce(
             turn.environment, messages.settled(turn.environment.name, found, outcome), first=True
         )

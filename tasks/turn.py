@@ -20,11 +20,10 @@ from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
 from delivery.errors import DeliveryError, Fenced, PlatformBusy, Superseded, TakenBack
-from delivery.ledger import Holder, TurnRow, is_next, superseded_by
+from delivery.ledger import KINDS, Holder, TurnRow, is_next, superseded_by
 from tasks import ledger, operation
 from tasks.refusals import in_our_words
 from tasks.turn_row import (
-    KINDS,
     ask_to_stop,
     change_turn,
     is_finished,
@@ -172,7 +171,10 @@ def take_turn(
     """Take the turn, once it is free or its holder is dead."""
     mine = _myself(kind, title, reason)
     with in_our_words("take the turn"):
-        taken = _taken(environment, mine, read_turn(environment))
+        others = [each for each in read_waiting(environment) if each.run != mine.run]
+        row = read_turn(environment)
+        # Whoever waits already goes first, above all a rollback.
+        taken = _taken(environment, mine, row) if is_next(mine, others) else None
         patience_s = patience_s or environment.policy.turn_timeout_s
         return taken or _after_waiting(environment, mine, patience_s)
 
@@ -273,7 +275,9 @@ def _myself(kind: str, title: str, reason: str) -> Holder:
     if context is None or context.flow_run is None:
         raise RuntimeError("only a run can take a turn")
     run = context.flow_run
-    asked = run.created or run.expected_start_time
+    # Prefect makes the runs of a schedule long before they are due.
+    times = [moment for moment in (run.created, run.expected_start_time) if moment]
+    asked = max(times, default=None)
     return Holder(
         run=str(run.id),
         title=title,

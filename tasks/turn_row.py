@@ -11,14 +11,12 @@ from prefect import get_client
 from prefect.exceptions import PrefectException
 
 from blocks.environment import Environment
-from delivery.ledger import Holder, TurnRow
+from delivery.ledger import KINDS, Holder, TurnRow
 from tasks import ledger
 from tasks.ledger import REFUSED
 
 TURN = "turn"
 WAITING = "waiting#"
-# Whoever was asked for later makes an earlier one pointless; putting things in order does not.
-KINDS = ("deploy", "rollback")
 
 
 def read_turn(environment: Environment) -> TurnRow:

@@ -24,9 +24,13 @@ from delivery.errors import (
     TakenBack,
     TimedOut,
     UnknownRevision,
+    Unreachable,
 )
-from delivery.route import Colour, swapped
-from tasks.router import router_of
+from delivery.images import Image
+from delivery.route import Colour, shifted, swapped
+from tasks import ledger
+from tasks.app_runner import await_deployment, change_service
+from tasks.router import router_of, write_route
 from tasks.summary import stages_of
 from tasks.turn_row import read_waiting
 from tasks.versions import choose_version
@@ -551,3 +555,40 @@ def test_where_somebody_changed_the_route_by_hand_nothing_is_deployed(live):
     assert "the ledger says green is live, the route says blue" in str(error)
     assert env.changes() == changes
     assert env.route() == by_hand
+
+
+def test_a_shift_that_is_gone_on_with_is_put_back_too_when_a_proof_fails(live):
+    """Another run gave it half of the traffic and died; meanwhile it has sickened."""
+    env = live(health_timeout_s=1)
+    version = env.publish("wrong revision")
+    colour = env.environment.on(Colour.GREEN)
+    image = Image(env.stand.repository, env.digests[version], version)
+    service = await_deployment.fn(colour, change_service(colour, image))
+    seen = router_of(env.environment).read()
+    half = shifted(seen.route, 50, service.address, seen.route.token)
+    write_route(env.environment, seen, half)
+
+    env.fail(NeverBecameHealthy, version)
+
+    assert not env.route().is_shifting
+    assert env.live() == env.first
+    assert "put the traffic back" in str(stages_of(env.id))
+
+
+def test_a_release_whose_record_could_not_be_written_is_written_by_the_next_run(live, monkeypatch):
+    env = live()
+    version = env.publish()
+
+    def refused(*_):
+        raise Unreachable("the ledger does not answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger, "record_release", refused)
+        env.fail(Unreachable, version)
+    assert env.live() == version
+    assert env.releases()[-1].revision == env.first
+
+    env.ok(version)
+
+    assert env.releases()[-1].revision == version
+    assert not env.intents()

@@ -7,6 +7,7 @@ import pytest
 from delivery.errors import RequestRefused, UnknownRevision
 from delivery.route import Colour, shifted, swapped
 from delivery.status import as_text
+from sandbox.app_runner.programs import Program
 from tasks.router import router_of
 from tasks.status import read_status
 from tests.flows.moves import until
@@ -206,3 +207,19 @@ def test_while_a_shift_is_half_done_previous_is_what_all_had_before_it(served):
     assert state.is_completed(), state
     assert env.all_on() is Colour.GREEN
     assert env.live() == env.versions[1]
+
+
+def test_a_warm_colour_that_is_not_well_gets_no_traffic(served):
+    env = served()
+    digest = env.digests[env.versions[0]]
+    sick = [each for each in env.stand.programs.running.values() if each.launch.digest == digest]
+    for each in sick:
+        each.program = Program(revision=env.versions[0], health="wrong revision")
+    env.change(policy={"health_timeout_s": 1})
+
+    state = env.go_back()
+
+    assert sick
+    assert state.is_failed()
+    assert env.live() == env.versions[1]
+    assert not env.route().is_shifting

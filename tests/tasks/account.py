@@ -21,15 +21,15 @@ SERVICES = ("dynamodb", "cloudfront", "cloudfront-keyvaluestore")
 def environment_in(aws, distribution=None, **policy):
     """An environment of its own: nothing was ever done in it."""
     name = f"test-{uuid.uuid4().hex[:8]}"
-    moves_traffic = {
-        "strategy": "blue-green",
-        "public_address": "http://127.0.0.1:1",
-        "router": CloudFrontRouter(
-            route_store=distribution.store_arn, route_key=name, distribution=distribution.id
-        )
-        if distribution
-        else None,
-    }
+    moves_traffic = {"strategy": "in-place"}
+    if distribution:
+        made = aws.client("cloudfront").create_key_value_store(Name=name)
+        store = made["KeyValueStore"]["ARN"]
+        moves_traffic = {
+            "strategy": "blue-green",
+            "public_address": "http://127.0.0.1:1",
+            "router": CloudFrontRouter(route_store=store, distribution=distribution.id),
+        }
     return Environment(
         name=name,
         repository="none",
@@ -37,7 +37,7 @@ def environment_in(aws, distribution=None, **policy):
         endpoints=dict.fromkeys(SERVICES, aws.endpoint),
         service=AppRunnerService(name="kanvaro", access_role_arn="arn:aws:iam::1:role/ecr"),
         policy=Policy(**policy),
-        **(moves_traffic if distribution else {"strategy": "in-place"}),
+        **moves_traffic,
     )
 
 

@@ -4,8 +4,8 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from delivery.errors import ConfigurationError, Fenced, OutcomeUnknown
-from delivery.route import Colour, first_route, put_back, shifted, swapped
-from tasks.router import router_of, write_route
+from delivery.route import Colour, first_route, promoted, put_back, shifted, swapped
+from tasks.router import ROUTE_KEY, router_of, write_route
 from tests.tasks.account import environment_in, lose_answers, refuse
 
 STORE = "cloudfront-keyvaluestore"
@@ -128,7 +128,7 @@ def test_a_document_that_is_not_ours_is_not_taken_for_an_empty_store(environment
     store = environment.router.route_store
     client.put_key(
         KvsARN=store,
-        Key=environment.router.route_key,
+        Key=ROUTE_KEY,
         Value="all to blue, please",
         IfMatch=client.describe_key_value_store(KvsARN=store)["ETag"],
     )
@@ -172,3 +172,24 @@ def test_whoever_lost_its_turn_does_not_lead_the_default_origin_back(environment
 def test_an_environment_without_a_router_has_no_colours(aws):
     with pytest.raises(ConfigurationError, match="no router"):
         router_of(environment_in(aws))
+
+
+def test_a_route_of_a_later_turn_is_never_written_over_however_fresh_it_was_read(
+    environment, router, seen
+):
+    """A run that was taken for dead and wakes up reads the newest ETag like anybody else."""
+    later = write_route(environment, seen, shifted(seen.route, 100, "green.example", 6))
+
+    with pytest.raises(Fenced):
+        write_route(environment, later, put_back(later.route, 5))
+
+    assert router.read() == later
+
+
+def test_when_the_traffic_moved_is_on_record_and_a_promotion_moves_none(environment, router, seen):
+    moved = write_route(environment, seen, shifted(seen.route, 100, "green.example", 1)).route.moved
+
+    live = write_route(environment, router.read(), promoted(router.read().route, 1))
+
+    assert moved > seen.route.moved > 0
+    assert router.read().route.moved == live.route.moved == moved
