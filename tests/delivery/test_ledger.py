@@ -202,3 +202,10 @@ def test_an_entry_reads_as_it_was_written_and_passes_over_what_it_does_not_know(
     assert read(entry.text().replace("{", '{"of_tomorrow":1,', 1)).text() == entry.text()
     with pytest.raises(ValueError, match="not a"):
         read("{}")
+
+
+def test_putting_things_in_order_is_never_superseded():
+    """Prefect makes the runs of a schedule an hour before they are due."""
+    turn = TurnRow(1, last={"deploy": 100.0, "rollback": 90.0})
+
+    assert not superseded_by(replace(holder("me", 1), kind="reconcile"), turn, [holder("b", 2)])
