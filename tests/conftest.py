@@ -1,5 +1,7 @@
 """Which tests run one after the other, and which beside them."""
 
+import os
+import secrets
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,15 @@ ON_THE_ENGINE = (
     *("sandbox/test_service_images.py", "sandbox/test_mongo_stand_in.py"),
     *("sandbox/app_runner/test_containers.py", "tasks/", "deployments/"),
 )
+
+
+def pytest_configure():
+    """Both processes draw the same samples: the first of them hands its environment down."""
+    os.environ.setdefault("KANVARO_TEST_SEED", str(secrets.randbelow(10**6)))
+
+
+def pytest_report_header():
+    return f"KANVARO_TEST_SEED={os.environ['KANVARO_TEST_SEED']} draws the same samples again"
 
 
 @pytest.hookimpl(tryfirst=True)
