@@ -11,7 +11,8 @@ export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export NEXT_TELEMETRY_DISABLED := 1
 
-.PHONY: help demo test proof check lint types ci status sandbox sandbox-stop server worker register bench lock setup
+# `test-engine` and `test-rest` are the two halves of `test`.
+.PHONY: test-engine test-rest help demo test proof exhaustive check lint types ci status sandbox sandbox-stop server worker register bench lock setup
 
 help: ## List these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,12 +23,19 @@ demo: $(VENV)/ready ## Take a commit of the sample application through the whole
 test: $(VENV)/ready check ## Lint, types, import rules and all tests
 	@$(RUN) -m sandbox.machine docker chromium redis-server
 	@$(RUN) -m sandbox.engine start
-	$(RUN) -m pytest --numprocesses 2 --dist loadgroup $(PYTEST_ARGS)
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-engine test-rest
+
+# Two rows of tests for two processors; what each says comes when it has ended.
+test-engine test-rest: test-%:
+	$(RUN) -m pytest --row $* $(PYTEST_ARGS)
 
 proof: $(VENV)/ready ## The exhaustive suites that are too long for every day
 	@$(RUN) -m sandbox.machine docker chromium redis-server
 	@$(RUN) -m sandbox.engine start
 	$(RUN) -m pytest -m proof $(PYTEST_ARGS)
+
+exhaustive: $(VENV)/ready ## Every crash of a delivery at every call, every fault of every call: more than an hour
+	$(RUN) -m pytest -m exhaustive $(PYTEST_ARGS)
 
 check: lint types ## Lint, types and import rules only
 

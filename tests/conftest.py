@@ -1,12 +1,10 @@
 """Which tests run one after the other, and which beside them."""
 
 import os
-import secrets
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parent
+ROWS = ("engine", "rest")
 # They share the Docker engine, count its containers and fill both processors by themselves.
 ON_THE_ENGINE = (
     *("flows/test_ci.py", "flows/test_any_repository.py", "flows/test_worker.py"),
@@ -17,21 +15,30 @@ ON_THE_ENGINE = (
 
 
 def pytest_configure():
-    """Both processes draw the same samples: the first of them hands its environment down."""
-    os.environ.setdefault("KANVARO_TEST_SEED", str(secrets.randbelow(10**6)))
+    """What is drawn at random is drawn the same each time, unless another seed is given."""
+    os.environ.setdefault("KANVARO_TEST_SEED", "20261123")
 
 
 def pytest_report_header():
-    return f"KANVARO_TEST_SEED={os.environ['KANVARO_TEST_SEED']} draws the same samples again"
+    return f"samples are drawn by KANVARO_TEST_SEED={os.environ['KANVARO_TEST_SEED']}"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Two rows of tests, for two processors: `--dist loadgroup` keeps each in one process.
+def pytest_addoption(parser):
+    parser.addoption("--row", choices=ROWS, help="only the tests of one of the two rows")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Two rows of tests, for two processors: `make test` runs both side by side.
 
     A row has one Prefect server, one sandbox and one stand, which are slow to start.
     """
-    for item in items:
-        path = str(item.path.relative_to(ROOT))
-        row = "with the engine" if path.startswith(ON_THE_ENGINE) else "without"
-        item.add_marker(pytest.mark.xdist_group(row))
+    wanted = config.getoption("--row")
+    if wanted:
+        others = [item for item in items if _row(item) != wanted]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if _row(item) == wanted]
+
+
+def _row(item):
+    path = str(item.path.relative_to(ROOT))
+    return "engine" if path.startswith(ON_THE_ENGINE) else "rest"

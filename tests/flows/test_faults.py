@@ -14,7 +14,7 @@ from tests.flows.crash_world import World
 from tests.flows.crashes import BEAT, Process, deliver, live_process, on_the_wire, without_engine
 from tests.flows.stand import Stand
 
-SAMPLE = 14
+SAMPLE = 8
 # Every operation that a delivery sends to a colour that was paused.
 OPERATIONS = (
     *("Query", "GetItem", "PutItem", "UpdateItem", "TransactWriteItems"),
@@ -150,7 +150,7 @@ def test_a_bad_day_of_one_operation_in_a_sample(served, operation, kind):
     meet(served, operation, kind)
 
 
-@pytest.mark.proof
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("operation", "kind"), CASES)
 def test_a_bad_day_of_any_operation(served, operation, kind):
     meet(served, operation, kind)

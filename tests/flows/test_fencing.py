@@ -86,12 +86,20 @@ def state(world):
     ("operation", "number"),
     [
         ("ListOperations", 1),  # about to resume the idle colour
-        ("GetMetricData", 1),  # it has all the traffic, and watches
-        ("PutKey", 1),  # about to shift
+        pytest.param(
+            "GetMetricData", 1, marks=pytest.mark.proof
+        ),  # it has all the traffic, and watches
+        pytest.param("PutKey", 1, marks=pytest.mark.proof),  # about to shift
         ("PutKey", 2),  # about to promote
-        ("PutItem", 4),  # promoted, and about to write the release down
-        ("GetDistributionConfig", 1),  # about to lead the default origin to its colour
-        ("ListServices", 2),  # about to find out what the idle colour needs
+        pytest.param(
+            "PutItem", 4, marks=pytest.mark.proof
+        ),  # promoted, and about to write the release down
+        pytest.param(
+            "GetDistributionConfig", 1, marks=pytest.mark.proof
+        ),  # about to lead the default origin to its colour
+        pytest.param(
+            "ListServices", 2, marks=pytest.mark.proof
+        ),  # about to find out what the idle colour needs
     ],
 )
 def test_a_run_that_was_wrongly_taken_for_dead_is_fenced_off(world, operation, number):

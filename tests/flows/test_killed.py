@@ -122,6 +122,7 @@ def test_what_a_killed_run_left_is_put_back_by_reconcile(served, moves):
     assert not state_of(run.id).is_completed()
 
 
+@pytest.mark.proof
 def test_a_worker_that_is_ended_takes_its_run_along_and_the_next_run_goes_on(served, moves):
     """Prefect then calls the run Running for ever (PrefectHQ/prefect#22528): nobody believes it."""
     with moving_traffic(served, moves) as run:
@@ -137,6 +138,7 @@ def test_a_worker_that_is_ended_takes_its_run_along_and_the_next_run_goes_on(ser
     assert not moves.intents()
 
 
+@pytest.mark.proof
 def test_a_run_whose_worker_was_killed_ends_well_or_puts_the_traffic_back(served, moves):
     with moving_traffic(served, moves) as run:
         os.kill(run.worker, signal.SIGKILL)
