@@ -125,7 +125,9 @@ def bring_up(turn: Turn, scene: Scene, colour: Colour, image: Image) -> Deployme
         in_our_words(f"deploy to {environment.service.name}"),
         intent(turn, "deploy", colour, image=image.reference),
     ):
-        return change_service(environment, image, may_change)
+        deployment = change_service(environment, image, may_change)
+        turn.operation = deployment.operation_id
+        return deployment
 
 
 @operation("warm up {environment.name}")

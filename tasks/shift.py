@@ -115,7 +115,7 @@ def shift(turn: Turn, colour: Colour, service: Service, version: Version, share:
 
 def _first_shift(turn: Turn, seen: Seen, wanted: Route, version: Version) -> Route:
     """The first version of all is live with the first write, and so is on record from then on."""
-    release = release_of(turn, version, wanted.live, wanted.version, None)
+    release = release_of(turn, version, wanted.live, wanted.version, turn.operation)
     with intent(turn, "promote", wanted.live, release=asdict(release)):
         now = _written(turn, seen, wanted)
         ledger.record_release(turn.environment, release)

@@ -103,6 +103,7 @@ def state(world):
     ],
 )
 def test_a_run_that_was_wrongly_taken_for_dead_is_fenced_off(world, operation, number):
+    world.check("before anything is held")  # what it sees first must not be a shift
     held = Held(world, operation, number)
     assert held.sleeps.wait(PATIENCE_S), (held.process.sent, held.ended)
     world.schedule = f"held before {operation} {number}"
