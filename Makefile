@@ -29,7 +29,7 @@ test: $(VENV)/ready check ## Lint, types, import rules and all tests
 test-engine test-rest: test-%:
 	$(RUN) -m pytest --row $* $(PYTEST_ARGS)
 
-proof: $(VENV)/ready ## The exhaustive suites that are too long for every day
+proof: $(VENV)/ready ## The longer suites that are not for every day
 	@$(RUN) -m sandbox.machine docker chromium redis-server
 	@$(RUN) -m sandbox.engine start
 	$(RUN) -m pytest -m proof $(PYTEST_ARGS)
