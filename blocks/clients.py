@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from botocore.config import Config
+from botocore.loaders import Loader
 from prefect_aws import AwsCredentials
 
 READS = Config(
@@ -33,6 +34,9 @@ WRITES = Config(
 
 # What is awaited less long: putting traffic back must not hang on one lost answer.
 READ_TIMEOUT_S = {"cloudfront-keyvaluestore": 5}
+
+# Descriptions of AWS's services, megabytes of JSON, are read once a process and not once a client.
+_descriptions = Loader()
 
 # Credentials of an assumed role are fixed for a client's life, so no client lives long.
 LIFE_S = 900
@@ -66,7 +70,9 @@ class Clients:
     def _client(self, service: str, *, once: bool) -> Any:
         born, client = self._made.get((service, once), (0.0, None))
         if client is None or time.monotonic() - born > LIFE_S:
-            client = self._credentials.get_boto3_session().client(
+            session = self._credentials.get_boto3_session()
+            session._session.register_component("data_loader", _descriptions)
+            client = session.client(
                 service,
                 region_name=self._region,
                 endpoint_url=self._endpoints.get(service),
