@@ -70,7 +70,7 @@ server: $(VENV)/ready ## Start a Prefect server on 127.0.0.1:4200
 	$(VENV)/bin/prefect server start --host 127.0.0.1
 
 worker: $(VENV)/ready ## Start a worker for the pool `delivery`
-	$(VENV)/bin/prefect worker start --pool delivery --type process
+	PREFECT_WORKER_QUERY_SECONDS=2 $(VENV)/bin/prefect worker start --pool delivery --type process
 
 register: $(VENV)/ready ## Save blocks and deployments on the server of PREFECT_API_URL (safe to repeat)
 	@$(RUN) -m deployments.register

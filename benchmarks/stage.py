@@ -4,7 +4,6 @@ As in the demonstration, but in a folder of its own, and with a worker that look
 second: how soon it looks is not measured.
 """
 
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -18,8 +17,8 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from benchmarks import trivial
 from blocks.environment import Environment
 from delivery.errors import ConfigurationError
-from deployments.demo import prepare_base_images, running_sandbox, step, using
-from deployments.processes import Server, prefect_server, prefect_worker
+from deployments.demo import prepare_base_images, running_sandbox, step
+from deployments.processes import Server, prefect_server, prefect_worker, using
 from deployments.register import ROOT, register
 from deployments.sandboxed import sandbox_environment
 from sandbox.addresses import Addresses
@@ -52,7 +51,6 @@ class Stage:
 def stage() -> Iterator[Stage]:
     """Start everything, with no result of an earlier run; stop everything at the end."""
     _forget_earlier_runs()
-    os.environ["PREFECT_WORKER_QUERY_SECONDS"] = "1"
     with ExitStack() as stack:
         # Images are removed last: the sandbox's containers hold on to them.
         images = stack.enter_context(ExitStack())

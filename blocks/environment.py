@@ -243,6 +243,13 @@ class Environment(Block):
             }
         )
 
+    def answering(self, path: str, says_revision: bool) -> Self:
+        """The environment for an application with that health endpoint; no path: the usual one."""
+        changes = {"readiness_path": path} if path else {}
+        policy = self.policy.model_copy(update={**changes, "answers_revision": says_revision})
+        service = self.service.model_copy(update={"health_path": path} if path else {})
+        return self.model_copy(update={"policy": policy, "service": service})
+
     @cached_property
     def _clients(self) -> Clients:
         return Clients(self.aws, self.region, self.endpoints)

@@ -124,10 +124,6 @@ class Intent(Entry):
     closed: str = ""
     outcome: str = ""
 
-    @property
-    def is_open(self) -> bool:
-        return not self.closed
-
     def __str__(self) -> str:
         how = self.outcome or "open"
         return f"{self.kind} {self.colour}".strip() + f" by run {self.run[:8]}: {how}"

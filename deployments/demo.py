@@ -19,13 +19,12 @@ from pathlib import Path
 
 import httpx
 from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from delivery.errors import DeliveryError, RolloutFailed
 from delivery.messages import duration
 from deployments.command_line import CommandLine, seconds_of
 from deployments.following import summary_of
-from deployments.processes import Server, prefect_server, prefect_worker
+from deployments.processes import Server, prefect_server, prefect_worker, using
 from deployments.register import ROOT, register
 from deployments.sandboxed import sandbox_environment
 from sandbox.addresses import Addresses
@@ -198,14 +197,6 @@ def start_sandbox(folder: Path, *, lifeline: int | None = None) -> None:
     """
     bound = () if lifeline is None else ("--with-stdin",)
     _sandbox("--detach", *bound, "--folder", str(folder), stdin=lifeline)
-
-
-@contextmanager
-def using(server: Server) -> Iterator[None]:
-    """Let this process, and those it starts, speak to `server`."""
-    os.environ.update(server.settings)
-    with temporary_settings({PREFECT_API_URL: f"{server.address}/api"}):
-        yield
 
 
 @contextmanager

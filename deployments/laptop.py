@@ -27,9 +27,9 @@ from delivery.errors import ConfigurationError, DeliveryError, RequestRefused, R
 from delivery.messages import duration
 from delivery.overlay import parse_table
 from delivery.stages import DEFAULT_TABLE
-from deployments.demo import prepare_base_images, start_sandbox, step, using
+from deployments.demo import prepare_base_images, start_sandbox, step
 from deployments.following import summary_of
-from deployments.processes import standing_server
+from deployments.processes import standing_server, using
 from deployments.register import ROOT
 from deployments.requested import USAGE, Asked, Look, look_at, resolved
 from deployments.sandboxed import sandbox_environment

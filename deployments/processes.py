@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from delivery.errors import ConfigurationError
 from delivery.process_identity import started
@@ -87,11 +88,28 @@ def _server(folder: Path, port: int) -> tuple[Server, list[str]]:
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
         "DO_NOT_TRACK": "1",
+        # Prefect's workers look every ten seconds; a rollback is waited for.
+        "PREFECT_WORKER_QUERY_SECONDS": "2",
         # A checkout registers deployments that are to find it again.
         "KANVARO_CHECKOUT": str(ROOT),
     }
     command = ["server", "start", "--host", LOOPBACK, "--port", str(port)]
     return Server(address, settings), command
+
+
+@contextmanager
+def using(server: Server) -> Iterator[None]:
+    """Let this process, and those that it starts meanwhile, speak to `server`."""
+    before = {name: os.environ.get(name) for name in server.settings}
+    os.environ.update(server.settings)
+    try:
+        with temporary_settings({PREFECT_API_URL: f"{server.address}/api"}):
+            yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 @contextmanager

@@ -69,7 +69,7 @@ def sandbox_environment(
             operation_interval_s=0.5,
             operation_timeout_s=300,
             answer_interval_s=0.2,
-            health_timeout_s=30,
+            health_timeout_s=20,
             step_s=2,
             bake_s=3,
             probe_interval_s=0.2,

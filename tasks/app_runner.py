@@ -7,7 +7,7 @@ lost answer is settled by reading again (`rollout` in docs/decisions.md).
 
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -118,13 +118,11 @@ def change_service(
 def _resume(environment: Environment, service: Service, sight: _Sight) -> None:
     """Resume a paused service, and demand that it succeeds: a second try would end alike."""
     client = environment.writes("apprunner")
-    sent = _send(
-        environment,
-        service,
-        "RESUME_SERVICE",
-        lambda: client.resume_service(ServiceArn=service.arn),
-        sight,
-    )
+
+    def resume() -> dict[str, Any]:
+        return cast(dict[str, Any], client.resume_service(ServiceArn=service.arn))
+
+    sent = _send(environment, service, "RESUME_SERVICE", resume, sight)
     if sent:
         ended = _await_operation(environment, *sent)
         rollout.demand_success(ended, environment.service.name)
@@ -138,26 +136,16 @@ def _change(
     sight: _Sight,
 ) -> None:
     """Send the one change that makes the service run the image."""
-    client = environment.writes("apprunner")
-    if service is None or not service.exists:
-        kind = "CREATE_SERVICE"
-        name = environment.service.name
-        sent = _send(
-            environment,
-            None,
-            kind,
-            lambda: client.create_service(ServiceName=name, **wanted),
-            sight,
-        )
-    else:
-        kind, arn = "UPDATE_SERVICE", service.arn
-        sent = _send(
-            environment,
-            service,
-            kind,
-            lambda: client.update_service(ServiceArn=arn, **wanted),
-            sight,
-        )
+    client, name = environment.writes("apprunner"), environment.service.name
+    known = service if service and service.exists else None
+    kind = "UPDATE_SERVICE" if known else "CREATE_SERVICE"
+
+    def change() -> dict[str, Any]:
+        if known:
+            return cast(dict[str, Any], client.update_service(ServiceArn=known.arn, **wanted))
+        return cast(dict[str, Any], client.create_service(ServiceName=name, **wanted))
+
+    sent = _send(environment, known, kind, change, sight)
     if sent:
         sight.sent = Deployment(*sent, image.reference, sight.previous)
 

@@ -29,15 +29,8 @@ from tasks.versions import Version
 LOOK_AGAIN_S = 1.0
 
 
-@fact("what do both colours of {environment.name} run?")
-def look(environment: Environment) -> Scene:
-    """The route, and the service of each colour."""
-    with in_our_words("look at both colours"):
-        return read_scene(environment)
-
-
 def read_scene(environment: Environment, route: Route | None = None) -> Scene:
-    """What is there; the `route` is read as well, unless it was just now."""
+    """The service of each colour, and the `route`: read as well, unless it was just now."""
     names = {environment.on(colour).service.name: colour for colour in Colour}
     services: dict[Colour, Service | None] = dict.fromkeys(Colour)
     for service in described_services(environment, names.keys()):
@@ -46,12 +39,12 @@ def read_scene(environment: Environment, route: Route | None = None) -> Scene:
 
 
 @operation("settle what earlier runs left in {turn.environment.name}")
-def settle(turn: Turn, version: Version | None, accept_drift: bool = False) -> Scene:
+def settle(turn: Turn, version: Version | None) -> Scene:
     """Put right whatever a dead run left half done, and say what there is then.
 
     A half-done shift of the very `version` that this run is for goes on; any other is put back.
-    Raises `Drift` where the cloud is not as the ledger says, unless that is accepted. It does not
-    stop a rollback: whoever asks for one knows that something is wrong.
+    Raises `Drift` where the cloud is not as the ledger says. That stops a deployment only: who
+    goes back knows that something is wrong, and who puts in order is there for it.
     """
     environment, log = turn.environment, get_run_logger()
     with in_our_words("settle what earlier runs left"):
@@ -70,7 +63,7 @@ def settle(turn: Turn, version: Version | None, accept_drift: bool = False) -> S
         for left in ledger.read_intents(environment):
             _settle_intent(turn, left, scene)
         if why := drift(scene, list(ledger.read_releases(environment))):
-            if not (accept_drift or turn.is_rollback):
+            if turn.holder.kind == "deploy":
                 raise Drift(f"{environment.name} is not as we left it: {why}")
             log.warning("accepted: %s", why)
     if scene.route and not scene.route.is_shifting:
@@ -206,8 +199,7 @@ def keep_default_origin(turn: Turn, route: Route) -> None:
     except Fenced:
         raise  # it is the other run's to lead
     except (ClientError, BotoCoreError, DeliveryError) as error:
-        words = said(error) if isinstance(error, ClientError | BotoCoreError) else str(error)
-        log.warning("the default origin still leads to the old colour: %s", words)
+        log.warning("the default origin still leads to the old colour: %s", said(error))
 
 
 def settings_digest(environment: Environment, image: Image) -> str:

@@ -40,7 +40,7 @@ def find_image(environment: Environment, source: Source) -> Image | None:
     """The image of this revision, if ECR holds one."""
     with in_our_words("look for the image in ECR"):
         digest = _digest_of(environment, source.revision)
-        return Image(_repository(environment), digest, source.revision) if digest else None
+        return Image(repository_of(environment), digest, source.revision) if digest else None
 
 
 @operation("build the image of {source.revision:.10}")
@@ -61,7 +61,7 @@ def push_image(environment: Environment, source: Source, image_id: str) -> Image
     Raises `ImageConflict` if the tag holds another digest, `AccessDenied` if ECR refuses us.
     """
     with in_our_words("push to ECR"), engine(environment) as client:
-        repository = _repository(environment)
+        repository = repository_of(environment)
         address = _pushing_address(environment, repository)
         client.images.get(image_id).tag(address, tag=source.revision)
         digest = _pushed(environment, client, address, source.revision)
@@ -156,7 +156,8 @@ def _login(environment: Environment) -> dict[str, str]:
     return {"username": user, "password": password}
 
 
-def _repository(environment: Environment) -> str:
+def repository_of(environment: Environment) -> str:
+    """The address of the environment's ECR repository, by which App Runner takes images."""
     answer = environment.reads("ecr").describe_repositories(
         repositoryNames=[environment.ecr_repository]
     )
@@ -171,16 +172,22 @@ def _pushing_address(environment: Environment, repository: str) -> str:
 
 
 def _digest_of(environment: Environment, tag: str) -> str | None:
+    found = described_image(environment, {"imageTag": tag})
+    return str(found["imageDigest"]) if found else None
+
+
+def described_image(environment: Environment, wanted: dict[str, str]) -> dict[str, Any] | None:
+    """What ECR says of an image, by `imageTag` or `imageDigest`; None if it holds none such."""
     try:
         found = environment.reads("ecr").describe_images(
-            repositoryName=environment.ecr_repository, imageIds=[{"imageTag": tag}]
+            repositoryName=environment.ecr_repository, imageIds=[wanted]
         )
     except ClientError as error:
         if error.response["Error"]["Code"] == "ImageNotFoundException":
             return None
         raise
-    digests: list[str] = [detail["imageDigest"] for detail in found["imageDetails"]]
-    return digests[0] if digests else None
+    details: list[dict[str, Any]] = found["imageDetails"]
+    return details[0] if details else None
 
 
 def _lines(event: dict[str, Any]) -> list[str]:

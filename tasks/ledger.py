@@ -15,8 +15,6 @@ from botocore.exceptions import ClientError
 from blocks.environment import Environment
 from delivery.errors import ConfigurationError
 from delivery.ledger import Intent, Proven, Release
-from tasks import fact
-from tasks.refusals import in_our_words
 
 ABSENT = "ResourceNotFoundException"
 REFUSED = "ConditionalCheckFailedException"
@@ -24,14 +22,8 @@ REFUSED = "ConditionalCheckFailedException"
 Row = dict[str, Any]
 
 
-@fact("what did {environment.name} release?")
-def releases_of(environment: Environment) -> list[Release]:
-    """Every release of an environment, in the order they went live."""
-    with in_our_words("read the ledger"):
-        return list(read_releases(environment))
-
-
 def read_releases(environment: Environment) -> Iterator[Release]:
+    """Every release of an environment, in the order they went live."""
     for row in rows(environment, "release#"):
         yield Release.read(row["said"]["S"])
 

@@ -62,11 +62,7 @@ def plan_of(source: Source, delivery_toml: str | None, audit_level: str) -> Plan
 
 def as_planned(environment: Environment, plan: Plan) -> Environment:
     """The environment, with the health endpoint that the application says it has."""
-    path, policy = plan.table.health_path, environment.policy
-    changes = {"readiness_path": path} if path else {}
-    policy = policy.model_copy(update={**changes, "answers_revision": plan.table.answers_revision})
-    service = environment.service.model_copy(update={"health_path": path} if path else {})
-    return environment.model_copy(update={"policy": policy, "service": service})
+    return environment.answering(plan.table.health_path or "", plan.table.answers_revision)
 
 
 def _elsewhere(source: Source, why: str) -> RequestRefused:

@@ -60,8 +60,8 @@ def in_our_words(doing: str, hint: str | None = None) -> Iterator[None]:
                 raise Unreachable(f"AWS would not {doing}: {said(error)}", hint=hint) from None
 
 
-def said(error: ClientError | BotoCoreError) -> str:
-    """The vendor's own words: code and message, without the request."""
+def said(error: Exception) -> str:
+    """What an error says: of AWS's, the code and the message, without the request."""
     if isinstance(error, ClientError):
         answer = error.response.get("Error", {})
         return f"{answer.get('Code', 'error')}: {answer.get('Message') or 'no message'}"

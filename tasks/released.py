@@ -1,6 +1,7 @@
 """The end of a deployment: what is live now, and the record of it."""
 
 from dataclasses import replace
+from typing import Any
 
 from delivery.ledger import Live, Release
 from delivery.rollout import Deployment
@@ -19,23 +20,16 @@ def release_of(
     turn: Turn, version: Version, colour: str, route_version: int, operation_id: str | None
 ) -> Release:
     """The ledger's entry for a version that goes live in this turn; no colour: in place."""
-    environment, holder = turn.environment, turn.holder
+    environment = turn.environment
     service = environment.on(Colour(colour)) if colour else environment
     return Release(
-        number=turn.token,
         revision=version.revision,
         digest=version.digest,
-        colour=colour,
-        since=ledger.now(),
-        run=holder.run,
-        actor=holder.actor,
-        reason=holder.reason,
-        kind=holder.kind,
         configuration=settings_digest(service, version.image),
         secrets=secret_versions(environment),
         operations=(operation_id,) if operation_id else (),
         migration=version.proven.migration,
-        route_version=route_version,
+        **_of_this_turn(turn, colour, route_version),
     )
 
 
@@ -47,18 +41,22 @@ def released_again(turn: Turn, version: Version, colour: str, route_version: int
     known = [r for r in ledger.read_releases(turn.environment) if r.digest == version.digest]
     if not known:
         return release_of(turn, version, colour, route_version, None)
+    return replace(known[-1], **_of_this_turn(turn, colour, route_version))
+
+
+def _of_this_turn(turn: Turn, colour: str, route_version: int) -> dict[str, Any]:
+    """What an entry says of the run that makes a version live, and of where it lives now."""
     holder = turn.holder
-    return replace(
-        known[-1],
-        number=turn.token,
-        colour=colour,
-        since=ledger.now(),
-        run=holder.run,
-        actor=holder.actor,
-        reason=holder.reason,
-        kind=holder.kind,
-        route_version=route_version,
-    )
+    return {
+        "number": turn.token,
+        "colour": colour,
+        "since": ledger.now(),
+        "run": holder.run,
+        "actor": holder.actor,
+        "reason": holder.reason,
+        "kind": holder.kind,
+        "route_version": route_version,
+    }
 
 
 def live_now(turn: Turn, scene: Scene, release: Release) -> Live:

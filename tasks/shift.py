@@ -100,26 +100,23 @@ def shift(turn: Turn, colour: Colour, service: Service, version: Version, share:
     with in_our_words("shift the traffic"):
         seen = _current(turn)
         if seen.route is None:
-            wanted = first_route(colour, service.address, turn.token)
-        elif seen.route.idle is not colour:
+            return _first_shift(turn, seen, colour, service, version)
+        if seen.route.idle is not colour:
             raise Drift(f"{colour} became live while we were bringing it up: {seen.route}")
-        elif seen.route.is_shifting and seen.route.share == share:
+        if seen.route.is_shifting and seen.route.share == share:
             return seen.route
-        else:
-            wanted = shifted(seen.route, share, service.address, turn.token)
-        if seen.route is None:
-            return _first_shift(turn, seen, wanted, version)
+        wanted = shifted(seen.route, share, service.address, turn.token)
         with intent(turn, "shift", colour, share=share, digest=version.digest):
             return _written(turn, seen, wanted)
 
 
-def _first_shift(turn: Turn, seen: Seen, wanted: Route, version: Version) -> Route:
+def _first_shift(
+    turn: Turn, seen: Seen, colour: Colour, service: Service, version: Version
+) -> Route:
     """The first version of all is live with the first write, and so is on record from then on."""
-    release = release_of(turn, version, wanted.live, wanted.version, turn.operation)
-    with intent(turn, "promote", wanted.live, release=asdict(release)):
-        now = _written(turn, seen, wanted)
-        ledger.record_release(turn.environment, release)
-    return now
+    wanted = first_route(colour, service.address, turn.token)
+    release = release_of(turn, version, colour, wanted.version, turn.operation)
+    return _go_live(turn, "promote", seen, wanted, release)
 
 
 @contextmanager
@@ -154,9 +151,8 @@ def put_traffic_back(turn: Turn) -> str:
             return ""
         now = write_route(turn.environment, seen, put_back(seen.route, turn.token))
     except (ClientError, BotoCoreError, DeliveryError) as error:
-        words = said(error) if isinstance(error, ClientError | BotoCoreError) else str(error)
-        log.critical("the traffic could NOT be put back: %s. Run `rollback` now.", words)
-        return f"{NOT_BACK}: {words}"
+        log.critical("the traffic could NOT be put back: %s. Run `rollback` now.", said(error))
+        return f"{NOT_BACK}: {said(error)}"
     log.warning("the traffic is back: %s", now.route)
     return str(now.route)
 
@@ -170,7 +166,6 @@ def traffic_was_put_back(turn: Turn, how: str, why: str) -> None:
 def promote(turn: Turn, colour: Colour, version: Version, deployment: Deployment) -> Release:
     """Make the colour that has all the traffic the live one, and record the release."""
     with in_our_words("promote the new version"):
-        turn.demand()
         seen = _current(turn)
         if seen.route is None:
             raise Fenced(f"the route of {turn.environment.name} is gone")
@@ -180,10 +175,7 @@ def promote(turn: Turn, colour: Colour, version: Version, deployment: Deployment
             raise Drift(f"the traffic was put back by somebody else: {seen.route}")
         wanted = promoted(seen.route, turn.token) if is_shifting else seen.route
         release = release_of(turn, version, colour, wanted.version, deployment.operation_id)
-        with intent(turn, "promote", colour, release=asdict(release)):
-            if is_shifting:
-                _written(turn, seen, wanted)
-            ledger.record_release(turn.environment, release)
+        _go_live(turn, "promote", seen, wanted, release)
     keep_default_origin(turn, wanted)
     return release
 
@@ -198,9 +190,7 @@ def swap(turn: Turn, colour: Colour, service: Service, version: Version) -> Rele
             raise ConfigurationError(f"{turn.environment.name} has no route, so nothing is live")
         wanted = swapped(seen.route, service.address, turn.token)
         release = released_again(turn, version, colour, wanted.version)
-        with intent(turn, "swap", colour, release=asdict(release)):
-            _written(turn, seen, wanted)
-            ledger.record_release(turn.environment, release)
+        _go_live(turn, "swap", seen, wanted, release)
     keep_default_origin(turn, wanted)
     return release
 
@@ -210,6 +200,14 @@ def _current(turn: Turn) -> Seen:
     demand_ours(seen.route, turn.token)
     turn.demand()
     return seen
+
+
+def _go_live(turn: Turn, kind: str, seen: Seen, wanted: Route, release: Release) -> Route:
+    """Write the route, unless it says so already, and the release that it makes: one intent."""
+    with intent(turn, kind, wanted.live, release=asdict(release)):
+        now = wanted if wanted is seen.route else _written(turn, seen, wanted)
+        ledger.record_release(turn.environment, release)
+    return now
 
 
 def _written(turn: Turn, seen: Seen, wanted: Route) -> Route:

@@ -48,7 +48,7 @@ def is_overdue(scene: Scene, releases: Sequence[Release], keep_warm_s: float) ->
 @operation("pause what was kept warm long enough")
 def pause_overdue(turn: Turn) -> str:
     """Settle what is half done; then pause the idle colour if its time is over."""
-    scene = settle.fn(turn, None, accept_drift=True)
+    scene = settle.fn(turn, None)
     with in_our_words("pause the idle colour"):
         releases = list(ledger.read_releases(turn.environment))
         service = scene.services[scene.idle]

@@ -140,12 +140,8 @@ def turn_of_this_run(
     `kind` is `deploy` or `rollback`. Raises `Superseded` when a newer run makes this one pointless,
     `PlatformBusy` when the turn does not come in time.
     """
-    turn = take_turn(environment, kind, title, reason)
-    turn.start()
-    try:
+    with _kept(take_turn(environment, kind, title, reason)) as turn:
         yield turn
-    finally:
-        turn.end()
 
 
 @contextmanager
@@ -154,10 +150,17 @@ def turn_unless_taken(environment: Environment, title: str, reason: str) -> Iter
     patience = 2 * environment.policy.turn_lease_s
     try:
         turn = take_turn(environment, "reconcile", title, reason, patience)
-    except (PlatformBusy, Superseded) as error:
+    except PlatformBusy as error:
         get_run_logger().info("%s", error)
         yield None
         return
+    with _kept(turn):
+        yield turn
+
+
+@contextmanager
+def _kept(turn: Turn) -> Iterator[Turn]:
+    """Renew a turn while the block lasts, and give it back at its end."""
     turn.start()
     try:
         yield turn

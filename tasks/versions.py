@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from botocore.exceptions import ClientError
-
 from blocks.environment import Environment
 from delivery.errors import NeverProven, RequestRefused, UnknownRevision
 from delivery.images import DIGEST, Image
@@ -12,6 +10,7 @@ from delivery.plan import Plan
 from delivery.source_names import is_revision
 from tasks import fact, ledger, operation
 from tasks.announce import this_run
+from tasks.images import described_image, repository_of
 from tasks.refusals import in_our_words
 from tasks.source import Source
 
@@ -61,15 +60,8 @@ def record_proof(environment: Environment, source: Source, plan: Plan, image: Im
 def as_proven(environment: Environment, version: Version) -> Environment:
     """The environment, with the health endpoint that this version was proven to have."""
     proven = version.proven
-    path = proven.readiness_path
-    policy = environment.policy.model_copy(
-        update={
-            **({"readiness_path": path} if path else {}),
-            "answers_revision": environment.policy.answers_revision and proven.answers_revision,
-        }
-    )
-    service = environment.service.model_copy(update={"health_path": path} if path else {})
-    return environment.model_copy(update={"policy": policy, "service": service})
+    says_revision = environment.policy.answers_revision and proven.answers_revision
+    return environment.answering(proven.readiness_path, says_revision)
 
 
 @fact("which image is {version}?")
@@ -84,11 +76,11 @@ def choose_version(environment: Environment, version: str) -> Version:
 
 def find_version(environment: Environment, version: str) -> Version:
     proven = _by_revision(environment, version)
-    digest, tags, repository = _in_ecr(environment, version, proven)
+    digest, tags = _in_ecr(environment, version, proven)
     revisions = [tag for tag in tags if is_revision(tag)]
     if not revisions:
         raise NeverProven(f"{version} in ECR carries no revision as tag, so `ci` did not push it")
-    image = Image(repository, digest, revisions[0])
+    image = Image(repository_of(environment), digest, revisions[0])
     if proven and proven.digest == digest:
         return Version(image, proven)
     return Version(image, proof_of(environment, image.revision, digest))
@@ -104,34 +96,21 @@ def _by_revision(environment: Environment, version: str) -> Proven | None:
     return found[0] if found else None
 
 
-def _in_ecr(
-    environment: Environment, version: str, proven: Proven | None
-) -> tuple[str, list[str], str]:
-    """Digest, tags and repository of the image that is meant."""
+def _in_ecr(environment: Environment, version: str, proven: Proven | None) -> tuple[str, list[str]]:
+    """Digest and tags of the image that is meant."""
     if proven:
         wanted = {"imageTag": proven.revision}
     elif DIGEST.fullmatch(version):
         wanted = {"imageDigest": version}
     else:
         wanted = {"imageTag": version}
-    client = environment.reads("ecr")
-    try:
-        found = client.describe_images(
-            repositoryName=environment.ecr_repository, imageIds=[wanted]
-        )["imageDetails"]
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ImageNotFoundException":
-            raise
-        found = []
+    found = described_image(environment, wanted)
     if not found:
         raise UnknownRevision(
             f"ECR holds no image {version} in {environment.ecr_repository}",
             hint="Run `ci` for it first, or look in ECR for its tag or digest.",
         )
-    # App Runner takes the image by its repository's address, which is the same for all of them.
-    repository = client.describe_repositories(repositoryNames=[environment.ecr_repository])
-    uri: str = repository["repositories"][0]["repositoryUri"]
-    return found[0]["imageDigest"], found[0].get("imageTags", []), uri
+    return found["imageDigest"], found.get("imageTags", [])
 
 
 def proof_of(environment: Environment, revision: str, digest: str) -> Proven:

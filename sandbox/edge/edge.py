@@ -15,13 +15,15 @@ import select
 import subprocess
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any
 
+from sandbox import lifeline
 from sandbox.edge.desk import Desk
 from sandbox.edge.distribution import FUNCTION_FILE, Distribution
 from sandbox.errors import SandboxPartFailed
+from sandbox.part import Part
 
 _PROGRAM = Path(__file__).with_name("edge.mjs")
 _READY_SECONDS = 30.0
@@ -29,7 +31,7 @@ _STOP_SECONDS = 5.0
 _LONGEST_TALE = 64 * 1024
 
 
-class Edge:
+class Edge(Part):
     """Serves `distribution` of the account at `aws_endpoint` on a free port while it is entered.
 
     `url` is the public name, `desk_url` the desk's. Connections are spread over so many
@@ -88,25 +90,10 @@ class Edge:
         if self._program and self._program.poll() is not None:
             raise SandboxPartFailed(f"The edge has ended. Its last lines:\n{self._last_lines()}")
 
-    def __enter__(self) -> Self:
+    def _start(self, stack: ExitStack) -> None:
         # Without a name, so that it goes with us however we end.
-        self._errors = tempfile.TemporaryFile()
-        try:
-            self._start()
-        except BaseException:
-            self._stop()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop()
-
-    def _start(self) -> None:
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - the stack closes it
+        stack.callback(self._errors.close)
         command = ["node", "--no-warnings", "--experimental-vm-modules", str(_PROGRAM)]
         try:
             self._program = subprocess.Popen(
@@ -119,6 +106,7 @@ class Edge:
             )
         except FileNotFoundError as error:
             raise SandboxPartFailed("The edge needs Node 20 or newer on PATH.") from error
+        stack.callback(self._end, self._program)
         ports = self._first_line()
         self.url = f"http://127.0.0.1:{ports['public']}"
         self.desk_url = f"http://127.0.0.1:{ports['desk']}"
@@ -136,24 +124,14 @@ class Edge:
                 return ports
         raise SandboxPartFailed(f"The edge did not start. Its last lines:\n{self._last_lines()}")
 
-    def _stop(self) -> None:
-        if self._program:
-            self._program.terminate()
-            try:
-                self._program.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._program.kill()
-                self._program.wait()
-            for pipe in (self._program.stdin, self._program.stdout):
-                if pipe:
-                    pipe.close()
-            self._program = None
-        if self._errors:
-            self._errors.close()
-            self._errors = None
+    def _end(self, program: subprocess.Popen[bytes]) -> None:
+        lifeline.end(program, _STOP_SECONDS)
+        if program.stdout:
+            program.stdout.close()
+        self._program = None
 
     def _last_lines(self, count: int = 15) -> str:
-        if not self._errors:
+        if self._errors is None:
             return ""
         # Not seek and read: the program writes where the file's one position is.
         text = os.pread(self._errors.fileno(), _LONGEST_TALE, 0).decode(errors="replace")

@@ -6,20 +6,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from sandbox.errors import SandboxPartFailed
 from sandbox.load.report import Report
 from sandbox.load.wish import Wish
+from sandbox.part import Part
 
 _ROOT = Path(__file__).parents[2]
 _LOOK_EVERY = 0.05
 
 
-class Load:
+class Load(Part):
     """Load on `url` while it is entered; `report` says what became of it, also meanwhile.
 
     A process of its own: Python would otherwise count its own pauses as the server's. Leaving
@@ -32,7 +33,7 @@ class Load:
         self._program: subprocess.Popen[str] | None = None
         self._final: Report | None = None
 
-    def __enter__(self) -> Self:
+    def _start(self, stack: ExitStack) -> None:
         self._program = subprocess.Popen(
             [sys.executable, "-m", "sandbox.load", "--driven", json.dumps(asdict(self._wish))],
             stdin=subprocess.PIPE,
@@ -41,25 +42,15 @@ class Load:
             cwd=_ROOT,
             start_new_session=True,  # Ctrl-C is for us: the report is still wanted
         )
-        try:
-            self._next_report()  # the first request is on its way
-        except BaseException:
-            self._end()
-            raise
-        return self
+        stack.callback(self._end)
+        self._next_report()  # the first request is on its way
+        stack.push(self._hear_out)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            if kind is None and self._program and self._program.stdin:
-                self._program.stdin.close()
-                self._final = self._next_report()
-        finally:
-            self._end()
+    def _hear_out(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Wait for the requests on their way, unless an error ends it all."""
+        if kind is None and self._program and self._program.stdin:
+            self._program.stdin.close()
+            self._final = self._next_report()
 
     @property
     def report(self) -> Report:

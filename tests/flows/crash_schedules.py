@@ -14,11 +14,11 @@ from tests.flows.crashes import (
     BEAT,
     Crash,
     Process,
-    deliver,
     live_process,
     on_the_wire,
     without_engine,
 )
+from tests.flows.delivering import deliver
 from tests.flows.stand import Stand
 
 # What is begun, and what may be run after it died.
@@ -101,7 +101,7 @@ class Theatre:
             world, left = World(self._stand, **POLICIES[begun]), SCHEDULES_PER_WORLD
             if begun != "first delivery":
                 for _ in range(3):
-                    _demand(live_process(Process(), deliver, world.publish(), world.name))
+                    _demand(live_process(Process(), deliver.fn, world.publish(), world.name))
                 world.check("prepared")
         self._worlds = {begun: (world, left - 1)}
         return world
@@ -142,7 +142,7 @@ class Play:
         name = self.world.name
         if begun == "warm rollback":
             if self.schedule.then == "another" or self._is_cold():
-                _demand(live_process(Process(), deliver, self.new, name))
+                _demand(live_process(Process(), deliver.fn, self.new, name))
                 target = self.old
             else:
                 target = self.world.releases()[-2].revision
@@ -157,18 +157,18 @@ class Play:
             return lambda: rollback.fn("a test", target, name, False), {target}
         if begun == "reconcile":
             point = random.Random(self.new).choice(LEFT_FOR_RECONCILE)  # noqa: S311
-            live_process(Process(point), deliver, self.new, name)
+            live_process(Process(point), deliver.fn, self.new, name)
             return lambda: reconcile.fn(name), {self.old, self.new}
-        return lambda: deliver(self.new, name), {self.new}
+        return lambda: deliver.fn(self.new, name), {self.new}
 
     def _then(self, begin, intended):
         """What is run after a crash, the revisions that may be live then, and if it may fail."""
         name = self.world.name
         match self.schedule.then:
             case "another":
-                return lambda: deliver(self.other, name), {self.other}, False
+                return lambda: deliver.fn(self.other, name), {self.other}, False
             case "sick":
-                return lambda: deliver(self.other, name), {self.old, self.new}, True
+                return lambda: deliver.fn(self.other, name), {self.old, self.new}, True
             case "rollback":
                 return lambda: rollback.fn("a test", self.old, name, False), {self.old}, False
             case "previous":

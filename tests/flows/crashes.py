@@ -23,10 +23,7 @@ from prefect.context import FlowRunContext
 
 from blocks.clients import Clients
 from blocks.environment import Environment
-from flows.blue_green import put_live
 from tasks import announce, conclusion
-from tasks.turn import turn_of_this_run
-from tasks.versions import as_proven, choose_version
 
 BEATS = "turn"  # the name of the thread that renews the turn
 BEAT = "a beat"
@@ -206,14 +203,3 @@ def live_process(process, run, *args):
             return None
         finally:
             process.is_over = True
-
-
-def deliver(version, environment, reason="a test"):
-    """What `blue-green` does, without the smoke tests of a check-out."""
-    env = Environment.named(environment)
-    wanted = choose_version(env, version)
-    env = as_proven(env, wanted)
-    with turn_of_this_run(env, "deploy", str(wanted), reason) as turn:
-        live = put_live(turn, wanted, None)
-        conclusion.conclude_live(turn, wanted, live)
-    return live

@@ -285,6 +285,11 @@ class Moves:
         return ledger.row(self.environment, TURN)
 
 
+def state_of(run_id):
+    with get_client(sync_client=True) as client:
+        return client.read_flow_run(run_id).state
+
+
 def answer(run_id, **form):
     """Answer the question of a paused run, as the form of Prefect's UI does."""
     with get_client(sync_client=True) as client:

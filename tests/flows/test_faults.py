@@ -11,7 +11,8 @@ from botocore.exceptions import ConnectionClosedError
 
 from delivery.errors import AccessDenied, DeliveryError
 from tests.flows.crash_world import World
-from tests.flows.crashes import BEAT, Process, deliver, live_process, on_the_wire, without_engine
+from tests.flows.crashes import BEAT, Process, live_process, on_the_wire, without_engine
+from tests.flows.delivering import deliver
 from tests.flows.stand import Stand
 
 SAMPLE = 8
@@ -93,7 +94,7 @@ class Served:
         if self._world is None:
             self._world = World(self._stand, keep_warm_s=0)
             for _ in range(3):
-                live_process(Process(), deliver, self._world.publish(), self._world.name)
+                live_process(Process(), deliver.fn, self._world.publish(), self._world.name)
         return self._world
 
     def forget(self):
@@ -114,7 +115,7 @@ def meet(served, operation, kind):
     sent_before = len(world.stand.changes(world.environment))
     fault = Fault(operation, kind)
     try:
-        live_process(Process(after=world.check, hold=fault), deliver, new, world.name)
+        live_process(Process(after=world.check, hold=fault), deliver.fn, new, world.name)
         error = None
     except DeliveryError as raised:
         error = raised

@@ -8,7 +8,8 @@ import pytest
 from delivery.errors import Fenced
 from tasks import ledger
 from tests.flows.crash_world import World
-from tests.flows.crashes import BEAT, Process, deliver, live_process, on_the_wire, without_engine
+from tests.flows.crashes import BEAT, Process, live_process, on_the_wire, without_engine
+from tests.flows.delivering import deliver
 from tests.flows.stand import Stand
 
 PATIENCE_S = 60
@@ -20,7 +21,7 @@ def world():
     with Stand() as stand, on_the_wire(), without_engine():
         world = World(stand, keep_warm_s=0, turn_lease_s=0.6)
         for _ in range(2):
-            live_process(Process(), deliver, world.publish(), world.name)
+            live_process(Process(), deliver.fn, world.publish(), world.name)
         yield world
 
 
@@ -37,7 +38,7 @@ class Held:
 
     def _run(self, environment):
         try:
-            self.ended = live_process(self.process, deliver, self.revision, environment)
+            self.ended = live_process(self.process, deliver.fn, self.revision, environment)
         except Exception as error:
             self.ended = error
 
@@ -109,7 +110,7 @@ def test_a_run_that_was_wrongly_taken_for_dead_is_fenced_off(world, operation, n
     world.schedule = f"held before {operation} {number}"
     newer = world.publish()
     time.sleep(0.01)
-    assert live_process(Process(after=world.check), deliver, newer, world.name)
+    assert live_process(Process(after=world.check), deliver.fn, newer, world.name)
     before = state(world)
     assert world.live() == newer
 

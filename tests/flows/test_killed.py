@@ -7,15 +7,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from prefect import get_client
 from prefect.deployments import run_deployment
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from deployments.processes import prefect_server, prefect_worker
+from deployments.processes import prefect_server, prefect_worker, using
 from deployments.register import register
 from flows.reconcile import reconcile
 from tests.flows.conftest import Application
-from tests.flows.moves import Moves
+from tests.flows.moves import Moves, state_of
 from tests.waiting import becomes_true
 
 LONG_BAKE_S = 20
@@ -25,18 +23,9 @@ LONG_BAKE_S = 20
 def served(tmp_path_factory):
     """A server of its own: workers are other processes, and must reach it."""
     folder = tmp_path_factory.mktemp("killed")
-    with prefect_server(folder) as server:
-        before = {name: os.environ.get(name) for name in server.settings}
-        os.environ.update(server.settings)
-        try:
-            with temporary_settings({PREFECT_API_URL: f"{server.address}/api"}):
-                register({}, say=lambda _: None)
-                yield SimpleNamespace(folder=folder, server=server)
-        finally:
-            for name, value in before.items():
-                os.environ.pop(name, None)
-                if value is not None:
-                    os.environ[name] = value
+    with prefect_server(folder) as server, using(server):
+        register({}, say=lambda _: None)
+        yield SimpleNamespace(folder=folder, server=server)
 
 
 @pytest.fixture
@@ -79,11 +68,6 @@ def process_of(run_id):
         except OSError:
             continue
     return max(found, default=None)
-
-
-def state_of(run_id):
-    with get_client(sync_client=True) as client:
-        return client.read_flow_run(run_id).state
 
 
 def log_of(served):

@@ -1,7 +1,6 @@
 """Runs as their users start them: through a server, a deployment and a worker."""
 
 import base64
-import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,14 +8,14 @@ import docker
 import pytest
 from prefect import get_client
 from prefect.deployments import run_deployment
-from prefect.settings import PREFECT_API_URL, temporary_settings
 from pydantic import SecretStr
 
 from delivery.patience import Patience, wait_until
-from deployments.processes import prefect_server, prefect_worker
+from deployments.processes import prefect_server, prefect_worker, using
 from deployments.register import register
 from tasks.leftovers import MARKER
 from tests.flows.conftest import Application, Runs, environment_of
+from tests.flows.moves import state_of
 
 CANARIES = {
     "aws": "canary-aws-5f1c0e9d7b3a",
@@ -30,23 +29,14 @@ PATIENCE = Patience(timeout=130, interval=0.5)
 def operated(tmp_path_factory, sandbox):
     """A server with our deployment and a worker: its address, folder, application and runs."""
     folder = tmp_path_factory.mktemp("operated")
-    with prefect_server(folder) as server:
-        before = {name: os.environ.get(name) for name in server.settings}
-        os.environ.update(server.settings)
-        try:
-            with temporary_settings({PREFECT_API_URL: f"{server.address}/api"}):
-                app = Application(folder / "app")
-                runs = Runs(environment_of(app, sandbox), sandbox)
-                runs.environment.aws.aws_secret_access_key = SecretStr(CANARIES["aws"])
-                runs.environment.workshop = folder / "workshop"
-                register({runs.environment.name: runs.environment}, say=lambda _: None)
-                with prefect_worker(folder, server):
-                    yield SimpleNamespace(folder=folder, app=app, runs=runs)
-        finally:
-            for name, value in before.items():
-                os.environ.pop(name, None)
-                if value is not None:
-                    os.environ[name] = value
+    with prefect_server(folder) as server, using(server):
+        app = Application(folder / "app")
+        runs = Runs(environment_of(app, sandbox), sandbox)
+        runs.environment.aws.aws_secret_access_key = SecretStr(CANARIES["aws"])
+        runs.environment.workshop = folder / "workshop"
+        register({runs.environment.name: runs.environment}, say=lambda _: None)
+        with prefect_worker(folder, server):
+            yield SimpleNamespace(folder=folder, app=app, runs=runs)
 
 
 def start(operated, revision):
@@ -58,11 +48,6 @@ def start(operated, revision):
     )
     operated.runs.id = run.id
     return run.id
-
-
-def state_of(run_id):
-    with get_client(sync_client=True) as client:
-        return client.read_flow_run(run_id).state
 
 
 def await_end(run_id):

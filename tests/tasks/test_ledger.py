@@ -89,7 +89,7 @@ def test_an_intent_is_open_while_its_change_is_under_way_and_closed_afterwards(e
     with intents.intent(turn, "shift", "green", share=10):
         [seen] = ledger.read_intents(environment)
         assert (seen.number, seen.step, seen.kind, seen.colour) == (4, 1, "shift", "green")
-        assert seen.is_open
+        assert not seen.closed
         assert seen.detail == {"share": 10}
 
     assert ledger.read_intents(environment) == []
