@@ -22,15 +22,32 @@ class Change:
 
 
 def forecast(
-    scene: Scene, wanted: Mapping[str, Any], steps: Sequence[int], revision: str, keep_warm_s: float
+    scene: Scene,
+    wanted: Mapping[str, Any],
+    steps: Sequence[int],
+    revision: str,
+    keep_warm_s: float,
+    *,
+    has_default_origin: bool = True,
 ) -> list[Change]:
-    """The calls that would put `wanted` live, in their order; none if it is live as it is."""
+    """The calls that would put `wanted` live, in their order; none if it is live as it is.
+
+    The ledger's own are said once: each other call has an intent written before and closed after.
+    """
     idle = scene.idle
     route = scene.route
-    if route and next_step(scene.services[route.live], wanted) is Step.NOTHING:
+    is_at_rest = route is not None and not route.is_shifting
+    if route and is_at_rest and next_step(scene.services[route.live], wanted) is Step.NOTHING:
         return []
     service = scene.services[idle]
-    changes = []
+    changes = [
+        Change("dynamodb:UpdateItem", "turn, and every beat of it", "free", "this run has it"),
+        Change("dynamodb:PutItem", "ledger", "", "an intent before each call below"),
+        Change("dynamodb:TransactWriteItems", "ledger", "open", "each intent closed"),
+    ]
+    if route and route.is_shifting and next_step(service, wanted) is not Step.NOTHING:
+        back = f"100 % on {route.live}"
+        changes.append(Change("cloudfront-keyvaluestore:PutKey", "route", str(route), back))
     step = next_step(service, wanted)
     if step is Step.RESUME:
         changes.append(Change("apprunner:ResumeService", idle, "PAUSED", "RUNNING"))
@@ -50,7 +67,10 @@ def forecast(
         changes.append(
             Change("cloudfront-keyvaluestore:PutKey", "route", before, f"{idle} is live")
         )
-    changes.append(Change("cloudfront:UpdateDistribution", "default origin", "", f"host of {idle}"))
+    if has_default_origin:
+        changes.append(
+            Change("cloudfront:UpdateDistribution", "default origin", "", f"host of {idle}")
+        )
     changes.append(Change("dynamodb:PutItem", "ledger", "", f"release {revision[:10]} on {idle}"))
     if route:
         when = f"after {keep_warm_s:g} s" if keep_warm_s else "at once"

@@ -154,8 +154,9 @@ class Holder(Entry):
 class TurnRow:
     """The turn of an environment as it is at this moment; nobody has it without a `holder`.
 
-    `beat` changes while the holder lives; `stop` says why it was asked to take its change back;
-    `last` maps a kind to the newest `asked` that ever had a turn.
+    `beat` changes while the holder lives; `heard` is when it last did, in seconds since 1970 by
+    the holder's clock; `stop` says why it was asked to take its change back; `last` maps a kind to
+    the newest `asked` that ever had a turn.
     """
 
     token: int = 0
@@ -163,6 +164,7 @@ class TurnRow:
     holder: Holder | None = None
     stop: str = ""
     last: Mapping[str, float] = field(default_factory=dict)
+    heard: float = 0.0
 
 
 def superseded_by(mine: Holder, turn: TurnRow, waiting: Iterable[Holder]) -> str:

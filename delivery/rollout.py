@@ -15,6 +15,7 @@ from delivery.errors import OutcomeUnknown, RolledBack, RolloutFailed
 
 Sent = TypeVar("Sent")
 
+BRING_UP = {"CREATE_SERVICE", "UPDATE_SERVICE", "START_DEPLOYMENT"}
 UNDER_WAY = {"PENDING", "IN_PROGRESS", "ROLLBACK_IN_PROGRESS"}
 
 
@@ -26,6 +27,17 @@ class Operation:
     kind: str
     status: str
     started: datetime
+    ended: datetime | None = None
+
+    @property
+    def brought_up(self) -> bool:
+        """Whether it made the service run what it was told."""
+        return self.status == "SUCCEEDED" and self.kind in BRING_UP
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, if it has ended."""
+        return (self.ended - self.started).total_seconds() if self.ended else None
 
     @property
     def is_over(self) -> bool:

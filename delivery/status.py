@@ -1,7 +1,8 @@
 """The answer at 3 a.m.: what is live, is it well, and how do I get back."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from delivery.health import Answer
 from delivery.ledger import Holder, Intent, Release, TurnRow
@@ -15,7 +16,9 @@ class Status:
     """Everything that was seen of an environment at one moment.
 
     `public` is what the public name answered; `colours` what each colour did at its own address;
-    `way_back` says what a rollback would do.
+    `way_back` says what a rollback would do. `unread` names what could not be read, and why: its
+    part of the answer is then empty. `silent_s` is how long nothing was heard of the run that has
+    the turn, and `lease_s` how long that may be.
     """
 
     environment: str
@@ -30,6 +33,14 @@ class Status:
     drift: str
     way_back: str
     seen_at: str
+    unread: Mapping[str, str] = field(default_factory=dict)
+    silent_s: float = 0.0
+    lease_s: float = math.inf
+
+    @property
+    def _is_left_alone(self) -> bool:
+        """Whether what is half done has nobody who would go on with it."""
+        return self.turn.holder is None or self.silent_s > self.lease_s
 
     @property
     def live(self) -> Release | None:
@@ -51,7 +62,7 @@ class Status:
     @property
     def worries(self) -> list[str]:
         """What a person should look at; empty if all is well."""
-        found = []
+        found = [f"{what} could not be read: {why}" for what, why in self.unread.items()]
         if not self.public.is_ready:
             found.append(f"the public name does not answer well: {self.public}")
         elif (
@@ -62,11 +73,18 @@ class Status:
             found.append(f"the public name answers {self.public}, not {self.live}")
         if self.drift:
             found.append(f"drift: {self.drift}")
-        if self.turn.holder is None and self.intents:
-            found.append("intents are open and nobody has the turn: `reconcile` settles them")
-        if self.turn.holder is None and self._is_shifting:
-            found.append("a shift is half done and nobody has the turn: `reconcile` puts it back")
-        if self.turn.holder is None and self._way_back_is_sick:
+        if self.turn.holder and self._is_left_alone:
+            found.append(
+                f"the run that has the turn is silent for {self.silent_s:.0f} s, as a dead one is: "
+                "whoever comes next takes it over, and so does `reconcile`"
+            )
+        if self._is_left_alone and self.intents:
+            found.append(
+                "intents are open and nobody living has the turn: `reconcile` settles them"
+            )
+        if self._is_left_alone and self._is_shifting:
+            found.append("a shift is half done and nobody living has the turn: `reconcile` ends it")
+        if self._is_left_alone and self._way_back_is_sick:
             found.append("the idle colour does not answer well: a rollback would not be quick")
         if self.turn.stop:
             found.append(f"the run that has the turn was asked to stop: {self.turn.stop}")
@@ -86,6 +104,8 @@ def rows(status: Status) -> list[tuple[str, str]]:
             ),
             ("since", f"{live.since} by {live.actor}: {live.reason} ({live.kind})"),
         ]
+    elif "the ledger" in status.unread:
+        told.append(("live", "unknown: the ledger could not be read"))
     else:
         told.append(("live", "nothing by the ledger"))
     if route:
@@ -95,15 +115,19 @@ def rows(status: Status) -> list[tuple[str, str]]:
         answer = status.colours.get(colour)
         told.append((colour, f"{state}, {answer}" if answer else state))
     told.append(("way back", status.way_back))
-    told.append(("turn", str(status.turn.holder) if status.turn.holder else "free"))
+    held = f"{status.turn.holder}, heard of {status.silent_s:.0f} s ago"
+    told.append(("turn", held if status.turn.holder else "free"))
     told += [("waiting", str(each)) for each in status.waiting]
     told += [("open intent", str(each)) for each in status.intents]
     told.append(("drift", status.drift or "none"))
+    told += [("NOT READ", f"{what}: {why}") for what, why in status.unread.items()]
     return told
 
 
 def headline(status: Status) -> str:
     live = f"{status.live.revision[:10]} is live" if status.live else "nothing is live"
+    if "the ledger" in status.unread:
+        live = f"{(status.public.revision or 'an unknown revision')[:10]} answers"
     verdict = "and well" if status.is_well else "BUT LOOK: " + "; ".join(status.worries)
     return f"{status.environment}: {live}, {verdict}"
 

@@ -68,8 +68,8 @@ def put_live(turn: Turn, version: Version, bench: Bench | None) -> Live:
     idle = turn.environment.on(scene.idle)
     with old_version_serves_on_failure(turn):
         deployment = bring_up(turn, scene, scene.idle, version.image)
-        service = await_deployment(idle, deployment)
-        address = await_revision(idle, service, version.revision)
+        service = await_deployment(idle, deployment, turn.demand)
+        address = await_revision(idle, service, version.revision, turn.demand)
         smoke_test(bench, version, address)
         warm_up(idle, address)
         ask_before_shift(turn, version)

@@ -46,15 +46,24 @@ def deploy(environment: Environment, image: Image) -> Deployment:
         return change_service(environment, image)
 
 
+def no_demand() -> None:
+    """Where nothing can have changed since it was asked whether the run may go on."""
+
+
 @fact("did {environment.name} take {deployment}?")
-def await_deployment(environment: Environment, deployment: Deployment) -> Service:
+def await_deployment(
+    environment: Environment, deployment: Deployment, demand: Callable[[], None] = no_demand
+) -> Service:
     """Wait until our operation is over and the service runs our digest.
 
-    Raises `RolledBack` or `RolloutFailed` if it ended otherwise, `TimedOut` if it did not end.
+    `demand` is called at each look, and raises where the run may not go on. Raises `RolledBack` or
+    `RolloutFailed` if the operation ended otherwise, `TimedOut` if it did not end.
     """
     with in_our_words("follow the deployment", hint=SENT):
         if deployment.operation_id:
-            ended = _await_operation(environment, deployment.service_arn, deployment.operation_id)
+            ended = _await_operation(
+                environment, deployment.service_arn, deployment.operation_id, demand
+            )
             rollout.demand_success(ended, environment.service.name)
         service = _described(environment, deployment.service_arn)
     if service.image != deployment.image:
@@ -78,12 +87,8 @@ class _Sight:
         return self.seen
 
 
-def _no_demand() -> None:
-    """Where nothing can have changed since it was asked whether the run may go on."""
-
-
 def change_service(
-    environment: Environment, image: Image, demand: Callable[[], None] = _no_demand
+    environment: Environment, image: Image, demand: Callable[[], None] = no_demand
 ) -> Deployment:
     """Take step after step until one sends our change, or none is needed.
 
@@ -124,7 +129,7 @@ def _resume(environment: Environment, service: Service, sight: _Sight) -> None:
 
     sent = _send(environment, service, "RESUME_SERVICE", resume, sight)
     if sent:
-        ended = _await_operation(environment, *sent)
+        ended = _await_operation(environment, *sent, sight.demand)
         rollout.demand_success(ended, environment.service.name)
 
 
@@ -209,8 +214,11 @@ def _is_busy(environment: Environment, service: Service | None) -> bool:
     return now is not None and now.status == "OPERATION_IN_PROGRESS"
 
 
-def _await_operation(environment: Environment, arn: str, operation_id: str) -> Operation | None:
+def _await_operation(
+    environment: Environment, arn: str, operation_id: str, demand: Callable[[], None]
+) -> Operation | None:
     def ours() -> Operation | None:
+        demand()
         return next((o for o in _operations(environment, arn) if o.id == operation_id), None)
 
     return wait_until(
@@ -271,9 +279,15 @@ def _operations(environment: Environment, arn: str) -> list[Operation]:
     """The newest twenty operations: ours is among them, since there is only one at a time."""
     answer = environment.reads("apprunner").list_operations(ServiceArn=arn, MaxResults=20)
     return [
-        Operation(o["Id"], o["Type"], o["Status"], o["StartedAt"])
+        Operation(o["Id"], o["Type"], o["Status"], o["StartedAt"], o.get("EndedAt"))
         for o in answer["OperationSummaryList"]
     ]
+
+
+def last_duration_s(environment: Environment, service: Service) -> float | None:
+    """How long the newest operation that brought an image up took; None if none is listed."""
+    took = [o.seconds for o in _operations(environment, service.arn) if o.brought_up]
+    return took[0] if took else None
 
 
 def wanted_settings(environment: Environment, image: Image) -> dict[str, Any]:

@@ -29,6 +29,7 @@ def publish_forecast(environment: Environment, version: Version) -> str:
         policy.shift_steps,
         version.revision,
         policy.keep_warm_s,
+        has_default_origin=bool(environment.router and environment.router.distribution),
     )
     create_markdown_artifact(
         f"# What putting {version} live in {environment.name} would change\n\n"

@@ -3,7 +3,7 @@
 import json
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from urllib.parse import urlsplit
 
@@ -22,7 +22,7 @@ from delivery.messages import plain
 from delivery.patience import Patience, wait_until
 from delivery.rollout import Service
 from tasks import fact
-from tasks.app_runner import live_service
+from tasks.app_runner import live_service, no_demand
 from tasks.router import router_of
 
 ONE_ANSWER_S = 5
@@ -31,10 +31,16 @@ LARGEST_ANSWER = 64 * 1024
 
 
 @fact("does {environment.name} answer as {revision:.10}?")
-def await_revision(environment: Environment, service: Service, revision: str) -> str:
+def await_revision(
+    environment: Environment,
+    service: Service,
+    revision: str,
+    demand: Callable[[], None] = no_demand,
+) -> str:
     """Wait for consecutive ready answers of `revision`; the address they came from.
 
     Where the policy says that the application does not answer its revision, any 200 is ready.
+    `demand` is called at each look, and raises where the run may not go on.
 
     Raises `NeverBecameHealthy`, with the last answer, if they do not come in time.
     """
@@ -44,6 +50,7 @@ def await_revision(environment: Environment, service: Service, revision: str) ->
     answers: list[Answer] = []
 
     def look() -> str:
+        demand()
         answers.append(ask(f"{address}{policy.readiness_path}"))
         return str(answers[-1])
 

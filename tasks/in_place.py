@@ -12,6 +12,6 @@ def update_in_place(turn: Turn, version: Version) -> Live:
     """Deploy, wait for the verdict of our operation, prove it; App Runner undoes a failed one."""
     turn.demand_now()
     deployment = deploy(turn.environment, version.image)
-    service = await_deployment(turn.environment, deployment)
-    address = await_revision(turn.environment, service, version.revision)
+    service = await_deployment(turn.environment, deployment, turn.demand)
+    address = await_revision(turn.environment, service, version.revision, turn.demand)
     return live_in_place(turn, version, deployment, address)

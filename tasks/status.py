@@ -1,17 +1,22 @@
 """What is live, is it well, and how do I get back: read from the cloud and the ledger."""
 
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
 from prefect.artifacts import create_markdown_artifact
 
 from blocks.environment import Environment
-from delivery.errors import DeliveryError
+from delivery.errors import DeliveryError, NeverProven, RequestRefused, UnknownRevision
 from delivery.health import Answer
 from delivery.images import Image
-from delivery.ledger import Release
+from delivery.ledger import Release, TurnRow
+from delivery.messages import duration
 from delivery.route import Colour
 from delivery.scene import Scene, drift
 from delivery.status import Status, as_markdown, as_text, headline
 from tasks import fact, ledger, operation
-from tasks.app_runner import live_service
+from tasks.app_runner import last_duration_s, live_service
 from tasks.colours import read_scene
 from tasks.going_back import choose_target, steps_back
 from tasks.health import ask
@@ -19,31 +24,61 @@ from tasks.refusals import in_our_words
 from tasks.turn_row import read_turn, read_waiting
 from tasks.versions import Version, as_proven
 
+Part = TypeVar("Part")
+
+NO_ADDRESS = Answer(0, None, 0, "no address yet")
+
+
+class _Reading:
+    """Reads part after part; what cannot be read is remembered, and does not hide the others."""
+
+    def __init__(self) -> None:
+        self.unread: dict[str, str] = {}
+
+    def part(self, what: str, read: Callable[[], Part], otherwise: Part) -> Part:
+        try:
+            with in_our_words(f"read {what}"):
+                return read()
+        except DeliveryError as error:
+            self.unread[what] = str(error)
+            return otherwise
+
 
 @fact("what is live in {environment.name}, and is it well?")
 def read_status(environment: Environment) -> Status:
-    """Everything a person on call asks for, at this moment; changes nothing."""
-    with in_our_words("read the status"):
-        blue_green = environment.strategy == "blue-green"
-        scene = read_scene(environment) if blue_green else None
-        releases = list(ledger.read_releases(environment))
-        environment = _as_live(environment, releases)
-        address = _address(environment)
-        path = environment.policy.readiness_path
-        return Status(
-            environment=environment.name,
-            address=address or "no address yet",
-            public=ask(f"{address}{path}") if address else Answer(0, None, 0, "no address yet"),
-            scene=scene,
-            colours=_colours(environment, scene) if scene else {},
-            releases=releases,
-            turn=read_turn(environment),
-            waiting=read_waiting(environment),
-            intents=ledger.read_intents(environment),
-            drift=drift(scene, releases) if scene else "",
-            way_back=_way_back(environment, scene, releases),
-            seen_at=ledger.now(),
-        )
+    """Everything a person on call asks for, at this moment; changes nothing.
+
+    A part that cannot be read is said to be so, and the others are told all the same.
+    """
+    reading, env = _Reading(), environment
+    is_blue_green = env.strategy == "blue-green"
+    releases: list[Release] = reading.part(
+        "the ledger", lambda: list(ledger.read_releases(env)), []
+    )
+    env = reading.part("the proof of what is live", lambda: _as_live(environment, releases), env)
+    address = reading.part("the address", lambda: _address(env), "")
+    scene = reading.part("the colours", lambda: read_scene(env) if is_blue_green else None, None)
+    turn = reading.part("the turn", lambda: read_turn(env), TurnRow())
+    way_back = "unknown: it could not be read"
+    if "the ledger" not in reading.unread:
+        way_back = reading.part("the way back", lambda: _way_back(env, scene, releases), way_back)
+    return Status(
+        environment=env.name,
+        address=address or "no address yet",
+        public=ask(f"{address}{env.policy.readiness_path}") if address else NO_ADDRESS,
+        scene=scene,
+        colours=_colours(env, scene) if scene else {},
+        releases=releases,
+        turn=turn,
+        waiting=reading.part("who waits", lambda: read_waiting(env), []),
+        intents=reading.part("the intents", lambda: ledger.read_intents(env), []),
+        drift=drift(scene, releases) if scene and not reading.unread else "",
+        way_back=way_back,
+        seen_at=ledger.now(),
+        unread=reading.unread,
+        silent_s=max(time.time() - turn.heard, 0.0) if turn.heard else 0.0,
+        lease_s=env.policy.turn_lease_s,
+    )
 
 
 @operation("show the status")
@@ -85,6 +120,16 @@ def _way_back(environment: Environment, scene: Scene | None, releases: list[Rele
         return "none: nothing was live before"
     try:
         target = choose_target.fn(environment, "previous", False)
-    except DeliveryError as error:
+    except (RequestRefused, UnknownRevision, NeverProven) as error:
         return f"none: {error}"
-    return f"`rollback` to {target}: {'; '.join(steps_back(environment, scene, target))}"
+    steps = "; ".join(steps_back(environment, scene, target))
+    return f"`rollback` to {target}: {steps} ({_how_long(environment, scene, target)})"
+
+
+def _how_long(environment: Environment, scene: Scene | None, target: Version) -> str:
+    """How long a rollback takes: the write of a route, or as long as App Runner took lately."""
+    if scene and scene.colour_of(target.digest):
+        return "seconds"
+    service = scene.services[scene.idle] if scene else live_service.fn(environment)
+    took = last_duration_s(environment, service) if service else None
+    return f"the last deployment there took {duration(took)}" if took else "about five minutes"

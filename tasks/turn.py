@@ -25,6 +25,7 @@ from tasks import ledger, operation
 from tasks.refusals import in_our_words
 from tasks.turn_row import (
     ask_to_stop,
+    at_this_moment,
     change_turn,
     is_finished,
     read_turn,
@@ -111,9 +112,13 @@ class Turn:
             try:
                 seen = change_turn(
                     self.environment,
-                    "ADD beat :one",
+                    "SET heard = :now ADD beat :one",
                     "#token = :token AND attribute_exists(holder)",
-                    {":one": {"N": "1"}, ":token": {"N": str(self.token)}},
+                    {
+                        ":now": at_this_moment(),
+                        ":one": {"N": "1"},
+                        ":token": {"N": str(self.token)},
+                    },
                 )
             except (ClientError, BotoCoreError, DeliveryError) as error:
                 if time.monotonic() - self._renewed > lease:
@@ -254,12 +259,14 @@ def _taken(
     remembered = f", last_{mine.kind} = :asked" if mine.kind in KINDS else ""
     taken = change_turn(
         environment,
-        f"SET #token = :token, beat = :zero, holder = :holder{remembered} REMOVE #stop",
+        f"SET #token = :token, beat = :zero, heard = :now, holder = :holder{remembered}"
+        " REMOVE #stop",
         condition,
         {
             **({k: v for k, v in seen.items() if k in condition}),
             ":token": {"N": str(row.token + 1)},
             ":zero": {"N": "0"},
+            ":now": at_this_moment(),
             ":holder": {"S": holder.text()},
             **({":asked": {"N": str(mine.asked)}} if remembered else {}),
         },

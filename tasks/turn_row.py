@@ -81,10 +81,16 @@ def _row_of(row: dict[str, Any]) -> TurnRow:
     return TurnRow(
         token=int(row.get("token", {}).get("N", 0)),
         beat=int(row.get("beat", {}).get("N", 0)),
+        heard=float(row.get("heard", {}).get("N", 0)),
         holder=Holder.read(held) if held else None,
         stop=row.get("stop", {}).get("S", ""),
         last={kind: float(row[f"last_{kind}"]["N"]) for kind in KINDS if f"last_{kind}" in row},
     )
+
+
+def at_this_moment() -> dict[str, str]:
+    """The time as a row holds it: seconds since 1970."""
+    return {"N": f"{time.time():.3f}"}
 
 
 def say_waiting(environment: Environment, mine: Holder, *, no_longer: bool = False) -> None:
@@ -95,7 +101,7 @@ def say_waiting(environment: Environment, mine: Holder, *, no_longer: bool = Fal
         with suppress(ClientError, BotoCoreError):  # an old row is not believed for long
             client.delete_item(TableName=environment.ledger_table, Key=where)
         return
-    seen = {"said": {"S": mine.text()}, "seen": {"N": f"{time.time():.3f}"}}
+    seen = {"said": {"S": mine.text()}, "seen": at_this_moment()}
     client.put_item(TableName=environment.ledger_table, Item={**where, **seen})
 
 

@@ -29,9 +29,13 @@ def service(status="RUNNING", **wanted):
 
 def calls(scene, steps=(100,), keep_warm_s=60, wanted=None):
     changes = forecast(scene, wanted or settings(), steps, "a" * 40, keep_warm_s)
-    return [change.call.partition(":")[2] for change in changes]
+    told = [change.call for change in changes]
+    assert told[:3] == (LEDGER if told else [])
+    return [call.partition(":")[2] for call in told[3:]]
 
 
+LEDGER = ["dynamodb:UpdateItem", "dynamodb:PutItem", "dynamodb:TransactWriteItems"]
+SPLIT = Route(8, 3, BLUE, GREEN, 10, 8, {BLUE: "blue.example", GREEN: "green.example"})
 SWITCH = ["PutKey", "PutKey", "UpdateDistribution", "PutItem", "PauseService"]
 
 
@@ -84,6 +88,20 @@ def test_each_step_is_a_write_with_before_and_after():
     assert changes[-1].target == "blue, at once"
 
 
+def test_a_shift_that_was_left_half_done_is_put_back_first_unless_it_is_to_the_very_version():
+    half_done = {BLUE: service(digest="old"), GREEN: service(digest="older")}
+    assert calls(Scene(SPLIT, half_done)) == ["PutKey", "UpdateService", *SWITCH]
+
+    assert calls(Scene(SPLIT, {BLUE: service(digest="old"), GREEN: service()})) == SWITCH
+
+
+def test_without_a_distribution_no_default_origin_is_changed():
+    scene = Scene(ROUTE, {BLUE: service(digest="old"), GREEN: None})
+    changes = forecast(scene, settings(), [100], "a" * 40, 0, has_default_origin=False)
+
+    assert not [c for c in changes if c.call == "cloudfront:UpdateDistribution"]
+
+
 def test_the_first_version_gets_all_the_traffic_at_once():
     scene = Scene(None, {BLUE: None, GREEN: None})
 
@@ -113,7 +131,7 @@ def test_a_setting_that_differs_is_one_call_with_a_line_for_each():
 def test_a_forecast_is_shown_as_text_and_as_a_table():
     changes = forecast(Scene(None, {BLUE: None, GREEN: None}), settings(), [100], "a" * 40, 60)
 
-    assert as_text(changes).startswith("apprunner:CreateService  blue\n    no service\n  → ")
+    assert "\napprunner:CreateService  blue\n    no service\n  → " in as_text(changes)
     assert as_markdown(changes).count("\n| apprunner:CreateService |") == 1
     assert as_text([]) == "nothing would be changed: it is live as it is"
     assert as_markdown([]).startswith("Nothing would be changed")

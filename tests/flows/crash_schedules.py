@@ -78,6 +78,7 @@ class Theatre:
         self._stand = stand
         self.result = Result(seed)
         self._worlds = {}
+        self._made = []  # whose services are there
 
     def play(self, schedule):
         """Play one; whether every crash of it came about."""
@@ -98,7 +99,10 @@ class Theatre:
         # The edge serves one environment at a time.
         world, left = self._worlds.get(begun, (None, 0))
         if not left or begun == "first delivery":
+            for each in self._made:
+                self._stand.remove(each.environment)
             world, left = World(self._stand, **POLICIES[begun]), SCHEDULES_PER_WORLD
+            self._made = [world]
             if begun != "first delivery":
                 for _ in range(3):
                     _demand(live_process(Process(), deliver.fn, world.publish(), world.name))

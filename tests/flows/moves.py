@@ -2,12 +2,10 @@
 
 import json
 import threading
-from contextlib import suppress
 from contextvars import copy_context
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
-from botocore.exceptions import ClientError
 from prefect import get_client
 
 from delivery.images import Image
@@ -242,12 +240,7 @@ class Moves:
         }
 
     def remove(self):
-        """Delete the services: a region holds so many of them and no more."""
-        client = self.environment.writes("apprunner")
-        for each in client.list_services()["ServiceSummaryList"]:
-            if each["ServiceName"].startswith(self.environment.service.name):
-                with suppress(ClientError):  # one whose operation is under way cannot be deleted
-                    client.delete_service(ServiceArn=each["ServiceArn"])
+        self.stand.remove(self.environment)
 
     def services_in_place(self):
         """The one service of an environment without colours, as App Runner describes it."""

@@ -3,9 +3,10 @@
 import json
 import time
 import uuid
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import httpx
+from botocore.exceptions import ClientError
 from prefect_aws import AwsCredentials
 from prefect_slack import SlackCredentials
 
@@ -159,6 +160,14 @@ class Stand:
             if not call.operation.startswith(("Describe", "List"))
             and environment.service.name in str(call.parameters)
         ]
+
+    def remove(self, environment):
+        """Delete its services: a region holds so many of them and no more."""
+        client = environment.writes("apprunner")
+        for each in client.list_services()["ServiceSummaryList"]:
+            if each["ServiceName"].startswith(environment.service.name):
+                with suppress(ClientError):  # one whose operation is under way cannot be deleted
+                    client.delete_service(ServiceArn=each["ServiceArn"])
 
     def _forget_the_route(self):
         client, arn = self._store, self.distribution.store_arn

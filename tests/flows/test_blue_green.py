@@ -351,6 +351,18 @@ def test_a_rollback_during_a_deploy_is_obeyed_at_once(live):
     assert not env.intents()
 
 
+def test_a_rollback_does_not_wait_for_the_proof_of_what_is_not_live_yet(live):
+    env = live(health_timeout_s=100)
+    deploying = env.begin(env.publish(health="wrong revision"))
+    until(lambda: env.services().get("green") == "RUNNING", "it is up, and not proven")
+
+    state = env.go_back(env.first, reason="stop this")
+
+    assert state.is_completed(), state
+    assert isinstance(deploying.error(), TakenBack), deploying.error()
+    assert env.live() == env.first
+
+
 def test_steps_give_each_share_to_as_many_users_and_nobody_goes_back_and_forth(live):
     env = live(shift_steps=[10, 50, 100], step_s=1.5, bake_s=0.2, switch_timeout_s=20)
     version = env.publish()

@@ -1,13 +1,17 @@
 """The answer at 3 a.m.: every worry is said, and the way back is what `rollback` then does."""
 
+import time
 from dataclasses import replace
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
+from blocks.environment import Environment
 from delivery.ledger import Holder, Intent
 from delivery.route import Colour, shifted, swapped
 from flows.status import status
 from tasks import ledger
+from tasks.colours import read_scene
 from tasks.router import router_of
 from tasks.status import read_status
 from tasks.turn_row import ask_to_stop, change_turn, read_turn
@@ -115,7 +119,7 @@ def test_an_image_changed_by_hand_is_drift(env):
 def test_open_intents_of_nobody_are_a_worry_and_those_of_a_living_run_are_not(env):
     open_intent(env)
     told = seen(env)
-    assert any("intents are open and nobody has the turn" in each for each in told.worries)
+    assert any("intents are open and nobody living has the turn" in each for each in told.worries)
     assert "shift blue by run a-dead-r: open" in status(env.name)
 
     hold(env)
@@ -126,7 +130,9 @@ def test_open_intents_of_nobody_are_a_worry_and_those_of_a_living_run_are_not(en
 def test_a_shift_that_nobody_goes_on_with_is_a_worry_and_one_under_way_is_not(env):
     write(env, lambda route: shifted(route, 50, route.hosts[Colour.BLUE], route.token))
     told = seen(env)
-    assert any("a shift is half done and nobody has the turn" in each for each in told.worries)
+    assert any(
+        "a shift is half done and nobody living has the turn" in each for each in told.worries
+    )
 
     hold(env)
 
@@ -143,6 +149,40 @@ def test_who_has_the_turn_and_why_is_said_and_a_run_asked_to_stop_is_a_worry(env
     ask_to_stop(env.environment, read_turn(env.environment), "the cart is empty")
 
     assert any("asked to stop: the cart is empty" in each for each in seen(env).worries)
+
+
+def test_a_run_that_is_not_heard_of_is_a_worry(env):
+    hold(env)
+    long_ago = {":now": {"N": f"{time.time() - 60:.3f}"}}
+    assert change_turn(env.environment, "SET heard = :now", "attribute_exists(#token)", long_ago)
+
+    assert any("silent for 6" in each for each in seen(env).worries)
+    assert "heard of 6" in status(env.name)
+
+
+def test_what_cannot_be_read_hides_nothing_else(env, monkeypatch):
+    reads = Environment.reads
+
+    def without_app_runner(self, service):
+        if service == "apprunner":
+            raise EndpointConnectionError(endpoint_url="https://apprunner")
+        return reads(self, service)
+
+    monkeypatch.setattr(Environment, "reads", without_app_runner)
+    told = seen(env)
+
+    assert set(told.unread) == {"the colours", "the way back"}
+    assert told.public.is_from(env.versions[1])
+    assert told.live.revision == env.versions[1]
+    assert any("the colours could not be read" in each for each in told.worries)
+
+
+def test_a_cold_way_back_says_how_long_app_runner_took_there(env):
+    blue = read_scene(env.environment).services[Colour.BLUE]
+    env.environment.writes("apprunner").pause_service(ServiceArn=blue.arn)
+    until(lambda: env.services()["blue"] == "PAUSED", "it is paused")
+
+    assert "the last deployment there took" in seen(env).way_back
 
 
 def test_the_way_back_is_what_a_rollback_then_does(env):
