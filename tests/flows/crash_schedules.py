@@ -116,6 +116,8 @@ class Play:
 
     def __init__(self, world, schedule):
         self.world, self.schedule = world, schedule
+        if schedule.then == "previous":  # each one before may have gone back by one
+            _demand(live_process(Process(), deliver.fn, world.publish(), world.name))
         self.old = world.live()
         self.new = world.publish()
         self.other = None
