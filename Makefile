@@ -12,7 +12,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export NEXT_TELEMETRY_DISABLED := 1
 
 # `test-engine` and `test-rest` are the two halves of `test`.
-.PHONY: test-engine test-rest help demo test proof exhaustive check lint types ci status sandbox sandbox-stop server worker register bench lock setup
+.PHONY: test-engine test-rest help demo test proof check lint types ci status sandbox sandbox-stop server worker register bench lock setup
 
 help: ## List these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,13 +29,10 @@ test: $(VENV)/ready check ## Lint, types, import rules and all tests
 test-engine test-rest: test-%:
 	$(RUN) -m pytest --row $* $(PYTEST_ARGS)
 
-proof: $(VENV)/ready ## The longer suites that are not for every day
+proof: $(VENV)/ready ## The longer suites: every crash of a delivery at every call, every fault, other package managers
 	@$(RUN) -m sandbox.machine docker chromium redis-server
 	@$(RUN) -m sandbox.engine start
 	$(RUN) -m pytest -m proof $(PYTEST_ARGS)
-
-exhaustive: $(VENV)/ready ## Every crash of a delivery at every call, every fault of every call: more than an hour
-	$(RUN) -m pytest -m exhaustive $(PYTEST_ARGS)
 
 check: lint types ## Lint, types and import rules only
 

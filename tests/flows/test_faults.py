@@ -98,6 +98,7 @@ class Served:
         return self._world
 
     def forget(self):
+        self._stand.remove(self._world.environment)
         self._world = None
 
 
@@ -151,7 +152,7 @@ def test_a_bad_day_of_one_operation_in_a_sample(served, operation, kind):
     meet(served, operation, kind)
 
 
-@pytest.mark.exhaustive
+@pytest.mark.proof
 @pytest.mark.parametrize(("operation", "kind"), CASES)
 def test_a_bad_day_of_any_operation(served, operation, kind):
     meet(served, operation, kind)
