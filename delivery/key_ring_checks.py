@@ -93,6 +93,8 @@ def _broken_off(kind: str, old: KeyRing, new: KeyRing, needed: int, now: int) ->
     if new.next.k in {key.k for key in old.keys} or new.next.kid == LEGACY:
         found.append(f"its next {kind} key is not new")
     must_verify = [PreviousKey(old.current.kid, old.current.k, needed), *old.previous]
+    if {key.k for key in new.previous} - {key.k for key in must_verify}:
+        found.append(f"a previous {kind} key never signed")
     return found + [
         f"the {kind} key {key.kid} is dropped, or expires, before its tokens do"
         for key in must_verify
@@ -102,7 +104,11 @@ def _broken_off(kind: str, old: KeyRing, new: KeyRing, needed: int, now: int) ->
 
 def _not_dropped(old: Rings, new: Rings) -> list[str]:
     compromised = {key.k for key in old.keys}
-    return [f"{key.kid} is one of the compromised keys" for key in new.keys if key.k in compromised]
+    return [
+        f"{key.kid} is one of the compromised keys"
+        for key in new.keys
+        if key.k in compromised or key.kid == LEGACY
+    ]
 
 
 def _verifies_until(ring: KeyRing, key: Key) -> float:

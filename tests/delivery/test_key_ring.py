@@ -115,9 +115,11 @@ def test_a_ring_whose_keys_were_compromised_is_no_emergency_ring():
 def test_an_emergency_of_a_value_without_a_ring_drops_its_secrets():
     new = emergency_rings(pair("8"), pair("9"))
     kept = replace(new, access=replace(new.access, current=Key("legacy", "weak")))
+    hidden = replace(new, access=replace(new.access, current=Key("legacy", "weak too")))
 
     assert not why_not_promoted(LEGACY_VALUE, text(new), NOW, LIVES, compromised=True)
-    assert why_not_promoted(LEGACY_VALUE, text(kept), NOW, LIVES, compromised=True)
+    for weak in (kept, hidden):
+        assert why_not_promoted(LEGACY_VALUE, text(weak), NOW, LIVES, compromised=True)
 
 
 def test_new_keys_are_strong_and_never_alike():
@@ -167,6 +169,10 @@ def with_access(**changes):
         (with_access(current=key("a9")), "its current access key is not the next one of before"),
         (with_access(current=Key("a3", key("a3").k.swapcase())), "is not the next one of before"),
         (with_access(current=Key("a9", key("a3").k)), "is not the next one of before"),
+        (
+            with_access(previous=(*NEW.access.previous, PreviousKey("p", key("p").k, NOW + 1))),
+            "a previous access key never signed",
+        ),
         (with_access(previous=()), "the access key a2 is dropped, or expires"),
         (with_access(previous=NEW.access.previous[:1]), "the access key a2 is dropped"),
         (with_access(previous=NEW.access.previous[1:]), "the access key a1 is dropped"),
