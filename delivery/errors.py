@@ -3,6 +3,7 @@ Everything that can stop a delivery:
 
 * DeliveryError
   x ConfigurationError      the environment, the stage table or this machine is described wrongly
+    + SecretMalformed       a secret's value is not of the shape that its rotation needs
   x RequestRefused          the run was asked for something that cannot be done
     + UnknownRevision       no such commit, ref or repository
     + NeverProven           the image did not pass the checks of `ci`
@@ -53,6 +54,10 @@ def _restored(kind: type[DeliveryError], message: str, hint: str) -> DeliveryErr
 
 class ConfigurationError(DeliveryError):
     hint = "Correct the setting that is named, then run again. Nothing was changed."
+
+
+class SecretMalformed(ConfigurationError):
+    hint = "Correct the secret's value by hand (docs/rotation.md), then run again."
 
 
 class RequestRefused(DeliveryError):

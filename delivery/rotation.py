@@ -1,0 +1,237 @@
+"""What a rotation does next: what was seen goes in, one step comes out.
+
+Nothing is remembered but the secret's labels and the ledger's rows, so a run that was killed
+anywhere is gone on with by asking again. The entry states S0 to S6 are named where each is decided.
+Source: the rotation functions of AWS Secrets Manager (aws-samples,
+aws-secrets-manager-rotation-lambdas) for alternating users.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from delivery.rotation_facts import PREVIOUS, Facts, Old, PendingValue
+from delivery.rotation_record import Record, Step, is_overdue, retirement_due
+
+
+@dataclass(frozen=True)
+class Next:
+    """The next step and why it is that one.
+
+    `version` is the version that it is about, `instead_of` the one that must still be current when
+    it is promoted, `services` those to roll (if there are none, all are only to be proven),
+    `until` when to look again, `hint` what a person has to do where the rotation stops.
+    """
+
+    step: Step
+    why: str
+    version: str = ""
+    instead_of: str = ""
+    services: tuple[str, ...] = ()
+    until: float | None = None
+    hint: str = ""
+
+
+def next_step(facts: Facts) -> Next:
+    """The one thing to do now."""
+    if stopped := _stopped(facts):
+        return stopped
+    if facts.pending == facts.current:
+        return Next(Step.TIDY, "it is promoted, and AWSPENDING was left on it (S3)", facts.current)
+    if facts.current == facts.target:
+        return _after_promotion(facts, facts.mine)
+    return _before_promotion(facts) if facts.pending else _without_pending(facts)
+
+
+def _stopped(facts: Facts) -> Next | None:
+    """What forbids every step."""
+    if not facts.current:
+        return _stop("no version of the secret is current", "Give one of them AWSCURRENT by hand.")
+    if not _is_known(facts):
+        return _stop(
+            f"version {_short(facts.current)} is current, and no rotation made it or saw it (S6)",
+            "Somebody changed the secret by hand. Put AWSCURRENT back on the version before; if "
+            "the change was meant, give it AWSPENDING. Then run again: it is tested and promoted.",
+        )
+    if not facts.consumers:
+        return _stop("no service was seen that runs with the secret", "Start the environment.")
+    return None
+
+
+def _is_known(facts: Facts) -> bool:
+    known = {each for row in facts.records for each in (row.old_version, row.new_version)}
+    if not known:  # the first rotation of all takes what is there
+        known = {facts.at_preflight or facts.current}
+    return facts.current in {*known, facts.token}
+
+
+def _without_pending(facts: Facts) -> Next:
+    """S0: begin, unless this slot had its turn, or the rotation before is not far enough."""
+    was_rolled = facts.mine is not None and facts.mine.rolled_at is not None
+    if was_rolled or facts.target == facts.labelled(PREVIOUS):
+        return _had_its_turn(facts)
+    if unfinished := _unfinished(facts):
+        return unfinished
+    if not facts.policy.makes_value:
+        return Next(Step.WAIT, "a person has to enter the new value as AWSPENDING first")
+    return Next(Step.CREATE, "nothing is pending (S0)", facts.token, facts.current)
+
+
+def _had_its_turn(facts: Facts) -> Next:
+    mine = facts.mine
+    if mine and mine.old_version != facts.current:
+        why = f"{facts.slot} has had its turn, and a later rotation followed"
+        return Next(Step.DONE, why, facts.target)
+    return _stop(
+        f"what {facts.slot} made was current, and AWSCURRENT was put back",
+        "Find out why. Then rotate with another rotation_id, which makes another version.",
+    )
+
+
+def _unfinished(facts: Facts) -> Next | None:
+    """What the rotation before still has to do first; both its accounts are in use until then."""
+    row = facts.of_current
+    if row is None:
+        return _roll(facts) if facts.behind else None
+    step = _after_promotion(facts, row)
+    if step.step is Step.DONE:
+        return None
+    if step.step is Step.WAIT and facts.policy.alternates and is_overdue(row, facts.now):
+        return None  # who is still connected as the old user is none of our services
+    return step
+
+
+def _before_promotion(facts: Facts) -> Next:
+    """S1 and S2: what is pending is gone on with, whoever made it, and none is made beside it."""
+    return _adopted(facts) or _idle_in_use(facts) or _proven(facts)
+
+
+def _adopted(facts: Facts) -> Next | None:
+    pending, value = facts.pending, facts.pending_value
+    if value is None:
+        raise ValueError("the value of the pending version must be looked at first")
+    if value is PendingValue.EMPTY:
+        if not facts.policy.makes_value:
+            return Next(Step.WAIT, "AWSPENDING has no value yet: a person has to enter it")
+        return Next(Step.ADOPT, "AWSPENDING has no value (S1)", pending, facts.current)
+    if value in (PendingValue.NAMELESS, PendingValue.UNFIT):
+        return _made_again(facts, value)
+    if facts.mine is None or facts.mine.new_version != pending:
+        why = f"the rotation to {_short(pending)} was not finished (S2)"
+        return Next(Step.ADOPT, why, pending, facts.current)
+    return None
+
+
+def _made_again(facts: Facts, value: PendingValue) -> Next:
+    """Put what is pending under this slot's own id, since a stored version cannot be changed."""
+    if facts.pending == facts.token:
+        return _stop(
+            f"what this slot made, {_short(facts.token)}, holds {value.value}",
+            "Take AWSPENDING from it, and run again with another rotation_id.",
+        )
+    step = Step.ADOPT if value is PendingValue.NAMELESS else Step.CREATE
+    return Next(step, f"AWSPENDING holds {value.value}", facts.token, facts.current)
+
+
+def _idle_in_use(facts: Facts) -> Next | None:
+    """Why the idle account may not have another password yet: it is the old one of before."""
+    row = facts.of_current
+    if facts.behind or (row and not row.is_over and row.rolled_at is None):
+        return _roll(facts)
+    if row is None or row.is_over or not facts.policy.alternates:
+        return None
+    due = retirement_due(row, facts.terms(row).overlap_s) or 0.0
+    return None if facts.now >= due else _wait_for_overlap(row, due)
+
+
+def _proven(facts: Facts) -> Next:
+    pending = facts.pending
+    if facts.policy.alternates and facts.set_version != pending:
+        why = "the idle account gets its password, and keeps it over a restart"
+        return Next(Step.SET, why, pending, facts.current)
+    if facts.tested_version != pending:
+        return Next(Step.TEST, "it must work before anybody uses it", pending, facts.current)
+    return Next(Step.PROMOTE, "it works", pending, facts.current)
+
+
+def _after_promotion(facts: Facts, row: Record | None) -> Next:
+    """S4 and S5: every service runs with it, then the old one is taken away."""
+    if facts.behind or row is None or row.rolled_at is None:
+        return _roll(facts)
+    if not facts.policy.retires:
+        return _done(facts, "every service runs with it, and there is nothing to retire")
+    if row.is_over and facts.old is not Old.WORKS:
+        return _done(facts, "every service runs with it, and the old one is retired")
+    return _gone(facts, row) or _early(facts, row) or _retire(facts, row)
+
+
+def _gone(facts: Facts, row: Record) -> Next | None:
+    """The end, once the old one has been retired."""
+    if facts.old is Old.GONE:
+        return _done(facts, "the old one does not exist any more")
+    if facts.old is not Old.REFUSED or row.retired_at is None:
+        return None
+    inactive_for_s = facts.terms(row).inactive_for_s
+    if inactive_for_s is None:
+        return _done(facts, "the old one is refused")
+    until = row.retired_at + inactive_for_s
+    if facts.now < until:
+        why = f"{_short(row.old_version)} can be made active again until {_moment(until)}"
+        return Next(Step.WAIT, why, row.old_version, until=until)
+    why = f"nobody has missed it since {_moment(row.retired_at)}"
+    return Next(Step.DELETE, why, row.old_version)
+
+
+def _early(facts: Facts, row: Record) -> Next | None:
+    """Why the old one may not be retired yet."""
+    terms = facts.terms(row)
+    due = retirement_due(row, terms.overlap_s)
+    if due is not None and facts.now < due:
+        return _wait_for_overlap(row, due)
+    if not terms.drained_for_s:
+        return None
+    if row.drained_since is None:
+        until = facts.now + terms.drained_for_s
+        why = "somebody is still connected with the old one, or nobody has looked yet"
+        return Next(Step.WAIT, why, row.old_version, until=until)
+    until = row.drained_since + terms.drained_for_s
+    if facts.now < until:
+        why = f"the old one is in use by nobody only since {_moment(row.drained_since)}"
+        return Next(Step.WAIT, why, row.old_version, until=until)
+    return None
+
+
+def _retire(facts: Facts, row: Record) -> Next:
+    why = "every service runs with the new one, and nobody uses the old one any more"
+    if row.retired_at is not None and facts.old is Old.WORKS:
+        why = "it was retired, and works again"
+    elif facts.terms(row).drained_for_s == 0:
+        why = "every service runs with the new one, and the old one may not live on"
+    return Next(Step.RETIRE, why, row.old_version)
+
+
+def _roll(facts: Facts) -> Next:
+    behind = facts.behind
+    named = ", ".join(behind)
+    why = f"{named} run with another version (S4)" if behind else "that all run with it is unproven"
+    return Next(Step.ROLL, why, facts.current, services=behind)
+
+
+def _wait_for_overlap(row: Record, due: float) -> Next:
+    why = f"{_short(row.old_version)} stays good until {_moment(due)}, so that one can go back (S5)"
+    return Next(Step.WAIT, why, row.old_version, until=due)
+
+
+def _done(facts: Facts, why: str) -> Next:
+    return Next(Step.DONE, why, facts.current)
+
+
+def _stop(why: str, hint: str) -> Next:
+    return Next(Step.STOP, why, hint=hint)
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _short(version: str) -> str:
+    return version[:8]
