@@ -31,6 +31,12 @@ SECRETS = {
     "REDIS_URL": ("kanvaro/database", "redis_url"),
     "JWT_SECRET": ("kanvaro/jwt", "jwt_secret"),
     "JWT_REFRESH_SECRET": ("kanvaro/jwt", "refresh_secret"),
+    "JWT_RING": ("kanvaro/jwt", "ring"),
+    "SMTP_USER": ("kanvaro/email", "smtp_user"),
+    "SMTP_PASS": ("kanvaro/email", "smtp_pass"),
+    "SECRET_VERSION_DATABASE": ("kanvaro/database", "version"),
+    "SECRET_VERSION_JWT": ("kanvaro/jwt", "version"),
+    "SECRET_VERSION_EMAIL": ("kanvaro/email", "version"),
 }
 
 

@@ -7,22 +7,22 @@ one region. Any credentials are accepted, and repository addresses name
 """
 
 import contextlib
-import json
 import os
 import secrets
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import boto3
 import httpx
-from botocore.exceptions import ClientError
 
 from sandbox import lifeline
 from sandbox.errors import SandboxPartFailed
+from sandbox.first_secrets import already_there, ensure_secrets
 from sandbox.part import Part
 from sandbox.ports import LOOPBACK, free_port
 
@@ -160,55 +160,28 @@ class Aws(Part):
         path = request.url.removeprefix("http://").partition("/")[2]
         request.url = f"{self.endpoint}/{path}"
 
-    def seed(self, *, mongodb_uri: str, redis_url: str) -> None:
+    def seed(
+        self,
+        *,
+        mongodb_uri: str,
+        redis_url: str,
+        admin: Mapping[str, Any] | None = None,
+        email: Mapping[str, Any] | None = None,
+    ) -> None:
         """Create what a real account holds before its first deployment; safe to repeat.
 
-        The ECR repository `kanvaro` (immutable tags, scan on push) and the secrets
-        `kanvaro/database`, `kanvaro/jwt` and `kanvaro/email`. Generated values are kept when they
-        are there; the database's addresses are always those given.
+        The ECR repository `kanvaro` (immutable tags, scan on push) and the secrets, see
+        `sandbox.first_secrets.ensure_secrets`.
         """
         _ensure_repository(self.client("ecr"), "kanvaro")
-        store = self.client("secretsmanager")
-        _ensure_secret(
-            store, "kanvaro/jwt", {"jwt_secret": _generated(), "refresh_secret": _generated()}
-        )
-        _ensure_secret(
-            store, "kanvaro/email", {"smtp_user": "kanvaro-sandbox", "smtp_pass": _generated()}
-        )
-        addresses = {"mongodb_uri": mongodb_uri, "redis_url": redis_url}
-        if _ensure_secret(store, "kanvaro/database", addresses) != addresses:
-            store.put_secret_value(
-                SecretId="kanvaro/database",
-                SecretString=json.dumps(addresses),
-            )
-
-
-def _generated() -> str:
-    return secrets.token_urlsafe(48)
+        database = {"mongodb_uri": mongodb_uri, "redis_url": redis_url}
+        ensure_secrets(self.client("secretsmanager"), database, admin=admin, email=email)
 
 
 def _ensure_repository(ecr: Any, name: str) -> None:
-    with _already_there("RepositoryAlreadyExistsException"):
+    with already_there("RepositoryAlreadyExistsException"):
         ecr.create_repository(repositoryName=name)
     ecr.put_image_tag_mutability(repositoryName=name, imageTagMutability="IMMUTABLE")
     ecr.put_image_scanning_configuration(
         repositoryName=name, imageScanningConfiguration={"scanOnPush": True}
     )
-
-
-def _ensure_secret(store: Any, name: str, values: dict[str, str]) -> dict[str, str]:
-    """Create the secret unless it is there; return the values it holds."""
-    with _already_there("ResourceExistsException"):
-        store.create_secret(Name=name, SecretString=json.dumps(values))
-        return values
-    held: dict[str, str] = json.loads(store.get_secret_value(SecretId=name)["SecretString"])
-    return held
-
-
-@contextlib.contextmanager
-def _already_there(code: str) -> Any:
-    try:
-        yield
-    except ClientError as error:
-        if error.response["Error"]["Code"] != code:
-            raise

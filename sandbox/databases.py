@@ -1,4 +1,9 @@
-"""MongoDB and Redis for the deployed application, on a Docker network it shares with them."""
+"""MongoDB and Redis for the deployed application, on a Docker network it shares with them.
+
+Both let in nobody but the accounts of `sandbox.accounts`. Their addresses are those of their
+containers on the network's bridge: the application's containers and the programs of this machine,
+such as a worker, reach both there, with one and the same connection string.
+"""
 
 import time
 from collections.abc import Iterator
@@ -7,27 +12,32 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import docker
+from docker.models.containers import Container
 
 from delivery.errors import EngineUnavailable
+from sandbox import accounts
+from sandbox.accounts import ADMIN, APPLICATION, DATABASE, Passwords
 from sandbox.engine import docker_engine
 from sandbox.errors import SandboxPartFailed
 from sandbox.leftovers import ENGINE_ERRORS, labels_of, owner_of, remove, remove_leftovers
 from sandbox.part import Part
 from sandbox.service_images import ServiceImage
 
-DATABASE = "kanvaro"
-
 _HEALTHY_SECONDS = 60.0
 _LOOK_EVERY = 0.1
+_STOP_SECONDS = 10
 _NANOSECONDS = 1_000_000_000
+# Users of MongoDB are kept in the database `admin`, whatever they may read.
+_OPTIONS = {"mongodb": "?authSource=admin"}
 
 
 class Databases(Part):
-    """Runs one container a service while it is entered; `uris` are those inside the network.
+    """Runs one container a service while it is entered.
 
-    What a killed sandbox left behind is removed at the start. Raises SandboxPartFailed when a
-    service does not become healthy within 60 seconds, and EngineUnavailable when the Docker
-    engine does not answer. Closes the client at the end.
+    `uris` and `admin_uris` are connection strings by service: the application's account, and the
+    administrator's. What a killed sandbox left behind is removed at the start. Raises
+    SandboxPartFailed when a service does not become healthy within 60 seconds, and
+    EngineUnavailable when the Docker engine does not answer. Closes the client at the end.
     """
 
     def __init__(
@@ -36,6 +46,8 @@ class Databases(Part):
         self._client = client
         self._images = images
         self._owner = owner
+        self._passwords = Passwords()
+        self._hosts: dict[str, str] = {}
 
     @property
     def network(self) -> str:
@@ -43,9 +55,18 @@ class Databases(Part):
 
     @property
     def uris(self) -> dict[str, str]:
-        """Addresses by service: the service's name is its host name."""
+        return self._uris(APPLICATION, self._passwords.application)
+
+    @property
+    def admin_uris(self) -> dict[str, str]:
+        return self._uris(ADMIN, self._passwords.admin)
+
+    def _uris(self, user: str, password: str) -> dict[str, str]:
         return {
-            name: image.uri_template.format(host=name, port=image.port, name=DATABASE)
+            name: image.uri_template.format(
+                host=f"{user}:{password}@{self._hosts[name]}", port=image.port, name=DATABASE
+            )
+            + _OPTIONS.get(name, "")
             for name, image in self._images.items()
         }
 
@@ -63,31 +84,53 @@ class Databases(Part):
         )
         stack.callback(network.remove)
         with ThreadPoolExecutor(len(self._images)) as pool:
-            containers = [
-                pool.submit(self._run, stack, name, image) for name, image in self._images.items()
-            ]
-        for container in containers:
-            container.result()
+            hosts = {name: pool.submit(self._run, stack, name) for name in self._images}
+        self._hosts = {name: host.result() for name, host in hosts.items()}
+        accounts.make_mongodb_account(self.admin_uris["mongodb"], self._passwords.application)
 
-    def _run(self, stack: ExitStack, name: str, image: ServiceImage) -> None:
+    def _run(self, stack: ExitStack, name: str) -> str:
+        image, start = self._images[name], accounts.starts(self._passwords)[name]
         container = self._client.containers.create(
             image.reference,
-            name=f"kanvaro-{self._owner}-{name}",
+            command=list(start.command) or None,
+            environment=start.environment,
+            name=self._container_name(name),
             labels=labels_of(name, self._owner),
             network=self.network,
             networking_config={
                 self.network: self._client.api.create_endpoint_config(aliases=[name])
             },
             healthcheck={
-                "test": list(image.health_command),
+                "test": list(start.health_command or image.health_command),
                 "interval": _NANOSECONDS // 2,
                 "timeout": 10 * _NANOSECONDS,
                 "retries": 120,
             },
         )
         stack.callback(remove, container)
+        if start.files:
+            container.put_archive(accounts.FOLDER, start.files)
         container.start()
+        return self._address_once_healthy(container, name)
+
+    def restart_redis(self) -> None:
+        """Return when Redis is healthy again, at its old address, with what ACL SAVE wrote.
+
+        Raises SandboxPartFailed, also when somebody took its address meanwhile.
+        """
+        container = self._client.containers.get(self._container_name("redis"))
+        container.restart(timeout=_STOP_SECONDS)
+        host = self._address_once_healthy(container, "redis")
+        if host != self._hosts["redis"]:
+            raise SandboxPartFailed(f"Redis was at {self._hosts['redis']} and is now at {host}")
+
+    def _container_name(self, service: str) -> str:
+        return f"kanvaro-{self._owner}-{service}"
+
+    def _address_once_healthy(self, container: Container, name: str) -> str:
         self._wait_until_healthy(str(container.id), name)
+        container.reload()
+        return str(container.attrs["NetworkSettings"]["Networks"][self.network]["IPAddress"])
 
     def _wait_until_healthy(self, container: str, name: str) -> None:
         deadline = time.monotonic() + _HEALTHY_SECONDS

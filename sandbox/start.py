@@ -141,8 +141,12 @@ class Sandbox(Part):
 
     def _seed(self) -> None:
         began = time.monotonic()
-        uris = self.databases.uris
-        self.aws.seed(mongodb_uri=uris["mongodb"], redis_url=uris["redis"])
+        uris, admin = self.databases.uris, self.databases.admin_uris
+        self.aws.seed(
+            mongodb_uri=uris["mongodb"],
+            redis_url=uris["redis"],
+            admin={"mongodb_uri": admin["mongodb"], "redis_urls": [admin["redis"]]},
+        )
         ensure_ledger_table(self.aws)
         self._report("seed", "ECR kanvaro, secrets kanvaro/*, ledger", time.monotonic() - began)
 

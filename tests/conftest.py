@@ -10,6 +10,7 @@ ON_THE_ENGINE = (
     *("flows/test_ci.py", "flows/test_any_repository.py", "flows/test_worker.py"),
     *("sandbox/test_sandbox.py", "sandbox/test_engine.py", "sandbox/test_base_images.py"),
     *("sandbox/test_service_images.py", "sandbox/test_mongo_stand_in.py"),
+    "sandbox/test_databases.py",
     *("sandbox/app_runner/test_containers.py", "tasks/", "deployments/"),
 )
 

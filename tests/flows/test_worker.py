@@ -1,6 +1,7 @@
 """Runs as their users start them: through a server, a deployment and a worker."""
 
 import base64
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -93,8 +94,10 @@ def secrets_of(operated, sandbox):
     environment = operated.runs.environment
     store = environment.reads("secretsmanager")
     values = [
-        store.get_secret_value(SecretId=name, VersionStage="AWSCURRENT")["SecretString"]
-        for name in ("kanvaro/jwt", "kanvaro/email")
+        _without_version(
+            store.get_secret_value(SecretId=name, VersionStage="AWSCURRENT")["SecretString"]
+        )
+        for name in ("kanvaro/jwt", "kanvaro/email", "kanvaro/database", "kanvaro/admin/database")
     ]
     [login] = environment.reads("ecr").get_authorization_token()["authorizationData"]
     generated = [part for value in values for part in value.split('"') if len(part) > 16]
@@ -105,6 +108,11 @@ def secrets_of(operated, sandbox):
         "ecr": base64.b64decode(login["authorizationToken"]).decode().split(":", 1)[1],
         **{f"application {number}": value for number, value in enumerate(generated)},
     }
+
+
+def _without_version(value):
+    """The id of a version is no secret, and may be told."""
+    return json.dumps({key: one for key, one in json.loads(value).items() if key != "version"})
 
 
 def files_below(*folders):

@@ -66,25 +66,78 @@ def test_the_seed_holds_what_a_deployment_reads(aws):
     assert repository["imageTagMutability"] == "IMMUTABLE"
     assert repository["imageScanningConfiguration"] == {"scanOnPush": True}
     assert _secret(aws, "kanvaro/database") == {
+        "version": _current(aws, "kanvaro/database"),
         "mongodb_uri": "mongodb://app:pw@mongodb:27017/kanvaro",
         "redis_url": "redis://redis:6379",
     }
-    assert _secret(aws, "kanvaro/jwt").keys() == {"jwt_secret", "refresh_secret"}
-    assert _secret(aws, "kanvaro/email").keys() == {"smtp_user", "smtp_pass"}
+    assert _secret(aws, "kanvaro/jwt").keys() == {"version", "jwt_secret", "refresh_secret", "ring"}
+    email = _secret(aws, "kanvaro/email")
+    assert email.keys() == {
+        *("version", "provider", "smtp_host", "smtp_port", "smtp_user", "smtp_pass"),
+    }
+    assert email["provider"] == "operator"
+
+
+def test_each_seeded_value_carries_the_id_of_its_own_version(aws):
+    for turn in ("first", "second"):
+        aws.seed(
+            mongodb_uri=f"mongodb://{turn}",
+            redis_url="redis://x",
+            admin={"mongodb_uri": f"mongodb://admin@{turn}", "redis_urls": ["redis://admin@x"]},
+            email={"smtp_host": turn},
+        )
+        for name in ("database", "admin/database", "jwt", "email"):
+            secret = f"kanvaro/{name}"
+            assert _secret(aws, secret)["version"] == _current(aws, secret)
+
+
+def test_a_seeded_secret_has_no_version_but_its_first():
+    with Aws() as account:
+        account.seed(mongodb_uri="mongodb://x", redis_url="redis://x")
+        told = account.client("secretsmanager").describe_secret(SecretId="kanvaro/jwt")
+    assert [stages for stages in told["VersionIdsToStages"].values() if stages] == [["AWSCURRENT"]]
+
+
+def test_the_seeded_rings_begin_with_the_keys_of_the_secret(aws):
+    aws.seed(mongodb_uri="mongodb://x", redis_url="redis://x")
+    jwt = _secret(aws, "kanvaro/jwt")
+    assert jwt["ring"]["access"]["current"]["k"] == jwt["jwt_secret"]
+    assert jwt["ring"]["refresh"]["current"]["k"] == jwt["refresh_secret"]
+    keys = [jwt["ring"][use][slot] for use in ("access", "refresh") for slot in ("current", "next")]
+    assert len({key["k"] for key in keys}) == len({key["kid"] for key in keys}) == 4
+    assert [jwt["ring"][use]["previous"] for use in ("access", "refresh")] == [[], []]
 
 
 def test_seeding_again_keeps_generated_secrets_and_renews_the_addresses(aws):
     aws.seed(mongodb_uri="mongodb://first", redis_url="redis://first")
     before = _secret(aws, "kanvaro/jwt"), _secret(aws, "kanvaro/email")
+    first = _current(aws, "kanvaro/database")
     aws.seed(mongodb_uri="mongodb://second", redis_url="redis://second")
     assert (_secret(aws, "kanvaro/jwt"), _secret(aws, "kanvaro/email")) == before
     assert _secret(aws, "kanvaro/database")["mongodb_uri"] == "mongodb://second"
+    second = _current(aws, "kanvaro/database")
+    aws.seed(mongodb_uri="mongodb://second", redis_url="redis://second")
+    assert first != second == _current(aws, "kanvaro/database")
+
+
+def test_a_mail_server_that_is_named_later_keeps_the_generated_password(aws):
+    aws.seed(mongodb_uri="mongodb://x", redis_url="redis://x")
+    before = _secret(aws, "kanvaro/email")
+    named = {"smtp_host": "127.0.0.1", "smtp_port": 2525}
+    aws.seed(mongodb_uri="mongodb://x", redis_url="redis://x", email=named)
+    after = _secret(aws, "kanvaro/email")
+    assert after == {**before, **named, "version": after["version"]}
 
 
 def test_generated_secrets_are_long_and_differ(aws):
     aws.seed(mongodb_uri="mongodb://x", redis_url="redis://x")
-    values = [*_secret(aws, "kanvaro/jwt").values(), _secret(aws, "kanvaro/email")["smtp_pass"]]
-    assert len(set(values)) == 3
+    jwt = _secret(aws, "kanvaro/jwt")
+    values = [
+        *(jwt["jwt_secret"], jwt["refresh_secret"]),
+        *(jwt["ring"][use]["next"]["k"] for use in ("access", "refresh")),
+        _secret(aws, "kanvaro/email")["smtp_pass"],
+    ]
+    assert len(set(values)) == 5
     assert min(map(len, values)) >= 32
 
 
@@ -168,3 +221,9 @@ def test_a_tag_that_is_there_cannot_point_elsewhere(aws):
 def _secret(aws, name):
     store = aws.client("secretsmanager")
     return json.loads(store.get_secret_value(SecretId=name)["SecretString"])
+
+
+def _current(aws, name):
+    versions = aws.client("secretsmanager").describe_secret(SecretId=name)["VersionIdsToStages"]
+    [current] = [version for version, stages in versions.items() if "AWSCURRENT" in stages]
+    return current

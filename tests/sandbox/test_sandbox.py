@@ -13,7 +13,9 @@ from types import SimpleNamespace
 import boto3
 import docker
 import httpx
+import pymongo
 import pytest
+import redis
 from slack_sdk import WebClient
 
 from delivery.errors import ConfigurationError
@@ -134,20 +136,24 @@ def test_a_message_to_its_channel_arrives(sandbox):
     assert [thread[0].text for thread in sandbox.inbox.slack.threads()] == ["hello", "hook"]
 
 
-def test_the_account_is_seeded_with_the_databases_of_the_network(sandbox, engine):
-    secret = sandbox.aws.client("secretsmanager").get_secret_value(SecretId="kanvaro/database")
-    addresses = json.loads(secret["SecretString"])
-    assert addresses == {
-        "mongodb_uri": "mongodb://mongodb:27017/kanvaro",
-        "redis_url": "redis://redis:6379/0",
-    }
-    [redis] = [
-        container
-        for container in engine.networks.get(sandbox.addresses.network).containers
-        if container.labels["kanvaro.sandbox"] == "redis"
-    ]
-    answer = redis.exec_run(["redis-cli", "-u", addresses["redis_url"], "ping"])
-    assert answer.output.strip() == b"PONG"
+def test_the_account_is_seeded_with_accounts_of_the_databases(sandbox):
+    store = sandbox.aws.client("secretsmanager")
+
+    def held(name):
+        return json.loads(store.get_secret_value(SecretId=name)["SecretString"])
+
+    application, admin = held("kanvaro/database"), held("kanvaro/admin/database")
+    with redis.Redis.from_url(application["redis_url"]) as client:
+        assert client.acl_whoami() == "kanvaro_a"
+    with redis.Redis.from_url(*admin["redis_urls"]) as client:
+        assert client.acl_whoami() == "admin"
+    for uri, user in (
+        (application["mongodb_uri"], "kanvaro_a"),
+        (admin["mongodb_uri"], "admin"),
+    ):
+        with pymongo.MongoClient(uri) as client:
+            status = client.admin.command("connectionStatus")
+            assert [one["user"] for one in status["authInfo"]["authenticatedUsers"]] == [user]
 
 
 def test_nothing_is_published_outside_the_loopback_address(sandbox, engine):

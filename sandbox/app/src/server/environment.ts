@@ -1,34 +1,11 @@
 import { z } from 'zod';
+import { keyRingsAsText } from '@/server/key-ring';
+import { missingOr, secret } from '@/server/secret';
 
-/** Published example values of the two JWT secrets: anyone can sign tokens with these. */
-const WELL_KNOWN_SECRETS = new Set([
-  'your-super-secret-jwt-key',
-  'your-super-secret-refresh-key',
-  'your-secret-key',
-  'dev-jwt-secret',
-  'dev-refresh-secret',
-]);
-const WELL_KNOWN_PART =
-  /super-secret|jwt-secret|refresh-secret|secret-key|change-?me|change-in-production|^(your|dev|test|example|default)[-_]/i;
 const PLACEHOLDER = /^your-[a-z@.-]+$/i;
-const MINIMUM_SECRET_LENGTH = 32;
-const MINIMUM_DISTINCT_CHARACTERS = 10;
 
 // Messages name what is wrong and never quote a value: they end up in logs.
-const missingOr = (otherwise: string) => (issue: { input?: unknown }) =>
-  issue.input === undefined ? 'is missing' : otherwise;
-
 const text = z.string({ error: missingOr('must be text') });
-
-const secret = text.superRefine((value, context) => {
-  if (WELL_KNOWN_SECRETS.has(value.toLowerCase()) || WELL_KNOWN_PART.test(value)) {
-    context.addIssue('is a well-known example value; generate one: openssl rand -base64 48');
-  } else if (value.length < MINIMUM_SECRET_LENGTH) {
-    context.addIssue(`is shorter than ${MINIMUM_SECRET_LENGTH} characters`);
-  } else if (new Set(value).size < MINIMUM_DISTINCT_CHARACTERS) {
-    context.addIssue('repeats too few different characters');
-  }
-});
 
 const mongodbUri = text
   .regex(/^mongodb(\+srv)?:\/\/[^\s/]+/, 'must start with mongodb:// or mongodb+srv:// and a host')
@@ -59,6 +36,11 @@ const flag = z
   .enum(['true', 'false'], { error: missingOr('must be true or false') })
   .transform((value) => value === 'true');
 
+/** Published by the health endpoint, so nothing passes that could be a secret picked by mistake. */
+const versionId = text
+  .regex(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i, 'must be the id of a version (a UUID)')
+  .optional();
+
 const mailbox = z.email({ error: missingOr('must be an e-mail address') });
 const oneOf = <const Names extends readonly [string, ...string[]]>(names: Names) =>
   z.enum(names, { error: missingOr(`must be one of ${names.join(', ')}`) });
@@ -76,6 +58,7 @@ const variables = z.object({
 
   JWT_SECRET: secret,
   JWT_REFRESH_SECRET: secret,
+  JWT_RING: keyRingsAsText.optional(),
   JWT_EXPIRES_IN: duration.default(15 * 60),
   JWT_REFRESH_EXPIRES_IN: duration.default(7 * 86_400),
 
@@ -84,6 +67,9 @@ const variables = z.object({
   SMTP_USER: text.optional(),
   SMTP_PASS: text.optional(),
   SMTP_FROM: mailbox.optional(),
+  SMTP_CA: text
+    .regex(/^-----BEGIN CERTIFICATE-----/, 'must be certificates in PEM form')
+    .optional(),
   AZURE_COMMUNICATION_CONNECTION_STRING: text
     .regex(/endpoint=https:\/\//i, 'must be a connection string with endpoint=https://')
     .optional(),
@@ -95,6 +81,10 @@ const variables = z.object({
   S3_BUCKET: text
     .regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, 'must be a bucket name')
     .default('kanvaro-storage'),
+
+  SECRET_VERSION_DATABASE: versionId,
+  SECRET_VERSION_JWT: versionId,
+  SECRET_VERSION_EMAIL: versionId,
 
   BCRYPT_ROUNDS: integer(10, 15).default(12),
   RATE_LIMIT_WINDOW_MS: integer(1000, 86_400_000).default(900_000),
@@ -112,6 +102,12 @@ const contract = variables.superRefine((value, context) => {
   };
   if (value.JWT_SECRET === value.JWT_REFRESH_SECRET) {
     demand('JWT_REFRESH_SECRET', 'must differ from JWT_SECRET');
+  }
+  if (value.JWT_RING && value.JWT_RING.access.current.k !== value.JWT_SECRET) {
+    demand('JWT_RING', 'has another current key for access tokens than JWT_SECRET');
+  }
+  if (value.JWT_RING && value.JWT_RING.refresh.current.k !== value.JWT_REFRESH_SECRET) {
+    demand('JWT_RING', 'has another current key for refresh tokens than JWT_REFRESH_SECRET');
   }
   if (value.SMTP_HOST && !value.SMTP_FROM)
     demand('SMTP_FROM', 'is missing though SMTP_HOST is set');

@@ -16,6 +16,7 @@ function ownReason(error: Record<string, unknown>): FailureReason | undefined {
   if (
     MONGODB_AUTHENTICATION_CODES.has(code) ||
     codeName === 'AuthenticationFailed' ||
+    code === 'EAUTH' || // nodemailer
     (typeof message === 'string' && AUTHENTICATION_MESSAGE.test(message))
   ) {
     return 'authentication failed';

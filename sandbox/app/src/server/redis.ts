@@ -23,6 +23,8 @@ function connect(): Redis {
     maxRetriesPerRequest: 1,
     // A queue would keep commands for as long as Redis is away and let requests hang with them.
     enableOfflineQueue: false,
+    // It asks INFO, which an account without dangerous commands may not.
+    enableReadyCheck: false,
     retryStrategy: (attempt) => Math.min(attempt * 100, 2000),
   });
   client.on('error', (error: unknown) => {

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { GET, POST } from '@/app/api/session/route';
-import type { TokenPair } from '@/server/tokens';
+import { POST as refresh } from '@/app/api/session/refresh/route';
+import type { AccessToken, TokenPair } from '@/server/tokens';
 
 const ADDRESS = 'http://kanvaro.test/api/session';
 
@@ -32,6 +33,26 @@ test('no token, another scheme, rubbish or a refresh token open nothing', async 
     expect(answer.status).toBe(401);
     expect(answer.headers.get('www-authenticate')).toMatch(/^Bearer/);
   }
+});
+
+function goOn(token: string): Promise<Response> {
+  const headers = { Authorization: `Bearer ${token}` };
+  return refresh(new Request(`${ADDRESS}/refresh`, { method: 'POST', headers }));
+}
+
+test('a refresh token is answered with an access token that opens the session again', async () => {
+  const { refreshToken } = (await (await open({ name: 'Ada' })).json()) as TokenPair;
+  const answer = await goOn(refreshToken);
+  expect(answer.status).toBe(201);
+  expect(answer.headers.get('cache-control')).toBe('no-store');
+  const { accessToken, tokenType, expiresIn } = (await answer.json()) as AccessToken;
+  expect([tokenType, expiresIn]).toEqual(['Bearer', 900]);
+  expect(await (await ask(`Bearer ${accessToken}`)).json()).toEqual({ name: 'Ada' });
+});
+
+test('an access token is no refresh token', async () => {
+  const { accessToken } = (await (await open({ name: 'Ada' })).json()) as TokenPair;
+  expect((await goOn(accessToken)).status).toBe(401);
 });
 
 test('a name that could be markup is refused', async () => {

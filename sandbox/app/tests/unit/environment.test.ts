@@ -78,6 +78,96 @@ test('one secret may not sign both kinds of token', () => {
   ]);
 });
 
+describe('JWT_RING', () => {
+  const RING = {
+    access: {
+      current: { kid: 'one', k: VALID.JWT_SECRET },
+      next: { kid: 'two', k: 'canary-access-two-0123456789-abcdefghij' },
+      previous: [
+        { kid: 'legacy', k: 'canary-access-legacy-0123456789-abcdef', not_after: 1_800_000_000 },
+      ],
+    },
+    refresh: {
+      current: { kid: 'one', k: VALID.JWT_REFRESH_SECRET },
+      next: { kid: 'two', k: 'canary-refresh-two-0123456789-abcdefghi' },
+      previous: [],
+    },
+  };
+
+  /** What is said when one member of the ring, by its path, is another value. */
+  function changed(path: string, value: unknown): readonly string[] {
+    const ring = structuredClone(RING) as Record<string, unknown>;
+    const names = path.split('.');
+    const last = names.pop() ?? '';
+    const holder = names.reduce((one, name) => one[name] as Record<string, unknown>, ring);
+    holder[last] = value;
+    return problems({ JWT_RING: JSON.stringify(ring) });
+  }
+
+  test('is read as it is', () => {
+    const parsed = parseEnvironment({ ...VALID, JWT_RING: JSON.stringify(RING) });
+    expect(parsed.JWT_RING).toEqual(RING);
+  });
+
+  test.each<[string, unknown, string]>([
+    ['access', undefined, 'JWT_RING access must be an object'],
+    ['access.next', undefined, 'JWT_RING access.next must be an object'],
+    ['refresh.previous', {}, 'JWT_RING refresh.previous must be a list'],
+    ['access.next.k', undefined, 'JWT_RING access.next.k is missing'],
+    ['access.next.k', 'canary', 'JWT_RING access.next.k is shorter than 32 characters'],
+    [
+      'access.next.k',
+      'ca'.repeat(20),
+      'JWT_RING access.next.k repeats too few different characters',
+    ],
+    ['access.next.kid', 'canary kid', 'JWT_RING access.next.kid must be 1 to 64 letters'],
+    ['access.next.kid', 'one', 'JWT_RING access names two keys alike'],
+    ['access.previous.0.kid', 'two', 'JWT_RING access names two keys alike'],
+    ['access.previous.0.not_after', '1800000000', 'JWT_RING access.previous.0.not_after must be'],
+    ['access.previous.0.not_after', 1.5, 'JWT_RING access.previous.0.not_after must be'],
+    ['access.current.not_after', 1, 'JWT_RING access.current holds an unknown member'],
+    ['canary', 1, 'JWT_RING holds an unknown member'],
+    ['refresh.next.k', VALID.JWT_SECRET, 'JWT_RING has a key for both kinds of token'],
+    [
+      'access.current.k',
+      'canary-access-three-0123456789-abcdefgh',
+      'JWT_RING has another current key for access tokens than JWT_SECRET',
+    ],
+    [
+      'refresh.current.k',
+      'canary-refresh-three-0123456789-abcdefg',
+      'JWT_RING has another current key for refresh tokens than JWT_REFRESH_SECRET',
+    ],
+    [
+      'access.next.k',
+      'your-super-secret-jwt-key-change-in-production',
+      'JWT_RING access.next.k is a well-known example value',
+    ],
+  ])('with %s as %j is refused and not quoted', (path, value, message) => {
+    const found = changed(path, value);
+    expect(found).toHaveLength(1);
+    expect(found[0]?.startsWith(message)).toBe(true);
+    expect(found[0]).not.toMatch(/canary|super-secret/);
+  });
+
+  test.each(['canary', '{"access":"canary', '"canary"', 'null', '[]'])(
+    'as %s is refused and not quoted',
+    (text) => {
+      expect(problems({ JWT_RING: text })).toEqual(['JWT_RING must be an object']);
+    },
+  );
+});
+
+test('the id of a version is taken and anything that could be a secret is not', () => {
+  const id = '0b7c5f0e-6a51-5c7e-9a43-2f5d1f3c9a10';
+  expect(parseEnvironment({ ...VALID, SECRET_VERSION_JWT: id })).toMatchObject({
+    SECRET_VERSION_JWT: id,
+  });
+  expect(problems({ SECRET_VERSION_JWT: VALID.JWT_SECRET })).toEqual([
+    'SECRET_VERSION_JWT must be the id of a version (a UUID)',
+  ]);
+});
+
 test.each([
   ['MONGODB_URI', 'postgres://db/kanvaro'],
   ['MONGODB_URI', 'mongodb://username:password@host:port/database'],
@@ -95,6 +185,7 @@ test.each([
   ['SMTP_PORT', 'smtp'],
   ['SMTP_FROM', 'kanvaro'],
   ['SMTP_USER', 'your-email@gmail.com'],
+  ['SMTP_CA', '/etc/ssl/ca.pem'],
   ['AZURE_COMMUNICATION_CONNECTION_STRING', 'your-connection-string'],
   ['AZURE_COMMUNICATION_CONNECTION_STRING', 'accesskey=x'],
   ['AWS_REGION', 'mars'],

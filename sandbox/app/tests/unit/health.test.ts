@@ -102,6 +102,7 @@ test.each<[string, unknown, FailureReason]>([
   ['a wrong MongoDB password', Object.assign(new Error(), { code: 18 }), 'authentication failed'],
   ['a revoked MongoDB user', Object.assign(new Error(), { code: 13 }), 'authentication failed'],
   ['a wrong Atlas password', new Error('bad auth : x'), 'authentication failed'],
+  ['a wrong SMTP password', systemError('EAUTH'), 'authentication failed'],
   ['an unknown host', systemError('ENOTFOUND'), 'unavailable'],
   ['a thrown string', 'ECONNREFUSED', 'unavailable'],
   ['nothing', undefined, 'unavailable'],

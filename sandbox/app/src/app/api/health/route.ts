@@ -3,12 +3,16 @@ import { json } from '@/server/http';
 import { mongodbDependency } from '@/server/mongodb';
 import { redisDependency } from '@/server/redis';
 import { REVISION } from '@/server/revision';
+import { secretVersions } from '@/server/secret-versions';
 
 export const dynamic = 'force-dynamic';
 
-/** Readiness: whether this instance can serve, which the pipeline asks before it sends traffic. */
+/**
+ * Readiness: whether this instance can serve, which the pipeline asks before it sends traffic, and
+ * which version of each secret it runs with, which a rotation asks before it retires an old one.
+ */
 export async function GET(): Promise<Response> {
   const dependencies = { mongodb: mongodbDependency, redis: redisDependency };
   const health = await readiness(dependencies, REVISION);
-  return json(health, health.status === 'ready' ? 200 : 503);
+  return json({ ...health, secrets: secretVersions() }, health.status === 'ready' ? 200 : 503);
 }
