@@ -46,7 +46,7 @@ def check_admin(admin_uri: str, live_uri: str) -> None:
     """
     with connected(admin_uri, "look at its users") as admin:
         _model(_users_of(admin, live_uri), login_of(live_uri).user)
-        _connections(admin, live_uri)
+        _counted(admin, admin_uri, live_uri)
     with connected(live_uri, f"let {login_of(live_uri).user} in") as own:
         _database(own)
 
@@ -104,7 +104,7 @@ def logs_in(uri: str) -> bool:
 def count_connections(admin_uri: str, uri: str) -> int:
     """How many connections the user of a URI has, on all nodes together."""
     with connected(admin_uri, "list its connections") as admin:
-        return sum(_connections(node, uri) for node in nodes_of(admin, admin_uri))
+        return _counted(admin, admin_uri, uri)
 
 
 def retire_account(admin_uri: str, uri: str, live_uri: str, *, at_once: bool = False) -> None:
@@ -257,13 +257,13 @@ def _database(own: Client) -> Database[Document]:
         ) from None
 
 
-def _connections(admin: Client, uri: str) -> int:
+def _counted(admin: Client, admin_uri: str, uri: str) -> int:
     whose = {"user": login_of(uri).user, "db": login_database(uri)}
     pipeline: list[Document] = [
         {"$currentOp": {"allUsers": True, "idleConnections": True}},
         {"$match": {"effectiveUsers": {"$elemMatch": whose}}},
     ]
-    return len(list(admin.admin.aggregate(pipeline)))
+    return sum(len(list(node.admin.aggregate(pipeline))) for node in nodes_of(admin, admin_uri))
 
 
 def _users_of(admin: Client, uri: str) -> Database[Document]:

@@ -55,15 +55,30 @@ def connected(uri: str, doing: str) -> Iterator[Client]:
 
 
 def nodes_of(admin: Client, admin_uri: str) -> Iterator[Client]:
-    """A client of every node by itself, since a node tells of its own connections only."""
-    if len(admin.nodes) <= 1:
+    """A client of every node by itself, since a node tells of its own connections only.
+
+    Raises `ConfigurationError` for a sharded cluster, whose connections nobody would count.
+    """
+    if admin.is_mongos:
+        raise ConfigurationError(
+            "this MongoDB is a sharded cluster, whose connections cannot be counted by node",
+            hint="Rotate by hand, as docs/rotation.md says. Nothing was changed.",
+        )
+    if len(admin.nodes) == 1:
         yield admin
         return
-    parsed = parse_uri(admin_uri)
-    kept = {n: v for n, v in parsed["options"].items() if n.lower().startswith(("tls", "auth"))}
-    login = {"username": parsed["username"], "password": parsed["password"]}
+    login, options = login_of(admin_uri), parse_uri(admin_uri)["options"]
+    kept = {name: option for name, option in options.items() if name.startswith(("tls", "authM"))}
     for host, port in sorted(admin.nodes):
-        with _open(host, port=port, directConnection=True, **login, **kept) as node:
+        with _open(
+            host,
+            port=port,
+            directConnection=True,
+            username=login.user,
+            password=login.password,
+            authSource=login_database(admin_uri),
+            **kept,
+        ) as node:
             yield node
 
 

@@ -1,10 +1,10 @@
 """Users in the access control lists of Redis 7, on every node.
 
 ACLs are neither replicated nor kept over a restart until ACL SAVE, so that each node is changed,
-saved and asked by itself. `nodes` are URIs of an administrator for each of them (primary, replicas,
-Sentinels); `uri` is the application's. A password reaches a server as its SHA-256 only, except
-where its user logs in. A connection outlives the password it was made with, and even its user's
-being off, until CLIENT KILL.
+saved and asked by itself. `nodes` are URIs of an administrator for each of them (primary and
+replicas; not Sentinels, nor a cluster); `uri` is the application's. A password reaches a server as
+its SHA-256 only, except where its user logs in. A connection outlives the password it was made
+with, and even its user's being off, until CLIENT KILL.
 Source: https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/
 """
 

@@ -16,11 +16,11 @@ from blocks.environment import Environment
 from delivery.errors import Drift, SecretMalformed
 from delivery.patience import Patience, wait_until
 from delivery.refusals import Refusal
+from delivery.rotation_facts import CURRENT, PENDING
 from delivery.secret_value import LARGEST_VALUE, members_of
 from tasks.refusals import in_our_words, meaning
 from tasks.settling import UNCLEAR, aws_is_unclear, settle
 
-CURRENT, PENDING, PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
 ABSENT, TAKEN = "ResourceNotFoundException", "ResourceExistsException"
 
 # Secrets Manager is eventually consistent: a version that was put may not be there at once.
@@ -38,17 +38,13 @@ class Labels:
 
     @property
     def current(self) -> str | None:
-        return self._version_with(CURRENT)
+        return self.version_with(CURRENT)
 
     @property
     def pending(self) -> str | None:
-        return self._version_with(PENDING)
+        return self.version_with(PENDING)
 
-    @property
-    def previous(self) -> str | None:
-        return self._version_with(PREVIOUS)
-
-    def _version_with(self, label: str) -> str | None:
+    def version_with(self, label: str) -> str | None:
         return next((v for v, labels in self.by_version.items() if label in labels), None)
 
 

@@ -9,18 +9,17 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from blocks.environment import Environment
 from delivery.errors import Drift, OutcomeUnknown, RequestRefused
 from delivery.refusals import Refusal
+from delivery.rotation_facts import DAY_S
 from tasks.refusals import in_our_words, meaning
 from tasks.settling import PAUSE_S, TRIES, UNCLEAR, aws_is_unclear, settle
 
 KEYS_PER_USER = 2
-INACTIVE_BEFORE_DELETION_S = 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -105,48 +104,44 @@ def _create(environment: Environment, user: str) -> NewAccessKey | None:
 
 
 def deactivate_key(environment: Environment, user: str, key: str) -> None:
-    """Make a key useless, reversibly; one that is inactive or gone stays so."""
-    _set_status(environment, user, key, "Inactive")
+    """Make a key useless, which can be taken back by hand; one that is so or gone stays so."""
 
-
-def reactivate_key(environment: Environment, user: str, key: str) -> None:
-    """Make a key work again. Raises `RequestRefused` if it is gone."""
-    if _found(environment, user, key) is None:
-        raise RequestRefused(f"the IAM user {user} has no access key {key} any more")
-    _set_status(environment, user, key, "Active")
-
-
-def _set_status(
-    environment: Environment, user: str, key: str, status: Literal["Active", "Inactive"]
-) -> None:
     def is_done() -> bool:
         found = _found(environment, user, key)
-        return found is None or found.is_active == (status == "Active")
+        return found is None or not found.is_active
 
-    with in_our_words(f"make the access key {key} {status.lower()}", hint=UNCLEAR):
+    with in_our_words(f"deactivate the access key {key}", hint=UNCLEAR):
         settle(
             lambda: environment.writes("iam").update_access_key(
-                UserName=user, AccessKeyId=key, Status=status
+                UserName=user, AccessKeyId=key, Status="Inactive"
             ),
             is_done,
             _may_be_done,
-            what=f"the access key {key} becomes {status.lower()}",
+            what=f"the access key {key} becomes inactive",
         )
 
 
 def delete_key(
-    environment: Environment, user: str, key: str, *, inactive_since: float, now: float
+    environment: Environment,
+    user: str,
+    key: str,
+    *,
+    inactive_since: float,
+    now: float,
+    inactive_for_s: float = DAY_S,
 ) -> None:
-    """Delete a key that has been inactive for 24 hours; one that is gone stays gone.
+    """Delete a key that has been inactive for a day, or as long as told; gone stays gone.
 
     Moments are seconds since 1970; IAM does not tell `inactive_since`, the ledger does. Raises
-    `RequestRefused` if the key is active or was so within the last 24 hours.
+    `RequestRefused` if the key is active or has not been inactive for so long.
     """
     found = _found(environment, user, key)
     if found and found.is_active:
         raise RequestRefused(f"the access key {key} is active, so it is not deleted")
-    if now - inactive_since < INACTIVE_BEFORE_DELETION_S:
-        raise RequestRefused(f"the access key {key} has not been inactive for 24 hours yet")
+    if now - inactive_since < inactive_for_s:
+        raise RequestRefused(
+            f"the access key {key} has not been inactive for {inactive_for_s / 3600:g} hours yet"
+        )
     _delete(environment, user, key)
 
 

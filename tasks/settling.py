@@ -26,6 +26,7 @@ def settle(
     `is_unclear` says of an exception that the change may have happened; any other one is raised.
     Raises `OutcomeUnknown`, naming `what`, if three tries left it undone.
     """
+    said = "nothing was sent"
     for pause in (PAUSE_S,) * (TRIES - 1) + (0.0,):
         if is_done():
             return
@@ -34,11 +35,12 @@ def settle(
         except Exception as error:
             if not is_unclear(error):
                 raise
+            said = type(error).__name__  # its text may quote what was sent
             time.sleep(pause)
         else:
             return
     if not is_done():
-        raise OutcomeUnknown(f"{what}: no answer came that tells", hint=UNCLEAR)
+        raise OutcomeUnknown(f"{what}: it is not known to be so; last seen: {said}", hint=UNCLEAR)
 
 
 def insist(

@@ -21,7 +21,7 @@ WRONG_LOGIN = 535
 
 @dataclass(frozen=True)
 class SmtpAccount:
-    """Where and as whom to log in; `ca_file` adds authorities to trust, for a server of tests."""
+    """Where and as whom to log in; `ca_file` replaces the authorities that are trusted."""
 
     host: str
     port: int

@@ -5,7 +5,7 @@ Lost answers and counts of what was sent are seen on the way, so those are asked
 
 import os
 import secrets
-from contextlib import closing
+from contextlib import ExitStack, closing
 from urllib.parse import urlsplit
 
 import pymongo
@@ -242,6 +242,33 @@ def test_connections_of_a_user_are_counted_and_those_of_a_namesake_are_not(
             assert mongodb_account.count_connections(admin_uri, live) == 1
     finally:
         other.command("dropAllUsersFromDatabase")
+
+
+def test_every_node_of_a_replica_set_is_asked_by_itself(monkeypatch):
+    """Two servers, and clients that take them for the nodes of one set."""
+    with (
+        mongo_stand_in(ROOT.user, ROOT.password) as first,
+        mongo_stand_in(ROOT.user, ROOT.password) as second,
+        ExitStack() as clients,
+    ):
+        for server in (first, second):
+            with pymongo.MongoClient(with_login(server.uri("admin"), ROOT)) as root:
+                root.kanvaro.command("createUser", LIVE.user, pwd=LIVE.password, roles=["read"])
+            own = pymongo.MongoClient(with_login(server.uri("kanvaro"), LIVE), maxPoolSize=1)
+            clients.enter_context(own).kanvaro.items.find_one()
+        nodes = frozenset((server.host, server.port) for server in (first, second))
+        monkeypatch.setattr(pymongo.MongoClient, "nodes", nodes)
+        admin_uri = with_login(f"{first.uri('kanvaro')}?authSource=admin", ROOT)
+
+        live = with_login(first.uri("kanvaro"), LIVE)
+        assert mongodb_account.count_connections(admin_uri, live) == 2
+
+
+def test_a_sharded_cluster_is_refused_since_nobody_would_be_counted(admin_uri, live, monkeypatch):
+    monkeypatch.setattr(pymongo.MongoClient, "is_mongos", True)
+
+    with pytest.raises(ConfigurationError, match="sharded"):
+        mongodb_account.check_admin(admin_uri, live)
 
 
 def test_the_live_user_is_never_set_or_retired(admin_uri, users, live):

@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 
 from delivery.errors import ConfigurationError, Drift, OutcomeUnknown, RequestRefused
+from delivery.rotation_facts import DAY_S
 from sandbox.access_keys import StrictAccessKeys
 from tasks import settling
 from tasks.ses_keys import (
@@ -16,13 +17,10 @@ from tasks.ses_keys import (
     deactivate_key,
     delete_key,
     keys_of,
-    reactivate_key,
     remove_orphans,
     was_used_since,
 )
 from tests.tasks.account import client_at, environment_in, lose_answers, refuse
-
-DAY = 24 * 3600
 
 
 @pytest.fixture(autouse=True)
@@ -149,9 +147,7 @@ def test_a_missing_user_is_named(environment):
 
 
 @pytest.mark.parametrize("is_lost", [False, True])
-def test_a_key_is_made_inactive_once_and_can_be_brought_back(
-    environment, user, live, is_lost, sent
-):
+def test_a_key_is_made_inactive_once(environment, user, live, is_lost, sent):
     before = sent("UpdateAccessKey")
     if is_lost:
         lose_answers(environment.writes("iam"), "UpdateAccessKey")
@@ -161,8 +157,6 @@ def test_a_key_is_made_inactive_once_and_can_be_brought_back(
 
     assert keys_of(environment, user) == [AccessKey(live, is_active=False)]
     assert sent("UpdateAccessKey") - before == 1
-    reactivate_key(environment, user, live)
-    assert keys_of(environment, user) == [AccessKey(live, is_active=True)]
 
 
 @pytest.mark.parametrize("is_lost", [False, True])
@@ -170,18 +164,25 @@ def test_a_key_is_deleted_once_after_a_day_of_inactivity(environment, user, live
     deactivate_key(environment, user, live)
     before, now = sent("DeleteAccessKey"), time.time()
     with pytest.raises(RequestRefused, match="24 hours"):
-        delete_key(environment, user, live, inactive_since=now - DAY + 60, now=now)
+        delete_key(environment, user, live, inactive_since=now - DAY_S + 60, now=now)
     if is_lost:
         lose_answers(environment.writes("iam"), "DeleteAccessKey")
 
     for _ in range(2):
-        delete_key(environment, user, live, inactive_since=now - DAY, now=now)
+        delete_key(environment, user, live, inactive_since=now - DAY_S, now=now)
 
     assert keys_of(environment, user) == []
     assert sent("DeleteAccessKey") - before == 1
     deactivate_key(environment, user, live)
-    with pytest.raises(RequestRefused, match="no access key"):
-        reactivate_key(environment, user, live)
+
+
+def test_after_a_leak_a_key_is_deleted_as_soon_as_it_is_inactive(environment, user, live):
+    deactivate_key(environment, user, live)
+    now = time.time()
+
+    delete_key(environment, user, live, inactive_since=now, now=now, inactive_for_s=0)
+
+    assert keys_of(environment, user) == []
 
 
 def test_an_active_key_is_not_deleted(environment, user, live):
