@@ -1,0 +1,115 @@
+"""What must be true of new key rings before they are promoted; nobody can be asked afterwards."""
+
+import math
+import re
+from collections import Counter
+
+from delivery.key_ring import (
+    LEGACY,
+    Key,
+    KeyRing,
+    Lives,
+    PreviousKey,
+    Rings,
+    bootstrap,
+    legacy_pair,
+    needed_until,
+    read_rings,
+)
+from delivery.secret_value import LARGEST_VALUE
+
+# RFC 7518, 3.2: a key for HS256 has at least 256 bits, which is 43 signs of base64url.
+_STRONG = re.compile(r"[A-Za-z0-9_-]{43,}")
+
+
+def why_not_promoted(
+    before: str, after: str, now: int, lives: Lives, *, compromised: bool = False
+) -> list[str]:
+    """Each reason why the value `after` may not follow the value `before`; none if it may.
+
+    `compromised` is the emergency in which no key of before may stay. Keys are named by their kid.
+    Raises `SecretMalformed` when one of the values cannot be read.
+    """
+    new = read_rings(after)
+    if new is None:
+        return ["it has no key ring"]
+    old = read_rings(before) or _rings_of_legacy_keys(before)
+    of_itself = [*_too_long(after), *_weak(new), *_ambiguous(new), *_shared(new)]
+    if compromised:
+        return of_itself + _not_dropped(old, new)
+    return [
+        *of_itself,
+        *_broken_off("access", old.access, new.access, needed_until(now, lives.access_s), now),
+        *_broken_off("refresh", old.refresh, new.refresh, needed_until(now, lives.refresh_s), now),
+    ]
+
+
+def _rings_of_legacy_keys(text: str) -> Rings:
+    """A value without a ring, as rings whose key is followed by itself: so a bootstrap begins."""
+    legacy = legacy_pair(text)
+    return bootstrap(legacy, legacy)
+
+
+def _too_long(text: str) -> list[str]:
+    return ["it is 64 KB or longer"] if len(text.encode()) >= LARGEST_VALUE else []
+
+
+def _weak(rings: Rings) -> list[str]:
+    """What is too short; keys from before the ring may be, since rotating is what mends that."""
+    return [
+        f"{key.kid} has fewer than 256 bits"
+        for key in rings.keys
+        if key.kid != LEGACY and not _STRONG.fullmatch(key.k)
+    ]
+
+
+def _ambiguous(rings: Rings) -> list[str]:
+    """Ids that name two keys; only the kid of old has a key in each ring."""
+    access, refresh = (
+        Counter(key.kid for key in ring.keys) for ring in (rings.access, rings.refresh)
+    )
+    counts = {
+        kid: max(access[kid], refresh[kid]) if kid == LEGACY else access[kid] + refresh[kid]
+        for kid in access | refresh
+    }
+    return [f"{kid} is the id of two keys" for kid, count in counts.items() if count > 1]
+
+
+def _shared(rings: Rings) -> list[str]:
+    """Keys that stand there twice, above all for both kinds of tokens; but what was so of old."""
+    counts = Counter(key.k for key in rings.keys)
+    return [
+        f"{key.kid} is the same key as another"
+        for key in rings.keys
+        if key.kid != LEGACY and counts[key.k] > 1
+    ]
+
+
+def _broken_off(kind: str, old: KeyRing, new: KeyRing, needed: int, now: int) -> list[str]:
+    """Why tokens would be refused that are still good, or that are signed during the roll."""
+    found = []
+    if not _is_same(new.current, old.next):
+        found.append(f"its current {kind} key is not the next one of before")
+    if new.next.k in {key.k for key in old.keys} or new.next.kid == LEGACY:
+        found.append(f"its next {kind} key is not new")
+    must_verify = [PreviousKey(old.current.kid, old.current.k, needed), *old.previous]
+    return found + [
+        f"the {kind} key {key.kid} is dropped, or expires, before its tokens do"
+        for key in must_verify
+        if key.not_after > now and _verifies_until(new, key) < key.not_after
+    ]
+
+
+def _not_dropped(old: Rings, new: Rings) -> list[str]:
+    compromised = {key.k for key in old.keys}
+    return [f"{key.kid} is one of the compromised keys" for key in new.keys if key.k in compromised]
+
+
+def _verifies_until(ring: KeyRing, key: Key) -> float:
+    if any(_is_same(key, each) for each in (ring.current, ring.next)):
+        return math.inf
+    return max((each.not_after for each in ring.previous if _is_same(key, each)), default=0)
+
+
+def _is_same(one: Key, other: Key) -> bool:
+    return (one.kid, one.k) == (other.kid, other.k)
