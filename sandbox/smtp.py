@@ -61,7 +61,7 @@ class SmtpServer(Part):
         self.mails: list[Mail] = []
         self.logins: list[tuple[str, bool]] = []
         self._changes: list[_Change] = []
-        self._answers: list[str] = []
+        self._answers: list[str | None] = []
         self._lock = Lock()
 
     def set_account(self, user: str, password: str, *, after_s: float = 0) -> None:
@@ -72,10 +72,10 @@ class SmtpServer(Part):
         """Refuse a user, once that has reached every server."""
         self._change(user, None, after_s)
 
-    def answer_logins_with(self, line: str, *, times: int = 1) -> None:
-        """Answer the next logins with a line such as `454 4.7.0 Try again later`."""
+    def answer_logins_with(self, line: str, *, times: int = 1, after: int = 0) -> None:
+        """Answer logins with a line such as `454 4.7.0 Try again later`, after so many others."""
         with self._lock:
-            self._answers += [line] * times
+            self._answers += [None] * after + [line] * times
 
     def _change(self, user: str, password: str | None, after_s: float) -> None:
         with self._lock:

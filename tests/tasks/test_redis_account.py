@@ -149,6 +149,7 @@ def test_a_lost_answer_while_setting_has_one_effect(servers, nodes, live, wanted
 
     redis_account.prove_account(nodes, wanted, live)
     assert proxy.passed("SETUSER") == 1
+    assert proxy.passed(IDLE.password) == 0  # only its hash
     assert proxy.passed("SAVE") == (2 if word == "SAVE" else 1)
     assert len(password_of(listed(servers[0], IDLE.user))) == 1
     servers[0].restart()
