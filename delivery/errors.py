@@ -15,9 +15,11 @@ Everything that can stop a delivery:
   x ImageFailed             the image could not be built or pushed
     + ImageConflict         the tag holds another digest
   x EngineUnavailable       the Docker engine does not answer
-  x AccessDenied            AWS, the registry or GitHub refused our credentials
+  x AccessDenied            AWS, a registry, GitHub or a database refused our credentials
   x PlatformBusy            another operation holds the service
   x OutcomeUnknown          an answer was lost and reading did not settle what happened
+  x CredentialUnfit         a new credential did not pass its test, and was not promoted
+  x StillAccepted           an old credential still logs in after it was retired
   x RolloutFailed           the new version did not become fit to serve
     + RolledBack            the platform put the old version back
     + NeverBecameHealthy    it runs, but its health endpoint disagrees
@@ -114,6 +116,14 @@ class PlatformBusy(DeliveryError):
 
 class OutcomeUnknown(DeliveryError):
     hint = "Look at the service's operations before running again; nothing is sent twice."
+
+
+class CredentialUnfit(DeliveryError):
+    hint = "The old credential is current and still works. Mend what is named, then run again."
+
+
+class StillAccepted(DeliveryError):
+    hint = "The new credential is in use. Lock the old account by hand, and find out who undid it."
 
 
 class RolloutFailed(DeliveryError):

@@ -24,13 +24,14 @@ _BY_CODE = {
         ProvisionedThroughputExceededException SlowDown PriorRequestNotComplete
         TransactionInProgressException EC2ThrottledException BandwidthLimitExceeded""",
     Refusal.BUSY: """InvalidStateException ConflictException ServiceNotActiveException
-        ResourceInUseException OperationNotPermittedException""",
+        ResourceInUseException OperationNotPermittedException EntityTemporarilyUnmodifiable
+        ConcurrentModification""",
     Refusal.DENIED: """AccessDenied AccessDeniedException UnauthorizedOperation
         UnrecognizedClientException InvalidClientTokenId InvalidSignatureException
         SignatureDoesNotMatch ExpiredToken ExpiredTokenException AuthFailure
         MissingAuthenticationToken MissingAuthenticationTokenException OptInRequired
         KMSAccessDeniedException SubscriptionRequiredException""",
-    Refusal.QUOTA: "ServiceQuotaExceededException LimitExceededException",
+    Refusal.QUOTA: "ServiceQuotaExceededException LimitExceededException LimitExceeded",
     Refusal.ABSENT: """ResourceNotFoundException RepositoryNotFoundException
         ImageNotFoundException NoSuchEntity NotFoundException""",
 }

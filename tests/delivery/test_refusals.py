@@ -18,6 +18,8 @@ from delivery.refusals import Refusal, refusal
         ("ExpiredTokenException", 400, Refusal.DENIED),
         ("UnheardOf", 403, Refusal.DENIED),
         ("ServiceQuotaExceededException", 402, Refusal.QUOTA),
+        ("LimitExceeded", 409, Refusal.QUOTA),
+        ("EntityTemporarilyUnmodifiable", 409, Refusal.BUSY),
         ("RepositoryNotFoundException", 400, Refusal.ABSENT),
         ("", 0, Refusal.INVALID),
     ],

@@ -455,6 +455,27 @@ def test_a_changed_password_counts_for_new_logins_and_leaves_open_ones(db, login
     assert login("app", "new")[db.name].items.count_documents({}) == 2
 
 
+def test_a_user_is_copied_by_what_is_shown_of_it_and_a_majority_confirms_it(db, login):
+    majority = {"w": "majority", "wtimeout": 5000}
+    db.command("createUser", "app_a", pwd="one", roles=["readWrite"], writeConcern=majority)
+    asked = {"usersInfo": {"user": "app_a", "db": db.name}, "showAuthenticationRestrictions": True}
+    [model] = db.command(asked)["users"]
+    assert not model.get("authenticationRestrictions")
+    copied = {"roles": model["roles"], "mechanisms": model["mechanisms"], "writeConcern": majority}
+    db.command("createUser", "app_b", pwd="two", **copied)
+    db.command("updateUser", "app_b", pwd="three", **copied)
+    db.command("updateUser", "app_b", roles=model["roles"], writeConcern=majority)
+
+    shown = [
+        login(user, password).admin.command("connectionStatus", showPrivileges=True)["authInfo"]
+        for user, password in (("app_a", "one"), ("app_b", "three"))
+    ]
+    for each in ("authenticatedUserRoles", "authenticatedUserPrivileges"):
+        assert shown[0][each] == shown[1][each]
+    with refused(NOT_AUTHORIZED):
+        login("app_b", "three")[db.name].command("createUser", "x", pwd="x", roles=[])
+
+
 def test_a_dropped_user_is_out_at_once_and_a_namesake_inherits_nothing(db, login):
     db.command("createUser", "app", pwd="old", roles=["readWrite"])
     own = login("app", "old", maxPoolSize=1)

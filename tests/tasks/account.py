@@ -5,6 +5,8 @@ import uuid
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
+import boto3
+from botocore.config import Config
 from botocore.exceptions import ReadTimeoutError
 from prefect import flow
 from prefect.client.schemas.objects import FlowRun
@@ -13,7 +15,7 @@ from prefect_aws import AwsCredentials
 
 from blocks.environment import AppRunnerService, CloudFrontRouter, Environment
 from blocks.policy import Policy
-from sandbox.aws import ACCESS_KEY, SECRET_KEY
+from sandbox.aws import ACCESS_KEY, REGION, SECRET_KEY
 
 SERVICES = ("dynamodb", "cloudfront", "cloudfront-keyvaluestore")
 
@@ -38,6 +40,18 @@ def environment_in(aws, distribution=None, **policy):
         service=AppRunnerService(name="kanvaro", access_role_arn="arn:aws:iam::1:role/ecr"),
         policy=Policy(**policy),
         **moves_traffic,
+    )
+
+
+def client_at(address, service):
+    """A boto3 client that sends each call once, to an address in place of AWS's own."""
+    return boto3.client(
+        service,
+        endpoint_url=address,
+        region_name=REGION,
+        aws_access_key_id=ACCESS_KEY,
+        aws_secret_access_key=SECRET_KEY,
+        config=Config(retries={"total_max_attempts": 1}),
     )
 
 

@@ -1,0 +1,163 @@
+"""A strict way to the emulated Secrets Manager: what ministack gets wrong is answered as by AWS.
+
+Measured with ministack 1.5.33 (`tests/sandbox/test_secrets_manager.py` asks it each time):
+
+* PutSecretValue with a known ClientRequestToken and another value overwrites that version, and
+  with the same value takes its labels away, even AWSCURRENT; AWS refuses the one with
+  ResourceExistsException and ignores the other.
+* PutSecretValue leaves a label on its old version too; on AWS a label is on one version.
+* RotateSecret knows no "in progress" and promotes at once; AWS makes an AWSPENDING version, which
+  is empty until the rotation function fills it, and refuses while another one is pending.
+* GetSecretValue of an empty version answers without value, and a VersionStage that is not the
+  given VersionId's is not noticed; AWS refuses both.
+* AWSCURRENT can be taken off without being moved, and a token may be of any length (32 to 64).
+
+Right, and passed on: GetSecretValue without a stage is AWSCURRENT, a moved AWSCURRENT needs the
+RemoveFromVersionId that has it, and AWSPREVIOUS follows by itself. There is no rotation function
+here, so that RotateSecret leaves what a function that died at once leaves.
+Source: API reference of AWS Secrets Manager.
+"""
+
+import json
+import uuid
+from typing import Any
+
+from aiohttp import web
+
+from sandbox.aws_proxy import AwsProxy, Call, JsonRefusal, with_json
+
+CURRENT, PENDING = "AWSCURRENT", "AWSPENDING"
+_TOKEN_LENGTHS = range(32, 65)
+
+Wish = dict[str, Any]
+
+
+class StrictSecretsManager(AwsProxy):
+    """AWS Secrets Manager over the account at `endpoint`; `url` is for boto3."""
+
+    async def answer(self, call: Call) -> web.Response:
+        ways = {
+            "PutSecretValue": self._put,
+            "GetSecretValue": self._get,
+            "UpdateSecretVersionStage": self._move,
+            "RotateSecret": self._rotate,
+        }
+        if call.operation not in ways:
+            return await self.passed_on(call)
+        wish = json.loads(call.body)
+        try:
+            _demand_token_length(wish.get("ClientRequestToken"))
+            return await ways[call.operation](call, wish)
+        except JsonRefusal as refusal:
+            return refusal.response()
+
+    async def _put(self, call: Call, wish: Wish) -> web.Response:
+        token = wish.get("ClientRequestToken", str(uuid.uuid4()))
+        secret, labels = wish["SecretId"], wish.get("VersionStages", [CURRENT])
+        known = await self._version(call, secret, token)
+        if known and _has_value(known):
+            if _value(known) != _value(wish):
+                raise JsonRefusal(
+                    "ResourceExistsException",
+                    "You can't use ClientRequestToken for a version that has another value.",
+                )
+            kept = ("ARN", "Name", "VersionId", "VersionStages")
+            return web.json_response({name: known[name] for name in kept})
+        answer = await self.passed_on(
+            with_json(call, "PutSecretValue", {**wish, "ClientRequestToken": token})
+        )
+        if answer.status == 200:
+            await self._take_from_others(call, secret, token, labels)
+        return answer
+
+    async def _take_from_others(
+        self, call: Call, secret: str, version: str, labels: list[str]
+    ) -> None:
+        for other, theirs in (await self._labels(call, secret)).items():
+            for label in set(theirs) & set(labels) - {CURRENT}:
+                if other != version:
+                    wish = {"SecretId": secret, "VersionStage": label, "RemoveFromVersionId": other}
+                    await self._asked(call, "UpdateSecretVersionStage", wish)
+
+    async def _get(self, call: Call, wish: Wish) -> web.Response:
+        answer = await self.passed_on(call)
+        found = json.loads(_body(answer))
+        if answer.status != 200:
+            return answer
+        stage = wish.get("VersionStage")
+        if stage and stage not in found["VersionStages"]:
+            raise JsonRefusal(
+                "InvalidRequestException",
+                "You provided a VersionStage that is not associated to the provided VersionId.",
+            )
+        if not _has_value(found):
+            raise _absent(f"the specified secret value for VersionId: {found['VersionId']}")
+        return answer
+
+    async def _move(self, call: Call, wish: Wish) -> web.Response:
+        if wish.get("VersionStage") == CURRENT and not wish.get("MoveToVersionId"):
+            raise JsonRefusal(
+                "InvalidParameterException",
+                f"You can only move staging label {CURRENT} to a different secret version. "
+                "It can't be completely removed.",
+            )
+        return await self.passed_on(call)
+
+    async def _rotate(self, call: Call, wish: Wish) -> web.Response:
+        secret, token = wish["SecretId"], wish.get("ClientRequestToken", str(uuid.uuid4()))
+        labels = await self._labels(call, secret)
+        if any(PENDING in theirs and CURRENT not in theirs for theirs in labels.values()):
+            raise JsonRefusal(
+                "InvalidRequestException",
+                "A previous rotation isn't complete. That rotation will be reattempted.",
+            )
+        made = await self._asked(
+            call,
+            "PutSecretValue",
+            {"SecretId": secret, "ClientRequestToken": token, "VersionStages": [PENDING]},
+        )
+        await self._take_from_others(call, secret, token, [PENDING])
+        return web.json_response({name: made[name] for name in ("ARN", "Name", "VersionId")})
+
+    async def _version(self, call: Call, secret: str, version: str) -> Wish | None:
+        wish = {"SecretId": secret, "VersionId": version}
+        answer = await self.passed_on(with_json(call, "GetSecretValue", wish))
+        found: Wish = json.loads(_body(answer))
+        return found if answer.status == 200 else None
+
+    async def _labels(self, call: Call, secret: str) -> dict[str, list[str]]:
+        found = await self._asked(call, "DescribeSecret", {"SecretId": secret})
+        labels: dict[str, list[str]] = found["VersionIdsToStages"]
+        return labels
+
+    async def _asked(self, call: Call, operation: str, wish: Wish) -> Wish:
+        """What ministack answers to a question of ours; its refusal is the caller's."""
+        answer = await self.passed_on(with_json(call, operation, wish))
+        said: Wish = json.loads(_body(answer))
+        if answer.status != 200:
+            raise JsonRefusal(said["__type"], said.get("message", ""))
+        return said
+
+
+def _demand_token_length(token: str | None) -> None:
+    if token is not None and len(token) not in _TOKEN_LENGTHS:
+        raise JsonRefusal(
+            "InvalidParameterException", "ClientRequestToken must have 32 to 64 characters."
+        )
+
+
+def _absent(what: str) -> JsonRefusal:
+    return JsonRefusal("ResourceNotFoundException", f"Secrets Manager can't find {what}.")
+
+
+def _value(version: Wish) -> tuple[Any, Any]:
+    return version.get("SecretString"), version.get("SecretBinary")
+
+
+def _has_value(version: Wish) -> bool:
+    return _value(version) != (None, None)
+
+
+def _body(answer: web.Response) -> bytes:
+    assert isinstance(answer.body, bytes)  # noqa: S101 - narrows the type
+    return answer.body

@@ -1,0 +1,150 @@
+"""An SMTP server as a provider's submission port: STARTTLS, AUTH, and accounts that change.
+
+Real SMTP over loopback by aiosmtpd. Nobody logs in before STARTTLS, and nobody mails before a
+login. Mails are kept, not sent.
+"""
+
+import asyncio
+import socket
+import ssl
+import time
+from collections.abc import Awaitable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from hmac import compare_digest
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Lock
+from typing import Any, cast
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+
+from sandbox.certificates import write_certificate
+from sandbox.part import Part
+from sandbox.ports import LOOPBACK, listening_socket
+
+
+@dataclass(frozen=True)
+class Mail:
+    """A mail that was accepted, and as whom it was sent."""
+
+    user: str
+    sender: str
+    recipients: tuple[str, ...]
+    message: EmailMessage
+
+
+@dataclass(frozen=True)
+class _Change:
+    """From a moment of `time.monotonic` on a user has this password; None: no account."""
+
+    moment: float
+    user: str
+    password: str | None
+
+
+class SmtpServer(Part):
+    """Listens on `host` and `port` while it is entered; `ca_file` is what its clients must trust.
+
+    `logins` are the users that tried to log in and whether they did, in order; `mails` what was
+    accepted.
+    """
+
+    host = LOOPBACK
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.ca_file = Path()
+        self.mails: list[Mail] = []
+        self.logins: list[tuple[str, bool]] = []
+        self._changes: list[_Change] = []
+        self._answers: list[str | None] = []
+        self._lock = Lock()
+
+    def set_account(self, user: str, password: str, *, after_s: float = 0) -> None:
+        """Let a user log in with this password, once it has reached every server."""
+        self._change(user, password, after_s)
+
+    def remove_account(self, user: str, *, after_s: float = 0) -> None:
+        """Refuse a user, once that has reached every server."""
+        self._change(user, None, after_s)
+
+    def answer_logins_with(self, line: str, *, times: int = 1, after: int = 0) -> None:
+        """Answer logins with a line such as `454 4.7.0 Try again later`, after so many others."""
+        with self._lock:
+            self._answers += [None] * after + [line] * times
+
+    def _change(self, user: str, password: str | None, after_s: float) -> None:
+        with self._lock:
+            self._changes.append(_Change(time.monotonic() + after_s, user, password))
+
+    def _start(self, stack: ExitStack) -> None:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="kanvaro-sandbox-smtp-")))
+        self.ca_file, key = write_certificate(folder)
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(self.ca_file, key)
+        listener = listening_socket()
+        stack.callback(listener.close)
+        self.port = listener.getsockname()[1]
+        controller = _Controller(
+            listener,
+            self,
+            tls_context=tls,
+            require_starttls=True,
+            auth_required=True,
+            auth_require_tls=True,
+            authenticator=self._authenticate,
+        )
+        controller.start()
+        stack.callback(controller.stop)
+
+    def _authenticate(
+        self, _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, said: Any
+    ) -> AuthResult:
+        login = cast(LoginPassword, said)
+        user = login.login.decode(errors="replace")
+        with self._lock:
+            answer = self._answers.pop(0) if self._answers else None
+            known = self._password_of(user)
+            good = answer is None and known is not None and compare_digest(known, login.password)
+            self.logins.append((user, good))
+        if good:
+            return AuthResult(success=True, auth_data=login)
+        return AuthResult(success=False, handled=False, message=answer)
+
+    def _password_of(self, user: str) -> bytes | None:
+        now = time.monotonic()
+        arrived = sorted(
+            (each for each in self._changes if each.user == user and each.moment <= now),
+            key=lambda each: each.moment,
+        )
+        password = arrived[-1].password if arrived else None
+        return None if password is None else password.encode()
+
+    async def handle_DATA(self, _server: SMTP, session: Session, envelope: Envelope) -> str:
+        """aiosmtpd's own name for what is done with a mail."""
+        content = cast(bytes, envelope.content)
+        mail = Mail(
+            user=cast(LoginPassword, session.auth_data).login.decode(),
+            sender=str(envelope.mail_from),
+            recipients=tuple(str(each) for each in envelope.rcpt_tos),
+            message=message_from_bytes(content, policy=policy.default),
+        )
+        with self._lock:
+            self.mails.append(mail)
+        return "250 2.0.0 Kept, not sent"
+
+
+class _Controller(Controller):
+    """Serves on a socket that listens already, so that nobody can take the port first."""
+
+    def __init__(self, listener: socket.socket, handler: object, **options: Any) -> None:
+        host, port = listener.getsockname()
+        super().__init__(handler, host, port, **options)
+        self._listener = listener
+
+    def _create_server(self) -> Awaitable[asyncio.AbstractServer]:
+        return self.loop.create_server(self._factory_invoker, sock=self._listener)

@@ -1,0 +1,172 @@
+"""The versions of a secret in AWS Secrets Manager: their labels, their values, and promotion.
+
+A value is a JSON object. It is returned to the caller and stands in no message; keep it in local
+variables. `version` is the id that we choose ourselves and give as ClientRequestToken.
+Source: API reference of AWS Secrets Manager, PutSecretValue and UpdateSecretVersionStage.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from blocks.environment import Environment
+from delivery.errors import Drift, SecretMalformed
+from delivery.patience import Patience, wait_until
+from delivery.refusals import Refusal
+from delivery.rotation_facts import CURRENT, PENDING
+from delivery.secret_value import LARGEST_VALUE, members_of
+from tasks.refusals import in_our_words, meaning
+from tasks.settling import UNCLEAR, aws_is_unclear, settle
+
+ABSENT, TAKEN = "ResourceNotFoundException", "ResourceExistsException"
+
+# Secrets Manager is eventually consistent: a version that was put may not be there at once.
+READ_BACK = Patience(timeout=30, interval=0.5, longest=3)
+
+Value = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Which versions of a secret carry which labels; `arn` is the secret's own."""
+
+    arn: str
+    by_version: Mapping[str, tuple[str, ...]]
+
+    @property
+    def current(self) -> str | None:
+        return self.version_with(CURRENT)
+
+    @property
+    def pending(self) -> str | None:
+        return self.version_with(PENDING)
+
+    def version_with(self, label: str) -> str | None:
+        return next((v for v, labels in self.by_version.items() if label in labels), None)
+
+
+def read_labels(environment: Environment, secret: str) -> Labels:
+    """The labels of a secret, by name or ARN; `ConfigurationError` if there is no such secret."""
+    with in_our_words(f"describe the secret {secret}"):
+        found = environment.reads("secretsmanager").describe_secret(SecretId=secret)
+    labels = {version: tuple(each) for version, each in found["VersionIdsToStages"].items()}
+    return Labels(found["ARN"], labels)
+
+
+def read_value(environment: Environment, secret: str, version: str) -> Value | None:
+    """The value of one version; None if there is no such version, or nothing in it yet.
+
+    Raises `SecretMalformed` if it is no JSON object.
+    """
+    with in_our_words(f"read the secret {secret}"):
+        try:
+            answer = environment.reads("secretsmanager").get_secret_value(
+                SecretId=secret, VersionId=version
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != ABSENT:
+                raise
+            return None
+    try:
+        return members_of(answer.get("SecretString", ""))
+    except SecretMalformed as error:
+        raise SecretMalformed(f"{secret}, version {version}: {error}") from None
+
+
+def put_pending(
+    environment: Environment, secret: str, version: str, make: Callable[[], Value]
+) -> Value:
+    """The value of the pending `version` as it is stored; `make` is asked only if there is none.
+
+    What another run stored under the same id meanwhile is not overwritten but returned. Raises
+    `SecretMalformed` if the value is too long, `TimedOut` if it cannot be read back.
+    """
+    stored = read_value(environment, secret, version)
+    if stored is not None:
+        return stored
+    _put(environment, secret, version, make())
+    return _read_back(environment, secret, version)
+
+
+def _read_back(environment: Environment, secret: str, version: str) -> Value:
+    found: list[Value] = []  # what is looked at stands in the message of a wait that ended
+
+    def is_there() -> bool:
+        stored = read_value(environment, secret, version)
+        found.extend([stored] if stored is not None else [])
+        return bool(found)
+
+    wait_until(is_there, bool, READ_BACK, what=f"version {version} of {secret} can be read back")
+    return found[0]
+
+
+def _put(environment: Environment, secret: str, version: str, value: Value) -> None:
+    text = json.dumps(value)
+    if len(text.encode()) > LARGEST_VALUE:
+        raise SecretMalformed(f"the new value of {secret} is longer than {LARGEST_VALUE} bytes")
+    with in_our_words(f"store a new version of the secret {secret}"):
+        try:
+            # Sending again is harmless: the token names the version.
+            environment.reads("secretsmanager").put_secret_value(
+                SecretId=secret,
+                ClientRequestToken=version,
+                SecretString=text,
+                VersionStages=[PENDING],
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != TAKEN:
+                raise
+
+
+def promote(environment: Environment, secret: str, version: str, observed: str) -> None:
+    """Make `version` current in place of the version that was `observed` to be.
+
+    Also the way back: the previous version, in place of the promoted one. Raises `Drift` if
+    another version is current by now, `OutcomeUnknown` if it cannot be settled.
+    """
+
+    def is_done() -> bool:
+        current = read_labels(environment, secret).current
+        if current not in (version, observed):
+            raise Drift(
+                f"the current version of {secret} is {current}, neither {observed}, with which "
+                f"this began, nor {version}, which was to follow",
+                hint="Somebody changed the secret by hand: find out who, then run again. "
+                "Nothing was overwritten.",
+            )
+        return current == version
+
+    def may_have_moved(error: Exception) -> bool:
+        # A repeated promotion is called an invalid parameter: the label is no longer there.
+        return aws_is_unclear(error) or (
+            isinstance(error, ClientError) and meaning(error) is Refusal.INVALID
+        )
+
+    with in_our_words(f"promote the version {version} of {secret}", hint=UNCLEAR):
+        settle(
+            lambda: environment.writes("secretsmanager").update_secret_version_stage(
+                SecretId=secret,
+                VersionStage=CURRENT,
+                MoveToVersionId=version,
+                RemoveFromVersionId=observed,
+            ),
+            is_done,
+            may_have_moved,
+            what=f"version {version} becomes current in {secret}",
+        )
+
+
+def remove_pending(environment: Environment, secret: str, version: str) -> None:
+    """Take the label AWSPENDING from a version; one that has it no longer stays as it is."""
+    with in_our_words(f"remove the label {PENDING} in {secret}", hint=UNCLEAR):
+        settle(
+            lambda: environment.writes("secretsmanager").update_secret_version_stage(
+                SecretId=secret, VersionStage=PENDING, RemoveFromVersionId=version
+            ),
+            lambda: read_labels(environment, secret).pending != version,
+            aws_is_unclear,
+            what=f"version {version} is no longer pending in {secret}",
+        )

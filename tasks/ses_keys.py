@@ -1,0 +1,174 @@
+"""The access keys of the IAM user whose secret keys become SMTP passwords of Amazon SES.
+
+The user is dedicated: whatever key of it stands in no known version of the secret is an orphan,
+left by a run that died between CreateAccessKey, which shows the secret key only once, and storing
+it. IAM is eventually consistent, and a user has two keys at most.
+"""
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from blocks.environment import Environment
+from delivery.errors import Drift, OutcomeUnknown, RequestRefused
+from delivery.refusals import Refusal
+from delivery.rotation_facts import DAY_S
+from tasks.refusals import in_our_words, meaning
+from tasks.settling import PAUSE_S, TRIES, UNCLEAR, aws_is_unclear, settle
+
+KEYS_PER_USER = 2
+
+
+@dataclass(frozen=True)
+class AccessKey:
+    """An access key as IAM lists it."""
+
+    id: str
+    is_active: bool
+
+
+@dataclass(frozen=True)
+class NewAccessKey:
+    """A key that was just made; its secret is never shown again, nor here."""
+
+    id: str
+    secret: str = field(repr=False)
+
+
+def keys_of(environment: Environment, user: str) -> list[AccessKey]:
+    """The keys of an IAM user; `ConfigurationError` if there is no such user."""
+    with in_our_words(f"list the access keys of the IAM user {user}"):
+        answer = environment.reads("iam").list_access_keys(UserName=user)
+    return [
+        AccessKey(each["AccessKeyId"], each["Status"] == "Active")
+        for each in answer["AccessKeyMetadata"]
+    ]
+
+
+def remove_orphans(environment: Environment, user: str, known: Collection[str]) -> list[str]:
+    """Deactivate and delete the keys that are not `known`, and name them.
+
+    `known` are the key ids in every version of the secret that has a label. Raises `Drift` if the
+    user has keys but none of those, since then it is another user's keys that would be deleted.
+    """
+    found = [key.id for key in keys_of(environment, user)]
+    orphans = [key for key in found if key not in known]
+    if found and len(orphans) == len(found):
+        raise Drift(
+            f"none of the access keys of the IAM user {user} stands in the secret",
+            hint="Correct iam_user in the secret, or put the user's own key there by hand. "
+            "No key was deleted.",
+        )
+    for orphan in orphans:
+        deactivate_key(environment, user, orphan)
+        _delete(environment, user, orphan)
+    return orphans
+
+
+def create_key(environment: Environment, user: str, known: Collection[str]) -> NewAccessKey:
+    """Make a key for the user; orphans are removed first, and again after a lost answer.
+
+    Each request is sent once. Raises `RequestRefused` if both keys are known, so that one must be
+    retired first, and `OutcomeUnknown` if no answer came three times.
+    """
+    for _ in range(TRIES):
+        remove_orphans(environment, user, known)
+        if len(keys_of(environment, user)) >= KEYS_PER_USER:
+            raise RequestRefused(
+                f"the IAM user {user} has two access keys already, and both are in use",
+                hint="Wait until the older one is retired, or retire it by hand, then run again. "
+                "Nothing was changed.",
+            )
+        if made := _create(environment, user):
+            return made
+        time.sleep(PAUSE_S)
+    raise OutcomeUnknown(
+        f"no answer told of a new access key of the IAM user {user}",
+        hint="Run again: what was made without our knowing is removed first.",
+    )
+
+
+def _create(environment: Environment, user: str) -> NewAccessKey | None:
+    """A new key; None if the answer was lost, or an orphan that is not listed yet has the place."""
+    with in_our_words(f"create an access key for the IAM user {user}"):
+        try:
+            made = environment.writes("iam").create_access_key(UserName=user)["AccessKey"]
+        except (ClientError, BotoCoreError) as error:
+            if aws_is_unclear(error) or meaning(error) is Refusal.QUOTA:
+                return None
+            raise
+    return NewAccessKey(made["AccessKeyId"], made["SecretAccessKey"])
+
+
+def deactivate_key(environment: Environment, user: str, key: str) -> None:
+    """Make a key useless, which can be taken back by hand; one that is so or gone stays so."""
+
+    def is_done() -> bool:
+        found = _found(environment, user, key)
+        return found is None or not found.is_active
+
+    with in_our_words(f"deactivate the access key {key}", hint=UNCLEAR):
+        settle(
+            lambda: environment.writes("iam").update_access_key(
+                UserName=user, AccessKeyId=key, Status="Inactive"
+            ),
+            is_done,
+            _may_be_done,
+            what=f"the access key {key} becomes inactive",
+        )
+
+
+def delete_key(
+    environment: Environment,
+    user: str,
+    key: str,
+    *,
+    inactive_since: float,
+    now: float,
+    inactive_for_s: float = DAY_S,
+) -> None:
+    """Delete a key that has been inactive for a day, or as long as told; gone stays gone.
+
+    Moments are seconds since 1970; IAM does not tell `inactive_since`, the ledger does. Raises
+    `RequestRefused` if the key is active or has not been inactive for so long.
+    """
+    found = _found(environment, user, key)
+    if found and found.is_active:
+        raise RequestRefused(f"the access key {key} is active, so it is not deleted")
+    if now - inactive_since < inactive_for_s:
+        raise RequestRefused(
+            f"the access key {key} has not been inactive for {inactive_for_s / 3600:g} hours yet"
+        )
+    _delete(environment, user, key)
+
+
+def _delete(environment: Environment, user: str, key: str) -> None:
+    with in_our_words(f"delete the access key {key}", hint=UNCLEAR):
+        settle(
+            lambda: environment.writes("iam").delete_access_key(UserName=user, AccessKeyId=key),
+            lambda: _found(environment, user, key) is None,
+            _may_be_done,
+            what=f"the access key {key} is deleted",
+        )
+
+
+def was_used_since(environment: Environment, key: str, moment: datetime) -> bool:
+    """Whether AWS saw a key at work at or after a moment; its record may lag by hours."""
+    with in_our_words(f"ask when the access key {key} was used last"):
+        answer = environment.reads("iam").get_access_key_last_used(AccessKeyId=key)
+    last: datetime | None = answer["AccessKeyLastUsed"].get("LastUsedDate")
+    return last is not None and last >= moment
+
+
+def _found(environment: Environment, user: str, key: str) -> AccessKey | None:
+    return next((each for each in keys_of(environment, user) if each.id == key), None)
+
+
+def _may_be_done(error: Exception) -> bool:
+    # NoSuchEntity: somebody was quicker, which the next look tells.
+    return aws_is_unclear(error) or (
+        isinstance(error, ClientError) and meaning(error) is Refusal.ABSENT
+    )

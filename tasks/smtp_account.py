@@ -1,0 +1,106 @@
+"""Proving an SMTP user and password: a fresh, encrypted connection for every try, nothing mailed.
+
+The server must offer STARTTLS with a certificate that is valid for its name (RFC 3207), and AUTH
+(RFC 4954). A new key of Amazon SES may be refused with 535 until it has reached every server.
+"""
+
+import smtplib
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from delivery.errors import ConfigurationError, CredentialUnfit, StillAccepted, TimedOut
+from delivery.patience import Patience, wait_until
+
+PROPAGATION = Patience(timeout=60, interval=1, longest=10)
+IN_A_ROW = 3
+ANSWER_S = 10.0
+# RFC 4954, section 6: authentication credentials invalid.
+WRONG_LOGIN = 535
+
+
+@dataclass(frozen=True)
+class SmtpAccount:
+    """Where and as whom to log in; `ca_file` replaces the authorities that are trusted."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    ca_file: Path | None = None
+
+    def __str__(self) -> str:
+        return f"{self.user} at {self.host}:{self.port}"
+
+
+def prove_account(account: SmtpAccount, patience: Patience = PROPAGATION) -> None:
+    """Log in three times in a row. Raises `CredentialUnfit` if that does not come about in time.
+
+    A wrong login (535), a temporary refusal (4xx) and no answer are tried again until then;
+    `ConfigurationError` is raised at once for a server without STARTTLS, with a certificate that
+    is not valid, or that refuses for another reason.
+    """
+    row = _Row(account, wanted=None)
+    try:
+        wait_until(row.look, row.is_long_enough, patience, what=f"SMTP logins as {account}")
+    except TimedOut as error:
+        raise CredentialUnfit(str(error)) from None
+
+
+def prove_refused(account: SmtpAccount, patience: Patience = PROPAGATION) -> None:
+    """See the login refused three times in a row. Raises `StillAccepted` if it is not in time."""
+    row = _Row(account, wanted=WRONG_LOGIN)
+    try:
+        wait_until(row.look, row.is_long_enough, patience, what=f"refused SMTP logins as {account}")
+    except TimedOut as error:
+        raise StillAccepted(str(error)) from None
+
+
+@dataclass
+class _Row:
+    """The same outcome again and again; any other one begins the row anew."""
+
+    account: SmtpAccount
+    wanted: int | None
+    length: int = 0
+
+    def look(self) -> str:
+        code, said = _log_in(self.account)
+        self.length = self.length + 1 if code == self.wanted else 0
+        return f"{said} ({self.length} of {IN_A_ROW} in a row)"
+
+    def is_long_enough(self, _seen: str) -> bool:
+        return self.length >= IN_A_ROW
+
+
+def _log_in(account: SmtpAccount) -> tuple[int | None, str]:
+    """The code with which a login was refused (None: it was not; 0: no answer), and in words."""
+    try:
+        trust = ssl.create_default_context(cafile=account.ca_file)
+    except (OSError, ssl.SSLError):
+        raise ConfigurationError(f"{account.ca_file} holds no certificates") from None
+    try:
+        with smtplib.SMTP(account.host, account.port, timeout=ANSWER_S) as server:
+            server.starttls(context=trust)
+            server.login(account.user, account.password)
+    except ssl.SSLCertVerificationError as error:
+        raise ConfigurationError(
+            f"the certificate of {account.host} is not valid: {error.verify_message}"
+        ) from None
+    except smtplib.SMTPNotSupportedError as error:
+        raise ConfigurationError(f"{account.host} cannot be logged in to: {error}") from None
+    except smtplib.SMTPResponseException as error:
+        return _refused(account, error.smtp_code)
+    except (OSError, smtplib.SMTPException) as error:
+        return 0, f"no answer: {type(error).__name__}"
+    return None, "accepted"
+
+
+def _refused(account: SmtpAccount, code: int) -> tuple[int, str]:
+    # What the server said besides may repeat what it was told, so that only the code is passed on.
+    if code == WRONG_LOGIN or 400 <= code < 500:
+        return code, f"refused with {code}"
+    raise ConfigurationError(
+        f"{account.host} refuses {account.user} with {code}, which waiting does not mend",
+        hint="Look the code up in the provider's reference. The old credential still works.",
+    ) from None
