@@ -101,7 +101,8 @@ def proven(subject: Subject, reports: Sequence[tuple[str, str]], seconds: float)
     told = ", ".join(f"{name} {verdict}" for name, verdict in reports)
     return Message(
         Mood.UNDER_WAY,
-        f"{subject.what}: {len(reports)} checks passed after {duration(seconds)}, deploying",
+        f"{subject.what}: {counted(len(reports), 'check')} passed after {duration(seconds)}, "
+        "deploying",
         (escaped(told),),
     )
 
@@ -224,6 +225,11 @@ def duration(seconds: float) -> str:
     """Seconds as people say them: `42 s`, `3 min 05 s`."""
     whole = round(seconds)
     return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02d} s"
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things, in the singular or the plural: `1 check`, `8 checks`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def plain(text: str) -> str:

@@ -20,11 +20,14 @@ from delivery.refusals import Refusal
 from delivery.rollout import Deployment, Operation, Service, Step
 from tasks import fact, operation
 from tasks.refusals import in_our_words, meaning, said
+from tasks.service_settings import wanted_settings
 
 SENT = "The deployment was sent and may go on: look at the service's operations, then run again."
 
 # How long an accepted operation may stay out of ListOperations before we call it lost.
 LISTING_LAG_S = 60
+# How long DescribeService may tell of the time before an operation that has ended.
+DESCRIPTION_LAG_S = 10
 
 
 @fact("what does {environment.service.name} run?")
@@ -65,13 +68,26 @@ def await_deployment(
                 environment, deployment.service_arn, deployment.operation_id, demand
             )
             rollout.demand_success(ended, environment.service.name)
-        service = _described(environment, deployment.service_arn)
-    if service.image != deployment.image:
+        return _demand_image(environment, deployment)
+
+
+def _demand_image(environment: Environment, deployment: Deployment) -> Service:
+    """The service, once App Runner says that it runs our image: its answers may lag behind."""
+    seen: list[Service] = []
+
+    def look() -> str:
+        seen.append(_described(environment, deployment.service_arn))
+        return seen[-1].image
+
+    lag = _lag(environment, DESCRIPTION_LAG_S)
+    try:
+        wait_until(look, lambda image: image == deployment.image, lag, what="our image")
+    except TimedOut:
         raise RolloutFailed(
-            f"{environment.service.name} runs {service.image}, not {deployment.image}",
+            f"{environment.service.name} runs {seen[-1].image}, not {deployment.image}",
             hint="Somebody else deployed at the same time: find out who, then run again.",
-        )
-    return service
+        ) from None
+    return seen[-1]
 
 
 @dataclass
@@ -81,6 +97,7 @@ class _Sight:
     demand: Callable[[], None]
     seen: str = ""
     previous: str | None = None
+    resumed: bool = False
     sent: Deployment | None = None
 
     def __str__(self) -> str:
@@ -106,7 +123,8 @@ def change_service(
         if service and step is Step.NOTHING:
             sight.sent = Deployment(service.arn, None, image.reference, sight.previous)
         elif service and step is Step.RESUME:
-            _resume(environment, service, sight)
+            if not sight.resumed:  # what App Runner says may lag behind what it did
+                _resume(environment, service, sight)
         elif step is not Step.WAIT:
             _change(environment, service, wanted, image, sight)
         return sight
@@ -131,6 +149,7 @@ def _resume(environment: Environment, service: Service, sight: _Sight) -> None:
     if sent:
         ended = _await_operation(environment, *sent, sight.demand)
         rollout.demand_success(ended, environment.service.name)
+        sight.resumed = True
 
 
 def _change(
@@ -197,8 +216,7 @@ def _adopted(
         new = rollout.newly_started(listed, known, {kind})
         return (found.arn, new.id) if found and new else None
 
-    interval = environment.policy.operation_interval_s
-    lag = Patience(timeout=LISTING_LAG_S * _haste(environment), interval=interval)
+    lag = _lag(environment, LISTING_LAG_S)
     try:
         adopted = wait_until(ours, bool, lag, what=f"a {kind} of ours")
     except TimedOut:
@@ -238,9 +256,10 @@ def _patience(environment: Environment) -> Patience:
     )
 
 
-def _haste(environment: Environment) -> float:
-    """1 on AWS; smaller where the environment polls faster than every five seconds."""
-    return min(1.0, environment.policy.operation_interval_s / 5)
+def _lag(environment: Environment, seconds: float) -> Patience:
+    """So long on AWS; shorter where the environment polls faster than every five seconds."""
+    interval = environment.policy.operation_interval_s
+    return Patience(timeout=seconds * min(1.0, interval / 5), interval=interval)
 
 
 def _service(environment: Environment) -> Service | None:
@@ -288,37 +307,3 @@ def last_duration_s(environment: Environment, service: Service) -> float | None:
     """How long the newest operation that brought an image up took; None if none is listed."""
     took = [o.seconds for o in _operations(environment, service.arn) if o.brought_up]
     return took[0] if took else None
-
-
-def wanted_settings(environment: Environment, image: Image) -> dict[str, Any]:
-    """The whole configuration: App Runner replaces what an update leaves out."""
-    service = environment.service
-    source: dict[str, Any] = {
-        "ImageRepository": {
-            "ImageIdentifier": image.reference,
-            "ImageRepositoryType": "ECR",
-            "ImageConfiguration": {
-                "Port": str(service.port),
-                "RuntimeEnvironmentVariables": dict(service.variables),
-                "RuntimeEnvironmentSecrets": dict(service.secrets),
-            },
-        },
-        # A push must not deploy by itself, past the checks and the lock.
-        "AutoDeploymentsEnabled": False,
-        "AuthenticationConfiguration": {"AccessRoleArn": service.access_role_arn},
-    }
-    instance = {"Cpu": service.cpu, "Memory": service.memory}
-    if service.instance_role_arn:
-        instance["InstanceRoleArn"] = service.instance_role_arn
-    return {
-        "SourceConfiguration": source,
-        "InstanceConfiguration": instance,
-        "HealthCheckConfiguration": {
-            "Protocol": "HTTP",
-            "Path": service.health_path,
-            "Interval": service.health_interval_s,
-            "Timeout": service.health_timeout_s,
-            "HealthyThreshold": service.healthy_after,
-            "UnhealthyThreshold": service.unhealthy_after,
-        },
-    }

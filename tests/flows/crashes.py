@@ -61,6 +61,7 @@ class Process:
     after: object = None
     hold: object = None
     sent: list[str] = field(default_factory=list)
+    request: object = None
     beats: int = 0
     is_dead: bool = False
     is_over: bool = False
@@ -72,6 +73,7 @@ class Process:
             raise Killed
         self.sent.append(operation)
         self._die("before", operation)
+        self.request = request
         answer = self.hold(self, operation, lambda: send(request)) if self.hold else send(request)
         if self.after:
             self.after(f"call {len(self.sent)}, {operation}")

@@ -29,7 +29,11 @@ BUSY = {
     "ResumeService": "InvalidStateException",
     "PutKey": "ConflictException",
 }
-CASES = [(o, f) for o in OPERATIONS for f in FAULTS] + [(o, "busy") for o in BUSY]
+# What App Runner says may be older than what it has done. The ledger is read consistently; of the
+# KeyValueStore AWS says nothing, and a write by an old ETag is refused.
+STALE = ("ListServices", "DescribeService", "ListOperations")
+CASES = [(o, f) for o in OPERATIONS for f in FAULTS]
+CASES += [(o, "busy") for o in BUSY] + [(o, "stale") for o in STALE]
 # Denied, these are no reason to stop: the users are served by what was proven.
 NO_REASON = {"PauseService", "GetDistributionConfig", "UpdateDistribution", "TransactWriteItems"}
 # App Runner knows no token: what it may have accepted is not sent again by the same run.
@@ -59,11 +63,13 @@ class Fault:
     """What the calls of one operation meet: the first of them, or every one if it is denied."""
 
     def __init__(self, operation, kind):
-        self.operation, self.kind, self.met, self.effects = operation, kind, 0, 0
+        self.operation, self.kind, self.met, self._answers = operation, kind, 0, {}
 
     def __call__(self, process, operation, send):
         if operation == BEAT or operation != self.operation:
             return send()
+        if self.kind == "stale":
+            return self._answer_of_before(process.request, send())
         self.met += 1
         if self.kind == "denied":
             return refusal(operation, 403, "AccessDeniedException")
@@ -78,6 +84,16 @@ class Fault:
                 return refusal(operation, 409, BUSY[operation])
         send()
         raise ConnectionClosedError(endpoint_url="http://faults")
+
+    def _answer_of_before(self, request, answer):
+        """What was answered to the same request before, once each time that it has changed."""
+        asked = (request.url, request.body)
+        now, before = answer.content, self._answers.get(asked)
+        self._answers[asked] = now
+        is_stale = before not in (None, now)
+        self.met += is_stale
+        told = before if is_stale else now
+        return AWSResponse(answer.url, answer.status_code, answer.headers, _Body(told))
 
 
 @pytest.fixture(scope="module")
