@@ -6,9 +6,9 @@ from blocks.environment import Environment
 from delivery.errors import RequestRefused
 from delivery.forecast import as_markdown, as_text, forecast
 from tasks import fact
-from tasks.app_runner import wanted_settings
 from tasks.colours import read_scene
 from tasks.refusals import in_our_words
+from tasks.service_settings import wanted_settings
 from tasks.versions import Version
 
 
