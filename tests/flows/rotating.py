@@ -101,7 +101,10 @@ class Rotating:
         environment.endpoints = {**environment.endpoints, "secretsmanager": self.strict.url}
         arns = {kind: self.described(kind)["ARN"] for kind in ("database", "jwt")}
         references = {name: f"{arns[kind]}:{key}::" for name, (kind, key) in REFERENCES.items()}
-        environment.service = environment.service.model_copy(update={"secrets": references})
+        role = "arn:aws:iam::000000000000:role/instance"
+        environment.service = environment.service.model_copy(
+            update={"secrets": references, "instance_role_arn": role}
+        )
         self.save()
 
     def save(self):
