@@ -100,10 +100,15 @@ class Rotating:
         environment.admin_secret = self.name("admin")
         environment.endpoints = {**environment.endpoints, "secretsmanager": self.strict.url}
         arns = {kind: self.described(kind)["ARN"] for kind in ("database", "jwt")}
-        references = {name: f"{arns[kind]}:{key}::" for name, (kind, key) in REFERENCES.items()}
+        self.references = {
+            name: f"{arns[kind]}:{key}::" for name, (kind, key) in REFERENCES.items()
+        }
+        self.with_all_references()
+
+    def with_all_references(self):
         role = "arn:aws:iam::000000000000:role/instance"
-        environment.service = environment.service.model_copy(
-            update={"secrets": references, "instance_role_arn": role}
+        self.environment.service = self.environment.service.model_copy(
+            update={"secrets": self.references, "instance_role_arn": role}
         )
         self.save()
 

@@ -46,10 +46,11 @@ def strict(stand):
 def served(stand, strict, databases, moves):
     """Makes an environment where two versions serve, each with the first secrets."""
 
-    def make(publish=None, **options):
-        env = moves(healthy_answers=2, **options.pop("policy", {}))
+    def make(without=(), policy=None, **options):
+        env = moves(healthy_answers=2, **(policy or {}))
         rotating = Rotating(stand, strict, databases, env.environment, **options)
-        env.versions = [env.publish(), env.publish(**(publish(rotating) if publish else {}))]
+        rotating.without_reference(*without)
+        env.versions = [env.publish(), env.publish()]
         env.serve(*env.versions)
         rotating.env, rotating.began = env, len(env.changes())
         return rotating
@@ -211,14 +212,12 @@ def test_a_compromised_credential_is_revoked_in_the_same_run(served):
     assert "waits" not in text
 
 
+NEW = ("SECRET_VERSION_DATABASE", "SECRET_VERSION_JWT", "JWT_RING")
+
+
 def test_services_that_lack_the_references_are_given_them(served):
-    env = served()
-    references = env.environment.service.secrets
-    env.without_reference("SECRET_VERSION_DATABASE", "SECRET_VERSION_JWT", "JWT_RING")
-    env.env.serve(env.env.publish(), env.env.publish())
-    env.began = len(env.env.changes())
-    env.environment.service = env.environment.service.model_copy(update={"secrets": references})
-    env.save()
+    env = served(without=NEW)
+    env.with_all_references()
 
     env.ok()
 
@@ -229,9 +228,24 @@ def test_services_that_lack_the_references_are_given_them(served):
 
 def test_a_key_ring_begins_with_the_old_keys(served):
     rings = _key_rings()
-    env = served(jwt={name: rings[name] for name in ("jwt_secret", "refresh_secret")})
     # A service cannot be given a ring that is not there yet.
-    assert "ring" not in env.value("jwt")
+    first = {name: rings[name] for name in ("jwt_secret", "refresh_secret")}
+    env = served(without=NEW, jwt=first)
+    env.with_all_references()
+
+    env.ok("one")
+
+    ring = env.value("jwt")["ring"]["access"]
+    assert ring["current"] == {"kid": "legacy", "k": first["jwt_secret"]}
+    assert not ring["previous"]
+    assert env.value("jwt")["refresh_secret"] == first["refresh_secret"]
+    assert changes(env) == ["UpdateService", "UpdateService"]
+
+    env.ok("two", secrets=["jwt"])
+
+    second = env.value("jwt")["ring"]["access"]
+    assert second["current"] == ring["next"]
+    assert [key["k"] for key in second["previous"]] == [first["jwt_secret"]]
 
 
 def test_a_version_that_does_not_say_its_secrets_is_refused_before_anything_is_changed(served):

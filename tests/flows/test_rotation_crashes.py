@@ -7,8 +7,8 @@ import pytest
 from tests.flows.rotating import Databases, strict_way
 from tests.flows.rotation_crashes import play_sample, play_singles, world
 
-SAMPLE = 5
-PARTS = 4
+SAMPLE = 2  # each takes some twenty seconds
+PARTS = 8
 
 
 @pytest.fixture(scope="module")
