@@ -155,6 +155,18 @@ class Environment(Block):
     ledger_table: str = Field(
         default="kanvaro-delivery", description="DynamoDB table of turns, releases and intents."
     )
+    rotated: dict[Literal["database", "jwt", "email"], str] = Field(
+        default={
+            "database": "kanvaro/database",
+            "jwt": "kanvaro/jwt",
+            "email": "kanvaro/email",
+        },
+        description="Kind of secret to its name or ARN: those that are rotated.",
+    )
+    admin_secret: str = Field(
+        default="kanvaro/admin/database",
+        description="Secret with the databases' administrators, which the application cannot read.",
+    )
     policy: Policy = Field(default_factory=Policy, description="What a run may do here.")
     public_address: str | None = Field(
         default=None,

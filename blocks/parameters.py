@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from delivery.rotation_facts import Kind
 from delivery.source_names import REF, REPOSITORY, REVISION, VERSION
 
 Revision = Annotated[str, Field(pattern=REVISION)]
@@ -15,3 +16,6 @@ Ref = Annotated[str, Field(pattern=REF, max_length=200)]
 Repository = Annotated[str, Field(pattern=REPOSITORY)]
 Wanted = Annotated[str, Field(pattern=VERSION)]
 Reason = Annotated[str, Field(min_length=3, max_length=300)]
+OptionalReason = Annotated[str, Field(max_length=300)]
+RotationId = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._:-]{0,63})?$")]
+Secrets = Annotated[list[Kind], Field(min_length=1)]

@@ -98,6 +98,22 @@ class Policy(Settings):
         default=30, gt=0, description="A run that is silent for so long has lost its turn."
     )
     turn_timeout_s: float = Field(default=7200, gt=0, description="How long a run waits its turn.")
+    overlap_s: float = Field(
+        default=86400,
+        ge=0,
+        description="How long an old credential stays good once every service has the new one.",
+    )
+    drained_for_s: float = Field(
+        default=900,
+        ge=0,
+        description="How long nobody may have been connected with an old credential before it is "
+        "retired.",
+    )
+    inactive_for_s: float = Field(
+        default=86400,
+        ge=0,
+        description="How long a retired access key can be made active again before it is deleted.",
+    )
     report_days: int = Field(default=30, ge=1, description="How long test reports are kept.")
     result_days: int = Field(default=30, ge=1, description="How long a check's pass is believed.")
 

@@ -2,12 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
+from enum import Enum, StrEnum
 
 from delivery.rotation_record import Record
 
 CURRENT, PENDING, PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
 DAY_S = 24 * 3600.0
+
+
+class Kind(StrEnum):
+    """The kinds of secrets that are rotated."""
+
+    DATABASE = "database"
+    JWT = "jwt"
+    EMAIL = "email"
 
 
 class PendingValue(Enum):

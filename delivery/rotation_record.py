@@ -43,7 +43,7 @@ class Record(Entry):
     It is written before its version is. `step` is the last one that was done, `rolled_at` when
     every service was proven to run with the new version, `drained_since` since when nobody has
     been seen who was connected with the old one. A rotation that is `compromised` has no overlap,
-    whoever goes on with it.
+    whoever goes on with it. `is_told` says that the channel heard of its being overdue.
     """
 
     secret: str
@@ -56,6 +56,7 @@ class Record(Entry):
     drained_since: float | None = None
     retired_at: float | None = None
     compromised: bool = False
+    is_told: bool = False
 
     @property
     def is_over(self) -> bool:

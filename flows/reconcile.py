@@ -1,5 +1,6 @@
 """
-Put in order what no run could: what a dead one left half done, and colours kept warm too long.
+Put in order what no run could: what a dead one left half done, colours kept warm too long, and
+old credentials that nobody uses any more.
 
 It never waits behind a living run, and changes nothing where all is as the ledger says.
 """
@@ -9,6 +10,7 @@ from pydantic import Field
 
 from blocks.environment import Environment
 from tasks.conclusion import tell_failure
+from tasks.retirement import retire_due, tell_what_was_retired, what_is_due
 from tasks.tidying import pause_overdue, tell_what_was_settled, what_is_overdue
 from tasks.turn import turn_unless_taken
 
@@ -17,13 +19,15 @@ from tasks.turn import turn_unless_taken
 def reconcile(
     environment: str = Field(default="production", description="Name of a registered environment."),
 ) -> str:
-    """Settle what dead runs left, and pause the colour whose warm time is over."""
+    """Settle what dead runs left, pause the colour whose warm time is over, retire what is due."""
     env = Environment.named(environment)
-    overdue = what_is_overdue(env)
-    if not overdue:
+    overdue, due = what_is_overdue(env), what_is_due(env)
+    if not overdue and not due:
         return f"{env.name} is in order"
-    with turn_unless_taken(env, "reconcile", "; ".join(overdue)) as turn:
+    why = "; ".join([*overdue, *(f"{kind}: an old credential is due" for kind in due)])
+    with turn_unless_taken(env, "reconcile", why) as turn:
         if turn is None:
             return f"a living run has the turn in {env.name}"
         tell_what_was_settled(turn, pause_overdue(turn), overdue)
-    return f"{env.name}: settled {'; '.join(overdue)}"
+        told = tell_what_was_retired(turn, retire_due(turn, due))
+    return f"{env.name}: settled {why}" + (f"; {told}" if told else "")

@@ -5,7 +5,7 @@ has no way to cancel. So each change is decided by reading, sent once, and a
 lost answer is settled by reading again (`rollout` in docs/decisions.md).
 """
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -19,6 +19,7 @@ from delivery.patience import Patience, wait_until
 from delivery.refusals import Refusal
 from delivery.rollout import Deployment, Operation, Service, Step
 from tasks import fact, operation
+from tasks.described import described, operations_of, service_of
 from tasks.refusals import in_our_words, meaning, said
 from tasks.service_settings import wanted_settings
 
@@ -34,7 +35,7 @@ DESCRIPTION_LAG_S = 10
 def live_service(environment: Environment) -> Service | None:
     """The service as App Runner describes it; None if there is none of that name."""
     with in_our_words("describe the service"):
-        return _service(environment)
+        return service_of(environment)
 
 
 @operation("deploy {image} to {environment.name}")
@@ -76,7 +77,7 @@ def _demand_image(environment: Environment, deployment: Deployment) -> Service:
     seen: list[Service] = []
 
     def look() -> str:
-        seen.append(_described(environment, deployment.service_arn))
+        seen.append(described(environment, deployment.service_arn))
         return seen[-1].image
 
     lag = _lag(environment, DESCRIPTION_LAG_S)
@@ -97,6 +98,7 @@ class _Sight:
     demand: Callable[[], None]
     seen: str = ""
     previous: str | None = None
+    # What a service resumes with may be the secrets of the day on which it was paused.
     resumed: bool = False
     sent: Deployment | None = None
 
@@ -116,11 +118,13 @@ def change_service(
     sight = _Sight(demand)
 
     def look() -> _Sight:
-        service = _service(environment)
+        service = service_of(environment)
         sight.previous = sight.previous or (service.image if service else None)
         step = rollout.next_step(service, wanted)
         sight.seen = f"{service.status if service else 'no service'}: {step.value}"
-        if service and step is Step.NOTHING:
+        if service and step is Step.NOTHING and sight.resumed and environment.service.secrets:
+            _restart(environment, service, image, sight)
+        elif service and step is Step.NOTHING:
             sight.sent = Deployment(service.arn, None, image.reference, sight.previous)
         elif service and step is Step.RESUME:
             if not sight.resumed:  # what App Runner says may lag behind what it did
@@ -129,13 +133,56 @@ def change_service(
             _change(environment, service, wanted, image, sight)
         return sight
 
+    return _once_sent(environment, look)
+
+
+def restart_service(
+    environment: Environment,
+    image: Image,
+    is_needed: Callable[[], bool],
+    demand: Callable[[], None] = no_demand,
+) -> Deployment:
+    """Let a running service start anew with what it has, so that it reads today's secrets.
+
+    While an operation is under way it is waited for, and then asked whether it `is_needed` still:
+    what a dead run has sent is not sent again. A service that was paused meanwhile is left.
+    """
+    sight = _Sight(demand)
+
+    def look() -> _Sight:
+        service = service_of(environment)
+        sight.seen = service.status if service else "no service"
+        if service is None:
+            raise RolloutFailed(f"{environment.service.name} is gone")
+        if service.status != "OPERATION_IN_PROGRESS":
+            if service.status == "RUNNING" and is_needed():
+                _restart(environment, service, image, sight)
+            else:
+                sight.sent = Deployment(service.arn, None, service.image, service.image)
+        return sight
+
+    return _once_sent(environment, look)
+
+
+def _once_sent(environment: Environment, look: Callable[[], _Sight]) -> Deployment:
     try:
-        wait_until(
+        seen = wait_until(
             look, lambda now: now.sent is not None, _patience(environment), what="a free turn"
         )
     except TimedOut as error:
         raise PlatformBusy(f"{environment.service.name} could not be changed: {error}") from None
-    return rollout.demand_sent(sight.sent)
+    return rollout.demand_sent(seen.sent)
+
+
+def _restart(environment: Environment, service: Service, image: Image, sight: _Sight) -> None:
+    client = environment.writes("apprunner")
+
+    def restart() -> dict[str, Any]:
+        answer = client.start_deployment(ServiceArn=service.arn)
+        return {"Service": {"ServiceArn": service.arn}, "OperationId": answer["OperationId"]}
+
+    if sent := _send(environment, service, "START_DEPLOYMENT", restart, sight):
+        sight.sent = Deployment(*sent, image.reference, service.image)
 
 
 def _resume(environment: Environment, service: Service, sight: _Sight) -> None:
@@ -182,7 +229,7 @@ def _send(
     sight: _Sight,
 ) -> tuple[str, str] | None:
     """Send one change; its service ARN and operation id, or None if it was not accepted."""
-    known = [o.id for o in _operations(environment, service.arn)] if service else []
+    known = [o.id for o in operations_of(environment, service.arn)] if service else []
     sight.demand()
     try:
         answer = sending()
@@ -209,8 +256,8 @@ def _adopted(
 
     def ours() -> tuple[str, str] | None:
         try:
-            found = service or _service(environment)
-            listed = _operations(environment, found.arn) if found else []
+            found = service or service_of(environment)
+            listed = operations_of(environment, found.arn) if found else []
         except (ClientError, BotoCoreError):
             return None  # whatever ails the answers may end within the lag
         new = rollout.newly_started(listed, known, {kind})
@@ -228,7 +275,7 @@ def _adopted(
 
 
 def _is_busy(environment: Environment, service: Service | None) -> bool:
-    now = _service(environment) if service else None
+    now = service_of(environment) if service else None
     return now is not None and now.status == "OPERATION_IN_PROGRESS"
 
 
@@ -237,7 +284,7 @@ def _await_operation(
 ) -> Operation | None:
     def ours() -> Operation | None:
         demand()
-        return next((o for o in _operations(environment, arn) if o.id == operation_id), None)
+        return next((o for o in operations_of(environment, arn) if o.id == operation_id), None)
 
     return wait_until(
         ours,
@@ -262,48 +309,7 @@ def _lag(environment: Environment, seconds: float) -> Patience:
     return Patience(timeout=seconds * min(1.0, interval / 5), interval=interval)
 
 
-def _service(environment: Environment) -> Service | None:
-    return next(described_services(environment, {environment.service.name}), None)
-
-
-def described_services(environment: Environment, names: Container[str]) -> Iterator[Service]:
-    """The services of these names that exist, as App Runner describes them."""
-    for summary in _services(environment):
-        if summary["ServiceName"] in names and summary["Status"] != "DELETED":
-            yield _described(environment, summary["ServiceArn"])
-
-
-def _services(environment: Environment) -> Iterator[dict[str, Any]]:
-    # botocore ships no paginator for App Runner.
-    page: dict[str, Any] = {"NextToken": ""}
-    while "NextToken" in page:
-        token = {"NextToken": page["NextToken"]} if page["NextToken"] else {}
-        page = environment.reads("apprunner").list_services(**token)
-        yield from page["ServiceSummaryList"]
-
-
-def _described(environment: Environment, arn: str) -> Service:
-    found = environment.reads("apprunner").describe_service(ServiceArn=arn)["Service"]
-    repository = found["SourceConfiguration"].get("ImageRepository", {})
-    return Service(
-        arn=found["ServiceArn"],
-        status=found["Status"],
-        address=found.get("ServiceUrl", ""),
-        image=repository.get("ImageIdentifier", ""),
-        settings=found,
-    )
-
-
-def _operations(environment: Environment, arn: str) -> list[Operation]:
-    """The newest twenty operations: ours is among them, since there is only one at a time."""
-    answer = environment.reads("apprunner").list_operations(ServiceArn=arn, MaxResults=20)
-    return [
-        Operation(o["Id"], o["Type"], o["Status"], o["StartedAt"], o.get("EndedAt"))
-        for o in answer["OperationSummaryList"]
-    ]
-
-
 def last_duration_s(environment: Environment, service: Service) -> float | None:
     """How long the newest operation that brought an image up took; None if none is listed."""
-    took = [o.seconds for o in _operations(environment, service.arn) if o.brought_up]
+    took = [o.seconds for o in operations_of(environment, service.arn) if o.brought_up]
     return took[0] if took else None

@@ -18,7 +18,8 @@ from delivery.rollout import Deployment, Service, Step, next_step
 from delivery.route import Colour, Route, claimed, put_back, undrained_s
 from delivery.scene import Scene, Settlement, drift, happened, settlement
 from tasks import fact, ledger, operation
-from tasks.app_runner import change_service, described_services
+from tasks.app_runner import change_service
+from tasks.described import described_services
 from tasks.health import ONE_ANSWER_S
 from tasks.intents import intent
 from tasks.refusals import in_our_words, meaning, said

@@ -15,6 +15,7 @@ from delivery.errors import DeliveryError, Superseded
 from delivery.ledger import Live
 from delivery.messages import Failure, Message, Subject
 from delivery.plan import CheckReport, Plan
+from delivery.rotation_messages import rotation_failed
 from delivery.summary import Stage
 from tasks import fact, news, operation
 from tasks.announce import run_url, seconds_so_far, subject, tell, this_run
@@ -27,6 +28,7 @@ from tasks.versions import Version
 
 HOOK_LOGGER = "prefect.flow_runs"
 TO_SAY_S = 30
+ROTATION = "rotate-secrets"
 
 
 @fact("does {source.revision:.10} go to {environment.name}?")
@@ -135,7 +137,10 @@ def tell_failure(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
         str(asked.get("ref", environment.policy.deploy_ref)),
         run_url(environment, flow_run.id),
     )
-    message = _last_word(about, failure, state, _exception(state))
+    if flow.name == ROTATION:
+        message = rotation_failed(environment.name, failure, about.run_url)
+    else:
+        message = _last_word(about, failure, state, _exception(state))
     why = tell(environment, flow_run.id, message)
     if why:
         get_logger(HOOK_LOGGER).warning("Slack was not told: %s", why)

@@ -17,7 +17,7 @@ from delivery.errors import (
     NeverBecameHealthy,
     TimedOut,
 )
-from delivery.health import Answer, good_in_a_row
+from delivery.health import NONE_DEMANDED, Answer, good_in_a_row
 from delivery.messages import plain
 from delivery.patience import Patience, wait_until
 from delivery.rollout import Service
@@ -28,6 +28,12 @@ from tasks.router import router_of
 ONE_ANSWER_S = 5
 HEALTH_LINES = '[health] path = "/" and revision = false'
 LARGEST_ANSWER = 64 * 1024
+SECRETS_UNPROVEN = (
+    "Old and new credentials are both still good, and nothing is retired. Read the application's "
+    "log; its health endpoint must name the versions in `secrets`. Then rotate again with the "
+    "same rotation_id: it goes on here."
+)
+LONGEST_VERSION = 64
 
 
 @fact("does {environment.name} answer as {revision:.10}?")
@@ -44,27 +50,58 @@ def await_revision(
 
     Raises `NeverBecameHealthy`, with the last answer, if they do not come in time.
     """
+    expected = revision if environment.policy.answers_revision else None
+    return _await_answers(environment, service, expected, revision[:10], NONE_DEMANDED, demand)
+
+
+@fact("does {environment.name} run with the new secrets?")
+def await_secrets(
+    environment: Environment,
+    service: Service,
+    revision: str | None,
+    versions: Mapping[str, str],
+    demand: Callable[[], None] = no_demand,
+) -> str:
+    """Wait for consecutive ready answers that name these versions of the secrets; the address.
+
+    None: any revision may answer. Raises `NeverBecameHealthy`, with the last answer, if they do
+    not come in time.
+    """
+    expected = revision if environment.policy.answers_revision else None
+    wanted = "running with the current secrets"
+    return _await_answers(environment, service, expected, wanted, versions, demand)
+
+
+def _await_answers(
+    environment: Environment,
+    service: Service,
+    expected: str | None,
+    wanted: str,
+    versions: Mapping[str, str],
+    demand: Callable[[], None],
+) -> str:
     address = _address(environment, service)
     policy = environment.policy
-    expected = revision if policy.answers_revision else None
     answers: list[Answer] = []
 
     def look() -> str:
         demand()
         answers.append(ask(f"{address}{policy.readiness_path}"))
-        return str(answers[-1])
+        told = {kind: answers[-1].secrets.get(kind, "none") for kind in versions}
+        return f"{answers[-1]}, with {told}" if told else str(answers[-1])
 
     try:
         wait_until(
             look,
-            lambda _: good_in_a_row(answers, expected) >= policy.healthy_answers,
+            lambda _: good_in_a_row(answers, expected, versions) >= policy.healthy_answers,
             Patience(policy.health_timeout_s, policy.answer_interval_s),
             what=f"{policy.healthy_answers} good answers in a row",
         )
     except TimedOut as error:
         url = f"{address}{policy.readiness_path}"
         raise NeverBecameHealthy(
-            f"{url} does not answer as {revision[:10]}: {error}", hint=_hint(answers)
+            f"{url} does not answer as {wanted}: {error}",
+            hint=SECRETS_UNPROVEN if versions else _hint(answers),
         ) from None
     return address
 
@@ -79,6 +116,11 @@ def _hint(answers: list[Answer]) -> str | None:
     )
 
 
+def answer_of(environment: Environment, service: Service) -> Answer:
+    """What a service answers about itself at this moment."""
+    return ask(f"{_address(environment, service)}{environment.policy.readiness_path}")
+
+
 def what_serves(environment: Environment) -> str:
     """What users meet at this moment, in a sentence; for messages about what went wrong."""
     try:
@@ -89,7 +131,7 @@ def what_serves(environment: Environment) -> str:
             return "nothing: there is no service of that name yet"
         if service.status == "PAUSED":
             return "nothing: the service is paused"
-        answer = ask(f"{_address(environment, service)}{environment.policy.readiness_path}")
+        answer = answer_of(environment, service)
     except (DeliveryError, BotoCoreError, ClientError) as error:
         return f"unknown: it could not be asked ({type(error).__name__})"
     if service.status == "OPERATION_IN_PROGRESS":
@@ -154,14 +196,14 @@ def _at_most(response: httpx.Response, size: int, deadline: float) -> Iterator[b
         yield chunk
 
 
-def _read(body: bytes, began: float) -> tuple[str | None, float, str]:
-    """The revision, the milliseconds and what is not ready, from a health endpoint's answer."""
+def _read(body: bytes, began: float) -> tuple[str | None, float, str, dict[str, str]]:
+    """The revision, the milliseconds, what is not ready, and the versions of the secrets."""
     try:
         said = json.loads(body)
     except ValueError:
-        return None, _since(began), "not JSON"
+        return None, _since(began), "not JSON", {}
     if not isinstance(said, dict):
-        return None, _since(began), "not an object"
+        return None, _since(began), "not an object", {}
     revision, checks = said.get("revision"), said.get("checks")
     unready = [
         str(name)
@@ -172,7 +214,17 @@ def _read(body: bytes, began: float) -> tuple[str | None, float, str]:
         revision if isinstance(revision, str) else None,
         _since(began),
         plain(f"not ready: {', '.join(unready)}")[:100] if unready else "",
+        _versions(said.get("secrets")),
     )
+
+
+def _versions(said: object) -> dict[str, str]:
+    """Ids of versions by kind of secret; whatever is no plain id is passed over."""
+    return {
+        str(kind): plain(version)[:LONGEST_VERSION]
+        for kind, version in (said.items() if isinstance(said, dict) else ())
+        if isinstance(version, str)
+    }
 
 
 def _since(began: float) -> float:

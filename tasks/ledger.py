@@ -1,7 +1,8 @@
 """The ledger: a DynamoDB table of turns, proven images, releases and intents.
 
 One table serves all environments: the partition key `environment` names one, the sort key `entry`
-says what a row is (`turn`, `waiting#…`, `proven#…`, `release#…`, `intent#…`). What a row says is
+says what a row is (`turn`, `waiting#…`, `proven#…`, `release#…`, `intent#…`,
+`rotation#secret#slot`). What a row says is
 JSON in `said`; only what a condition asks for is an attribute of its own.
 """
 
@@ -13,8 +14,9 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from blocks.environment import Environment
-from delivery.errors import ConfigurationError
+from delivery.errors import ConfigurationError, Fenced
 from delivery.ledger import Intent, Proven, Release
+from delivery.rotation_record import Record
 
 ABSENT = "ResourceNotFoundException"
 REFUSED = "ConditionalCheckFailedException"
@@ -68,6 +70,36 @@ def close_intent(environment: Environment, intent: Intent) -> None:
                 {"Delete": {"TableName": table, "Key": key(environment, _place(intent, "open"))}},
             ]
         )
+
+
+def read_rotations(environment: Environment, secret: str = "") -> list[Record]:
+    """The rotations of a secret, or of all of them, whatever became of them."""
+    beginning = f"rotation#{secret}#" if secret else "rotation#"
+    return [Record.read(row["said"]["S"]) for row in rows(environment, beginning)]
+
+
+def write_rotation(environment: Environment, record: Record, token: int) -> None:
+    """Write how far a rotation is, in the turn of that `token`.
+
+    Raises `Fenced` if a later turn wrote it. A lost answer is settled by sending again.
+    """
+    try:
+        with _table_named(environment):
+            environment.reads("dynamodb").put_item(
+                TableName=environment.ledger_table,
+                Item={
+                    **key(environment, f"rotation#{record.secret}#{record.slot}"),
+                    "said": {"S": record.text()},
+                    "token": {"N": str(token)},
+                },
+                ConditionExpression="attribute_not_exists(entry) OR #token <= :token",
+                ExpressionAttributeNames={"#token": "token"},
+                ExpressionAttributeValues={":token": {"N": str(token)}},
+            )
+    except ClientError as error:
+        if error.response["Error"]["Code"] != REFUSED:
+            raise
+        raise Fenced(f"the rotation of {record.secret} was written in a later turn") from None
 
 
 def add(environment: Environment, entry: str, said: str) -> bool:

@@ -29,6 +29,7 @@ from tasks.settling import insist, settle
 
 PROBE = "_rotation_probe"
 PROBE_LIFE_S = 60
+BY_DEFAULT = "sanitize-payload"
 # What no application needs; the first of each kind stands for the rest of it.
 FORBIDDEN = (("FLUSHALL",), ("CONFIG", "GET", "dir"), ("ACL", "SETUSER", "probe"))
 
@@ -189,9 +190,13 @@ def _rules(admin: redis.Redis, user: str, node: str) -> list[str]:
 
 
 def _line(admin: redis.Redis, user: str) -> list[str] | None:
-    """The rules of a user as ACL LIST shows them (and the ACL file does); None if there is none."""
+    """The rules of a user as ACL LIST shows them (and the ACL file does); None if there is none.
+
+    What a user has by default is left out: it is shown of one that was `reset`, and only of those.
+    """
     read = (_RULE.findall(str(line)) for line in admin.acl_list())
-    return next((rules for _, name, *rules in read if name == user), None)
+    found = next((rules for _, name, *rules in read if name == user), None)
+    return None if found is None else [rule for rule in found if rule != BY_DEFAULT]
 
 
 def _refuse_forbidden(admin: redis.Redis, user: str, node: str, kind: type[DeliveryError]) -> None:

@@ -76,6 +76,18 @@ def read_value(environment: Environment, secret: str, version: str) -> Value | N
         raise SecretMalformed(f"{secret}, version {version}: {error}") from None
 
 
+def read_current(environment: Environment, secret: str) -> Value:
+    """The current value of a secret. Raises `ConfigurationError` if there is none."""
+    with in_our_words(f"read the secret {secret}"):
+        answer = environment.reads("secretsmanager").get_secret_value(
+            SecretId=secret, VersionStage=CURRENT
+        )
+    try:
+        return members_of(answer.get("SecretString", ""))
+    except SecretMalformed as error:
+        raise SecretMalformed(f"{secret}: {error}") from None
+
+
 def put_pending(
     environment: Environment, secret: str, version: str, make: Callable[[], Value]
 ) -> Value:

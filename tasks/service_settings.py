@@ -1,4 +1,4 @@
-"""What App Runner is told of a service."""
+"""How App Runner is told to run the application: one configuration, always the whole of it."""
 
 from typing import Any
 

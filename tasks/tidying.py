@@ -1,6 +1,7 @@
 """What needs putting in order, and doing so."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from blocks.environment import Environment
@@ -48,6 +49,8 @@ def is_overdue(scene: Scene, releases: Sequence[Release], keep_warm_s: float) ->
 @operation("pause what was kept warm long enough")
 def pause_overdue(turn: Turn) -> str:
     """Settle what is half done; then pause the idle colour if its time is over."""
+    if turn.environment.strategy != "blue-green":
+        return f"{turn.environment.name} has no colours"
     scene = settle.fn(turn, None)
     with in_our_words("pause the idle colour"):
         releases = list(ledger.read_releases(turn.environment))
@@ -55,6 +58,21 @@ def pause_overdue(turn: Turn) -> str:
         if service and is_overdue(scene, releases, turn.environment.policy.keep_warm_s):
             return pause(turn, scene.idle, service)
     return str(scene)
+
+
+@operation("settle what earlier runs left in {turn.environment.name}")
+def settle_before_rotation(turn: Turn) -> None:
+    """Put right whatever a dead run left half done, so that no shift is under way."""
+    if turn.environment.strategy == "blue-green":
+        settle.fn(turn, None)
+        return
+    with in_our_words("settle what earlier runs left"):
+        turn.demand_now()
+        for left in ledger.read_intents(turn.environment):
+            outcome = f"settled by {turn.holder.run}: what came of it is read"
+            ledger.close_intent(
+                turn.environment, replace(left, closed=ledger.now(), outcome=outcome)
+            )
 
 
 def tell_what_was_settled(turn: Turn, outcome: str, found: Sequence[str]) -> None:

@@ -37,6 +37,10 @@ BEATS_IN_A_LEASE = 3
 # A run that Prefect calls finished and that missed a beat has died.
 SILENCE_OF_A_FINISHED_RUN = 0.5
 LOOK_AGAIN_S = 1.0
+ROTATION_STOPPED = (
+    "Old and new credentials are both good. Rotate again with the same rotation_id once the "
+    "rollback is done: it goes on where it stopped."
+)
 
 
 class Turn:
@@ -73,7 +77,8 @@ class Turn:
         if self._lost:
             raise Fenced(f"{self.holder.title} lost its turn: {self._lost}")
         if self._stop:
-            raise TakenBack(f"{self.holder.title} was asked to stop: {self._stop}")
+            hint = ROTATION_STOPPED if self.holder.kind == "rotate" else None
+            raise TakenBack(f"{self.holder.title} was asked to stop: {self._stop}", hint=hint)
 
     def demand_now(self) -> None:
         """The same, after asking the ledger: before a change that no token guards."""
@@ -142,8 +147,8 @@ def turn_of_this_run(
 ) -> Iterator[Turn]:
     """Wait for the turn to change `environment`, and keep others out while the block lasts.
 
-    `kind` is `deploy` or `rollback`. Raises `Superseded` when a newer run makes this one pointless,
-    `PlatformBusy` when the turn does not come in time.
+    `kind` is `deploy`, `rollback` or `rotate`. Raises `Superseded` when a newer run makes this one
+    pointless, `PlatformBusy` when the turn does not come in time.
     """
     with _kept(take_turn(environment, kind, title, reason)) as turn:
         yield turn

@@ -14,6 +14,7 @@ from sandbox.app_runner.settings import STOP_AT_ONCE
 from sandbox.ports import listening_socket
 
 Answering = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+SECRET_VERSION = "SECRET_VERSION_"  # noqa: S105 - the beginning of a variable
 Health = Literal["ok", "never", "wrong revision", "deaf", "exits"]
 
 
@@ -164,11 +165,21 @@ class RunningProgram:
         if self.program.health == "never":
             return web.json_response({"status": "error"}, status=503)
         is_wrong = self.program.health == "wrong revision"
-        return self._named("0" * 40 if is_wrong else self.program.revision)
+        return self._named("0" * 40 if is_wrong else self.program.revision, secrets=self._versions)
 
-    def _named(self, revision: str) -> web.Response:
+    @property
+    def _versions(self) -> dict[str, str]:
+        """The id of the version of each secret it was given, as the application says them."""
+        given = self.launch.environment.items()
+        return {
+            name.removeprefix(SECRET_VERSION).lower(): version
+            for name, version in given
+            if name.startswith(SECRET_VERSION)
+        }
+
+    def _named(self, revision: str, **more: object) -> web.Response:
         return web.json_response(
-            {"status": "ok", "revision": revision, "instance": self.launch.instance_id}
+            {"status": "ok", "revision": revision, "instance": self.launch.instance_id, **more}
         )
 
     async def _stream(self, request: web.BaseRequest) -> web.StreamResponse:

@@ -23,7 +23,7 @@ from prefect.context import FlowRunContext
 
 from blocks.clients import Clients
 from blocks.environment import Environment
-from tasks import announce, conclusion
+from tasks import announce, conclusion, rotation_news
 
 BEATS = "turn"  # the name of the thread that renews the turn
 BEAT = "a beat"
@@ -159,6 +159,7 @@ def as_process(process):
 def without_engine():
     """Let tasks be plain functions, and do without a server: nobody is told, blocks are kept."""
     unheard, kept = (announce.announce, conclusion.conclude_live), {}
+    unheard += (rotation_news.conclude_rotation,)
 
     def called(task, *args, **parameters):
         return None if task in unheard else task.fn(*args, **parameters)

@@ -338,3 +338,14 @@ def test_a_node_that_does_not_answer_is_named(nodes, live):
         with pytest.raises((Unreachable, ConfigurationError), match=words) as raised:
             redis_account.check_nodes([address], live)
         assert "canary" not in str(raised.value)
+
+
+def test_a_live_user_that_was_never_reset_is_a_model_too(servers, nodes, live, wanted):
+    """As one of an ACL file is, or one that was made by SETUSER alone."""
+    for server in servers:
+        with admin(server) as client:
+            client.acl_deluser(LIVE.user)
+            set_user(client, LIVE.user, f"on >{LIVE.password} {LIVE_RULES}")
+
+    redis_account.set_account(nodes, live, wanted)
+    redis_account.prove_account(nodes, wanted, live)

@@ -1,0 +1,61 @@
+"""
+Give the application new credentials, and take the old ones away once nobody uses them.
+
+    settle ─ check all ─┬ new version, pending ─ set the idle account ─ prove ─ make current ┐
+                        └ (for each secret; one that waits for a person is left)             │
+    tell ◀─ retire what is due ◀─ prove which versions run ◀─ roll: idle colour, then live ◀─┘
+
+Old and new are both good from the first change until the retirement, which is due a day after
+the roll at the earliest: `reconcile` or the next run carries it out. Killed anywhere, run it again.
+"""
+
+from prefect import flow
+from pydantic import Field
+
+from blocks.environment import Environment
+from blocks.parameters import OptionalReason, RotationId, Secrets
+from delivery.rotation_facts import Kind
+from tasks.conclusion import tell_failure
+from tasks.roll import look_at_consumers
+from tasks.rotation import rotate
+from tasks.rotation_checks import check_secrets
+from tasks.rotation_news import WEEKLY, announce_rotation, conclude_rotation, wish_of
+from tasks.tidying import settle_before_rotation
+from tasks.turn import turn_of_this_run
+
+
+@flow(
+    name="rotate-secrets",
+    flow_run_name="rotate secrets of {environment}",
+    on_failure=[tell_failure],
+    on_crashed=[tell_failure],
+    on_cancellation=[tell_failure],
+)
+def rotate_secrets(
+    environment: str = Field(default="production", description="A registered environment."),
+    secrets: Secrets = Field(default=list(Kind), description="Which secrets to rotate."),
+    rotation_id: RotationId = Field(
+        default="",
+        description="Names the rotation: the same id goes on with it, another makes other "
+        "versions. Empty: the scheduled start of the run.",
+    ),
+    reason: OptionalReason = Field(
+        default="", description="Why; needed for force_logout and compromised."
+    ),
+    force_logout: bool = Field(default=False, description="New keys at once: ends all sessions."),
+    compromised: bool = Field(
+        default=False,
+        description="No overlap: the old credentials are revoked as soon as the roll is done.",
+    ),
+) -> str:
+    """Rotate secrets as far as can be today; say what waits, and until when."""
+    env = Environment.named(environment)
+    wish = wish_of(secrets, rotation_id, reason, force_logout, compromised)
+    with turn_of_this_run(env, "rotate", str(wish), reason or WEEKLY) as turn:
+        settle_before_rotation(turn)
+        consumers = look_at_consumers(env)
+        rotations, cannot = check_secrets(env, wish, consumers)
+        announce_rotation(turn, wish, cannot)
+        rotate(turn, rotations, consumers)
+        told = conclude_rotation(turn, rotations, cannot)
+    return f"{env.name}: {told}"

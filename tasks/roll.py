@@ -1,0 +1,137 @@
+"""The services that run with the secrets: what they run with, and starting them anew.
+
+App Runner reads secrets when it deploys. The idle colour goes first, where no user is; then the
+live one, in place. Each is proven by what the application itself says that it runs with.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from blocks.environment import Environment
+from delivery.health import Answer
+from delivery.images import Image
+from delivery.ledger import Release
+from delivery.rollout import Deployment, Service
+from tasks import fact, ledger, operation
+from tasks.app_runner import await_deployment, change_service, restart_service
+from tasks.colours import read_scene
+from tasks.described import service_of
+from tasks.health import answer_of, await_secrets
+from tasks.intents import intent
+from tasks.refusals import in_our_words
+from tasks.turn import Turn
+
+RUNS = ("RUNNING", "OPERATION_IN_PROGRESS")
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """A service that runs, and what it said of itself.
+
+    `environment` is that of its one colour, as its version was proven; `revision` is None where
+    the ledger does not know what it runs.
+    """
+
+    environment: Environment
+    service: Service
+    revision: str | None
+    answer: Answer
+    colour: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.environment.service.name
+
+    @property
+    def given(self) -> Mapping[str, str]:
+        """The secrets that App Runner gives it: variable to reference."""
+        repository = self.service.settings["SourceConfiguration"].get("ImageRepository", {})
+        configuration = repository.get("ImageConfiguration", {})
+        found: Mapping[str, str] = configuration.get("RuntimeEnvironmentSecrets", {})
+        return found
+
+    def runs_with(self, kind: str) -> str:
+        """The version of a kind of secret that it says it runs with; empty where it says none."""
+        return self.answer.secrets.get(kind, "")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@fact("with which secrets does {environment.name} run?")
+def look_at_consumers(environment: Environment) -> list[Consumer]:
+    """The services of an environment that run, in the order in which they are to be rolled."""
+    with in_our_words("look at the services"):
+        releases = list(ledger.read_releases(environment))
+        return [
+            _consumer(environment, place, service, releases, colour)
+            for place, service, colour in _places(environment)
+            if service is not None and service.status in RUNS and service.address
+        ]
+
+
+def _places(environment: Environment) -> list[tuple[Environment, Service | None, str]]:
+    if environment.strategy == "in-place":
+        return [(environment, service_of(environment), "")]
+    scene = read_scene(environment)
+    order = (scene.idle, scene.idle.other)
+    return [(environment.on(colour), scene.services[colour], colour) for colour in order]
+
+
+def _consumer(
+    environment: Environment,
+    place: Environment,
+    service: Service,
+    releases: Sequence[Release],
+    colour: str,
+) -> Consumer:
+    digest = service.image.rpartition("@")[2]
+    revision = next((each.revision for each in releases if each.digest == digest), None)
+    for proven in ledger.read_proven(environment, revision) if revision else []:
+        if proven.digest == digest:
+            says_revision = place.policy.answers_revision and proven.answers_revision
+            place = place.answering(proven.readiness_path, says_revision)
+    return Consumer(place, service, revision, answer_of(place, service), colour)
+
+
+def roll(
+    turn: Turn,
+    consumers: Sequence[Consumer],
+    behind: Mapping[str, Sequence[str]],
+    versions: Mapping[str, str],
+) -> None:
+    """Start each service anew that is `behind`, and prove that all run with `versions`.
+
+    `behind` maps a service to the kinds of secrets of which it runs with an older version. Raises
+    `RolledBack`, `RolloutFailed` or `NeverBecameHealthy`; every credential is still good then.
+    """
+    for consumer in consumers:
+        service = consumer.service
+        if behind.get(consumer.name):
+            turn.demand_now()
+            deployment = start_anew(turn, consumer, versions)
+            service = await_deployment(consumer.environment, deployment, turn.demand)
+        await_secrets(consumer.environment, service, consumer.revision, versions, turn.demand)
+
+
+@operation("start {consumer} anew, with today's secrets")
+def start_anew(turn: Turn, consumer: Consumer, versions: Mapping[str, str]) -> Deployment:
+    """Let a service read its secrets anew, or give it references that it has not yet."""
+    environment, image = consumer.environment, _image(consumer)
+    wanted = environment.service.secrets
+
+    def is_needed() -> bool:
+        return not answer_of(environment, consumer.service).runs_with(versions)
+
+    with (
+        in_our_words(f"start {consumer} anew"),
+        intent(turn, "roll", consumer.colour, versions=dict(versions)),
+    ):
+        if wanted.items() - consumer.given.items():
+            return change_service(environment, image, turn.demand_now)
+        return restart_service(environment, image, is_needed, turn.demand_now)
+
+
+def _image(consumer: Consumer) -> Image:
+    repository, _, digest = consumer.service.image.rpartition("@")
+    return Image(repository, digest, consumer.revision or consumer.answer.revision or "unknown")

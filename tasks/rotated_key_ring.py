@@ -1,0 +1,79 @@
+"""The secret of the keys that sign the application's tokens: a ring, turned by one key a rotation.
+
+Nobody has to be told of a new key but the application, and an old one ends by itself.
+"""
+
+import json
+import time
+from dataclasses import replace
+
+from delivery.errors import CredentialUnfit, RequestRefused, SecretMalformed
+from delivery.key_ring import (
+    Lives,
+    Rings,
+    bootstrap,
+    emergency_rings,
+    legacy_pair,
+    random_pair,
+    read_rings,
+    rotated_rings,
+)
+from delivery.key_ring_checks import why_not_promoted
+from delivery.rotation_facts import KEY_RINGS, Kind, Policy
+from tasks.rotated import VERSION, Rotated
+from tasks.secret_store import Value
+
+RING = "ring"
+LIVES = Lives()
+
+
+class RotatedKeyRing(Rotated):
+    """`kanvaro/jwt`."""
+
+    kind = Kind.JWT
+    keys = frozenset({"jwt_secret", "refresh_secret", VERSION})
+
+    @property
+    def policy(self) -> Policy:
+        return replace(KEY_RINGS, overlap_s=0.0, drained_for_s=0.0)
+
+    def check(self, current: str) -> None:
+        text = json.dumps(self.value(current))
+        if read_rings(text) is None:
+            legacy_pair(text)
+        references = self.environment.service.secrets.values()
+        if not self.emergency and not any(f":{RING}:" in f"{each}:" for each in references):
+            raise RequestRefused(
+                f"the application is not given the key ring of {self.secret}, so that other keys "
+                "would log everybody out",
+                hint="Give it the key `ring` (docs/rotation.md), or ask for force_logout with a "
+                "reason. Nothing was changed.",
+            )
+
+    def can_follow(self, value: Value, current: Value) -> bool:
+        try:
+            return not self._reasons_against(value, current)
+        except SecretMalformed:
+            return False
+
+    def make(self, version: str, current: str) -> Value:
+        live = self.value(current)
+        return {**live, **self._new_rings(json.dumps(live)).value(version)}
+
+    def prove(self, version: str, current: str) -> None:
+        if reasons := self._reasons_against(self.value(version), self.value(current)):
+            raise CredentialUnfit(
+                f"the new keys of {self.secret} are not fit: {'; '.join(reasons)}"
+            )
+
+    def _reasons_against(self, value: Value, current: Value) -> list[str]:
+        before, after = json.dumps(current), json.dumps(value)
+        return why_not_promoted(before, after, int(time.time()), LIVES, compromised=self.emergency)
+
+    def _new_rings(self, text: str) -> Rings:
+        if self.emergency:
+            return emergency_rings(random_pair(), random_pair())
+        rings = read_rings(text)
+        if rings is None:
+            return bootstrap(legacy_pair(text), random_pair())
+        return rotated_rings(rings, random_pair(), int(time.time()), LIVES)

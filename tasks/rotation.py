@@ -1,0 +1,110 @@
+"""Rotating: what was seen goes into `delivery.rotation`, and the step that comes out is taken.
+
+Nothing is remembered between runs but the secret's labels and the ledger's rows. So a run that
+was killed anywhere is gone on with by the next one, whatever slot that has.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from prefect.logging import get_run_logger
+
+from delivery.errors import OutcomeUnknown
+from delivery.rotation import Next, next_step
+from delivery.rotation_facts import Facts
+from delivery.rotation_record import Record, Step
+from tasks import ledger, operation
+from tasks.refusals import in_our_words
+from tasks.roll import Consumer, look_at_consumers, roll
+from tasks.rotating import Rotation
+from tasks.rotation_checks import demand_possible, seen
+from tasks.rotation_steps import STEPS, close, write_rolled
+from tasks.turn import Turn
+
+# Where a secret has to wait: for the others, for its time, or for a person.
+RESTS = (Step.ROLL, Step.WAIT, Step.DONE, Step.STOP)
+# An unfinished rotation is rolled first, then the one that was asked for, then nothing.
+MOST_ROLLS = 4
+
+
+@operation("look how far {rotation} is")
+def look(turn: Turn, rotation: Rotation, consumers: Sequence[Consumer]) -> Next:
+    """Look at everything that decides the next step, note who is connected, and decide."""
+    with in_our_words(f"look how far {rotation} is"):
+        facts = seen(rotation, consumers)
+        row = facts.of_current
+        if row and row.rolled_at is not None and not facts.pending and not facts.behind:
+            facts = _seen_old(turn, rotation, facts, row)
+    rotation.facts, rotation.next = facts, next_step(facts)
+    get_run_logger().info("%s: %s, since %s", rotation, rotation.next.step, rotation.next.why)
+    return rotation.next
+
+
+def _seen_old(turn: Turn, rotation: Rotation, facts: Facts, row: Record) -> Facts:
+    """The facts with what the old credential is good for, and who was connected with it."""
+    rotated = rotation.rotated
+    if not facts.policy.retires:
+        return facts
+    if row.retired_at is None:
+        now = row.seen_with(rotated.connections(row.old_version), facts.now)
+        if now != row:
+            ledger.write_rotation(turn.environment, now, turn.token)
+        others = [each for each in facts.records if each != row]
+        facts = replace(facts, records=(*others, now))
+    return replace(facts, old=rotated.old(row.old_version))
+
+
+def advance(
+    turn: Turn,
+    rotation: Rotation,
+    consumers: Sequence[Consumer],
+    only: Collection[Step] = tuple(Step),
+) -> Next:
+    """Take step after step until the secret has to wait, or the next one is not among `only`."""
+    taken: set[tuple[Step, str]] = set()
+    while (following := look(turn, rotation, consumers)).step not in RESTS:
+        if following.step not in only:
+            return following
+        if (following.step, following.version) in taken:
+            raise OutcomeUnknown(
+                f"{rotation}: {following.step} was done, and is to be done again: {following.why}",
+                hint="Look at the labels of its versions. If the one that this slot made is no "
+                "longer pending, rotate with another rotation_id.",
+            )
+        taken.add((following.step, following.version))
+        turn.demand_now()
+        STEPS[following.step](turn, rotation, following)
+        rotation.taken.append(following.step)
+    if following.step is Step.DONE:
+        close(turn, rotation)
+    return following
+
+
+def rotate(turn: Turn, rotations: Sequence[Rotation], consumers: Sequence[Consumer]) -> None:
+    """Take every secret as far as it can go today; all that must be rolled is rolled at once.
+
+    Raises `Drift` for a secret that stopped on its way, once the others are as far as they can be.
+    """
+    for _ in range(MOST_ROLLS):
+        for rotation in rotations:
+            advance(turn, rotation, consumers)
+        rolling = [each for each in rotations if each.next.step is Step.ROLL]
+        if not rolling:
+            break
+        roll(turn, consumers, _behind(rolling), {e.rotated.kind: e.next.version for e in rolling})
+        for rotation in rolling:
+            write_rolled(turn, rotation)
+        consumers = look_at_consumers(turn.environment)
+    else:
+        raise OutcomeUnknown("services run with other versions of secrets, again and again")
+    for rotation in rotations:
+        demand_possible(rotation, rotation.next)
+
+
+def _behind(rolling: Sequence[Rotation]) -> dict[str, list[str]]:
+    """By service, the kinds of secrets of which it runs with another version."""
+    behind: dict[str, list[str]] = {}
+    for rotation in rolling:
+        for service in rotation.next.services:
+            behind.setdefault(service, []).append(rotation.rotated.kind)
+    return behind

@@ -1,0 +1,127 @@
+"""Whether secrets can be rotated: every question that can be asked before anything is changed."""
+
+import time
+from collections.abc import Sequence
+
+from blocks.environment import Environment
+from delivery.errors import ConfigurationError, Drift, RequestRefused
+from delivery.rotation import Next, next_step
+from delivery.rotation_facts import Facts, Kind
+from delivery.rotation_record import Step
+from tasks import fact, ledger
+from tasks.refusals import in_our_words
+from tasks.roll import Consumer
+from tasks.rotated import VERSION, Rotated, demand_references
+from tasks.rotated_database import RotatedDatabase
+from tasks.rotated_email import RotatedEmail
+from tasks.rotated_key_ring import RotatedKeyRing
+from tasks.rotating import Rotation, Wish
+from tasks.secret_store import read_labels
+
+KINDS: dict[str, type[Rotated]] = {
+    Kind.DATABASE: RotatedDatabase,
+    Kind.JWT: RotatedKeyRing,
+    Kind.EMAIL: RotatedEmail,
+}
+
+
+@fact("can the secrets of {environment.name} be rotated?")
+def check_secrets(
+    environment: Environment, wish: Wish, consumers: Sequence[Consumer]
+) -> tuple[list[Rotation], list[str]]:
+    """The rotations that can begin, and in sentences what cannot be rotated at all.
+
+    Nothing is changed. Raises `DeliveryError` at the first thing that stands in the way.
+    """
+    if not consumers:
+        raise RequestRefused(f"nothing runs in {environment.name}, so no secret is in use")
+    with in_our_words("look at the secrets"):
+        return _checked(environment, wish, consumers)
+
+
+def _checked(
+    environment: Environment, wish: Wish, consumers: Sequence[Consumer]
+) -> tuple[list[Rotation], list[str]]:
+    begun = [begun_rotation(environment, wish, kind) for kind in wish.kinds]
+    cannot = {each.secret: each.rotated.cannot(each.at_preflight) for each in begun}
+    able = [each for each in begun if not cannot[each.secret]]
+    for rotation in able:
+        _check(environment, rotation, consumers)
+    return able, [why for why in cannot.values() if why]
+
+
+def begun_rotation(environment: Environment, wish: Wish, kind: str) -> Rotation:
+    """A rotation of one kind of secret, of which nothing is done yet."""
+    if kind not in environment.rotated:
+        raise ConfigurationError(f"{environment.name} names no secret of the kind {kind}")
+    emergency = wish.compromised or (wish.force_logout and kind == Kind.JWT.value)
+    rotated = KINDS[kind](environment, emergency=emergency)
+    labels = read_labels(environment, rotated.secret)
+    if labels.current is None:
+        raise Drift(
+            f"no version of {rotated.secret} is current",
+            hint="Give one of them AWSCURRENT by hand. Nothing was changed.",
+        )
+    return Rotation(rotated, wish, labels.arn, labels.current)
+
+
+def _check(environment: Environment, rotation: Rotation, consumers: Sequence[Consumer]) -> None:
+    labels = read_labels(environment, rotation.secret)
+    demand_references(environment, labels.arn, rotation.rotated)
+    following = next_step(seen(rotation, consumers))
+    demand_possible(rotation, following)
+    rotation.rotated.check(rotation.at_preflight)
+    if rotation.compromised or following.step not in (Step.CREATE, Step.ADOPT):
+        return
+    for consumer in consumers:
+        _demand_well(rotation, consumer)
+
+
+def _demand_well(rotation: Rotation, consumer: Consumer) -> None:
+    """A service that is not well now could not prove a new secret either."""
+    if not consumer.answer.is_ready:
+        raise RequestRefused(
+            f"{consumer} is not well, so it could not prove a new secret: {consumer.answer}",
+            hint="Mend it or go back first; or say `compromised`. Nothing was changed.",
+        )
+    variable = next(
+        (name for name, ref in consumer.given.items() if ref.split(":")[7:8] == [VERSION]
+         and rotation.secret in ref),
+        "",
+    )  # fmt: skip
+    if variable and not consumer.runs_with(rotation.rotated.kind):
+        raise ConfigurationError(
+            f"{consumer} is given {variable}, and its health endpoint does not name it",
+            hint="Let it answer {'secrets': {…}} (docs/rotation.md): without it nothing proves "
+            "which version runs. Nothing was changed.",
+        )
+
+
+def demand_possible(rotation: Rotation, following: Next) -> None:
+    """Raise `Drift` where a person has to do something first."""
+    if following.step is Step.STOP:
+        raise Drift(f"{rotation.secret}: {following.why}", hint=following.hint)
+
+
+def seen(rotation: Rotation, consumers: Sequence[Consumer]) -> Facts:
+    """Everything that decides the next step, but for the old credential."""
+    rotated = rotation.rotated
+    labels = read_labels(rotated.environment, rotated.secret)
+    current, pending = labels.current, labels.pending
+    fitness = None
+    if current and pending and pending != current:
+        fitness = rotated.fitness(pending, current)
+    return Facts(
+        labels=labels.by_version,
+        slot=rotation.slot,
+        token=rotation.token,
+        consumers={each.name: each.runs_with(rotated.kind) for each in consumers},
+        now=time.time(),
+        policy=rotated.policy,
+        records=ledger.read_rotations(rotated.environment, rotated.secret),
+        at_preflight=rotation.at_preflight,
+        pending_value=fitness,
+        set_version=rotation.was_set,
+        tested_version=rotation.was_tested,
+        compromised=rotation.compromised,
+    )

@@ -1,0 +1,103 @@
+"""What a rotation is asked for, what it tells, and the table it leaves on its page."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from prefect.artifacts import create_table_artifact
+from prefect.context import FlowRunContext
+from prefect.logging import get_run_logger
+
+from delivery import rotation_messages as messages
+from delivery.errors import RequestRefused
+from delivery.messages import Message, plain
+from delivery.rotation_facts import Kind
+from delivery.rotation_messages import Outcome
+from delivery.rotation_record import slot_of
+from tasks import operation
+from tasks.announce import announce, run_url, seconds_so_far, tell, this_run
+from tasks.rotating import Rotation, Wish
+from tasks.summary import write_summary
+from tasks.turn import Turn
+
+WEEKLY = "the weekly rotation"
+
+
+def wish_of(
+    secrets: Sequence[Kind], rotation_id: str, reason: str, force_logout: bool, compromised: bool
+) -> Wish:
+    """What a run was asked for. Raises `RequestRefused` before anything is looked at."""
+    for name, is_asked in (("force_logout", force_logout), ("compromised", compromised)):
+        if is_asked and not plain(reason):
+            raise RequestRefused(
+                f"{name} needs a reason",
+                hint="Say why, for the ledger and for those who read Slack. Nothing was changed.",
+            )
+    kinds = tuple(dict.fromkeys(Kind(each).value for each in secrets))
+    if not kinds:
+        raise RequestRefused("no secret was named")
+    if force_logout and Kind.JWT not in kinds:
+        raise RequestRefused("force_logout is about jwt, which is not among the secrets")
+    return Wish(kinds, slot_of(rotation_id or _scheduled()), force_logout, compromised)
+
+
+def _scheduled() -> datetime:
+    """The moment for which this run was scheduled, or at which it was asked for."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        raise RuntimeError("only a run has a slot")
+    moment = context.flow_run.expected_start_time or context.flow_run.created
+    if moment is None:
+        raise RequestRefused("this run has no scheduled start: give it a rotation_id")
+    return moment
+
+
+def announce_rotation(turn: Turn, wish: Wish, cannot: Sequence[str]) -> None:
+    """Open the thread of a rotation."""
+    holder = turn.holder
+    message = messages.rotation_started(
+        turn.environment.name,
+        str(wish),
+        holder.reason,
+        holder.actor,
+        cannot,
+        run_url(turn.environment, this_run()),
+    )
+    announce(turn.environment, message, first=True)
+
+
+@operation("conclude: how far each secret is")
+def conclude_rotation(turn: Turn, rotations: Sequence[Rotation], cannot: Sequence[str]) -> str:
+    """Leave the table, tell the thread, and say it in a sentence."""
+    environment, seconds = turn.environment, seconds_so_far()
+    outcomes = [outcome_of(each) for each in rotations]
+    create_table_artifact(
+        [each.row() for each in outcomes] + [{"secret": each} for each in cannot],
+        key="rotation",
+        description=f"Secrets of {environment.name}: ids of versions, and what is next",
+    )
+    for outcome in outcomes:
+        _tell(turn, messages.secret_told(outcome))
+    url = run_url(environment, this_run())
+    ended = messages.rotation_ended(environment.name, outcomes, cannot, seconds, url)
+    _tell(turn, ended)
+    facts = [(each.secret, each.sentence) for each in outcomes]
+    write_summary(environment, this_run(), plain(ended.headline), facts, seconds=seconds)
+    return "; ".join([*(each.sentence for each in outcomes), *cannot])
+
+
+def outcome_of(rotation: Rotation) -> Outcome:
+    """How far a secret is, for people."""
+    facts = rotation.facts
+    row = facts.of_current
+    return Outcome(
+        secret=rotation.secret,
+        old_version=row.old_version if row else "",
+        new_version=facts.current,
+        taken=rotation.taken,
+        next=rotation.next,
+    )
+
+
+def _tell(turn: Turn, message: Message) -> None:
+    if why := tell(turn.environment, this_run(), message):
+        get_run_logger().warning("Slack was not told: %s", why)

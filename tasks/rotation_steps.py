@@ -1,0 +1,127 @@
+"""The steps of a rotation: each changes one thing, and is harmless to repeat."""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+
+from delivery.rotation import Next
+from delivery.rotation_facts import CURRENT, PREVIOUS, PendingValue
+from delivery.rotation_record import Record, Step
+from tasks import ledger, operation
+from tasks.intents import intent
+from tasks.rotated import VERSION
+from tasks.rotating import Rotation
+from tasks.secret_store import Value, promote, put_pending, read_value, remove_pending
+from tasks.turn import Turn
+
+
+@operation("give {rotation} a new version, not yet in use")
+def create(turn: Turn, rotation: Rotation, following: Next) -> None:
+    """Write the row, then the version; what is stored already under its id is kept."""
+    rotated, facts = rotation.rotated, rotation.facts
+    environment, version, current = rotated.environment, following.version, following.instead_of
+    mine = facts.mine
+    if mine is None or mine.new_version != version:
+        row = Record(
+            secret=rotation.secret,
+            slot=rotation.slot,
+            old_version=current,
+            new_version=version,
+            began=facts.now,
+            step=following.step,
+            compromised=rotation.compromised,
+        )
+        ledger.write_rotation(turn.environment, row, turn.token)
+
+    def make() -> Value:
+        if facts.pending_value is PendingValue.NAMELESS:
+            entered = read_value(environment, rotation.secret, facts.pending) or {}
+            return {**entered, VERSION: version}
+        return rotated.make(version, current)
+
+    with _intended(turn, rotation, following):
+        put_pending(environment, rotation.secret, version, make)
+
+
+@operation("set the idle account of {rotation}")
+def set_account(turn: Turn, rotation: Rotation, following: Next) -> None:
+    with _intended(turn, rotation, following):
+        rotation.rotated.set(following.version, following.instead_of)
+    rotation.was_set = following.version
+
+
+@operation("prove the new version of {rotation}")
+def prove(turn: Turn, rotation: Rotation, following: Next) -> None:
+    rotation.rotated.prove(following.version, following.instead_of)
+    rotation.was_tested = following.version
+
+
+@operation("make the new version of {rotation} current")
+def make_current(turn: Turn, rotation: Rotation, following: Next) -> None:
+    with _intended(turn, rotation, following):
+        promote(turn.environment, rotation.secret, following.version, following.instead_of)
+
+
+@operation("take the label AWSPENDING from {rotation}")
+def tidy(turn: Turn, rotation: Rotation, following: Next) -> None:
+    with _intended(turn, rotation, following):
+        remove_pending(turn.environment, rotation.secret, following.version)
+
+
+@operation("write that all run with the new version of {rotation}")
+def write_rolled(turn: Turn, rotation: Rotation) -> None:
+    facts = rotation.facts
+    row = facts.of_current or Record(
+        secret=rotation.secret,
+        slot=rotation.slot,
+        old_version=facts.labelled(PREVIOUS),
+        new_version=facts.labelled(CURRENT),
+        began=facts.now,
+        compromised=rotation.compromised,
+    )
+    rolled = replace(row, rolled_at=time.time(), drained_since=None, step=Step.ROLL)
+    ledger.write_rotation(turn.environment, rolled, turn.token)
+    rotation.taken.append(Step.ROLL)
+
+
+@operation("retire the old version of {rotation}")
+def retire(turn: Turn, rotation: Rotation, following: Next) -> None:
+    facts = rotation.facts
+    row = rotation.row
+    at_once = rotation.compromised or row.compromised
+    with _intended(turn, rotation, following):
+        rotation.rotated.retire(following.version, facts.current, at_once=at_once)
+    gone = replace(row, retired_at=time.time(), step=Step.RETIRE)
+    ledger.write_rotation(turn.environment, gone, turn.token)
+
+
+@operation("delete the old version of {rotation} where it is checked")
+def delete(turn: Turn, rotation: Rotation, following: Next) -> None:
+    with _intended(turn, rotation, following):
+        rotation.rotated.delete(rotation.row, time.time())
+
+
+Taking = Callable[[Turn, Rotation, Next], None]
+STEPS: dict[Step, Taking] = {
+    Step.CREATE: create,
+    Step.ADOPT: create,
+    Step.SET: set_account,
+    Step.TEST: prove,
+    Step.PROMOTE: make_current,
+    Step.TIDY: tidy,
+    Step.RETIRE: retire,
+    Step.DELETE: delete,
+}
+
+
+def close(turn: Turn, rotation: Rotation) -> None:
+    """Write that the rotation of the current version is over."""
+    row = rotation.facts.of_current
+    if row and not row.is_over and row.rolled_at is not None:
+        ledger.write_rotation(turn.environment, replace(row, step=Step.DONE), turn.token)
+
+
+def _intended(turn: Turn, rotation: Rotation, following: Next) -> AbstractContextManager[None]:
+    detail = {"secret": rotation.secret, "version": following.version, "step": following.step}
+    return intent(turn, "rotate", "", **detail)

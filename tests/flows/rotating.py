@@ -1,0 +1,253 @@
+"""An environment whose secrets are real: databases that check them, and services given them."""
+
+import json
+import secrets
+import uuid
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+from hashlib import sha256
+
+import pymongo
+import redis
+
+from delivery.connection_uri import Login, login_of, with_login
+from flows.reconcile import reconcile
+from flows.rotate_secrets import rotate_secrets
+from sandbox.first_secrets import _create, _key_rings
+from sandbox.mongo_process import mongo_stand_in
+from sandbox.redis_process import RedisNode
+from sandbox.secrets_manager import StrictSecretsManager
+from tasks import ledger, mongodb_account
+from tasks.redis_connection import connected as redis_connection
+from tasks.roll import look_at_consumers
+from tasks.turn_row import read_turn
+from tests.tasks.account import client_at
+
+ROOT = Login("root", "canary-root-password")
+RULES = "~kanvaro:* resetchannels &kanvaro:* +@all -@admin -@dangerous"
+REFERENCES = {
+    "MONGODB_URI": ("database", "mongodb_uri"),
+    "REDIS_URL": ("database", "redis_url"),
+    "JWT_SECRET": ("jwt", "jwt_secret"),
+    "JWT_REFRESH_SECRET": ("jwt", "refresh_secret"),
+    "JWT_RING": ("jwt", "ring"),
+    "SECRET_VERSION_DATABASE": ("database", "version"),
+    "SECRET_VERSION_JWT": ("jwt", "version"),
+}
+DAY_S = 24 * 3600
+
+
+class Databases:
+    """A Redis with its ACL file, and the MongoDB stand-in; each environment has its own users."""
+
+    def __enter__(self):
+        with ExitStack() as stack:
+            self.redis = stack.enter_context(RedisNode())
+            self.mongo = stack.enter_context(mongo_stand_in(ROOT.user, ROOT.password))
+            self._stack = stack.pop_all()
+        self.mongo_admin = with_login(self.mongo.uri("admin"), ROOT)
+        return self
+
+    def __exit__(self, *args):
+        return self._stack.__exit__(*args)
+
+    def make_users(self, name, password):
+        """The application's user in both databases, and the value of its secret."""
+        login = Login(f"{name}_a", password)
+        with pymongo.MongoClient(self.mongo_admin) as root:
+            root[name].command("createUser", login.user, pwd=password, roles=["readWrite"])
+        with closing(redis.Redis.from_url(self.redis.admin_uri)) as root:
+            root.execute_command("ACL SETUSER", login.user, "on", f">{password}", *RULES.split())
+            root.acl_save()
+        return {
+            "mongodb_uri": with_login(self.mongo.uri(name), login),
+            "redis_url": with_login(f"redis://{self.redis.host}:{self.redis.port}/0", login),
+        }
+
+
+class Rotating:
+    """The secrets of one environment, and what is true of them."""
+
+    def __init__(self, stand, strict, databases, environment, **options):
+        self.stand, self.strict, self.databases = stand, strict, databases
+        self.environment = environment
+        self.key = f"k{uuid.uuid4().hex[:8]}"
+        self.store = client_at(strict.url, "secretsmanager")
+        self.first_password = secrets.token_urlsafe(24)
+        self._make_secrets(**options)
+        self._refer()
+
+    def _make_secrets(self, provider="gmail", jwt=None):
+        database = self.databases.make_users(self.key, self.first_password)
+        admin = {
+            "mongodb_uri": self.databases.mongo_admin,
+            "redis_urls": [self.databases.redis.admin_uri],
+        }
+        email = {"provider": provider, "smtp_user": "u", "smtp_pass": "p"}
+        plain = self.stand.aws.client("secretsmanager")
+        for name, value in (
+            ("database", database),
+            ("jwt", jwt or _key_rings()),
+            ("email", email),
+            ("admin", admin),
+        ):
+            _create(plain, self.name(name), value)
+
+    def _refer(self):
+        environment = self.environment
+        environment.__dict__.pop("_clients", None)
+        environment.rotated = {kind: self.name(kind) for kind in ("database", "jwt", "email")}
+        environment.admin_secret = self.name("admin")
+        environment.endpoints = {**environment.endpoints, "secretsmanager": self.strict.url}
+        arns = {kind: self.described(kind)["ARN"] for kind in ("database", "jwt")}
+        self.references = {
+            name: f"{arns[kind]}:{key}::" for name, (kind, key) in REFERENCES.items()
+        }
+        self.with_all_references()
+
+    def with_all_references(self):
+        role = "arn:aws:iam::000000000000:role/instance"
+        self.environment.service = self.environment.service.model_copy(
+            update={"secrets": self.references, "instance_role_arn": role}
+        )
+        self.save()
+
+    def save(self):
+        self.environment.save(self.environment.name, overwrite=True)
+
+    def without_reference(self, *variables):
+        service = self.environment.service
+        kept = {name: ref for name, ref in service.secrets.items() if name not in variables}
+        self.environment.service = service.model_copy(update={"secrets": kept})
+        self.save()
+
+    def name(self, kind):
+        return f"{self.key}/{kind}"
+
+    def run(self, slot="first", **parameters):
+        """Rotate; the state of the run."""
+        state = rotate_secrets(
+            environment=self.environment.name,
+            return_state=True,
+            **{"secrets": ["database", "jwt"], "rotation_id": slot, **parameters},
+        )
+        self.id = state.state_details.flow_run_id
+        return state
+
+    def ok(self, slot="first", **parameters):
+        return self.run(slot, **parameters).result()
+
+    def fail(self, slot="first", **parameters):
+        return self.run(slot, **parameters).result(raise_on_failure=False)
+
+    def tidy(self):
+        return reconcile(self.environment.name)
+
+    def age(self, seconds=DAY_S):
+        """As if so much time had passed since the ledger's rows of rotations were written."""
+        token = read_turn(self.environment).token
+        for row in ledger.read_rotations(self.environment):
+            moments = {
+                name: getattr(row, name) - seconds
+                for name in ("began", "rolled_at", "drained_since", "retired_at")
+                if getattr(row, name) is not None
+            }
+            ledger.write_rotation(self.environment, replace(row, **moments), token)
+
+    def rows(self, kind="database"):
+        return ledger.read_rotations(self.environment, self.name(kind))
+
+    def described(self, kind):
+        return self.store.describe_secret(SecretId=self.name(kind))
+
+    def labels(self, kind):
+        found = self.described(kind)["VersionIdsToStages"]
+        return {label: version for version, labels in found.items() for label in labels}
+
+    def current(self, kind):
+        return self.labels(kind)["AWSCURRENT"]
+
+    def value(self, kind, version=None):
+        version = version or self.current(kind)
+        found = self.store.get_secret_value(SecretId=self.name(kind), VersionId=version)
+        return json.loads(found["SecretString"])
+
+    def put(self, kind, value, label="AWSCURRENT"):
+        """Store a value by hand; the id of its version."""
+        made = str(uuid.uuid4())
+        self.store.put_secret_value(
+            SecretId=self.name(kind),
+            ClientRequestToken=made,
+            SecretString=value if isinstance(value, str) else json.dumps(value),
+            VersionStages=[label],
+        )
+        return made
+
+    def logs_in(self, value):
+        """Whether both databases let the user of a value in; both must say the same."""
+        said = mongodb_account.logs_in(value["mongodb_uri"]), self._redis_lets_in(value)
+        assert said[0] == said[1], f"MongoDB and Redis differ: {said}"
+        return said[0]
+
+    def logs_in_somewhere(self, value):
+        return mongodb_account.logs_in(value["mongodb_uri"]) or self._redis_lets_in(value)
+
+    @staticmethod
+    def _redis_lets_in(value):
+        try:
+            with redis_connection(value["redis_url"], "let a test in") as own:
+                own.ping()
+        except Exception:
+            return False
+        return True
+
+    def survives_a_restart(self, value):
+        """Whether Redis has the password in its file, where the others of its users are too."""
+        digest = sha256(login_of(value["redis_url"]).password.encode()).hexdigest()
+        return f"#{digest}" in self.databases.redis.acl_file
+
+    def given(self):
+        """What each running instance of this environment was given."""
+        prefix = self.environment.service.name
+        return [
+            each.launch.environment
+            for each in list(self.stand.programs.running.values())
+            if each.launch.service_name.startswith(prefix)
+        ]
+
+    def serving(self):
+        """The versions of the secrets that each service says it runs with."""
+        found = look_at_consumers.fn(self.environment)
+        return {each.name.rpartition("-")[2]: dict(each.answer.secrets) for each in found}
+
+    def everything(self):
+        """All that a rotation could change."""
+        return (
+            {kind: self.described(kind)["VersionIdsToStages"] for kind in ("database", "jwt")},
+            self.stand.changes(self.environment),
+            self.databases.redis.acl_file,
+            self.rows(),
+            self.rows("jwt"),
+        )
+
+    def texts(self):
+        """Every secret text there ever was in versions that can still be read."""
+        found = {self.first_password, ROOT.password}
+        for kind in ("database", "jwt"):
+            for version in self.described(kind)["VersionIdsToStages"]:
+                found |= set(_texts(self.value(kind, version)))
+        return found
+
+
+def _texts(value):
+    if "ring" in value:
+        rings = [value["ring"][kind] for kind in ("access", "refresh")]
+        keys = [k for ring in rings for k in (ring["current"], ring["next"], *ring["previous"])]
+        return [key["k"] for key in keys]
+    return [login_of(value[name]).password for name in ("mongodb_uri", "redis_url")]
+
+
+@contextmanager
+def strict_way(stand):
+    with StrictSecretsManager(stand.aws.endpoint) as way:
+        yield way

@@ -1,0 +1,432 @@
+"""Rotations of real accounts under a running application: nobody is locked out, ever."""
+
+from contextlib import closing
+from types import SimpleNamespace
+
+import pytest
+import redis
+from aiohttp import web
+from prefect import get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    LogFilter,
+    LogFilterFlowRunId,
+)
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from delivery.errors import (
+    AccessDenied,
+    ConfigurationError,
+    DeliveryError,
+    Drift,
+    NeverBecameHealthy,
+    RequestRefused,
+    SecretMalformed,
+)
+from delivery.rotation_record import Step
+from sandbox.first_secrets import _key_rings
+from tests.flows.rotating import Databases, Rotating, strict_way
+
+
+@pytest.fixture(scope="module")
+def databases():
+    with Databases() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def strict(stand):
+    with strict_way(stand) as way:
+        yield way
+
+
+@pytest.fixture
+def served(stand, strict, databases, moves):
+    """Makes an environment where two versions serve, each with the first secrets."""
+
+    def make(without=(), policy=None, **options):
+        env = moves(healthy_answers=2, **(policy or {}))
+        rotating = Rotating(stand, strict, databases, env.environment, **options)
+        rotating.without_reference(*without)
+        env.versions = [env.publish(), env.publish()]
+        env.serve(*env.versions)
+        rotating.env, rotating.began = env, len(env.changes())
+        return rotating
+
+    return make
+
+
+def changes(rotating):
+    return rotating.env.changes()[rotating.began :]
+
+
+def test_all_secrets_are_rotated_rolled_once_and_the_old_ones_stay_good(served):
+    env = served()
+    before = {kind: (env.current(kind), env.value(kind)) for kind in ("database", "jwt")}
+
+    text = env.ok(secrets=["database", "jwt", "email"], reason="a test")
+
+    assert changes(env) == ["StartDeployment", "StartDeployment"]
+    now = {kind: env.current(kind) for kind in ("database", "jwt")}
+    assert all(now[kind] != before[kind][0] for kind in now)
+    assert env.serving() == {"blue": now, "green": now}
+    assert all("AWSPENDING" not in env.labels(kind) for kind in now)
+    assert env.value("database")["version"] == now["database"]
+    assert env.logs_in(env.value("database"))
+    assert env.survives_a_restart(env.value("database"))
+    assert env.logs_in(before["database"][1])
+    old, new = before["jwt"][1]["ring"]["access"], env.value("jwt")["ring"]["access"]
+    assert new["current"] == old["next"]
+    assert [key["kid"] for key in new["previous"]] == [old["current"]["kid"]]
+    assert env.env.live() == env.env.versions[1]
+    assert f"{env.name('database')}: waits, until " in text
+    assert f"{env.name('jwt')}: done" in text
+    assert f"{env.name('email')} cannot be rotated" in text
+    assert not env.env.intents()
+    assert env.env.holder() is None
+
+
+def test_the_idle_colour_is_rolled_before_the_live_one(served):
+    env = served()
+
+    env.ok()
+
+    rolled = [
+        str(call.parameters["ServiceArn"])
+        for call in env.stand.app_runner.calls
+        if call.operation == "StartDeployment"
+        and env.environment.service.name in str(call.parameters)
+    ]
+    assert ["blue" in rolled[0], "green" in rolled[1]] == [True, True]
+    assert env.env.all_on() == "green"
+
+
+def test_a_second_run_of_a_slot_changes_nothing(served):
+    env = served()
+    env.ok()
+    before = env.everything()
+
+    text = env.ok()
+
+    assert env.everything()[:3] == before[:3]
+    assert len(env.rows()) == len(env.rows("jwt")) == 1
+    assert "waits, until" in text
+
+
+def test_an_old_credential_is_retired_once_it_is_due_and_drained(served):
+    env = served()
+    first = env.value("database")
+    env.ok()
+    env.tidy()
+    assert env.logs_in(first)  # in its overlap
+
+    env.age()
+    env.tidy()
+    assert not env.logs_in_somewhere(first)
+    [row] = env.rows()
+    assert row.step == Step.DONE
+    assert row.retired_at is not None
+    assert env.logs_in(env.value("database"))
+    assert not env.survives_a_restart(first)
+    assert all(env.logs_in(given_to(each)) for each in env.given())
+    before = env.everything()
+
+    assert "is in order" in env.tidy()
+
+    assert env.everything() == before
+    assert changes(env) == ["StartDeployment", "StartDeployment"]
+
+
+def given_to(environment):
+    return {"mongodb_uri": environment["MONGODB_URI"], "redis_url": environment["REDIS_URL"]}
+
+
+def test_an_old_credential_that_somebody_is_connected_with_is_not_retired(served):
+    env = served()
+    first = env.value("database")
+    with closing(redis.Redis.from_url(first["redis_url"])) as left_over:
+        left_over.ping()
+        env.ok()
+        env.age()
+
+        env.tidy()
+
+        assert env.logs_in(first)
+        assert left_over.ping()
+        assert env.rows()[0].retired_at is None
+    env.tidy()  # sees that nobody is connected any more
+    assert env.logs_in(first)
+
+    env.age()
+    env.tidy()
+
+    assert not env.logs_in_somewhere(first)
+
+
+def test_what_is_long_overdue_is_told_once(served):
+    env = served()
+    with closing(redis.Redis.from_url(env.value("database")["redis_url"])) as left_over:
+        left_over.ping()
+        env.ok()
+        env.age(3 * 24 * 3600)
+
+        assert "overdue for more than 48 hours" in env.tidy()
+        assert "overdue" not in env.tidy()
+
+
+def test_three_weeks_go_by_and_the_users_take_turns(served):
+    env = served()
+    users = []
+    for week in ("one", "two", "three"):
+        env.ok(week)
+        users.append(env.value("database")["mongodb_uri"].split("//")[1].split(":")[0])
+        env.age()
+        env.tidy()
+        assert env.logs_in(env.value("database"))
+        env.age(6 * 24 * 3600)
+
+    assert [user.rpartition("_")[2] for user in users] == ["b", "a", "b"]
+    assert changes(env) == ["StartDeployment"] * 6
+    assert len(env.rows()) == 3
+
+
+def test_a_compromised_credential_is_revoked_in_the_same_run(served):
+    env = served()
+    first, keys = env.value("database"), env.value("jwt")["ring"]
+    with closing(redis.Redis.from_url(first["redis_url"], retry=Retry(NoBackoff(), 0))) as thief:
+        thief.ping()
+
+        text = env.ok(compromised=True, reason="it was in a log")
+
+        with pytest.raises(redis.RedisError):
+            thief.ping()
+    assert not env.logs_in_somewhere(first)
+    assert env.logs_in(env.value("database"))
+    assert all(env.logs_in(given_to(each)) for each in env.given())
+    ring = env.value("jwt")["ring"]["access"]
+    assert not ring["previous"]
+    old = {keys["access"]["current"]["k"], keys["access"]["next"]["k"]}
+    assert not {ring["current"]["k"], ring["next"]["k"]} & old
+    assert "waits" not in text
+
+
+NEW = ("SECRET_VERSION_DATABASE", "SECRET_VERSION_JWT", "JWT_RING")
+
+
+def test_services_that_lack_the_references_are_given_them(served):
+    env = served(without=NEW)
+    env.with_all_references()
+
+    env.ok()
+
+    assert changes(env) == ["UpdateService", "UpdateService"]
+    now = {kind: env.current(kind) for kind in ("database", "jwt")}
+    assert env.serving() == {"blue": now, "green": now}
+
+
+def test_a_key_ring_begins_with_the_old_keys(served):
+    rings = _key_rings()
+    # A service cannot be given a ring that is not there yet.
+    first = {name: rings[name] for name in ("jwt_secret", "refresh_secret")}
+    env = served(without=NEW, jwt=first)
+    env.with_all_references()
+
+    env.ok("one")
+
+    ring = env.value("jwt")["ring"]["access"]
+    assert ring["current"] == {"kid": "legacy", "k": first["jwt_secret"]}
+    assert not ring["previous"]
+    assert env.value("jwt")["refresh_secret"] == first["refresh_secret"]
+    assert changes(env) == ["UpdateService", "UpdateService"]
+
+    env.ok("two", secrets=["jwt"])
+
+    second = env.value("jwt")["ring"]["access"]
+    assert second["current"] == ring["next"]
+    assert [key["k"] for key in second["previous"]] == [first["jwt_secret"]]
+
+
+def test_a_version_that_does_not_say_its_secrets_is_refused_before_anything_is_changed(served):
+    async def silent(_request):
+        return web.json_response({"status": "ok", "revision": silent.revision})
+
+    env = served()
+    silent.revision = env.env.publish(health=silent)
+    env.env.serve(env.env.publish(), silent.revision)
+    env.began = len(env.env.changes())
+    before = env.everything()
+
+    error = env.fail()
+
+    assert isinstance(error, ConfigurationError), error
+    assert "does not name it" in str(error)
+    assert env.everything() == before
+
+
+def test_a_roll_that_is_not_proven_retires_nothing_and_is_gone_on_with(served):
+    """App Runner says that it succeeded; the application goes on with what it had."""
+    stuck = SimpleNamespace(revision="", secrets={}, is_stuck=True)
+
+    async def answer(request):
+        return web.json_response({"revision": stuck.revision, "secrets": stuck.secrets})
+
+    env = served(policy={"health_timeout_s": 1})
+    stuck.revision = env.env.publish(health=answer)
+    stuck.secrets = {kind: env.current(kind) for kind in ("database", "jwt")}
+    env.env.serve(env.env.publish(), stuck.revision)
+    env.began = len(env.env.changes())
+    first = env.value("database")
+
+    error = env.fail(secrets=["database"])
+
+    assert isinstance(error, NeverBecameHealthy), error
+    assert "nothing is retired" in error.hint
+    assert env.logs_in(first)
+    assert env.logs_in(env.value("database"))
+    assert env.rows()[0].rolled_at is None
+    assert "stopped" in env.env.said(env.id)
+    assert env.env.live() == stuck.revision
+
+    stuck.secrets["database"] = env.current("database")
+    new = env.current("database")
+    assert "waits, until" in env.ok(secrets=["database"])
+    assert env.current("database") == new
+
+
+def no_secret(env):
+    env.environment.rotated = {**env.environment.rotated, "jwt": "kanvaro/not-there"}
+    env.save()
+
+
+def no_keys(env):
+    env.put("jwt", {"version": "by hand"})
+
+
+def no_json(env):
+    env.put("database", "canary-no-json")
+
+
+def by_hand(env):
+    env.ok("earlier")
+    env.put("database", env.value("database"))
+    env.began = len(env.env.changes())
+
+
+def no_reference(env):
+    env.without_reference("REDIS_URL")
+
+
+def no_ring(env):
+    env.without_reference("JWT_RING")
+
+
+def no_admin(env):
+    wrong = env.value("admin")
+    wrong["redis_urls"] = [each.replace("root:", "root:wrong") for each in wrong["redis_urls"]]
+    env.put("admin", wrong)
+
+
+def default_user(env):
+    value = env.value("database")
+    env.put("database", {**value, "redis_url": "redis://:canary-password@127.0.0.1:6379"})
+
+
+BAD = [
+    (no_secret, {}, ConfigurationError, "kanvaro/not-there"),
+    (no_keys, {}, SecretMalformed, "no text in jwt_secret"),
+    (no_json, {}, SecretMalformed, "is not a JSON object"),
+    (by_hand, {}, Drift, "no rotation made it or saw it (S6)"),
+    (no_reference, {}, ConfigurationError, "is not given redis_url"),
+    (no_ring, {}, RequestRefused, "would log everybody out"),
+    (no_admin, {}, AccessDenied, "refused to look at its users"),
+    (default_user, {}, SecretMalformed, "names no user of its own"),
+    (None, {"force_logout": True}, RequestRefused, "force_logout needs a reason"),
+    (None, {"compromised": True}, RequestRefused, "compromised needs a reason"),
+    (None, {"secrets": ["database"], "force_logout": True, "reason": "why"}, RequestRefused,
+     "jwt, which is not among"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("spoil", "parameters", "kind", "said"),
+    BAD,
+    ids=[spoil.__name__ if spoil else "-".join(asked) for spoil, asked, *_ in BAD],
+)
+def test_bad_input_gets_one_sentence_and_changes_nothing(served, spoil, parameters, kind, said):
+    env = served()
+    first = env.value("database")
+    if spoil:
+        spoil(env)
+    before = env.everything()
+
+    error = env.fail(**parameters)
+
+    assert isinstance(error, kind), error
+    assert said in str(error)
+    assert "\n" not in str(error)
+    assert "canary" not in str(error) + error.hint
+    assert env.everything() == before
+    assert env.logs_in(first)
+    assert "a rotation of secrets stopped" in env.env.said(env.id)
+
+
+def test_where_nothing_runs_there_is_nothing_to_rotate(stand, strict, databases, moves):
+    env = Rotating(stand, strict, databases, moves().environment)
+
+    error = env.fail()
+
+    assert isinstance(error, RequestRefused), error
+    assert "nothing runs in" in str(error)
+
+
+def test_an_unknown_provider_is_told_and_nothing_else(served):
+    env = served()
+    before = env.everything()
+
+    text = env.ok(secrets=["email"])
+
+    assert f"{env.name('email')} cannot be rotated: no way for provider gmail" in text
+    assert "provider gmail" in env.env.said(env.id)
+    assert env.everything() == before
+
+
+def test_force_logout_needs_no_ring_and_leaves_no_key(served):
+    env = served()
+    old = env.value("jwt")["ring"]["access"]["current"]["k"]
+    env.without_reference("JWT_RING")
+
+    env.ok(secrets=["jwt"], force_logout=True, reason="a key was seen")
+
+    assert old not in str(env.value("jwt"))
+    assert env.serving()["green"]["jwt"] == env.current("jwt")
+
+
+def test_no_secret_text_is_left_anywhere(served):
+    env = served()
+    env.ok(reason="a test")
+    runs = [env.id]
+    env.put("database", env.value("database"))
+    assert isinstance(env.fail("another"), DeliveryError)
+    runs.append(env.id)
+
+    told = str([each.blocks for each in env.stand.inbox.slack.messages])
+    with get_client(sync_client=True) as client:
+        for run in runs:
+            told += str(client.read_flow_run(run))
+            told += str(
+                client.read_artifacts(
+                    artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]))
+                )
+            )
+            told += str(
+                client.read_logs(
+                    log_filter=LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run])), limit=200
+                )
+            )
+    told += str([row.text() for row in env.rows() + env.rows("jwt")])
+    texts = env.texts()
+    assert len(texts) > 6
+    assert env.current("jwt") in told
+    assert not [text for text in texts if text in told]
