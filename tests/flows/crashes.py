@@ -54,12 +54,13 @@ class Process:
     """What one run sends, and when it dies. `after` is told each call that was carried out.
 
     `hold` is called before each call, with its number and name: to let a run sleep there, or to
-    raise what the network would.
+    raise what the network would. Operations that do not `count` pass as long as it lives.
     """
 
     crash: Crash | None = None
     after: object = None
     hold: object = None
+    counts: object = None
     sent: list[str] = field(default_factory=list)
     request: object = None
     beats: int = 0
@@ -71,14 +72,17 @@ class Process:
             return self._beat(request, send)
         if self.is_dead:
             raise Killed
+        if self.counts and not self.counts(operation):
+            return send(request)
         self.sent.append(operation)
         self._die("before", operation)
         self.request = request
-        answer = self.hold(self, operation, lambda: send(request)) if self.hold else send(request)
-        if self.after:
-            self.after(f"call {len(self.sent)}, {operation}")
-        self._die("after", operation)
-        return answer
+        try:
+            return self.hold(self, operation, lambda: send(request)) if self.hold else send(request)
+        finally:
+            if self.after:
+                self.after(f"call {len(self.sent)}, {operation}")
+            self._die("after", operation)
 
     def _beat(self, request, send):
         self.beats += 1
@@ -143,6 +147,11 @@ def on_the_wire():
 
     with patch.object(Clients, "_client", made):
         yield
+
+
+def here():
+    """The process that this thread is; None for the test itself."""
+    return _here.get()
 
 
 @contextmanager

@@ -1,21 +1,40 @@
-"""Rotations that are killed at any AWS call, and what must be true after every single one."""
+"""Rotations that are killed after any change, and what must be true after every single one.
+
+A change is an AWS call that does more than look, or a command that changes an account in MongoDB
+or Redis. A death between two looks leaves the world as one before the first of them does, so that
+the changes are all there is to try.
+"""
 
 import random
 import time
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from unittest.mock import patch
 
-from delivery.errors import DeliveryError
+import redis
+from botocore.exceptions import ConnectionClosedError
+from pymongo.database import Database
+from pymongo.errors import AutoReconnect
+
+from delivery.errors import DeliveryError, OutcomeUnknown, Unreachable
 from flows.rotate_secrets import rotate_secrets
 from tasks import ledger
+from tasks.redis_connection import connected as redis_connection
 from tasks.turn_row import read_turn
+from tests.flows import crashes
 from tests.flows.crashes import Crash, Process, live_process, on_the_wire, without_engine
 from tests.flows.rotating import Rotating
 
 KINDS = ["database", "jwt"]
+LOOKS = ("Describe", "Get", "List", "Query", "BatchGet")
+# They change nothing that anybody logs in with.
+IN_THE_LEDGER = ("PutItem", "UpdateItem", "TransactWriteItems", "DeleteItem")
+IN_MONGODB = ("createUser", "updateUser", "dropUser")
+IN_REDIS = ("ACL SETUSER", "ACL SAVE", "CLIENT KILL")
 # Everything is due at once, so that one run goes from the first step to the last.
 POLICY = {"turn_lease_s": 0.25, "overlap_s": 0, "drained_for_s": 0, "healthy_answers": 2}
-MOST_CALLS = 400
+MOST_CHANGES = 200
 
 
 @dataclass
@@ -24,7 +43,7 @@ class Result:
 
     schedules: int = 0
     killed: int = 0
-    calls: int = 0
+    changes: int = 0
     seconds: float = 0.0
     violations: list[str] = field(default_factory=list)
 
@@ -32,7 +51,7 @@ class Result:
         return (
             f"rotation_crash_schedules={self.schedules} "
             f"rotation_violations={len(self.violations)} (a run was killed in {self.killed}; "
-            f"{self.calls} AWS calls in a run without a crash; {self.seconds:.0f} s)"
+            f"{self.changes} changes in a run without a crash; {self.seconds:.0f} s)"
         )
 
 
@@ -49,31 +68,57 @@ class RotationWorld:
         self.result = Result()
         self.schedule = ""
         self.versions = {kind: {self.rotating.current(kind)} for kind in KINDS}
-        self._values = {}
 
-    def play(self, number, *crashes):
+    def play(self, name, *crashes):
         """Rotate in a slot of its own, killed there, and again until it ends; how often it died."""
-        began, slot = time.monotonic(), f"slot-{number}"
-        self.schedule = f"{slot}, killed {', '.join(map(str, crashes)) or 'nowhere'}"
+        with self._scheduled(name, f"killed {', '.join(map(str, crashes)) or 'nowhere'}") as slot:
+            killed = 0
+            for crash in [*crashes, None]:
+                process = self._process(crash)
+                try:
+                    live_process(process, self._run, slot)
+                except DeliveryError as error:
+                    self.broken(f"{type(error).__name__}: {error} ({error.hint})")
+                if not process.is_dead:
+                    break
+                killed += 1
+        self.result.killed += killed > 0
+        if not killed:
+            self.result.changes = len(process.sent)
+        return killed
+
+    def play_lost(self, number):
+        """Rotate while the answer to one change gets lost; again if the run says so; its name."""
+        with self._scheduled(f"lost-{number}", f"answer {number} is lost") as slot:
+            lost = Lost(number)
+            try:
+                live_process(self._process(hold=lost), self._run, slot)
+            except (OutcomeUnknown, Unreachable) as error:
+                if not error.hint:
+                    self.broken(f"“{error}” does not say what to do")
+                live_process(self._process(), self._run, slot)
+        return lost.operation
+
+    def _process(self, crash=None, hold=None):
+        def check(when):
+            if not when.endswith(IN_THE_LEDGER):
+                self.check(when)
+
+        return Process(crash, check, hold, counts=lambda name: not name.startswith(LOOKS))
+
+    @contextmanager
+    def _scheduled(self, name, how):
+        """A slot in which something goes wrong; what must be true after it is checked."""
+        began, slot = time.monotonic(), f"slot-{name}"
+        self.schedule = f"{slot}, {how}"
         old = self.rotating.value("database")
         before, restarts = self._versions_made(), len(self.env.changes())
-        killed = 0
-        for crash in [*crashes, None]:
-            process = Process(crash, self.check)
-            try:
-                live_process(process, self._run, slot)
-            except DeliveryError as error:
-                self.broken(f"{type(error).__name__}: {error} ({error.hint})")
-            if not process.is_dead:
-                break
-            killed += 1
+        with redis_connection(old["redis_url"], "stay connected") as own:
+            own.ping()  # as the application does, so that there is a connection to end
+            yield slot
         self._check_end(old, before, restarts)
         self.result.schedules += 1
-        self.result.killed += killed > 0
         self.result.seconds += time.monotonic() - began
-        if not killed:
-            self.result.calls = len(process.sent)
-        return killed
 
     def _run(self, slot):
         return rotate_secrets.fn(self.env.name, KINDS, slot, "a test", False, False)
@@ -91,16 +136,14 @@ class RotationWorld:
                 if sum(label in labels for labels in found.values()) > 1:
                     self.broken(f"{when}: several versions of {kind} are {label}: {found}")
         current = rotating.value("database")
-        self._check_login(f"{when}: the current version", current)
         if not rotating.survives_a_restart(current):
             self.broken(f"{when}: the current user is gone after a restart of Redis")
+        used = {(current["mongodb_uri"], current["redis_url"]): "the current version"}
         for given in rotating.given():
-            value = {"mongodb_uri": given["MONGODB_URI"], "redis_url": given["REDIS_URL"]}
-            self._check_login(f"{when}: an instance", value)
-
-    def _check_login(self, who, value):
-        if not (self.rotating.logs_in(value)):
-            self.broken(f"{who} cannot log in")
+            used.setdefault((given["MONGODB_URI"], given["REDIS_URL"]), "an instance")
+        for (mongodb_uri, redis_url), who in used.items():
+            if not rotating.logs_in({"mongodb_uri": mongodb_uri, "redis_url": redis_url}):
+                self.broken(f"{when}: {who} cannot log in")
 
     def _versions_made(self):
         return {kind: set(found) for kind, found in self.versions.items()}
@@ -129,31 +172,84 @@ class RotationWorld:
             self.broken("another version is live")
 
 
+class Lost:
+    """The answer to the change of that number gets lost; `operation` is its name."""
+
+    def __init__(self, number):
+        self.number, self.operation = number, ""
+
+    def __call__(self, process, operation, send):
+        if self.operation or len(process.sent) != self.number:
+            return send()
+        self.operation = operation
+        send()
+        if operation in IN_MONGODB:
+            raise AutoReconnect
+        if operation in IN_REDIS:
+            raise redis.ConnectionError
+        raise ConnectionClosedError(endpoint_url="http://lost")
+
+
+def _on_the_way(kind, method, name_of, operations):
+    """Let those commands to a database pass the process that sends them."""
+    command = getattr(kind, method)
+
+    def sent(self, *args, **more):
+        process, name = crashes.here(), name_of(args[0])
+        if process is None or name not in operations:
+            return command(self, *args, **more)
+        return process.send(name, None, lambda _: command(self, *args, **more))
+
+    return patch.object(kind, method, sent)
+
+
 @contextmanager
 def world(moves, stand, strict, databases):
-    with on_the_wire(), without_engine():
+    def first_word(asked):
+        return next(iter(asked)) if isinstance(asked, Mapping) else asked
+
+    with ExitStack() as stack:
+        stack.enter_context(on_the_wire())
+        stack.enter_context(without_engine())
+        stack.enter_context(_on_the_way(Database, "command", first_word, IN_MONGODB))
+        stack.enter_context(_on_the_way(redis.Redis, "execute_command", str, IN_REDIS))
         yield RotationWorld(moves, stand, strict, databases)
 
 
 def play_sample(made, seed, size):
-    """Single and double crashes anywhere in a run, drawn by `seed`."""
+    """Single and double crashes and lost answers anywhere in a run, drawn by `seed`."""
     chance = random.Random(seed)  # noqa: S311
-    made.play(0)
-    for number in range(1, size + 1):
-        crashes = [
-            Crash(chance.randint(1, made.result.calls), chance.choice(("before", "after")))
-            for _ in range(chance.choice((1, 1, 2)))
-        ]
-        made.play(number, *crashes)
+    made.play("first")  # which has more to change than those that follow
+    made.play("whole")
+    for name in range(size):
+        numbers = chance.sample(range(1, made.result.changes + 1), chance.choice((1, 2)))
+        made.play(f"sample-{name}", *(Crash(number, "after") for number in numbers))
+        made.play_lost(chance.randint(1, made.result.changes))
     return made.result
 
 
-def play_singles(made, part, parts):
-    """Every single crash of a run, before and after each call; a part of them."""
+def play_singles(made):
+    """Every single crash of a run: before the first change, and after each."""
     made.play("whole")
-    for number in range(1 + part, MOST_CALLS, parts):
-        for when in ("before", "after"):
-            killed = made.play(f"{number}-{when}", Crash(number, when))
-        if not killed:
+    made.play("nothing", Crash(1, "before"))
+    for number in range(1, MOST_CHANGES):
+        if not made.play(f"after-{number}", Crash(number, "after")):
             return made.result
     raise AssertionError("a rotation never ends")
+
+
+def play_doubles(made, part, parts):
+    """After each crash of a part of them, the run that goes on is killed everywhere, too."""
+    made.play("whole")
+    for first in range(1 + part, made.result.changes + 1, parts):
+        for second in range(1, MOST_CHANGES):
+            crashes = Crash(first, "after"), Crash(second, "after")
+            if made.play(f"{first}-{second}", *crashes) < len(crashes):
+                break
+    return made.result
+
+
+def play_every_lost_answer(made):
+    """The answer to each change of a run is lost once; the names of the changes."""
+    made.play("whole")
+    return {made.play_lost(number) for number in range(1, made.result.changes + 1)}

@@ -5,9 +5,15 @@ import os
 import pytest
 
 from tests.flows.rotating import Databases, strict_way
-from tests.flows.rotation_crashes import play_sample, play_singles, world
+from tests.flows.rotation_crashes import (
+    play_doubles,
+    play_every_lost_answer,
+    play_sample,
+    play_singles,
+    world,
+)
 
-SAMPLE = 2  # each takes some twenty seconds
+SAMPLE = 4  # each is a crashed rotation and one with a lost answer
 PARTS = 8
 
 
@@ -31,13 +37,32 @@ def demand_none(result):
 
 def test_a_sample_of_crashes_locks_nobody_out(moves, stand, strict, databases):
     seed = int(os.environ["KANVARO_TEST_SEED"])
+    print(f"seed {seed}")
     with world(moves, stand, strict, databases) as made:
         demand_none(play_sample(made, seed, SAMPLE))
 
 
 @pytest.mark.proof
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("part", range(PARTS))
-def test_every_single_crash_locks_nobody_out(moves, stand, strict, databases, part):
+def test_every_single_crash_locks_nobody_out(moves, stand, strict, databases):
     with world(moves, stand, strict, databases) as made:
-        demand_none(play_singles(made, part, PARTS))
+        demand_none(play_singles(made))
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_double_crash_locks_nobody_out(moves, stand, strict, databases, part):
+    with world(moves, stand, strict, databases) as made:
+        demand_none(play_doubles(made, part, PARTS))
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(1800)
+def test_every_lost_answer_is_reconciled(moves, stand, strict, databases):
+    with world(moves, stand, strict, databases) as made:
+        names = play_every_lost_answer(made)
+        print(sorted(names))
+        assert not made.result.violations, "\n".join(made.result.violations)
+    assert {"PutSecretValue", "UpdateSecretVersionStage", "StartDeployment"} <= names
+    assert {"createUser", "updateUser", "ACL SETUSER", "ACL SAVE", "CLIENT KILL"} & names
