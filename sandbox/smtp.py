@@ -1,6 +1,6 @@
 """An SMTP server as a provider's submission port: STARTTLS, AUTH, and accounts that change.
 
-Real SMTP over loopback by aiosmtpd. Nobody logs in before STARTTLS, and nobody mails before a
+Real SMTP by aiosmtpd. Nobody logs in before STARTTLS, and nobody mails before a
 login. Mails are kept, not sent.
 """
 
@@ -8,7 +8,7 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from email import message_from_bytes, policy
@@ -50,12 +50,14 @@ class SmtpServer(Part):
     """Listens on `host` and `port` while it is entered; `ca_file` is what its clients must trust.
 
     `logins` are the users that tried to log in and whether they did, in order; `mails` what was
-    accepted.
+    accepted. `on_login` is told of each user that was let in.
     """
 
-    host = LOOPBACK
-
-    def __init__(self) -> None:
+    def __init__(
+        self, host: str = LOOPBACK, *, on_login: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self.host = host
+        self.on_login = on_login
         self.port = 0
         self.ca_file = Path()
         self.mails: list[Mail] = []
@@ -83,10 +85,10 @@ class SmtpServer(Part):
 
     def _start(self, stack: ExitStack) -> None:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="kanvaro-sandbox-smtp-")))
-        self.ca_file, key = write_certificate(folder)
+        self.ca_file, key = write_certificate(folder, self.host)
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(self.ca_file, key)
-        listener = listening_socket()
+        listener = listening_socket(host=self.host)
         stack.callback(listener.close)
         self.port = listener.getsockname()[1]
         controller = _Controller(
@@ -112,6 +114,7 @@ class SmtpServer(Part):
             good = answer is None and known is not None and compare_digest(known, login.password)
             self.logins.append((user, good))
         if good:
+            self.on_login(user)
             return AuthResult(success=True, auth_data=login)
         return AuthResult(success=False, handled=False, message=answer)
 
