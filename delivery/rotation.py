@@ -171,8 +171,10 @@ def _after_promotion(facts: Facts, row: Record | None) -> Next:
 
 def _left_to_others(facts: Facts, row: Record) -> Next:
     """The end where the old one is not ours to take away: it ends by itself, or by a person."""
-    if facts.policy.makes_value or facts.old is not Old.WORKS:
+    if facts.policy.makes_value or facts.old is None:
         return _done(facts, "every service runs with it, and there is nothing to retire")
+    if facts.old is not Old.WORKS:
+        return _done(facts, f"every service runs with it, and the old one {facts.old.value}")
     due = retirement_due(row, facts.terms(row).overlap_s) or 0.0
     until = due if facts.now < due else None
     when = f", from {_moment(due)} on" if until else " now"

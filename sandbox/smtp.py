@@ -79,6 +79,11 @@ class SmtpServer(Part):
         with self._lock:
             self._answers += [None] * after + [line] * times
 
+    def forget_answers(self) -> None:
+        """Answer logins by the accounts again."""
+        with self._lock:
+            self._answers.clear()
+
     def _change(self, user: str, password: str | None, after_s: float) -> None:
         with self._lock:
             self._changes.append(_Change(time.monotonic() + after_s, user, password))
