@@ -66,6 +66,10 @@ class SmtpServer(Part):
         self._answers: list[str | None] = []
         self._lock = Lock()
 
+    @property
+    def address(self) -> str:
+        return f"{self.host}:{self.port}"
+
     def set_account(self, user: str, password: str, *, after_s: float = 0) -> None:
         """Let a user log in with this password, once it has reached every server."""
         self._change(user, password, after_s)
