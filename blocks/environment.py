@@ -167,6 +167,10 @@ class Environment(Block):
         default="kanvaro/admin/database",
         description="Secret with the databases' administrators, which the application cannot read.",
     )
+    smtp_authorities: Path | None = Field(
+        default=None,
+        description="File of certificates that replaces the authorities trusted for SMTP.",
+    )
     policy: Policy = Field(default_factory=Policy, description="What a run may do here.")
     public_address: str | None = Field(
         default=None,

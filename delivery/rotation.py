@@ -128,6 +128,11 @@ def _made_again(facts: Facts, value: PendingValue) -> Next:
             f"what this slot made, {_short(facts.token)}, holds {value.value}",
             "Take AWSPENDING from it, and run again with another rotation_id.",
         )
+    if value is PendingValue.UNFIT and not facts.policy.makes_value:
+        return _stop(
+            f"what a person entered as AWSPENDING, {_short(facts.pending)}, holds {value.value}",
+            "Enter another value as AWSPENDING, or take the label from it. Nothing was changed.",
+        )
     step = Step.ADOPT if value is PendingValue.NAMELESS else Step.CREATE
     return Next(step, f"AWSPENDING holds {value.value}", facts.token, facts.current)
 
@@ -158,10 +163,24 @@ def _after_promotion(facts: Facts, row: Record | None) -> Next:
     if facts.behind or row is None or row.rolled_at is None:
         return _roll(facts)
     if not facts.policy.retires:
-        return _done(facts, "every service runs with it, and there is nothing to retire")
+        return _left_to_others(facts, row)
     if row.is_over and facts.old is not Old.WORKS:
         return _done(facts, "every service runs with it, and the old one is retired")
     return _gone(facts, row) or _early(facts, row) or _retire(facts, row)
+
+
+def _left_to_others(facts: Facts, row: Record) -> Next:
+    """The end where the old one is not ours to take away: it ends by itself, or by a person."""
+    if facts.policy.makes_value or facts.old is None:
+        return _done(facts, "every service runs with it, and there is nothing to retire")
+    if facts.old is not Old.WORKS:
+        return _done(facts, f"every service runs with it, and the old one {facts.old.value}")
+    due = retirement_due(row, facts.terms(row).overlap_s) or 0.0
+    until = due if facts.now < due else None
+    when = f", from {_moment(due)} on" if until else " now"
+    old = _short(row.old_version)
+    why = f"{old} still works, and a person has to withdraw it at the provider{when}"
+    return Next(Step.WAIT, why, row.old_version, until=until)
 
 
 def _gone(facts: Facts, row: Record) -> Next | None:

@@ -40,9 +40,9 @@ class Policy:
     """How a kind of secret rotates; all times in seconds.
 
     `makes_value`: we make the new value, and do not wait for a person to enter it. `alternates`:
-    two accounts take turns, so the idle one is given a password before the test. `retires`: the old
-    credential must be taken away where it is checked. `inactive_for_s`: it is deleted so long after
-    that, and a new one can only be made then.
+    two accounts take turns, so the idle one is given a password before the test. `retires`: we
+    take the old credential away where it is checked; else it ends by itself, or a person does.
+    `inactive_for_s`: it is deleted so long after that, and a new one can only be made then.
     """
 
     overlap_s: float = DAY_S

@@ -32,6 +32,8 @@ SECRETS = {
     "JWT_SECRET": ("kanvaro/jwt", "jwt_secret"),
     "JWT_REFRESH_SECRET": ("kanvaro/jwt", "refresh_secret"),
     "JWT_RING": ("kanvaro/jwt", "ring"),
+    "SMTP_HOST": ("kanvaro/email", "smtp_host"),
+    "SMTP_PORT": ("kanvaro/email", "smtp_port"),
     "SMTP_USER": ("kanvaro/email", "smtp_user"),
     "SMTP_PASS": ("kanvaro/email", "smtp_pass"),
     "SECRET_VERSION_DATABASE": ("kanvaro/database", "version"),
@@ -59,16 +61,25 @@ def sandbox_environment(
             aws_secret_access_key=SECRET_KEY,
             region_name=found.region,
         ),
-        endpoints={**dict.fromkeys(AWS_SERVICES, found.aws), "apprunner": found.app_runner},
+        endpoints={
+            **dict.fromkeys(AWS_SERVICES, found.aws),
+            "apprunner": found.app_runner,
+            "iam": found.iam,
+        },
         registry_address=found.registry,
         service_scheme="http",
         service=AppRunnerService(
             access_role_arn=f"{role}-ecr",
             instance_role_arn=f"{role}-instance",
-            variables={"NODE_ENV": "production"},
+            variables={
+                "NODE_ENV": "production",
+                "SMTP_FROM": "noreply@kanvaro.invalid",
+                "SMTP_CA": Path(found.smtp_authorities).read_text(),
+            },
             secrets=_secret_references(found),
         ),
         router=CloudFrontRouter(route_store=found.route_store, distribution=found.distribution),
+        smtp_authorities=Path(found.smtp_authorities),
         public_address=found.public,
         policy=Policy(
             # The emulator's clock runs faster than AWS's, and so do we.

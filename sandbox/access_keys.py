@@ -2,7 +2,8 @@
 
 Measured with ministack 1.5.33: a user may have any number of keys (two on AWS, then LimitExceeded),
 and no use of a key is ever recorded. `used` says that a key was used, for whom no request to AWS
-is signed with it.
+is signed with it. Where there is an SMTP server, its accounts are the active keys, as with Amazon
+SES, and a login is a use.
 Source: API reference of AWS IAM, CreateAccessKey and GetAccessKeyLastUsed.
 """
 
@@ -13,7 +14,10 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
+from delivery.ses_password import smtp_password
+from sandbox.aws import REGION
 from sandbox.aws_proxy import AwsProxy, Call
+from sandbox.smtp import SmtpServer
 
 KEYS_PER_USER = 2
 _NEVER = (
@@ -22,11 +26,18 @@ _NEVER = (
 
 
 class StrictAccessKeys(AwsProxy):
-    """AWS IAM over the account at `endpoint`; `url` is for boto3."""
+    """AWS IAM over the account at `endpoint`; `url` is for boto3.
 
-    def __init__(self, endpoint: str) -> None:
+    A change of a key reaches the server `smtp` after `lag_s` seconds.
+    """
+
+    def __init__(self, endpoint: str, smtp: SmtpServer | None = None, *, lag_s: float = 0) -> None:
         super().__init__(endpoint)
         self._last_use: dict[str, datetime] = {}
+        self._passwords: dict[str, str] = {}
+        self._smtp, self._lag_s = smtp, lag_s
+        if smtp:
+            smtp.on_login = lambda key: self.used(key, datetime.now(UTC))
 
     def used(self, key: str, moment: datetime) -> None:
         """Remember that a key was used for Amazon SES."""
@@ -38,9 +49,26 @@ class StrictAccessKeys(AwsProxy):
                 409, "LimitExceeded", f"Cannot exceed quota for AccessKeysPerUser: {KEYS_PER_USER}"
             )
         answer = await self.passed_on(call)
-        if call.operation == "GetAccessKeyLastUsed" and answer.status == 200:
+        if answer.status != 200:
+            return answer
+        if call.operation == "GetAccessKeyLastUsed":
             return self._with_last_use(answer, call.form["AccessKeyId"])
+        if self._smtp:
+            self._tell(self._smtp, call, _body(answer).decode())
         return answer
+
+    def _tell(self, smtp: SmtpServer, call: Call, answer: str) -> None:
+        """Let the SMTP server follow a change that was made."""
+        key = call.form.get("AccessKeyId", "")
+        if call.operation == "CreateAccessKey":
+            key, secret = (_member(answer, name) for name in ("AccessKeyId", "SecretAccessKey"))
+            self._passwords[key] = smtp_password(secret, REGION)
+        elif call.operation not in ("UpdateAccessKey", "DeleteAccessKey"):
+            return
+        if call.operation != "DeleteAccessKey" and call.form.get("Status") != "Inactive":
+            smtp.set_account(key, self._passwords[key], after_s=self._lag_s)
+        else:
+            smtp.remove_account(key, after_s=self._lag_s)
 
     async def _is_full(self, call: Call) -> bool:
         question = urlencode({**call.form, "Action": "ListAccessKeys"}).encode()
@@ -58,6 +86,12 @@ class StrictAccessKeys(AwsProxy):
         )
         told = _body(answer).replace(_NEVER, last.encode())
         return web.Response(status=200, body=told, content_type="text/xml")
+
+
+def _member(answer: str, name: str) -> str:
+    found = re.search(f"<{name}>([^<]+)</{name}>", answer)
+    assert found  # noqa: S101 - narrows the type
+    return found[1]
 
 
 def _refusal(status: int, code: str, message: str) -> web.Response:

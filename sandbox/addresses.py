@@ -15,17 +15,21 @@ from sandbox.lock import holder
 class Addresses:
     """Every address the blocks need; none of them is a secret.
 
-    `aws` serves all AWS services but App Runner, `app_runner` that one. `public` is the public
-    name of the application: CloudFront's, whose desk is `edge`, whose route document is in the key
-    value store `route_store` (an ARN), and whose id is `distribution`. `registry` (host:port)
-    takes the place of the account's ECR host. `slack` is a `slack_sdk` base URL, `github` stands
-    for https://api.github.com, `codecov` is an upload host, `advisories` an npm registry to audit
-    against. `network` is the Docker network of the deployed application and its databases.
+    `aws` serves all AWS services but IAM and App Runner, `iam` and `app_runner` those.
+    `smtp_authorities` is the file of what clients of the SMTP server must trust. `public` is the
+    public name of the application: CloudFront's, whose desk is `edge`, whose route document is in
+    the key value store `route_store` (an ARN), and whose id is `distribution`. `registry`
+    (host:port) takes the place of the account's ECR host. `slack` is a `slack_sdk` base URL,
+    `github` stands for https://api.github.com, `codecov` is an upload host, `advisories` an npm
+    registry to audit against. `network` is the Docker network of the deployed application and its
+    databases.
     """
 
     account: str
     region: str
     aws: str
+    iam: str
+    smtp_authorities: str
     app_runner: str
     public: str
     edge: str

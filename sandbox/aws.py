@@ -142,11 +142,11 @@ class Aws(Part):
         if self._program and self._program.poll() is not None:
             raise SandboxPartFailed(f"ministack has ended. Its last lines:\n{self._last_lines()}")
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, endpoint: str = "") -> Any:
         """Return a boto3 client of this account, for the sandbox's own use and for tests."""
         client = boto3.client(
             service,
-            endpoint_url=self.endpoint,
+            endpoint_url=endpoint or self.endpoint,
             region_name=REGION,
             aws_access_key_id=ACCESS_KEY,
             aws_secret_access_key=SECRET_KEY,

@@ -1,4 +1,4 @@
-"""A certificate for servers of the sandbox, signed by itself: valid for loopback, a day long."""
+"""A certificate for servers of the sandbox, signed by itself: valid for a day."""
 
 import datetime
 from ipaddress import ip_address
@@ -14,14 +14,16 @@ from sandbox.ports import LOOPBACK
 _DAY = datetime.timedelta(days=1)
 
 
-def write_certificate(folder: Path) -> tuple[Path, Path]:
+def write_certificate(folder: Path, host: str = LOOPBACK) -> tuple[Path, Path]:
     """Write a new key and its certificate to a folder: the certificate's file and the key's.
+
+    It is valid for `localhost` and the IP address `host`.
 
     The certificate is its own authority: whoever is to trust the server is given that file.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Kanvaro sandbox")])
-    names = [x509.IPAddress(ip_address(LOOPBACK)), x509.DNSName("localhost")]
+    names = [x509.IPAddress(ip_address(host)), x509.DNSName("localhost")]
     now = datetime.datetime.now(datetime.UTC)
     certificate = (
         x509.CertificateBuilder()

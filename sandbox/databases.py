@@ -35,9 +35,10 @@ class Databases(Part):
     """Runs one container a service while it is entered.
 
     `uris` and `admin_uris` are connection strings by service: the application's account, and the
-    administrator's. What a killed sandbox left behind is removed at the start. Raises
-    SandboxPartFailed when a service does not become healthy within 60 seconds, and
-    EngineUnavailable when the Docker engine does not answer. Closes the client at the end.
+    administrator's. `gateway` is this machine's own address on the network's bridge. What
+    a killed sandbox left behind is removed at the start. Raises SandboxPartFailed when a service
+    does not become healthy within 60 seconds, and EngineUnavailable when the Docker engine does
+    not answer. Closes the client at the end.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Databases(Part):
         self._owner = owner
         self._passwords = Passwords()
         self._hosts: dict[str, str] = {}
+        self.gateway = ""
 
     @property
     def network(self) -> str:
@@ -83,6 +85,8 @@ class Databases(Part):
             self.network, driver="bridge", labels=labels_of("network", self._owner)
         )
         stack.callback(network.remove)
+        network.reload()
+        self.gateway = str(network.attrs["IPAM"]["Config"][0]["Gateway"])
         with ThreadPoolExecutor(len(self._images)) as pool:
             hosts = {name: pool.submit(self._run, stack, name) for name in self._images}
         self._hosts = {name: host.result() for name, host in hosts.items()}

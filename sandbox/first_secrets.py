@@ -9,6 +9,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from delivery.ses_password import smtp_password
+
 # RFC 2606: a name that leads nowhere, for an account that was given no mail server.
 NO_MAIL_SERVER = {"provider": "operator", "smtp_host": "smtp.invalid", "smtp_port": 587}
 
@@ -36,6 +38,17 @@ def ensure_secrets(
     for name, values in addresses.items():
         if values is not None:
             _renew(store, name, _ensure(store, name, values), values)
+
+
+def ses_account(iam: Any, user: str, region: str, server: Mapping[str, Any]) -> dict[str, Any]:
+    """The value of `kanvaro/email` for a new IAM user whose access key is its SMTP login."""
+    iam.create_user(UserName=user)
+    key = iam.create_access_key(UserName=user)["AccessKey"]
+    login = {
+        "smtp_user": key["AccessKeyId"],
+        "smtp_pass": smtp_password(key["SecretAccessKey"], region),
+    }
+    return {"provider": "ses", "region": region, "iam_user": user, **server, **login}
 
 
 @contextmanager

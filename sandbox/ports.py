@@ -9,8 +9,8 @@ _handed_out: set[int] = set()
 _lock = Lock()
 
 
-def listening_socket(port: int = 0) -> socket.socket:
-    """Return a socket that listens on the loopback address; port 0 lets the kernel choose.
+def listening_socket(port: int = 0, host: str = LOOPBACK) -> socket.socket:
+    """Return a socket that listens on an address of this machine; port 0 lets the kernel choose.
 
     The socket is never closed in between, so nobody can take the port first.
     Raises OSError when a chosen port is in use.
@@ -18,7 +18,7 @@ def listening_socket(port: int = 0) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((LOOPBACK, port))
+        listener.bind((host, port))
         listener.listen(128)
     except OSError:
         listener.close()

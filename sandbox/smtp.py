@@ -1,6 +1,6 @@
 """An SMTP server as a provider's submission port: STARTTLS, AUTH, and accounts that change.
 
-Real SMTP over loopback by aiosmtpd. Nobody logs in before STARTTLS, and nobody mails before a
+Real SMTP by aiosmtpd. Nobody logs in before STARTTLS, and nobody mails before a
 login. Mails are kept, not sent.
 """
 
@@ -8,7 +8,7 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from email import message_from_bytes, policy
@@ -50,12 +50,14 @@ class SmtpServer(Part):
     """Listens on `host` and `port` while it is entered; `ca_file` is what its clients must trust.
 
     `logins` are the users that tried to log in and whether they did, in order; `mails` what was
-    accepted.
+    accepted. `on_login` is told of each user that was let in.
     """
 
-    host = LOOPBACK
-
-    def __init__(self) -> None:
+    def __init__(
+        self, host: str = LOOPBACK, *, on_login: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self.host = host
+        self.on_login = on_login
         self.port = 0
         self.ca_file = Path()
         self.mails: list[Mail] = []
@@ -63,6 +65,10 @@ class SmtpServer(Part):
         self._changes: list[_Change] = []
         self._answers: list[str | None] = []
         self._lock = Lock()
+
+    @property
+    def address(self) -> str:
+        return f"{self.host}:{self.port}"
 
     def set_account(self, user: str, password: str, *, after_s: float = 0) -> None:
         """Let a user log in with this password, once it has reached every server."""
@@ -77,16 +83,21 @@ class SmtpServer(Part):
         with self._lock:
             self._answers += [None] * after + [line] * times
 
+    def forget_answers(self) -> None:
+        """Answer logins by the accounts again."""
+        with self._lock:
+            self._answers.clear()
+
     def _change(self, user: str, password: str | None, after_s: float) -> None:
         with self._lock:
             self._changes.append(_Change(time.monotonic() + after_s, user, password))
 
     def _start(self, stack: ExitStack) -> None:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="kanvaro-sandbox-smtp-")))
-        self.ca_file, key = write_certificate(folder)
+        self.ca_file, key = write_certificate(folder, self.host)
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(self.ca_file, key)
-        listener = listening_socket()
+        listener = listening_socket(host=self.host)
         stack.callback(listener.close)
         self.port = listener.getsockname()[1]
         controller = _Controller(
@@ -112,6 +123,7 @@ class SmtpServer(Part):
             good = answer is None and known is not None and compare_digest(known, login.password)
             self.logins.append((user, good))
         if good:
+            self.on_login(user)
             return AuthResult(success=True, auth_data=login)
         return AuthResult(success=False, handled=False, message=answer)
 

@@ -2,7 +2,8 @@
 
 lock ─┬─ AWS ─┬─ CloudFront
       │       └─────────────┬─ App Runner
-      ├─ MongoDB and Redis ─┴─ secrets and repository
+      ├─ MongoDB and Redis ─┼─ SMTP and IAM
+      │                     └─ secrets and repository
       ├─ Slack, GitHub, Codecov
       └─ advisories
 """
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from sandbox import addresses
+from sandbox.access_keys import StrictAccessKeys
 from sandbox.addresses import Addresses, Secrets
 from sandbox.advisories import Advisories
 from sandbox.app_runner import AppRunner, Containers
@@ -23,6 +25,7 @@ from sandbox.aws import Aws
 from sandbox.databases import Databases
 from sandbox.edge import Distribution, Edge, ensure_distribution
 from sandbox.engine import docker_engine
+from sandbox.first_secrets import ses_account
 from sandbox.inbox import Inbox
 from sandbox.ledger_table import ensure_ledger_table
 from sandbox.leftovers import owner_of
@@ -30,9 +33,11 @@ from sandbox.lock import FolderLock
 from sandbox.machine import Say, say
 from sandbox.part import Part
 from sandbox.service_images import ensure_service_images
+from sandbox.smtp import SmtpServer
 
 DEFAULT_FOLDER = Path(".sandbox")
 DEFAULT_SPEED = 100.0
+IAM_USER = "kanvaro-ses-smtp"
 
 AnyPart = TypeVar("AnyPart")
 
@@ -51,6 +56,8 @@ class Sandbox(Part):
     inbox: Inbox
     advisories: Advisories
     databases: Databases
+    smtp: SmtpServer
+    access_keys: StrictAccessKeys
     app_runner: AppRunner
     distribution: Distribution
     edge: Edge
@@ -102,6 +109,11 @@ class Sandbox(Part):
             self.aws, self.databases = aws.result(), databases.result()
             app_runner = start("App Runner", self._build_app_runner, lambda part: part.url)
             edge = start("CloudFront", self._build_edge, lambda part: part.url)
+            # An address of the bridge: the application's containers and this machine reach it.
+            smtp = start("SMTP", lambda: SmtpServer(self.databases.gateway), lambda p: p.address)
+            self.smtp = smtp.result()
+            keys = start("IAM", self._build_access_keys, lambda part: part.url)
+            self.access_keys = keys.result()
             self._seed()
             self.app_runner, self.edge = app_runner.result(), edge.result()
 
@@ -135,6 +147,9 @@ class Sandbox(Part):
             aws_endpoint=self.aws.endpoint,
         )
 
+    def _build_access_keys(self) -> StrictAccessKeys:
+        return StrictAccessKeys(self.aws.endpoint, self.smtp)
+
     def _build_edge(self) -> Edge:
         self.distribution = ensure_distribution(self.aws)
         return Edge(self.aws.endpoint, self.distribution)
@@ -142,10 +157,13 @@ class Sandbox(Part):
     def _seed(self) -> None:
         began = time.monotonic()
         uris, admin = self.databases.uris, self.databases.admin_uris
+        server = {"smtp_host": self.smtp.host, "smtp_port": self.smtp.port}
+        iam = self.aws.client("iam", self.access_keys.url)
         self.aws.seed(
             mongodb_uri=uris["mongodb"],
             redis_url=uris["redis"],
             admin={"mongodb_uri": admin["mongodb"], "redis_urls": [admin["redis"]]},
+            email=ses_account(iam, IAM_USER, self.aws.region, server),
         )
         ensure_ledger_table(self.aws)
         self._report("seed", "ECR kanvaro, secrets kanvaro/*, ledger", time.monotonic() - began)
@@ -159,6 +177,8 @@ class Sandbox(Part):
             account=self.aws.account,
             region=self.aws.region,
             aws=self.aws.endpoint,
+            iam=self.access_keys.url,
+            smtp_authorities=str(self.smtp.ca_file),
             app_runner=self.app_runner.url,
             public=self.edge.url,
             edge=self.edge.desk_url,

@@ -109,6 +109,11 @@ def demand_references(environment: Environment, arn: str, rotated: Rotated) -> N
         )
 
 
+def is_given(environment: Environment, key: str) -> bool:
+    """Whether the application is given a member of that name, of whichever secret."""
+    return any(f":{key}:" in f"{each}:" for each in environment.service.secrets.values())
+
+
 def _keys_given(references: Mapping[str, str], arn: str) -> dict[str, str]:
     """By JSON key, the version or stage that a reference is pinned to, empty if to none."""
     # arn:aws:secretsmanager:region:account:secret:name:json-key:stage:version

@@ -1,28 +1,188 @@
-"""The secret of the mail provider. None of them can be rotated yet, which each run says.
+"""The secret of the mail provider: how it is rotated depends on who that is.
 
-What it takes is there (`tasks.ses_keys`, `tasks.smtp_account`), and is not put together.
+`ses`: the SMTP passwords of Amazon SES are made from the access keys of a dedicated IAM user.
+`operator`: a person enters a new value as AWSPENDING; it is tested and promoted, and to withdraw
+the old one is that person's. For any other provider it is said that there is no way.
 """
 
 import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
-from delivery.rotation_facts import ENTERED_BY_HAND, Kind, Policy
-from tasks.rotated import VERSION, Rotated
+from blocks.environment import Environment
+from delivery.errors import SecretMalformed
+from delivery.rotation_facts import ENTERED_BY_HAND, SES_KEYS, Kind, Old, Policy
+from delivery.rotation_record import Record
+from delivery.secret_value import text_member
+from delivery.ses_password import smtp_password
+from tasks import ledger
+from tasks.rotated import VERSION, Rotated, is_given
+from tasks.secret_store import Value, read_current, read_labels, read_value
+from tasks.ses_keys import (
+    create_key,
+    deactivate_key,
+    delete_key,
+    keys_of,
+    orphans_of,
+    was_used_since,
+)
+from tasks.smtp_account import SmtpAccount, is_refused, prove_account, prove_refused
 
+PROVIDER, USER, PASSWORD, HOST, PORT = (
+    *("provider", "smtp_user", "smtp_pass", "smtp_host", "smtp_port"),
+)
+IAM_USER, REGION = "iam_user", "region"
+# AWS may tell of the use of a key hours later.
+TOLD_LATE = timedelta(hours=4)
+CLOCKS_DIFFER_S = 60.0
 _NAME = re.compile(r"[a-z][a-z-]{0,19}")
 
 
-class RotatedEmail(Rotated):
-    """`kanvaro/email`."""
+def rotated_email(environment: Environment, *, emergency: bool = False) -> Rotated:
+    """The way of the provider that the current version names. Raises `ConfigurationError`."""
+    said = read_current(environment, environment.rotated[Kind.EMAIL.value]).get(PROVIDER)
+    ways = {"ses": SesEmail, "operator": EmailByHand}
+    way = ways.get(said, UnknownEmail) if isinstance(said, str) else UnknownEmail
+    return way(environment, emergency=emergency)
+
+
+class UnknownEmail(Rotated):
+    """`kanvaro/email` of a provider for which there is no way."""
 
     kind = Kind.EMAIL
-    keys = frozenset({"smtp_user", "smtp_pass", VERSION})
+    keys = frozenset({USER, PASSWORD, VERSION})
 
     @property
     def policy(self) -> Policy:
         return ENTERED_BY_HAND
 
     def cannot(self, current: str) -> str:
-        said = self.value(current).get("provider")
+        said = self.value(current).get(PROVIDER)
         # A name is shown; what else may have been entered there is not.
         provider = said if isinstance(said, str) and _NAME.fullmatch(said) else "not named"
         return f"{self.secret} cannot be rotated: no way for provider {provider}"
+
+
+class EmailByHand(UnknownEmail):
+    """`kanvaro/email` as a person enters it; whether the old one still works is tried."""
+
+    @property
+    def policy(self) -> Policy:
+        return replace(ENTERED_BY_HAND, overlap_s=self.environment.policy.overlap_s)
+
+    def cannot(self, current: str) -> str:
+        return ""
+
+    def check(self, current: str) -> None:
+        self.account(self.value(current))
+
+    def can_follow(self, value: Value, current: Value) -> bool:
+        try:
+            self.account(value)
+        except SecretMalformed:
+            return False
+        is_new = value[PASSWORD] != current.get(PASSWORD)
+        moved = [key for key in (HOST, PORT) if str(value[key]) != str(current.get(key))]
+        # What the application is not given it would go on with, in the old one's place.
+        follows = all(is_given(self.environment, key) for key in moved)
+        return is_new and follows and value.get(PROVIDER) == current.get(PROVIDER)
+
+    def prove(self, version: str, current: str) -> None:
+        prove_account(self.account(self.value(version)))
+
+    def old(self, version: str) -> Old | None:
+        before = read_value(self.environment, self.secret, version)
+        if before is None:
+            return Old.GONE
+        return Old.REFUSED if is_refused(self.account(before)) else Old.WORKS
+
+    def account(self, value: Value) -> SmtpAccount:
+        """Where and as whom a value logs in. Raises `SecretMalformed`."""
+        port = value.get(PORT)
+        if type(port) is not int and not (isinstance(port, str) and port.isdecimal()):
+            raise SecretMalformed(f"{self.secret} has no number in {PORT}")
+        return SmtpAccount(
+            text_member(value, HOST),
+            int(port),
+            text_member(value, USER),
+            text_member(value, PASSWORD),
+            self.environment.smtp_authorities,
+        )
+
+
+class SesEmail(EmailByHand):
+    """`kanvaro/email` of Amazon SES, with `region` and `iam_user`."""
+
+    @property
+    def policy(self) -> Policy:
+        waits = self.environment.policy
+        return replace(
+            SES_KEYS,
+            overlap_s=waits.overlap_s,
+            drained_for_s=waits.drained_for_s,
+            inactive_for_s=waits.inactive_for_s,
+        )
+
+    def check(self, current: str) -> None:
+        super().check(current)
+        live = self.value(current)
+        smtp_password("any key", text_member(live, REGION))
+        orphans_of(
+            self.environment, text_member(live, IAM_USER), self._known(), self._left_since(current)
+        )
+
+    def make(self, version: str, current: str) -> Value:
+        live = self.value(current)
+        user, region = text_member(live, IAM_USER), text_member(live, REGION)
+        key = create_key(self.environment, user, self._known(), self._left_since(current))
+        login = {USER: key.id, PASSWORD: smtp_password(key.secret, region)}
+        return {**live, **login, VERSION: version}
+
+    def _known(self) -> set[str]:
+        """The access keys in versions that have a label."""
+        versions = read_labels(self.environment, self.secret).by_version
+        values = (read_value(self.environment, self.secret, each) for each in versions)
+        return {str(value.get(USER)) for value in values if value is not None}
+
+    def _left_since(self, current: str) -> float:
+        """When the first rotation began that may have left a key which nobody knows."""
+        rows = ledger.read_rotations(self.environment, self.secret)
+        over = max((row.began for row in rows if row.new_version == current), default=0.0)
+        begun = [row.began for row in rows if row.began > over]
+        return min(begun, default=float("inf")) - CLOCKS_DIFFER_S
+
+    def connections(self, old: str) -> int:
+        """One while AWS tells that the key was at work lately; nobody can count more."""
+        before = read_value(self.environment, self.secret, old)
+        if before is None:
+            return 0
+        lately = TOLD_LATE + timedelta(seconds=self.environment.policy.drained_for_s)
+        key = text_member(before, USER)
+        return int(was_used_since(self.environment, key, datetime.now(UTC) - lately))
+
+    def old(self, version: str) -> Old | None:
+        before = read_value(self.environment, self.secret, version)
+        if before is None:
+            return Old.GONE
+        keys = keys_of(self.environment, text_member(before, IAM_USER))
+        found = next((each for each in keys if each.id == before.get(USER)), None)
+        if found is None:
+            return Old.GONE
+        return Old.WORKS if found.is_active else Old.REFUSED
+
+    def retire(self, old: str, current: str, *, at_once: bool) -> None:
+        before = self.value(old)
+        deactivate_key(self.environment, text_member(before, IAM_USER), text_member(before, USER))
+        prove_refused(self.account(before))
+
+    def delete(self, row: Record, now: float) -> None:
+        before = self.value(row.old_version)
+        at_once = self.emergency or row.compromised
+        delete_key(
+            self.environment,
+            text_member(before, IAM_USER),
+            text_member(before, USER),
+            inactive_since=row.retired_at or now,
+            now=now,
+            inactive_for_s=0.0 if at_once else self.environment.policy.inactive_for_s,
+        )

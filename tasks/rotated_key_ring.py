@@ -20,7 +20,7 @@ from delivery.key_ring import (
 )
 from delivery.key_ring_checks import why_not_promoted
 from delivery.rotation_facts import KEY_RINGS, Kind, Policy
-from tasks.rotated import VERSION, Rotated
+from tasks.rotated import VERSION, Rotated, is_given
 from tasks.secret_store import Value
 
 RING = "ring"
@@ -41,8 +41,7 @@ class RotatedKeyRing(Rotated):
         text = json.dumps(self.value(current))
         if read_rings(text) is None:
             legacy_pair(text)
-        references = self.environment.service.secrets.values()
-        if not self.emergency and not any(f":{RING}:" in f"{each}:" for each in references):
+        if not self.emergency and not is_given(self.environment, RING):
             raise RequestRefused(
                 f"the application is not given the key ring of {self.secret}, so that other keys "
                 "would log everybody out",

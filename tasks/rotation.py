@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from prefect.logging import get_run_logger
 
-from delivery.errors import OutcomeUnknown
+from delivery.errors import CredentialUnfit, DeliveryError, OutcomeUnknown, StillAccepted
 from delivery.rotation import Next, next_step
 from delivery.rotation_facts import Facts
 from delivery.rotation_record import Record, Step
@@ -43,9 +43,7 @@ def look(turn: Turn, rotation: Rotation, consumers: Sequence[Consumer]) -> Next:
 def _seen_old(turn: Turn, rotation: Rotation, facts: Facts, row: Record) -> Facts:
     """The facts with what the old credential is good for, and who was connected with it."""
     rotated = rotation.rotated
-    if not facts.policy.retires:
-        return facts
-    if row.retired_at is None:
+    if facts.policy.retires and row.retired_at is None:
         now = row.seen_with(rotated.connections(row.old_version), facts.now)
         if now != row:
             ledger.write_rotation(turn.environment, now, turn.token)
@@ -83,12 +81,18 @@ def advance(
 def rotate(turn: Turn, rotations: Sequence[Rotation], consumers: Sequence[Consumer]) -> None:
     """Take every secret as far as it can go today; all that must be rolled is rolled at once.
 
-    Raises `Drift` for a secret that stopped on its way, once the others are as far as they can be.
+    A secret whose credential fails its test, or that must stop on its way, keeps no other one
+    from that: it is left, and raised for at the end (`CredentialUnfit`, `StillAccepted`, `Drift`).
     """
+    able, failed = list(rotations), list[DeliveryError]()
     for _ in range(MOST_ROLLS):
-        for rotation in rotations:
-            advance(turn, rotation, consumers)
-        rolling = [each for each in rotations if each.next.step is Step.ROLL]
+        for rotation in list(able):
+            try:
+                advance(turn, rotation, consumers)
+            except (CredentialUnfit, StillAccepted) as error:
+                able.remove(rotation)
+                failed.append(error)
+        rolling = [each for each in able if each.next.step is Step.ROLL]
         if not rolling:
             break
         roll(turn, consumers, _behind(rolling), {e.rotated.kind: e.next.version for e in rolling})
@@ -97,6 +101,8 @@ def rotate(turn: Turn, rotations: Sequence[Rotation], consumers: Sequence[Consum
         consumers = look_at_consumers(turn.environment)
     else:
         raise OutcomeUnknown("services run with other versions of secrets, again and again")
+    if failed:
+        raise failed[0]
     for rotation in rotations:
         demand_possible(rotation, rotation.next)
 

@@ -1,7 +1,7 @@
 """Whether secrets can be rotated: every question that can be asked before anything is changed."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from blocks.environment import Environment
 from delivery.errors import ConfigurationError, Drift, RequestRefused
@@ -13,15 +13,15 @@ from tasks.refusals import in_our_words
 from tasks.roll import Consumer
 from tasks.rotated import VERSION, Rotated, demand_references
 from tasks.rotated_database import RotatedDatabase
-from tasks.rotated_email import RotatedEmail
+from tasks.rotated_email import rotated_email
 from tasks.rotated_key_ring import RotatedKeyRing
 from tasks.rotating import Rotation, Wish
 from tasks.secret_store import read_labels
 
-KINDS: dict[str, type[Rotated]] = {
+KINDS: dict[str, Callable[..., Rotated]] = {
     Kind.DATABASE: RotatedDatabase,
     Kind.JWT: RotatedKeyRing,
-    Kind.EMAIL: RotatedEmail,
+    Kind.EMAIL: rotated_email,
 }
 
 

@@ -1,14 +1,15 @@
 """The access keys of the IAM user whose secret keys become SMTP passwords of Amazon SES.
 
-The user is dedicated: whatever key of it stands in no known version of the secret is an orphan,
-left by a run that died between CreateAccessKey, which shows the secret key only once, and storing
-it. IAM is eventually consistent, and a user has two keys at most.
+An orphan is left by a run that died between CreateAccessKey, which shows the secret key only once,
+and storing it: it stands in no version of the secret, it was made since a rotation began that is
+not over, and nobody ever used it. Any other unknown key is somebody else's, and left alone. IAM is
+eventually consistent, and a user has two keys at most.
 """
 
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -20,14 +21,16 @@ from tasks.refusals import in_our_words, meaning
 from tasks.settling import PAUSE_S, TRIES, UNCLEAR, aws_is_unclear, settle
 
 KEYS_PER_USER = 2
+EVER = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True)
 class AccessKey:
-    """An access key as IAM lists it."""
+    """An access key as IAM lists it; `created` is in seconds since 1970."""
 
     id: str
     is_active: bool
+    created: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -43,39 +46,59 @@ def keys_of(environment: Environment, user: str) -> list[AccessKey]:
     with in_our_words(f"list the access keys of the IAM user {user}"):
         answer = environment.reads("iam").list_access_keys(UserName=user)
     return [
-        AccessKey(each["AccessKeyId"], each["Status"] == "Active")
+        AccessKey(each["AccessKeyId"], each["Status"] == "Active", each["CreateDate"].timestamp())
         for each in answer["AccessKeyMetadata"]
     ]
 
 
-def remove_orphans(environment: Environment, user: str, known: Collection[str]) -> list[str]:
-    """Deactivate and delete the keys that are not `known`, and name them.
+def orphans_of(
+    environment: Environment, user: str, known: Collection[str], left_since: float
+) -> list[AccessKey]:
+    """The keys that stand in no version of the secret, all of them left by rotations of ours.
 
-    `known` are the key ids in every version of the secret that has a label. Raises `Drift` if the
-    user has keys but none of those, since then it is another user's keys that would be deleted.
+    `known` are the key ids in every version of the secret that has a label, `left_since` is when
+    the first rotation began that may have left one. Raises `Drift` if the user has keys but none of
+    those, and `RequestRefused` if one of them is somebody else's: then the user is not ours alone.
     """
-    found = [key.id for key in keys_of(environment, user)]
-    orphans = [key for key in found if key not in known]
-    if found and len(orphans) == len(found):
+    found = keys_of(environment, user)
+    unknown = [key for key in found if key.id not in known]
+    if found and len(unknown) == len(found):
         raise Drift(
             f"none of the access keys of the IAM user {user} stands in the secret",
             hint="Correct iam_user in the secret, or put the user's own key there by hand. "
             "No key was deleted.",
         )
+    for key in unknown:
+        if key.created < left_since or was_used_since(environment, key.id, EVER):
+            raise RequestRefused(
+                f"the access key {key.id} of the IAM user {user}, made on {_day(key.created)}, "
+                f"is none of ours, and there is no room for another: a user has {KEYS_PER_USER}",
+                hint="Find out who uses it, and take it away by hand. Nothing was changed.",
+            )
+    return unknown
+
+
+def remove_orphans(
+    environment: Environment, user: str, known: Collection[str], left_since: float
+) -> list[str]:
+    """Deactivate and delete the orphans, and name them; see `orphans_of`."""
+    orphans = [key.id for key in orphans_of(environment, user, known, left_since)]
     for orphan in orphans:
         deactivate_key(environment, user, orphan)
         _delete(environment, user, orphan)
     return orphans
 
 
-def create_key(environment: Environment, user: str, known: Collection[str]) -> NewAccessKey:
+def create_key(
+    environment: Environment, user: str, known: Collection[str], left_since: float
+) -> NewAccessKey:
     """Make a key for the user; orphans are removed first, and again after a lost answer.
 
     Each request is sent once. Raises `RequestRefused` if both keys are known, so that one must be
-    retired first, and `OutcomeUnknown` if no answer came three times.
+    retired first, or one is somebody else's, and `OutcomeUnknown` if no answer came three times.
     """
     for _ in range(TRIES):
-        remove_orphans(environment, user, known)
+        remove_orphans(environment, user, known, left_since)
         if len(keys_of(environment, user)) >= KEYS_PER_USER:
             raise RequestRefused(
                 f"the IAM user {user} has two access keys already, and both are in use",
@@ -172,3 +195,7 @@ def _may_be_done(error: Exception) -> bool:
     return aws_is_unclear(error) or (
         isinstance(error, ClientError) and meaning(error) is Refusal.ABSENT
     )
+
+
+def _day(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")

@@ -33,7 +33,7 @@ class SmtpAccount:
         return f"{self.user} at {self.host}:{self.port}"
 
 
-def prove_account(account: SmtpAccount, patience: Patience = PROPAGATION) -> None:
+def prove_account(account: SmtpAccount, patience: Patience | None = None) -> None:
     """Log in three times in a row. Raises `CredentialUnfit` if that does not come about in time.
 
     A wrong login (535), a temporary refusal (4xx) and no answer are tried again until then;
@@ -42,18 +42,33 @@ def prove_account(account: SmtpAccount, patience: Patience = PROPAGATION) -> Non
     """
     row = _Row(account, wanted=None)
     try:
-        wait_until(row.look, row.is_long_enough, patience, what=f"SMTP logins as {account}")
+        wait_until(
+            row.look, row.is_long_enough, patience or PROPAGATION, what=f"SMTP logins as {account}"
+        )
     except TimedOut as error:
         raise CredentialUnfit(str(error)) from None
 
 
-def prove_refused(account: SmtpAccount, patience: Patience = PROPAGATION) -> None:
+def prove_refused(account: SmtpAccount, patience: Patience | None = None) -> None:
     """See the login refused three times in a row. Raises `StillAccepted` if it is not in time."""
     row = _Row(account, wanted=WRONG_LOGIN)
     try:
-        wait_until(row.look, row.is_long_enough, patience, what=f"refused SMTP logins as {account}")
+        wait_until(
+            row.look,
+            row.is_long_enough,
+            patience or PROPAGATION,
+            what=f"refused SMTP logins as {account}",
+        )
     except TimedOut as error:
         raise StillAccepted(str(error)) from None
+
+
+def is_refused(account: SmtpAccount) -> bool:
+    """Whether three logins in a row are refused as wrong; False also where nobody can tell."""
+    try:
+        return all(_log_in(account)[0] == WRONG_LOGIN for _ in range(IN_A_ROW))
+    except ConfigurationError:
+        return False
 
 
 @dataclass

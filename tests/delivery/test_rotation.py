@@ -222,6 +222,14 @@ OTHER_KINDS = [
      pending_value=NAMELESS), Step.ADOPT, "token"),
     ("by hand: and then tested", key_facts(ENTERED_BY_HAND, pending="token", pending_value=READY,
      records=(LAST_WEEK, MINE)), Step.TEST, "token"),
+    ("by hand: what cannot follow is not made again", key_facts(ENTERED_BY_HAND, pending="x",
+     pending_value=UNFIT), Step.STOP, ""),
+    ("by hand: the old one works in its overlap", replace(promoted(now=HOUR),
+     policy=ENTERED_BY_HAND), Step.WAIT, "old"),
+    ("by hand: and after it", replace(promoted(now=9 * DAY), policy=ENTERED_BY_HAND),
+     Step.WAIT, "old"),
+    ("by hand: withdrawn", replace(promoted(now=HOUR, old=Old.REFUSED), policy=ENTERED_BY_HAND),
+     Step.DONE, "token"),
 ]  # fmt: skip
 
 
@@ -262,6 +270,9 @@ def test_a_promotion_names_the_version_that_must_still_be_current():
         (promoted(now=DAY, drained_since=DAY - 60), DAY + 840),
         (replace(promoted(now=DAY, retired_at=DAY, old=Old.REFUSED), policy=SES_KEYS), 2 * DAY),
         (facts(policy=ENTERED_BY_HAND), None),
+        (replace(promoted(now=HOUR), policy=ENTERED_BY_HAND), DAY),
+        (replace(promoted(now=DAY), policy=ENTERED_BY_HAND), None),
+        (replace(promoted(compromised=True), policy=ENTERED_BY_HAND), None),
     ],
 )
 def test_a_wait_says_until_when(seen, until):

@@ -21,6 +21,7 @@ from tasks import ledger, mongodb_account
 from tasks.redis_connection import connected as redis_connection
 from tasks.roll import look_at_consumers
 from tasks.turn_row import read_turn
+from tests.flows.mailing import REFERENCES as MAIL_REFERENCES
 from tests.tasks.account import client_at
 
 ROOT = Login("root", "canary-root-password")
@@ -68,7 +69,8 @@ class Databases:
 class Rotating:
     """The secrets of one environment, and what is true of them."""
 
-    def __init__(self, stand, strict, databases, environment, **options):
+    def __init__(self, stand, strict, databases, environment, *, mail=None, **options):
+        self.mail = mail
         self.stand, self.strict, self.databases = stand, strict, databases
         self.environment = environment
         self.key = f"k{uuid.uuid4().hex[:8]}"
@@ -83,7 +85,9 @@ class Rotating:
             "mongodb_uri": self.databases.mongo_admin,
             "redis_urls": [self.databases.redis.admin_uri],
         }
-        email = {"provider": provider, "smtp_user": "u", "smtp_pass": "p"}
+        made_by = {"ses": self.mail.ses, "operator": self.mail.by_hand} if self.mail else {}
+        unknown = {"provider": provider, "smtp_user": "u", "smtp_pass": "p"}
+        email = made_by[provider](self.key) if provider in made_by else unknown
         plain = self.stand.aws.client("secretsmanager")
         for name, value in (
             ("database", database),
@@ -99,9 +103,14 @@ class Rotating:
         environment.rotated = {kind: self.name(kind) for kind in ("database", "jwt", "email")}
         environment.admin_secret = self.name("admin")
         environment.endpoints = {**environment.endpoints, "secretsmanager": self.strict.url}
-        arns = {kind: self.described(kind)["ARN"] for kind in ("database", "jwt")}
+        references = REFERENCES
+        if self.mail:
+            environment.endpoints["iam"] = self.mail.ways.url
+            environment.smtp_authorities = self.mail.smtp.ca_file
+            references = {**REFERENCES, **MAIL_REFERENCES}
+        arns = {kind: self.described(kind)["ARN"] for kind, _ in references.values()}
         self.references = {
-            name: f"{arns[kind]}:{key}::" for name, (kind, key) in REFERENCES.items()
+            name: f"{arns[kind]}:{key}::" for name, (kind, key) in references.items()
         }
         self.with_all_references()
 

@@ -8,6 +8,9 @@ from botocore.exceptions import ClientError
 
 from sandbox.access_keys import StrictAccessKeys
 from sandbox.aws import Aws
+from sandbox.first_secrets import ses_account
+from sandbox.smtp import SmtpServer
+from tasks.smtp_account import SmtpAccount, is_refused
 from tests.tasks.account import client_at
 
 
@@ -55,3 +58,23 @@ def test_the_last_use_of_a_key_is_told(ways):
 
     last = client.get_access_key_last_used(AccessKeyId=key)["AccessKeyLastUsed"]
     assert (last["LastUsedDate"], last["ServiceName"]) == (moment, "ses")
+
+
+def test_the_accounts_of_the_mail_server_are_the_active_keys(ways):
+    aws, _ = ways
+    with SmtpServer() as smtp, StrictAccessKeys(aws.endpoint, smtp) as strict:
+        client, user = client_at(strict.url, "iam"), f"ses-{uuid.uuid4().hex[:8]}"
+        value = ses_account(client, user, "us-east-1", {})
+        key = value["smtp_user"]
+        account = SmtpAccount(smtp.host, smtp.port, key, value["smtp_pass"], smtp.ca_file)
+
+        assert not is_refused(account)
+        assert (
+            "LastUsedDate" in client.get_access_key_last_used(AccessKeyId=key)["AccessKeyLastUsed"]
+        )
+        client.update_access_key(UserName=user, AccessKeyId=key, Status="Inactive")
+        assert is_refused(account)
+        client.update_access_key(UserName=user, AccessKeyId=key, Status="Active")
+        assert not is_refused(account)
+        client.delete_access_key(UserName=user, AccessKeyId=key)
+        assert is_refused(account)

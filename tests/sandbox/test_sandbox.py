@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import boto3
@@ -28,6 +29,7 @@ from sandbox.leftovers import OWNER_LABEL, owner_of
 from sandbox.lock import holder
 from sandbox.ports import free_port, listening_socket
 from sandbox.start import Sandbox
+from tasks.smtp_account import SmtpAccount, is_refused
 from tests.waiting import becomes_true
 
 
@@ -154,6 +156,21 @@ def test_the_account_is_seeded_with_accounts_of_the_databases(sandbox):
         with pymongo.MongoClient(uri) as client:
             status = client.admin.command("connectionStatus")
             assert [one["user"] for one in status["authInfo"]["authenticatedUsers"]] == [user]
+
+
+def test_the_mail_account_is_an_access_key_and_is_reached_from_containers_too(sandbox, engine):
+    store = sandbox.aws.client("secretsmanager")
+    held = json.loads(store.get_secret_value(SecretId="kanvaro/email")["SecretString"])
+    keys = sandbox.aws.client("iam").list_access_keys(UserName=held["iam_user"])
+    assert [each["AccessKeyId"] for each in keys["AccessKeyMetadata"]] == [held["smtp_user"]]
+    where, port = held["smtp_host"], held["smtp_port"]
+    trust = Path(sandbox.addresses.smtp_authorities)
+    assert not is_refused(SmtpAccount(where, port, held["smtp_user"], held["smtp_pass"], trust))
+    assert is_refused(SmtpAccount(where, port, held["smtp_user"], "wrong", trust))
+    name = f"{sandbox.databases.network}-redis"
+    look = ["redis-cli", "-h", where, "-p", str(port), "ping"]
+    # It is greeted with 220, which is no answer of Redis.
+    assert b'got "2" as reply type' in engine.containers.get(name).exec_run(look).output
 
 
 def test_nothing_is_published_outside_the_loopback_address(sandbox, engine):

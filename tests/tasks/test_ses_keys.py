@@ -22,6 +22,8 @@ from tasks.ses_keys import (
 )
 from tests.tasks.account import client_at, environment_in, lose_answers, refuse
 
+ALWAYS = 0.0  # whatever nobody knows may be left by a rotation
+
 
 @pytest.fixture(autouse=True)
 def without_pauses(monkeypatch):
@@ -72,7 +74,7 @@ def sent(strict):
 
 
 def test_a_new_key_stands_beside_the_live_one_and_hides_its_secret(environment, user, live):
-    made = create_key(environment, user, {live})
+    made = create_key(environment, user, {live}, ALWAYS)
 
     assert ids(environment, user) == {live, made.id}
     assert len(made.secret) >= 40
@@ -83,7 +85,7 @@ def test_a_lost_answer_leaves_one_new_key_and_no_orphan(environment, user, live,
     before = sent("CreateAccessKey"), sent("DeleteAccessKey")
     lose_answers(environment.writes("iam"), "CreateAccessKey")
 
-    made = create_key(environment, user, {live})
+    made = create_key(environment, user, {live}, ALWAYS)
 
     assert ids(environment, user) == {live, made.id}
     assert sent("CreateAccessKey") - before[0] == 2
@@ -93,7 +95,7 @@ def test_a_lost_answer_leaves_one_new_key_and_no_orphan(environment, user, live,
 def test_an_orphan_of_a_dead_run_makes_room(environment, iam, user, live):
     orphan = make(iam, user)
 
-    made = create_key(environment, user, {live})
+    made = create_key(environment, user, {live}, ALWAYS)
 
     assert ids(environment, user) == {live, made.id}
     assert made.id != orphan
@@ -108,7 +110,7 @@ def test_an_orphan_that_is_not_listed_yet_is_found_after_the_quota_refused(
         "tasks.ses_keys.keys_of", lambda *asked: next(looks, None) or keys_of(*asked)
     )
 
-    made = create_key(environment, user, {live})
+    made = create_key(environment, user, {live}, ALWAYS)
 
     assert ids(environment, user) == {live, made.id}
 
@@ -118,7 +120,7 @@ def test_two_keys_in_use_are_left_alone(environment, iam, user, live, sent):
     before = sent("CreateAccessKey")
 
     with pytest.raises(RequestRefused, match="two access keys already"):
-        create_key(environment, user, {live, second})
+        create_key(environment, user, {live, second}, ALWAYS)
 
     assert ids(environment, user) == {live, second}
     assert sent("CreateAccessKey") == before
@@ -128,22 +130,43 @@ def test_no_answer_three_times_is_unknown(environment, user, live):
     refuse(environment.writes("iam"), "CreateAccessKey", ReadTimeoutError(endpoint_url="http://x"))
 
     with pytest.raises(OutcomeUnknown):
-        create_key(environment, user, {live})
+        create_key(environment, user, {live}, ALWAYS)
     assert ids(environment, user) == {live}
 
 
 def test_the_keys_of_a_user_that_is_not_ours_are_not_deleted(environment, user, live):
     with pytest.raises(Drift, match="none of the access keys"):
-        remove_orphans(environment, user, {"AKIAANOTHERUSERSKEY"})
+        remove_orphans(environment, user, {"AKIAANOTHERUSERSKEY"}, ALWAYS)
     with pytest.raises(Drift):
-        create_key(environment, user, set())
+        create_key(environment, user, set(), ALWAYS)
 
     assert ids(environment, user) == {live}
 
 
+def test_a_key_from_before_the_rotation_is_somebody_elses(environment, iam, user, live, sent):
+    foreign = make(iam, user)
+    before = sent("CreateAccessKey"), sent("DeleteAccessKey"), sent("UpdateAccessKey")
+
+    with pytest.raises(RequestRefused, match=f"{foreign} .* made on 20..-..-.., is none of ours"):
+        create_key(environment, user, {live}, time.time() + 60)
+
+    assert ids(environment, user) == {live, foreign}
+    assert (sent("CreateAccessKey"), sent("DeleteAccessKey"), sent("UpdateAccessKey")) == before
+
+
+def test_a_key_that_was_used_is_no_orphan(environment, iam, strict, user, live):
+    foreign = make(iam, user)
+    strict.used(foreign, datetime.now(UTC))
+
+    with pytest.raises(RequestRefused, match=foreign):
+        create_key(environment, user, {live}, ALWAYS)
+
+    assert ids(environment, user) == {live, foreign}
+
+
 def test_a_missing_user_is_named(environment):
     with pytest.raises(ConfigurationError, match="nobody"):
-        create_key(environment, "nobody", {"AKIA"})
+        create_key(environment, "nobody", {"AKIA"}, ALWAYS)
 
 
 @pytest.mark.parametrize("is_lost", [False, True])
