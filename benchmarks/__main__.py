@@ -10,6 +10,7 @@ from benchmarks.aws_calls import deploy_aws_calls
 from benchmarks.ci_overhead import fixed_overhead, overhead
 from benchmarks.flow_start import flow_start
 from benchmarks.report import Measurement, table, write
+from benchmarks.rotating import rotating
 from benchmarks.stage import stage
 from benchmarks.switching import switching
 from delivery.errors import DeliveryError
@@ -53,7 +54,9 @@ def measure() -> list[Measurement]:
             started = flow_start(ready)
     with step("switches, ways back and crashes"):
         moved = switching()
-    return [*compared[:1], *fixed, *compared[1:], *started, *called, *moved]
+    with step("rotations and crashes"):
+        rotated = rotating()
+    return [*compared[:1], *fixed, *compared[1:], *started, *called, *moved, *rotated]
 
 
 def _load() -> str:

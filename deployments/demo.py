@@ -30,7 +30,7 @@ from deployments.sandboxed import sandbox_environment
 from sandbox.addresses import Addresses
 from sandbox.base_images import ensure_base_images
 from sandbox.engine import docker_engine
-from sandbox.load import Load
+from sandbox.load import Load, Sessions
 from sandbox.sample import Sample, sample_repository
 
 FOLDER = ROOT / ".sandbox"
@@ -141,6 +141,7 @@ def show_switches(line: CommandLine, sample: Sample, addresses: Addresses) -> st
         print(
             f"all users were back on {good[:10]} after {seconds:.1f} s, the start of the run in\n"
         )
+        rotated = show_rotation(line, addresses)
         bad = sample.commit(BAD, "Nobody asks whether it is well")
         line.run("ci/kanvaro", expected="Failed", revision=bad)
         show_live(good, addresses)
@@ -150,8 +151,26 @@ def show_switches(line: CommandLine, sample: Sample, addresses: Addresses) -> st
         raise RolloutFailed(f"{report.failed} requests failed, or users met {bad[:10]}")
     return (
         f"back from {newer[:10]} in {seconds:.1f} s; {bad[:10]} met nobody; "
-        f"{report.failed} of {report.due} requests failed"
+        f"{report.failed} of {report.due} requests failed; {rotated}"
     )
+
+
+def show_rotation(line: CommandLine, addresses: Addresses) -> str:
+    """New secrets for the services that run, while people who are signed in go on working."""
+    with Sessions(addresses.public) as sessions:
+        signed_in = sessions.users
+        line.run("rotate-secrets/production", reason="The demonstration rotates")
+        sessions.wait_for(sessions.users)  # each of them once more, with what now runs
+    answer = httpx.get(f"{addresses.public}/api/health", timeout=10).json()
+    print(f"secrets in use now: {json.dumps(answer['secrets'])}")
+    told = (
+        f"{sum(sessions.refused.values())} of {sessions.requests} requests of signed-in users "
+        "refused while secrets were rotated"
+    )
+    print(f"{signed_in} users had signed in before, {sessions.users - signed_in} since; {told}\n")
+    if sessions.refused:
+        raise RolloutFailed(f"{told}: {dict(sessions.refused)}")
+    return told
 
 
 def show_live(revision: str, addresses: Addresses) -> str:

@@ -9,6 +9,7 @@ python -m sandbox.load http://127.0.0.1:8080/api/health --rate 200 --seconds 10
 
 from sandbox.load.load import Load
 from sandbox.load.report import Failure, Report, Seen
+from sandbox.load.sessions import Sessions
 from sandbox.load.wish import Wish
 
-__all__ = ["Failure", "Load", "Report", "Seen", "Wish"]
+__all__ = ["Failure", "Load", "Report", "Seen", "Sessions", "Wish"]

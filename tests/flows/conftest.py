@@ -19,6 +19,7 @@ from sandbox.engine import docker_engine
 from sandbox.sample import Sample, git
 from sandbox.start import Sandbox
 from tests.flows.moves import Moves
+from tests.flows.rotating import Databases, strict_way
 from tests.flows.stand import Stand
 
 SERVER = """
@@ -89,6 +90,18 @@ def stand():
     """Everything but Docker, for flows that move traffic."""
     with Stand() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def databases():
+    with Databases() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def strict(stand):
+    with strict_way(stand) as way:
+        yield way
 
 
 class Application:

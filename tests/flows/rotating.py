@@ -198,6 +198,9 @@ class Rotating:
         assert said[0] == said[1], f"MongoDB and Redis differ: {said}"
         return said[0]
 
+    def logs_in_everywhere(self, value):
+        return mongodb_account.logs_in(value["mongodb_uri"]) and self._redis_lets_in(value)
+
     def logs_in_somewhere(self, value):
         return mongodb_account.logs_in(value["mongodb_uri"]) or self._redis_lets_in(value)
 

@@ -67,6 +67,7 @@ class RotationWorld:
         self.live = versions[1]
         self.result = Result()
         self.schedule = ""
+        self.raised_when_broken = None
         self.versions = {kind: {self.rotating.current(kind)} for kind in KINDS}
 
     def play(self, name, *crashes):
@@ -74,9 +75,9 @@ class RotationWorld:
         with self._scheduled(name, f"killed {', '.join(map(str, crashes)) or 'nowhere'}") as slot:
             killed = 0
             for crash in [*crashes, None]:
-                process = self._process(crash)
+                process = self.process(crash)
                 try:
-                    live_process(process, self._run, slot)
+                    live_process(process, self.run, slot)
                 except DeliveryError as error:
                     self.broken(f"{type(error).__name__}: {error} ({error.hint})")
                 if not process.is_dead:
@@ -92,14 +93,14 @@ class RotationWorld:
         with self._scheduled(f"lost-{number}", f"answer {number} is lost") as slot:
             lost = Lost(number)
             try:
-                live_process(self._process(hold=lost), self._run, slot)
+                live_process(self.process(hold=lost), self.run, slot)
             except (OutcomeUnknown, Unreachable) as error:
                 if not error.hint:
                     self.broken(f"“{error}” does not say what to do")
-                live_process(self._process(), self._run, slot)
+                live_process(self.process(), self.run, slot)
         return lost.operation
 
-    def _process(self, crash=None, hold=None):
+    def process(self, crash=None, hold=None):
         def check(when):
             if not when.endswith(IN_THE_LEDGER):
                 self.check(when)
@@ -120,11 +121,13 @@ class RotationWorld:
         self.result.schedules += 1
         self.result.seconds += time.monotonic() - began
 
-    def _run(self, slot):
+    def run(self, slot):
         return rotate_secrets.fn(self.env.name, KINDS, slot, "a test", False, False)
 
     def broken(self, what):
         self.result.violations.append(f"{self.schedule}: {what}")
+        if self.raised_when_broken:
+            raise self.raised_when_broken(what)
 
     def check(self, when):
         """I1, I2, I3, I5: who is current, or in use, logs in, and at most one is pending."""
@@ -142,7 +145,9 @@ class RotationWorld:
         for given in rotating.given():
             used.setdefault((given["MONGODB_URI"], given["REDIS_URL"]), "an instance")
         for (mongodb_uri, redis_url), who in used.items():
-            if not rotating.logs_in({"mongodb_uri": mongodb_uri, "redis_url": redis_url}):
+            if not rotating.logs_in_everywhere(
+                {"mongodb_uri": mongodb_uri, "redis_url": redis_url}
+            ):
                 self.broken(f"{when}: {who} cannot log in")
 
     def _versions_made(self):

@@ -27,19 +27,7 @@ from delivery.errors import (
 )
 from delivery.rotation_record import Step
 from sandbox.first_secrets import _key_rings
-from tests.flows.rotating import Databases, Rotating, strict_way
-
-
-@pytest.fixture(scope="module")
-def databases():
-    with Databases() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def strict(stand):
-    with strict_way(stand) as way:
-        yield way
+from tests.flows.rotating import Rotating
 
 
 @pytest.fixture

@@ -7,21 +7,9 @@ from delivery.patience import Patience
 from delivery.rotation_record import Step
 from tasks import secret_store
 from tests.flows.mailing import Mail
-from tests.flows.rotating import Databases, Rotating, strict_way
+from tests.flows.rotating import Rotating
 
 EMAIL = {"secrets": ["email"]}
-
-
-@pytest.fixture(scope="module")
-def databases():
-    with Databases() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def strict(stand):
-    with strict_way(stand) as way:
-        yield way
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import os
 
 import pytest
 
-from tests.flows.rotating import Databases, strict_way
 from tests.flows.rotation_crashes import (
     play_doubles,
     play_every_lost_answer,
@@ -15,18 +14,6 @@ from tests.flows.rotation_crashes import (
 
 SAMPLE = 4  # each is a crashed rotation and one with a lost answer
 PARTS = 8
-
-
-@pytest.fixture(scope="module")
-def databases():
-    with Databases() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def strict(stand):
-    with strict_way(stand) as way:
-        yield way
 
 
 def demand_none(result):

@@ -1,0 +1,84 @@
+"""What a rotation of the databases' accounts and of the key ring costs, and what it breaks.
+
+On the stand of the tests: Redis is real, MongoDB is the stand-in, App Runner serves programs.
+"""
+
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from prefect.testing.utilities import prefect_test_harness
+
+from benchmarks.report import Measurement
+from blocks.clients import calls
+from tests.delivery.test_sessions import (
+    INSTANCES,
+    LIVES,
+    ROTATIONS,
+    TOKENS,
+    fleet,
+    lost_sessions,
+    ours,
+)
+from tests.flows.conftest import Application
+from tests.flows.moves import Moves
+from tests.flows.rotating import Databases, Rotating, strict_way
+from tests.flows.rotation_crashes import play_singles, world
+from tests.flows.stand import Stand
+
+
+def rotating() -> list[Measurement]:
+    """All figures about rotations."""
+    with (
+        prefect_test_harness(server_startup_timeout=120),
+        Stand() as stand,
+        strict_way(stand) as strict,
+        Databases() as databases,
+        TemporaryDirectory() as folder,
+    ):
+        app = Application(Path(folder) / "app")
+
+        def moves(**policy: float) -> Any:
+            return Moves(stand, app, Path(folder), **policy)
+
+        return [
+            *_cost(moves, stand, strict, databases),
+            *_crashes(moves, stand, strict, databases),
+            *_sessions(),
+        ]
+
+
+def _cost(moves: Any, *parts: Any) -> list[Measurement]:
+    """A rotation of both secrets of two services that run."""
+    env = moves(healthy_answers=2)
+    secrets = Rotating(*parts, env.environment)
+    env.serve(env.publish(), env.publish())
+    calls.clear()
+    began = time.monotonic()
+    secrets.ok()
+    seconds = time.monotonic() - began
+    most = ", ".join(f"{name.split(':')[1]} {count}" for name, count in calls.most_common(5))
+    return [
+        Measurement("rotation_s", seconds, "two secrets, two services started anew", unit="s"),
+        Measurement("rotation_aws_calls", calls.total(), f"where they leave botocore: {most}"),
+    ]
+
+
+def _crashes(*parts: Any) -> list[Measurement]:
+    """A rotation killed after each of its changes, and gone on with."""
+    with world(*parts) as made:
+        result = play_singles(made)
+    how = f"killed after each of {result.changes} changes; make proof kills twice, too"
+    return [
+        Measurement("rotation_crash_schedules", result.schedules, how),
+        Measurement("rotation_violations", len(result.violations), how, goal=0),
+    ]
+
+
+def _sessions() -> list[Measurement]:
+    """Simulated sessions over six weekly rotations of a fleet that is rolled one by one."""
+    lives = {"access": LIVES.access_s, "refresh": LIVES.refresh_s}
+    lost = sum(lost_sessions(fleet(ours), life_s, kind) for kind, life_s in lives.items())
+    how = f"of {len(lives) * TOKENS}; {ROTATIONS} rotations, {INSTANCES} instances, simulated"
+    return [Measurement("rotation_sessions_lost", lost, how, goal=0)]
