@@ -4,17 +4,25 @@ import random
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from unittest.mock import patch
 
 from delivery.errors import DeliveryError
+from delivery.patience import Patience
 from flows.rotate_secrets import rotate_secrets
 from tasks import ledger
 from tasks.turn_row import read_turn
 from tests.flows.crashes import Crash, Process, live_process, on_the_wire, without_engine
 from tests.flows.rotating import Rotating
 
-KINDS = ["database", "jwt"]
+KINDS = ["database", "jwt", "email"]
 # Everything is due at once, so that one run goes from the first step to the last.
-POLICY = {"turn_lease_s": 0.25, "overlap_s": 0, "drained_for_s": 0, "healthy_answers": 2}
+POLICY = {
+    "turn_lease_s": 0.25,
+    "overlap_s": 0,
+    "drained_for_s": 0,
+    "inactive_for_s": 0,
+    "healthy_answers": 2,
+}
 MOST_CALLS = 400
 
 
@@ -39,9 +47,11 @@ class Result:
 class RotationWorld:
     """One environment that is rotated again and again, and the ways in which that went wrong."""
 
-    def __init__(self, moves, stand, strict, databases):
+    def __init__(self, moves, stand, strict, databases, mail):
         env = moves(**POLICY)
-        self.rotating = Rotating(stand, strict, databases, env.environment)
+        self.rotating = Rotating(
+            stand, strict, databases, env.environment, mail=mail, provider="ses"
+        )
         self.env = env
         versions = [env.publish(), env.publish()]
         env.serve(*versions)
@@ -97,6 +107,15 @@ class RotationWorld:
         for given in rotating.given():
             value = {"mongodb_uri": given["MONGODB_URI"], "redis_url": given["REDIS_URL"]}
             self._check_login(f"{when}: an instance", value)
+        self._check_mail(when)
+
+    def _check_mail(self, when):
+        """The same of the mail provider, where a user has two keys at most."""
+        rotating, current = self.rotating, self.rotating.value("email")
+        logins = {(each["SMTP_USER"], each["SMTP_PASS"]) for each in rotating.given()}
+        for user, password in {*logins, (current["smtp_user"], current["smtp_pass"])}:
+            if not rotating.mail.lets_in({**current, "smtp_user": user, "smtp_pass": password}):
+                self.broken(f"{when}: {user} is refused by the mail server")
 
     def _check_login(self, who, value):
         if not (self.rotating.logs_in(value)):
@@ -111,6 +130,9 @@ class RotationWorld:
         rotating = self.rotating
         if rotating.logs_in_somewhere(old) or rotating.survives_a_restart(old):
             self.broken("the old credential is still accepted")
+        mail = rotating.value("email")
+        if (keys := rotating.mail.keys(mail["iam_user"])) != {mail["smtp_user"]: True}:
+            self.broken(f"the IAM user has the keys {keys}")
         for kind in KINDS:
             if len(made := self.versions[kind] - before[kind]) != 1:
                 self.broken(f"{len(made)} versions of {kind} were made in one slot")
@@ -130,9 +152,10 @@ class RotationWorld:
 
 
 @contextmanager
-def world(moves, stand, strict, databases):
-    with on_the_wire(), without_engine():
-        yield RotationWorld(moves, stand, strict, databases)
+def world(moves, stand, strict, databases, mail):
+    quick = patch("tasks.smtp_account.PROPAGATION", Patience(5, 0.02, 0.1))
+    with on_the_wire(), without_engine(), quick:
+        yield RotationWorld(moves, stand, strict, databases, mail)
 
 
 def play_sample(made, seed, size):
