@@ -1,4 +1,4 @@
-"""What a rotation of the databases' accounts and of the key ring costs, and what it breaks.
+"""What rotations cost, and what they break.
 
 On the stand of the tests: Redis is real, MongoDB is the stand-in, App Runner serves programs.
 """
@@ -22,6 +22,7 @@ from tests.delivery.test_sessions import (
     ours,
 )
 from tests.flows.conftest import Application
+from tests.flows.mailing import Mail
 from tests.flows.moves import Moves
 from tests.flows.rotating import Databases, Rotating, strict_way
 from tests.flows.rotation_crashes import play_singles, world
@@ -35,6 +36,7 @@ def rotating() -> list[Measurement]:
         Stand() as stand,
         strict_way(stand) as strict,
         Databases() as databases,
+        Mail(stand) as mail,
         TemporaryDirectory() as folder,
     ):
         app = Application(Path(folder) / "app")
@@ -44,7 +46,7 @@ def rotating() -> list[Measurement]:
 
         return [
             *_cost(moves, stand, strict, databases),
-            *_crashes(moves, stand, strict, databases),
+            *_crashes(moves, stand, strict, databases, mail),
             *_sessions(),
         ]
 

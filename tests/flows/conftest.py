@@ -18,6 +18,7 @@ from sandbox.base_images import ensure_base_image
 from sandbox.engine import docker_engine
 from sandbox.sample import Sample, git
 from sandbox.start import Sandbox
+from tests.flows.mailing import Mail
 from tests.flows.moves import Moves
 from tests.flows.rotating import Databases, strict_way
 from tests.flows.stand import Stand
@@ -102,6 +103,18 @@ def databases():
 def strict(stand):
     with strict_way(stand) as way:
         yield way
+
+
+@pytest.fixture(scope="session")
+def mail(stand):
+    with Mail(stand) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def rotation_parts(stand, strict, databases, mail):
+    """What a `rotation_crashes.world` is made on."""
+    return stand, strict, databases, mail
 
 
 class Application:

@@ -18,6 +18,7 @@ from pymongo.database import Database
 from pymongo.errors import AutoReconnect
 
 from delivery.errors import DeliveryError, OutcomeUnknown, Unreachable
+from delivery.patience import Patience
 from flows.rotate_secrets import rotate_secrets
 from tasks import ledger
 from tasks.redis_connection import connected as redis_connection
@@ -26,14 +27,20 @@ from tests.flows import crashes
 from tests.flows.crashes import Crash, Process, live_process, on_the_wire, without_engine
 from tests.flows.rotating import Rotating
 
-KINDS = ["database", "jwt"]
+KINDS = ["database", "jwt", "email"]
 LOOKS = ("Describe", "Get", "List", "Query", "BatchGet")
 # They change nothing that anybody logs in with.
 IN_THE_LEDGER = ("PutItem", "UpdateItem", "TransactWriteItems", "DeleteItem")
 IN_MONGODB = ("createUser", "updateUser", "dropUser")
 IN_REDIS = ("ACL SETUSER", "ACL SAVE", "CLIENT KILL")
 # Everything is due at once, so that one run goes from the first step to the last.
-POLICY = {"turn_lease_s": 0.25, "overlap_s": 0, "drained_for_s": 0, "healthy_answers": 2}
+POLICY = {
+    "turn_lease_s": 0.25,
+    "overlap_s": 0,
+    "drained_for_s": 0,
+    "inactive_for_s": 0,
+    "healthy_answers": 2,
+}
 MOST_CHANGES = 200
 
 
@@ -58,9 +65,11 @@ class Result:
 class RotationWorld:
     """One environment that is rotated again and again, and the ways in which that went wrong."""
 
-    def __init__(self, moves, stand, strict, databases):
+    def __init__(self, moves, stand, strict, databases, mail):
         env = moves(**POLICY)
-        self.rotating = Rotating(stand, strict, databases, env.environment)
+        self.rotating = Rotating(
+            stand, strict, databases, env.environment, mail=mail, provider="ses"
+        )
         self.env = env
         versions = [env.publish(), env.publish()]
         env.serve(*versions)
@@ -149,6 +158,15 @@ class RotationWorld:
                 {"mongodb_uri": mongodb_uri, "redis_url": redis_url}
             ):
                 self.broken(f"{when}: {who} cannot log in")
+        self._check_mail(when)
+
+    def _check_mail(self, when):
+        """The same of the mail provider, where a user has two keys at most."""
+        rotating, current = self.rotating, self.rotating.value("email")
+        logins = {(each["SMTP_USER"], each["SMTP_PASS"]) for each in rotating.given()}
+        for user, password in {*logins, (current["smtp_user"], current["smtp_pass"])}:
+            if not rotating.mail.lets_in({**current, "smtp_user": user, "smtp_pass": password}):
+                self.broken(f"{when}: {user} is refused by the mail server")
 
     def _versions_made(self):
         return {kind: set(found) for kind, found in self.versions.items()}
@@ -159,6 +177,9 @@ class RotationWorld:
         rotating = self.rotating
         if rotating.logs_in_somewhere(old) or rotating.survives_a_restart(old):
             self.broken("the old credential is still accepted")
+        mail = rotating.value("email")
+        if (keys := rotating.mail.keys(mail["iam_user"])) != {mail["smtp_user"]: True}:
+            self.broken(f"the IAM user has the keys {keys}")
         for kind in KINDS:
             if len(made := self.versions[kind] - before[kind]) != 1:
                 self.broken(f"{len(made)} versions of {kind} were made in one slot")
@@ -209,16 +230,18 @@ def _on_the_way(kind, method, name_of, operations):
 
 
 @contextmanager
-def world(moves, stand, strict, databases):
+def world(moves, stand, strict, databases, mail):
     def first_word(asked):
         return next(iter(asked)) if isinstance(asked, Mapping) else asked
 
     with ExitStack() as stack:
         stack.enter_context(on_the_wire())
         stack.enter_context(without_engine())
+        quick = Patience(5, 0.02, 0.1)
+        stack.enter_context(patch("tasks.smtp_account.PROPAGATION", quick))
         stack.enter_context(_on_the_way(Database, "command", first_word, IN_MONGODB))
         stack.enter_context(_on_the_way(redis.Redis, "execute_command", str, IN_REDIS))
-        yield RotationWorld(moves, stand, strict, databases)
+        yield RotationWorld(moves, stand, strict, databases, mail)
 
 
 def play_sample(made, seed, size):

@@ -6,16 +6,9 @@ from delivery.errors import CredentialUnfit, Drift, RequestRefused
 from delivery.patience import Patience
 from delivery.rotation_record import Step
 from tasks import secret_store
-from tests.flows.mailing import Mail
 from tests.flows.rotating import Rotating
 
 EMAIL = {"secrets": ["email"]}
-
-
-@pytest.fixture(scope="module")
-def mail(stand):
-    with Mail(stand) as running:
-        yield running
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from flows.reconcile import reconcile
 from flows.rollback import rollback
 from tests.flows.crashes import Crash, live_process
 from tests.flows.delivering import deliver
-from tests.flows.rotation_crashes import world
+from tests.flows.rotation_crashes import KINDS, world
 
 SEED = int(os.environ["KANVARO_TEST_SEED"])
 STEPS = 6
@@ -89,7 +89,7 @@ def machine_in(made, told):
             """Whatever was begun is finished by the next rotation; a way back has its secrets."""
             self.rotate(f"slot-{len(told)}-end")
             self.go_back()
-            now = {kind: made.rotating.current(kind) for kind in ("database", "jwt")}
+            now = {kind: made.rotating.current(kind) for kind in KINDS}
             serving = made.rotating.serving()
             assert serving[made.env.all_on()] == now, (serving, now, told)
             self.nobody_is_locked_out()
@@ -116,17 +116,17 @@ def play(moves, parts, examples):
     return told
 
 
-def test_rotations_between_deliveries_and_ways_back(moves, stand, strict, databases):
+def test_rotations_between_deliveries_and_ways_back(moves, rotation_parts):
     # The first example of Hypothesis is the simplest one there is.
-    told = play(moves, (stand, strict, databases), 2)
+    told = play(moves, rotation_parts, 2)
 
     assert "rotate" in " ".join(told)
 
 
 @pytest.mark.proof
 @pytest.mark.timeout(1800)
-def test_many_rotations_between_deliveries_and_ways_back(moves, stand, strict, databases):
-    told = play(moves, (stand, strict, databases), 15)
+def test_many_rotations_between_deliveries_and_ways_back(moves, rotation_parts):
+    told = play(moves, rotation_parts, 15)
 
     words = " ".join(told)
     assert all(word in words for word in ("rotate", "deliver", "go back", "reconcile", "killed"))

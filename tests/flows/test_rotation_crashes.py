@@ -22,32 +22,32 @@ def demand_none(result):
     assert result.killed, "no run was killed, so nothing was shown"
 
 
-def test_a_sample_of_crashes_locks_nobody_out(moves, stand, strict, databases):
+def test_a_sample_of_crashes_locks_nobody_out(moves, rotation_parts):
     seed = int(os.environ["KANVARO_TEST_SEED"])
     print(f"seed {seed}")
-    with world(moves, stand, strict, databases) as made:
+    with world(moves, *rotation_parts) as made:
         demand_none(play_sample(made, seed, SAMPLE))
 
 
 @pytest.mark.proof
 @pytest.mark.timeout(1800)
-def test_every_single_crash_locks_nobody_out(moves, stand, strict, databases):
-    with world(moves, stand, strict, databases) as made:
+def test_every_single_crash_locks_nobody_out(moves, rotation_parts):
+    with world(moves, *rotation_parts) as made:
         demand_none(play_singles(made))
 
 
 @pytest.mark.proof
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("part", range(PARTS))
-def test_every_double_crash_locks_nobody_out(moves, stand, strict, databases, part):
-    with world(moves, stand, strict, databases) as made:
+def test_every_double_crash_locks_nobody_out(moves, rotation_parts, part):
+    with world(moves, *rotation_parts) as made:
         demand_none(play_doubles(made, part, PARTS))
 
 
 @pytest.mark.proof
 @pytest.mark.timeout(1800)
-def test_every_lost_answer_is_reconciled(moves, stand, strict, databases):
-    with world(moves, stand, strict, databases) as made:
+def test_every_lost_answer_is_reconciled(moves, rotation_parts):
+    with world(moves, *rotation_parts) as made:
         names = play_every_lost_answer(made)
         print(sorted(names))
         assert not made.result.violations, "\n".join(made.result.violations)

@@ -15,7 +15,7 @@ from tests.flows.rotation_crashes import play_singles, world
 
 
 def test_what_a_person_makes_current_meanwhile_is_not_overwritten(
-    moves, stand, strict, databases, monkeypatch
+    moves, rotation_parts, monkeypatch
 ):
     entered, promote = [], rotation_steps.promote
 
@@ -25,7 +25,7 @@ def test_what_a_person_makes_current_meanwhile_is_not_overwritten(
         promote(environment, secret, version, observed)
 
     monkeypatch.setattr(rotation_steps, "promote", beside)
-    with world(moves, stand, strict, databases) as made:
+    with world(moves, *rotation_parts) as made:
         with pytest.raises(Drift, match=r"neither .+, nor ") as raised:
             live_process(made.process(), made.run, "by-hand")
 
@@ -94,10 +94,10 @@ class Noticed(Exception):
     [stored_as_current, persisted_only_after_a_change, retired_before_the_roll, not_read_back],
 )
 def test_the_schedules_notice_a_rotation_that_locks_somebody_out(
-    moves, stand, strict, databases, monkeypatch, mutant
+    moves, rotation_parts, monkeypatch, mutant
 ):
     """A check that nothing fails is no check."""
-    with world(moves, stand, strict, databases) as made:
+    with world(moves, *rotation_parts) as made:
         mutant(monkeypatch)
         made.raised_when_broken = Noticed
         with pytest.raises(Noticed):
