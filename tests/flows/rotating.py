@@ -9,6 +9,13 @@ from hashlib import sha256
 
 import pymongo
 import redis
+from prefect import get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    LogFilter,
+    LogFilterFlowRunId,
+)
 
 from delivery.connection_uri import Login, login_of, with_login
 from flows.reconcile import reconcile
@@ -241,6 +248,18 @@ class Rotating:
             self.rows(),
             self.rows("jwt"),
         )
+
+    def told(self, *runs):
+        """All that Slack and Prefect know of runs: parameters, artifacts and logs."""
+        told = str([each.blocks for each in self.stand.inbox.slack.messages])
+        with get_client(sync_client=True) as client:
+            for run in runs:
+                artifacts = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]))
+                logs = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run]))
+                told += str(client.read_flow_run(run))
+                told += str(client.read_artifacts(artifact_filter=artifacts))
+                told += str(client.read_logs(log_filter=logs, limit=200))
+        return told
 
     def texts(self):
         """Every secret text there ever was in versions that can still be read."""

@@ -93,6 +93,10 @@ def test_a_compromised_key_of_ses_is_gone_after_the_run(served):
     assert not env.mail.lets_in(first)
     assert all(env.mail.lets_in(each) for each in given(env))
     assert "done" in text
+    told = env.told(env.id)
+    assert env.current("email") in told
+    assert first["smtp_pass"] not in told
+    assert env.value("email")["smtp_pass"] not in told
 
 
 def test_a_key_that_a_dead_run_left_makes_room_for_the_next(served, monkeypatch):
