@@ -29,7 +29,7 @@ test: $(VENV)/ready check ## Lint, types, import rules and all tests
 test-engine test-rest: test-%:
 	$(RUN) -m pytest --row $* $(PYTEST_ARGS)
 
-proof: $(VENV)/ready ## The longer suites: every crash of a delivery at every call, every fault, other package managers
+proof: $(VENV)/ready ## The longer suites: every crash of a delivery and of a rotation, every fault, other package managers
 	@$(RUN) -m sandbox.machine docker chromium redis-server
 	@$(RUN) -m sandbox.engine start
 	$(RUN) -m pytest -m proof $(PYTEST_ARGS)
