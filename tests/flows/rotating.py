@@ -6,7 +6,6 @@ import uuid
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from hashlib import sha256
-from pathlib import Path
 
 import pymongo
 import redis
@@ -17,7 +16,6 @@ from prefect.client.schemas.filters import (
     LogFilter,
     LogFilterFlowRunId,
 )
-from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, get_current_settings
 
 from delivery.connection_uri import Login, login_of, with_login
 from flows.reconcile import reconcile
@@ -262,14 +260,6 @@ class Rotating:
                 told += str(client.read_artifacts(artifact_filter=artifacts))
                 told += str(client.read_logs(log_filter=logs, limit=200))
         return told
-
-    def stored(self):
-        """All that Prefect keeps in files: its database, with its journal, and its results."""
-        database = get_current_settings().server.database.connection_url.get_secret_value()
-        path = Path(database.partition("///")[2])
-        results = PREFECT_LOCAL_STORAGE_PATH.value()
-        files = [*path.parent.glob(f"{path.name}*"), *Path(results).rglob("*")]
-        return b"".join(each.read_bytes() for each in files if each.is_file())
 
     def texts(self):
         """Every secret text there ever was in versions that can still be read."""
