@@ -40,6 +40,7 @@ lint: $(VENV)/ready
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/lint-imports --no-logo
+	$(VENV)/bin/cfn-lint deployments/aws/*.yaml
 
 types: $(VENV)/ready
 	$(VENV)/bin/mypy
@@ -67,7 +68,7 @@ server: $(VENV)/ready ## Start a Prefect server on 127.0.0.1:4200
 	$(VENV)/bin/prefect server start --host 127.0.0.1
 
 worker: $(VENV)/ready ## Start a worker for the pool `delivery`
-	PREFECT_WORKER_QUERY_SECONDS=2 $(VENV)/bin/prefect worker start --pool delivery --type process
+	PREFECT_WORKER_QUERY_SECONDS=2 PREFECT_FLOWS_HEARTBEAT_FREQUENCY=30 $(VENV)/bin/prefect worker start --pool delivery --type process
 
 register: $(VENV)/ready ## Save blocks and deployments on the server of PREFECT_API_URL (safe to repeat)
 	@$(RUN) -m deployments.register

@@ -10,45 +10,27 @@ from prefect_docker import DockerHost
 from prefect_slack import SlackCredentials
 from pydantic import Field, SecretStr, model_validator
 from slack_sdk import WebClient
-from slack_sdk.http_retry import HttpRequest, HttpResponse, RetryState
 from slack_sdk.http_retry.builtin_handlers import (
     ConnectionErrorRetryHandler,
-    RateLimitErrorRetryHandler,
     ServerErrorRetryHandler,
 )
 
 from blocks.clients import Clients
-from blocks.policy import Policy, Settings
+from blocks.github_app import GitHubApp
+from blocks.policy import Policy, Provisioning, Settings
+from blocks.slack_limit import RateLimit
 from delivery.errors import ConfigurationError
 from delivery.route import Colour
 
 Kind = TypeVar("Kind", bound="Environment")
 
-LONGEST_RATE_LIMIT_S = 30
 # App Runner takes 40 characters, and a colour is added.
 LONGEST_SERVICE_NAME = 34
 
 # A web address without a user name, so that no password can hide in it.
 ADDRESS = r"^https?://[^/@\s]+(/\S*)?$"
-
-
-class RateLimit(RateLimitErrorRetryHandler):
-    """Waits out Slack's rate limit, unless it asks for more than half a minute."""
-
-    def _can_retry(
-        self,
-        *,
-        state: RetryState,
-        request: HttpRequest,
-        response: HttpResponse | None = None,
-        error: Exception | None = None,
-    ) -> bool:
-        wait = {k.lower(): v for k, v in (response.headers if response else {}).items()}
-        asked = str((wait.get("retry-after") or ["1"])[0])
-        patient = asked.isdecimal() and int(asked) <= LONGEST_RATE_LIMIT_S
-        return patient and bool(
-            super()._can_retry(state=state, request=request, response=response, error=error)
-        )
+# The same for an address that is sent a token, which goes unencrypted to this machine only.
+API_ADDRESS = r"^(https://[^/@\s]+|http://(127\.0\.0\.1|localhost)(:\d+)?)(/\S*)?$"
 
 
 class ServiceImage(Settings):
@@ -167,6 +149,9 @@ class Environment(Block):
         default="kanvaro/admin/database",
         description="Secret with the databases' administrators, which the application cannot read.",
     )
+    provisioning: Provisioning = Field(
+        default_factory=Provisioning, description="What `provision` makes of the templates."
+    )
     smtp_authorities: Path | None = Field(
         default=None,
         description="File of certificates that replaces the authorities trusted for SMTP.",
@@ -199,7 +184,16 @@ class Environment(Block):
     slack_channel: str = Field(default="#deployments", description="Where it announces.")
     slack_address: str | None = Field(default=None, description="Replaces Slack's own address.")
     github: str | None = Field(
-        default=None, description="Name of the GitHubCredentials block that reads private sources."
+        default=None,
+        description="Name of the GitHubCredentials block whose token GitHub is asked with.",
+    )
+    github_app: GitHubApp | None = Field(
+        default=None, description="GitHub App that takes the place of that token."
+    )
+    github_address: str = Field(
+        default="https://api.github.com",
+        pattern=API_ADDRESS,
+        description="GitHub's REST API; https://HOST/api/v3 for GitHub Enterprise.",
     )
     github_repository: str | None = Field(
         default=None, pattern=r"^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$", description="owner/name."
@@ -292,8 +286,12 @@ class Environment(Block):
     def github_token(self) -> str | None:
         """The token for GitHub, or None where nothing is private there.
 
-        Raises `ConfigurationError` if the block named by `github` is not registered.
+        A GitHub App's token is minted when first asked for, and again when it runs out. Raises
+        `ConfigurationError` if the block named by `github` is not registered, and `AccessDenied`
+        or `Unreachable` where GitHub mints none.
         """
+        if self.github_app is not None:
+            return self.github_app.token(self.github_address)
         if self.github is None:
             return None
         # Imported here and not a nested block: the package loads GitHub's whole GraphQL schema,

@@ -123,3 +123,26 @@ class Policy(Settings):
         if steps != sorted(set(steps)) or not steps or steps[0] < 1 or steps[-1] != 100:
             raise ValueError("steps are percentages that grow up to 100, as in [10, 50, 100]")
         return steps
+
+
+class Provisioning(Settings):
+    """What the templates of deployments/aws must be told, besides what the environment says."""
+
+    prefix: str = Field(
+        default="kanvaro",
+        pattern=r"^[a-z][a-z0-9-]{2,19}$",
+        description="What the names of stacks begin with.",
+    )
+    stack_role_arn: str = Field(
+        default="",
+        description="Role with which AWS makes what the templates hold; the run's own if empty.",
+    )
+    certificate_arn: str = Field(default="", description="Of the public name, in us-east-1.")
+    web_acl_arn: str = Field(default="", description="Firewall in front of the edge.")
+    alert_protocol: Literal["email", "https"] = Field(
+        default="email", description="How alarms are told."
+    )
+    alert_endpoint: str = Field(default="", description="Who is told of alarms.")
+    log_days: Literal[7, 14, 30, 60, 90, 180, 365] = Field(
+        default=30, description="How long the services' logs are kept."
+    )

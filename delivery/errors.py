@@ -18,6 +18,9 @@ Everything that can stop a delivery:
   x AccessDenied            AWS, a registry, GitHub or a database refused our credentials
   x PlatformBusy            another operation holds the service
   x OutcomeUnknown          an answer was lost and reading did not settle what happened
+    + AnswerLost            GitHub may have done it: whoever sent it reads before sending again
+  x GitHubRefused           GitHub cannot do what it was asked
+    + NotOnGitHub           what is named is not there, or is not shown to us
   x CredentialUnfit         a new credential did not pass its test, and was not promoted
   x StillAccepted           an old credential still logs in after it was retired
   x RolloutFailed           the new version did not become fit to serve
@@ -26,6 +29,7 @@ Everything that can stop a delivery:
     + SmokeFailed           its smoke tests said no
     + NotConvincing         what users met during the shift was worse, or too little to tell
     + TakenBack             a person asked for the old version during the shift
+  x ProvisioningFailed      a stack is not as its template says, and a person must look
   x Drift                   the cloud differs from what the ledger says we did
   x Fenced                  this run lost its turn and may change nothing any more
   x TimedOut                we stopped waiting
@@ -118,6 +122,22 @@ class OutcomeUnknown(DeliveryError):
     hint = "Look at the service's operations before running again; nothing is sent twice."
 
 
+class AnswerLost(OutcomeUnknown):
+    hint = "Run again: it reads what GitHub has before it sends anything."
+
+
+class GitHubRefused(DeliveryError):
+    hint = "Correct what GitHub names, then run again."
+
+    def __init__(self, message: str, *, hint: str | None = None, codes: tuple[str, ...] = ()):
+        super().__init__(message, hint=hint)
+        self.codes = codes
+
+
+class NotOnGitHub(GitHubRefused):
+    hint = "Check the name. A token that may not see a private repository gets the same answer."
+
+
 class CredentialUnfit(DeliveryError):
     hint = "The old credential is current and still works. Mend what is named, then run again."
 
@@ -148,6 +168,10 @@ class NotConvincing(RolloutFailed):
 
 class TakenBack(RolloutFailed):
     hint = "The old version serves, as was asked. Run `blue-green` again when it may go on."
+
+
+class ProvisioningFailed(DeliveryError):
+    hint = "Mend what is named, then run again: it reads before it changes anything."
 
 
 class Drift(DeliveryError):

@@ -65,6 +65,7 @@ class Proven(Entry):
     migration: str = Migration.NONE
     readiness_path: str = ""
     answers_revision: bool = True
+    committed_at: str = ""
 
 
 @dataclass(frozen=True)

@@ -190,15 +190,20 @@ def settled(environment: str, found: Sequence[str], outcome: str) -> Message:
 
 
 def failed(subject: Subject, failure: Failure) -> Message:
+    return stopped_early(f"{subject.what} {_how_far(subject, failure)}", failure, subject.run_url)
+
+
+def stopped_early(what: str, failure: Failure, run_url: str) -> Message:
+    """Why a run did not end well, what to do, and what serves now."""
     return Message(
         Mood.FAILED,
-        f"{subject.what} {_how_far(subject, failure)}: {failure.stage}",
+        f"{what}: {failure.stage}",
         (
             f"```{clipped(escaped(failure.reason), 2500)}```",
             f"*What now:* {escaped(failure.hint)}",
             f"*Serving now:* {escaped(failure.serving)}",
         ),
-        _links(subject),
+        (("run", run_url),),
     )
 
 
@@ -222,9 +227,15 @@ def _how_far(subject: Subject, failure: Failure) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: `42 s`, `3 min 05 s`."""
+    """Seconds as people say them: `42 s`, `3 min 05 s`, `5 h 07 min`, `2 d 04 h`."""
     whole = round(seconds)
-    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 2 * 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 48 * 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600:02d} h"
 
 
 def counted(number: int, what: str) -> str:

@@ -18,6 +18,12 @@ class Refusal(Enum):
     INVALID = "the request is wrong and would be wrong again"
 
 
+CLOSED = (
+    "Look at the role first. If it may do this, the account may not: App Runner takes no new "
+    "customers since 30 April 2026, and an account that never used it cannot begin. AWS names ECS "
+    "(Express Mode, or a service behind a load balancer) in its place; see docs/provisioning.md."
+)
+
 _BY_CODE = {
     Refusal.TRY_AGAIN: """Throttling ThrottlingException ThrottledException RequestThrottled
         RequestThrottledException TooManyRequestsException RequestLimitExceeded

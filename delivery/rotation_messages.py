@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from delivery.messages import Failure, Message, Mood, clipped, duration, escaped
+from delivery.messages import Failure, Message, Mood, duration, escaped, stopped_early
 from delivery.rotation import Next
 from delivery.rotation_record import Step
 
@@ -83,16 +83,7 @@ def rotation_ended(
 
 def rotation_failed(environment: str, failure: Failure, run_url: str) -> Message:
     """Said by the hook of a run that did not end well."""
-    return Message(
-        Mood.FAILED,
-        f"{environment}: a rotation of secrets stopped: {failure.stage}",
-        (
-            f"```{clipped(escaped(failure.reason), 2500)}```",
-            f"*What now:* {escaped(failure.hint)}",
-            f"*Serving now:* {escaped(failure.serving)}",
-        ),
-        (("run", run_url),),
-    )
+    return stopped_early(f"{environment}: a rotation of secrets stopped", failure, run_url)
 
 
 def retired(environment: str, told: Sequence[str]) -> Message:

@@ -90,6 +90,8 @@ def _server(folder: Path, port: int) -> tuple[Server, list[str]]:
         "DO_NOT_TRACK": "1",
         # Prefect's workers look every ten seconds; a rollback is waited for.
         "PREFECT_WORKER_QUERY_SECONDS": "2",
+        # The least that Prefect takes: how soon it can be told that a run went silent.
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         # A checkout registers deployments that are to find it again.
         "KANVARO_CHECKOUT": str(ROOT),
     }

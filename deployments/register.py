@@ -31,6 +31,7 @@ from pydantic import ValidationError
 
 from blocks.environment import Environment
 from delivery.errors import ConfigurationError, DeliveryError
+from deployments.automations import ensure_automations
 from deployments.sandboxed import sandbox_environment
 
 ROOT = Path(__file__).parent.parent
@@ -43,13 +44,16 @@ Say = Callable[[str], None]
 
 
 def register(environments: Mapping[str, Environment], say: Say = print) -> None:
-    """Save the pool, each environment under its name, and every deployment of prefect.yaml."""
+    """Save the pool, each environment under its name, every deployment of prefect.yaml, and the
+    automations, which tell the channel of the first environment."""
     say(f"work pool {POOL}: {ensure_pool()}")
     for name, environment in environments.items():
         environment.save(name, overwrite=True)
         say(f"environment {name}: saved")
     deploy_all()
     say("deployments of prefect.yaml: saved")
+    for environment in list(environments.values())[:1]:  # its channel is that of the people on call
+        say(f"automations: {ensure_automations(environment)}")
 
 
 def environments_of(text: str, tokens: Mapping[str, str]) -> dict[str, Environment]:

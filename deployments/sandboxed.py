@@ -22,7 +22,7 @@ from sandbox.engine import docker_engine
 from sandbox.service_images import ensure_service_images
 
 AWS_SERVICES = (
-    *("ecr", "secretsmanager", "dynamodb", "cloudwatch", "logs", "sns", "sts"),
+    *("ecr", "secretsmanager", "dynamodb", "cloudwatch", "logs", "sns", "sts", "cloudformation"),
     *("cloudfront", "cloudfront-keyvaluestore"),
 )
 # Variable of the application to the secret, and the key in it, that it is read from.

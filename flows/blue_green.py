@@ -12,7 +12,7 @@ from prefect import flow
 from pydantic import Field
 
 from blocks.environment import Environment
-from blocks.parameters import Reason, Wanted
+from blocks.parameters import Reason, Registered, Wanted
 from delivery.ledger import Live
 from tasks.app_runner import await_deployment
 from tasks.colours import bring_up, is_live_already, retire, settle, warm_up
@@ -40,8 +40,8 @@ from tasks.workspace import workspace
 )
 def blue_green(
     version: Wanted = Field(description="What passed `ci`: a revision, a tag or a digest."),
-    reason: Reason = Field(description="Why, for the ledger and for those who read Slack."),
-    environment: str = Field(default="production", description="A registered environment."),
+    reason: Reason = Field(description="Why, for the ledger and Slack: 3 to 300 characters."),
+    environment: Registered = Field(default="production", description="A registered environment."),
     plan: bool = Field(default=False, description="Only say what it would call."),
 ) -> str:
     """Bring a version up on the idle colour, prove it, move the traffic, watch, retire the old."""

@@ -14,7 +14,7 @@ from prefect import flow
 from pydantic import Field
 
 from blocks.environment import Environment
-from blocks.parameters import Ref, Repository, Revision
+from blocks.parameters import Ref, Registered, Repository, Revision
 from flows.blue_green import put_live
 from tasks.announce import announce_checks, announce_start
 from tasks.checks import install, run_checks, unproven
@@ -43,9 +43,9 @@ def ci(
     ),
     repository: Repository = Field(
         default="",
-        description="Git URL or path, to check another repository than the environment's.",
+        description="Git URL or path, without a password; empty: the environment's.",
     ),
-    environment: str = Field(default="production", description="Name of a registered environment."),
+    environment: Registered = Field(default="production", description="A registered environment."),
 ) -> str:
     """Check a commit; on the deploy branch also build, deploy, prove and announce it."""
     env = Environment.named(environment)

@@ -9,6 +9,7 @@ from prefect import flow
 from pydantic import Field
 
 from blocks.environment import Environment
+from blocks.parameters import Registered
 from tasks.conclusion import tell_failure
 from tasks.retirement import retire_due, tell_what_was_retired, what_is_due
 from tasks.tidying import pause_overdue, tell_what_was_settled, what_is_overdue
@@ -17,7 +18,7 @@ from tasks.turn import turn_unless_taken
 
 @flow(name="reconcile", flow_run_name="reconcile {environment}", on_failure=[tell_failure])
 def reconcile(
-    environment: str = Field(default="production", description="Name of a registered environment."),
+    environment: Registered = Field(default="production", description="A registered environment."),
 ) -> str:
     """Settle what dead runs left, pause the colour whose warm time is over, retire what is due."""
     env = Environment.named(environment)

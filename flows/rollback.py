@@ -12,7 +12,7 @@ from prefect import flow
 from pydantic import Field
 
 from blocks.environment import Environment
-from blocks.parameters import Reason, Wanted
+from blocks.parameters import Reason, Registered, Wanted
 from flows.blue_green import put_live
 from tasks.conclusion import conclude_live, tell_failure
 from tasks.going_back import choose_target, say_what_will_be_done, swap_if_warm
@@ -28,12 +28,12 @@ from tasks.versions import as_proven
     on_cancellation=[tell_failure],
 )
 def rollback(
-    reason: Reason = Field(description="Why, for the ledger and for those who read Slack."),
+    reason: Reason = Field(description="Why, for the ledger and Slack: 3 to 300 characters."),
     target_version: Wanted = Field(
         default="previous",
         description="`previous`, or a revision, tag or digest that was live before.",
     ),
-    environment: str = Field(default="production", description="Name of a registered environment."),
+    environment: Registered = Field(default="production", description="A registered environment."),
     force: bool = Field(
         default=False,
         description="Also what was never live here, or is older than an irreversible migration.",

@@ -13,7 +13,7 @@ from prefect import flow
 from pydantic import Field
 
 from blocks.environment import Environment
-from blocks.parameters import OptionalReason, RotationId, Secrets
+from blocks.parameters import OptionalReason, Registered, RotationId, Secrets
 from delivery.rotation_facts import Kind
 from tasks.conclusion import tell_failure
 from tasks.roll import look_at_consumers
@@ -32,7 +32,7 @@ from tasks.turn import turn_of_this_run
     on_cancellation=[tell_failure],
 )
 def rotate_secrets(
-    environment: str = Field(default="production", description="A registered environment."),
+    environment: Registered = Field(default="production", description="A registered environment."),
     secrets: Secrets = Field(default=list(Kind), description="Which secrets to rotate."),
     rotation_id: RotationId = Field(
         default="",

@@ -4,12 +4,13 @@ from prefect import flow
 from pydantic import Field
 
 from blocks.environment import Environment
+from blocks.parameters import Registered
 from tasks.status import read_status, show_status
 
 
 @flow(name="status", flow_run_name="status of {environment}")
 def status(
-    environment: str = Field(default="production", description="Name of a registered environment."),
+    environment: Registered = Field(default="production", description="A registered environment."),
 ) -> str:
     """Read the cloud and the ledger, and say what a person on call wants to know."""
     return show_status(read_status(Environment.named(environment)))

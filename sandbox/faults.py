@@ -15,21 +15,27 @@ class Kind(StrEnum):
     """What goes wrong.
 
     `DOWN` closes the connection before the request is looked at, `ANSWER_LOST` after it was
-    carried out; `SLOW` answers properly, but late.
+    carried out; `SERVER_ERROR_AFTER` carries it out, too, and answers 502. `CUT_SHORT` ends a
+    transfer in the middle. `SLOW` answers properly, but late. The secondary limit answers 403, as
+    GitHub does.
     """
 
     DOWN = "down"
     SERVER_ERROR = "server error"
+    SERVER_ERROR_AFTER = "server error after"
+    CUT_SHORT = "cut short"
     SLOW = "slow"
     RATE_LIMITED = "rate limited"
+    SECONDARY_LIMIT = "secondary limit"
     ANSWER_LOST = "answer lost"
     METHOD_NOT_ALLOWED = "method not allowed"
 
 
 @dataclass(frozen=True)
 class Fault:
-    """`times` requests whose path contains `path` meet this fault.
+    """`times` requests whose path contains `path` meet this fault, after `skip` that do not.
 
+    `method` is the only one concerned, if it is named.
     `seconds` is the delay of `SLOW` and the Retry-After of `RATE_LIMITED`.
     """
 
@@ -37,11 +43,13 @@ class Fault:
     times: int = 1
     path: str = ""
     seconds: int = 1
+    method: str = ""
+    skip: int = 0
 
     @classmethod
     def parse(cls, wish: dict[str, Any]) -> Self:
         """Read a fault from JSON; raises ValueError with a sentence for whoever sent it."""
-        unknown = wish.keys() - {"kind", "times", "path", "seconds"}
+        unknown = wish.keys() - {"kind", "times", "path", "seconds", "method", "skip"}
         if unknown:
             raise ValueError(f"a fault has no {', '.join(sorted(unknown))}")
         if wish.get("kind") not in set(Kind):
@@ -50,7 +58,13 @@ class Fault:
         for name, number in {"times": times, "seconds": seconds}.items():
             if type(number) is not int or not 0 < number <= 3600:
                 raise ValueError(f"{name} must be a whole number from 1 to 3600")
-        return cls(Kind(wish["kind"]), times, str(wish.get("path", "")), seconds)
+        skip, method = wish.get("skip", 0), str(wish.get("method", "")).upper()
+        if type(skip) is not int or skip < 0:
+            raise ValueError("skip must be a whole number from 0")
+        return cls(Kind(wish["kind"]), times, str(wish.get("path", "")), seconds, method, skip)
+
+    def concerns(self, path: str, method: str) -> bool:
+        return self.path in path and self.method in ("", method)
 
 
 @dataclass
@@ -61,8 +75,9 @@ class Faults:
     _waiting: list[Fault] = field(default_factory=list)
     _lock: Lock = field(default_factory=Lock)
 
-    def add(self, kind: Kind | str, *, times: int = 1, path: str = "", seconds: int = 1) -> None:
-        fault = Fault.parse({"kind": kind, "times": times, "path": path, "seconds": seconds})
+    def add(self, kind: Kind | str, **wish: Any) -> None:
+        """Order a fault; `wish` are the other fields of `Fault`."""
+        fault = Fault.parse({"kind": kind, **wish})
         with self._lock:
             self._waiting.append(fault)
 
@@ -74,14 +89,18 @@ class Faults:
         with self._lock:
             return [asdict(fault) for fault in self._waiting]
 
-    def take(self, path: str) -> Fault | None:
-        """Use up one occurrence of the first fault that concerns the path."""
+    def take(self, path: str, method: str = "") -> Fault | None:
+        """Use up one occurrence of the first fault that concerns the request."""
         with self._lock:
             for place, fault in enumerate(self._waiting):
-                if fault.path in path:
-                    left = replace(fault, times=fault.times - 1)
-                    self._waiting[place : place + 1] = [left] if left.times else []
-                    return fault
+                if not fault.concerns(path, method):
+                    continue
+                if fault.skip:
+                    self._waiting[place] = replace(fault, skip=fault.skip - 1)
+                    continue
+                left = replace(fault, times=fault.times - 1)
+                self._waiting[place : place + 1] = [left] if left.times else []
+                return fault
         return None
 
 
@@ -91,7 +110,7 @@ def middleware(faults_of: Callable[[web.Request], Faults | None]) -> Middleware:
     @web.middleware
     async def meet_fault(request: web.Request, handler: Handler) -> web.StreamResponse:
         faults = faults_of(request)
-        fault = faults.take(request.path) if faults else None
+        fault = faults.take(request.path, request.method) if faults else None
         if faults is None or fault is None:
             return await handler(request)
         return await _suffer(fault, faults, request, handler)
@@ -109,8 +128,15 @@ async def _suffer(
         case Kind.SERVER_ERROR:
             return web.Response(status=502, text="<html><h1>502 Bad Gateway</h1></html>")
         case Kind.RATE_LIMITED:
-            headers = {"Retry-After": str(fault.seconds)}
-            return web.json_response(faults.rate_limit_body, status=429, headers=headers)
+            return _limited(fault, faults, 429)
+        case Kind.SECONDARY_LIMIT:
+            return _limited(fault, faults, 403)
+        case Kind.SERVER_ERROR_AFTER:
+            await handler(request)
+            return web.Response(status=502, text="<html><h1>502 Bad Gateway</h1></html>")
+        case Kind.CUT_SHORT:
+            request["cut short"] = True
+            await handler(request)
         case Kind.METHOD_NOT_ALLOWED:
             return web.json_response({"message": "Method Not Allowed"}, status=405)
         case Kind.ANSWER_LOST:
@@ -120,6 +146,11 @@ async def _suffer(
     return web.Response()  # nobody is left to read it
 
 
+def _limited(fault: Fault, faults: Faults, status: int) -> web.Response:
+    headers = {"Retry-After": str(fault.seconds)}
+    return web.json_response(faults.rate_limit_body, status=status, headers=headers)
+
+
 async def wish(request: web.Request, faults: Faults) -> web.Response:
     """Answer `GET`, `POST` and `DELETE` on a service's faults: look, add one, forget all."""
     if request.method == "POST":
@@ -127,7 +158,7 @@ async def wish(request: web.Request, faults: Faults) -> web.Response:
             fault = Fault.parse(await _json_object(request))
         except ValueError as error:
             return web.json_response({"error": str(error)}, status=400)
-        faults.add(fault.kind, times=fault.times, path=fault.path, seconds=fault.seconds)
+        faults.add(**asdict(fault))
     elif request.method == "DELETE":
         faults.clear()
     return web.json_response(faults.waiting())

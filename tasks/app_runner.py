@@ -13,10 +13,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from blocks.environment import Environment
 from delivery import rollout
-from delivery.errors import OutcomeUnknown, PlatformBusy, RolloutFailed, TimedOut
+from delivery.errors import AccessDenied, OutcomeUnknown, PlatformBusy, RolloutFailed, TimedOut
 from delivery.images import Image
 from delivery.patience import Patience, wait_until
-from delivery.refusals import Refusal
+from delivery.refusals import CLOSED, Refusal
 from delivery.rollout import Deployment, Operation, Service, Step
 from tasks import fact, operation
 from tasks.described import described, operations_of, service_of
@@ -245,6 +245,11 @@ def _send(
                 return None
             case Refusal.OUTCOME_UNKNOWN:
                 return _adopted(environment, service, kind, known, said(error))
+            case Refusal.DENIED if kind == "CREATE_SERVICE":
+                name = environment.service.name
+                raise AccessDenied(
+                    f"AWS refused to create {name}: {said(error)}", hint=CLOSED
+                ) from None
             case _:
                 raise
 

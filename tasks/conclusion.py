@@ -15,6 +15,7 @@ from delivery.errors import DeliveryError, Superseded
 from delivery.ledger import Live
 from delivery.messages import Failure, Message, Subject
 from delivery.plan import CheckReport, Plan
+from delivery.provisioning_messages import provisioning_failed
 from delivery.rotation_messages import rotation_failed
 from delivery.summary import Stage
 from tasks import fact, news, operation
@@ -28,7 +29,8 @@ from tasks.versions import Version
 
 HOOK_LOGGER = "prefect.flow_runs"
 TO_SAY_S = 30
-ROTATION = "rotate-secrets"
+# Flows whose failure is not that of a version.
+FAILED = {"rotate-secrets": rotation_failed, "provision": provisioning_failed}
 
 
 @fact("does {source.revision:.10} go to {environment.name}?")
@@ -137,8 +139,8 @@ def tell_failure(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
         str(asked.get("ref", environment.policy.deploy_ref)),
         run_url(environment, flow_run.id),
     )
-    if flow.name == ROTATION:
-        message = rotation_failed(environment.name, failure, about.run_url)
+    if flow.name in FAILED:
+        message = FAILED[flow.name](environment.name, failure, about.run_url)
     else:
         message = _last_word(about, failure, state, _exception(state))
     why = tell(environment, flow_run.id, message)

@@ -15,8 +15,9 @@ from prefect.logging import get_run_logger
 from pydantic import Field
 
 from delivery.errors import DeliveryError, RequestRefused
-from tasks.announce import this_run
-from tasks.news import announce_question
+from delivery.messages import Message
+from tasks.announce import announce, this_run
+from tasks.news import question_about
 from tasks.turn import Turn
 from tasks.versions import Version
 
@@ -28,15 +29,15 @@ GRACE_S = 60
 class Consent(RunInput):
     """The form that the Prefect UI shows at `Resume`."""
 
-    go_on: bool = Field(default=False, description="Whether the new version may go on.")
+    go_on: bool = Field(default=False, description="Whether the run may go on.")
     who: str = Field(min_length=1, max_length=80, description="Your name.")
     why: str = Field(min_length=1, max_length=300, description="Why you decide so.")
 
 
-def agreed(turn: Turn, version: Version, question: str) -> bool:
+def agreed(turn: Turn, message: Message, question: str) -> bool:
     """Ask in the Prefect UI and in Slack, and wait; whether a person agreed. Silence is a no."""
     policy = turn.environment.policy
-    announce_question(turn, version, question)
+    announce(turn.environment, message)
     try:
         with _answered_in_time(turn):
             answer = pause_flow_run(
@@ -96,7 +97,8 @@ def ask_before_shift(turn: Turn, version: Version) -> None:
     """
     if turn.is_rollback or not turn.environment.policy.approval:
         return
-    if not agreed(turn, version, f"{version} is proven and waits for its traffic. Shift it?"):
+    question = f"{version} is proven and waits for its traffic. Shift it?"
+    if not agreed(turn, question_about(turn, version, question), question):
         raise RequestRefused(
             f"{turn.last_word or 'nobody agreed'}: {version} gets no traffic",
             hint="Run `blue-green` again when it may: it is proven, and starts at once.",

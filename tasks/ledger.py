@@ -170,5 +170,5 @@ def _table_named(environment: Environment) -> Iterator[None]:
             raise
         raise ConfigurationError(
             f"there is no DynamoDB table {environment.ledger_table!r} for the ledger",
-            hint="Create it as docs/operations.md says, or correct ledger_table.",
+            hint="Run `provision` with the stack `ledger`, or correct ledger_table.",
         ) from None

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from delivery import messages
-from delivery.messages import Subject
+from delivery.messages import Message, Subject
 from tasks.announce import announce, run_url, this_run
 from tasks.turn import Turn
 from tasks.versions import Version
@@ -28,8 +28,8 @@ def announce_share(turn: Turn, version: Version, share: int, colour: str, proof:
     turn.said = announce.submit(turn.environment, message)
 
 
-def announce_question(turn: Turn, version: Version, question: str) -> None:
-    announce(turn.environment, messages.question(about(turn, version), question))
+def question_about(turn: Turn, version: Version, question: str) -> Message:
+    return messages.question(about(turn, version), question)
 
 
 def announce_going_back(turn: Turn, version: Version, steps: Sequence[str]) -> None:

@@ -141,13 +141,25 @@ def write_route(environment: Environment, seen: Seen, wanted: Route) -> Seen:
     )
 
 
-def _lead_to(configuration: dict[str, Any], host: str) -> bool:
-    """Make the default origin that of `host`; whether that was a change."""
+def default_origin(environment: Environment, distribution: str) -> str:
+    """The host that a distribution leads edges to which cannot read the document."""
+    answer = environment.reads("cloudfront").get_distribution_config(Id=distribution)
+    return str(_default_of(answer["DistributionConfig"])["DomainName"])
+
+
+def _default_of(configuration: dict[str, Any]) -> dict[str, Any]:
     wanted = configuration["DefaultCacheBehavior"]["TargetOriginId"]
-    named = [o for o in configuration["Origins"]["Items"] if o["Id"] == wanted]
+    named: list[dict[str, Any]] = [
+        each for each in configuration["Origins"]["Items"] if each["Id"] == wanted
+    ]
     if len(named) != 1:
         raise ConfigurationError(f"the distribution's default origin {wanted!r} is a group")
-    origin = named[0]
+    return named[0]
+
+
+def _lead_to(configuration: dict[str, Any], host: str) -> bool:
+    """Make the default origin that of `host`; whether that was a change."""
+    origin = _default_of(configuration)
     name, _, port = host.partition(":")
     settings = origin.get("CustomOriginConfig", {})
     if origin["DomainName"] == name and (not port or settings.get("HTTPPort") == int(port)):

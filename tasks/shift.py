@@ -33,7 +33,7 @@ from tasks import ledger, operation
 from tasks.colours import keep_default_origin
 from tasks.consent import agreed
 from tasks.intents import intent
-from tasks.news import announce_share
+from tasks.news import announce_share, question_about
 from tasks.refusals import in_our_words, said
 from tasks.released import release_of, released_again
 from tasks.router import Seen, router_of, write_route
@@ -88,7 +88,7 @@ def convince(
         get_run_logger().warning("going on, as the policy says: %s", judgement)
         return
     asked = f"{version} has {share} % of the traffic: {judgement}. Go on?"
-    if policy.if_too_few == "ask" and agreed(turn, version, asked):
+    if policy.if_too_few == "ask" and agreed(turn, question_about(turn, version, asked), asked):
         return
     said_so = f"; {turn.last_word}" if turn.last_word else ""
     raise NotConvincing(f"{version} with {share} % of the traffic: {judgement}{said_so}")

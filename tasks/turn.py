@@ -37,10 +37,14 @@ BEATS_IN_A_LEASE = 3
 # A run that Prefect calls finished and that missed a beat has died.
 SILENCE_OF_A_FINISHED_RUN = 0.5
 LOOK_AGAIN_S = 1.0
-ROTATION_STOPPED = (
-    "Old and new credentials are both good. Rotate again with the same rotation_id once the "
-    "rollback is done: it goes on where it stopped."
-)
+IF_IT_IS_STUCK = "Look at that run. If it is stuck, cancel it: its turn then runs out."
+# What to do after a rollback asked a run to stop, where that was no deployment.
+WHEN_STOPPED = {
+    "rotate": "Old and new credentials are both good. Rotate again with the same rotation_id once "
+    "the rollback is done: it goes on where it stopped.",
+    "provision": "What was begun goes on at AWS by itself. Run `provision` again once the rollback "
+    "is done: it waits for that, and plans anew.",
+}
 
 
 class Turn:
@@ -77,7 +81,7 @@ class Turn:
         if self._lost:
             raise Fenced(f"{self.holder.title} lost its turn: {self._lost}")
         if self._stop:
-            hint = ROTATION_STOPPED if self.holder.kind == "rotate" else None
+            hint = WHEN_STOPPED.get(self.holder.kind)
             raise TakenBack(f"{self.holder.title} was asked to stop: {self._stop}", hint=hint)
 
     def demand_now(self) -> None:
@@ -147,8 +151,8 @@ def turn_of_this_run(
 ) -> Iterator[Turn]:
     """Wait for the turn to change `environment`, and keep others out while the block lasts.
 
-    `kind` is `deploy`, `rollback` or `rotate`. Raises `Superseded` when a newer run makes this one
-    pointless, `PlatformBusy` when the turn does not come in time.
+    `kind` is `deploy`, `rollback`, `rotate` or `provision`. Raises `Superseded` when a newer run
+    makes this one pointless, `PlatformBusy` when the turn does not come in time.
     """
     with _kept(take_turn(environment, kind, title, reason)) as turn:
         yield turn
@@ -157,9 +161,8 @@ def turn_of_this_run(
 @contextmanager
 def turn_unless_taken(environment: Environment, title: str, reason: str) -> Iterator[Turn | None]:
     """The turn to put things in order, or None while a living run has it."""
-    patience = 2 * environment.policy.turn_lease_s
     try:
-        turn = take_turn(environment, "reconcile", title, reason, patience)
+        turn = take_turn(environment, "reconcile", title, reason, only_from_the_dead=True)
     except PlatformBusy as error:
         get_run_logger().info("%s", error)
         yield None
@@ -180,21 +183,26 @@ def _kept(turn: Turn) -> Iterator[Turn]:
 
 @operation("wait for the turn to {kind} in {environment.name}")
 def take_turn(
-    environment: Environment, kind: str, title: str, reason: str, patience_s: float | None = None
+    environment: Environment,
+    kind: str,
+    title: str,
+    reason: str,
+    *,
+    only_from_the_dead: bool = False,
 ) -> Turn:
-    """Take the turn, once it is free or its holder is dead."""
+    """Take the turn, once it is free or its holder is dead; or do not wait for a living one."""
     mine = _myself(kind, title, reason)
     with in_our_words("take the turn"):
         others = [each for each in read_waiting(environment) if each.run != mine.run]
         row = read_turn(environment)
         # Whoever waits already goes first, above all a rollback.
         taken = _taken(environment, mine, row) if is_next(mine, others) else None
-        patience_s = patience_s or environment.policy.turn_timeout_s
-        return taken or _after_waiting(environment, mine, patience_s)
+        return taken or _after_waiting(environment, mine, only_from_the_dead)
 
 
-def _after_waiting(environment: Environment, mine: Holder, patience_s: float) -> Turn:
+def _after_waiting(environment: Environment, mine: Holder, only_from_the_dead: bool) -> Turn:
     log, policy = get_run_logger(), environment.policy
+    patience_s = 2 * policy.turn_lease_s if only_from_the_dead else policy.turn_timeout_s
     deadline = time.monotonic() + patience_s
     silence, told = _Silence(policy.turn_lease_s), ""
     try:
@@ -212,10 +220,12 @@ def _after_waiting(environment: Environment, mine: Holder, patience_s: float) ->
                 ask_to_stop(environment, row, f"{mine.title}: {mine.reason}")
             if told != (told := str(row.holder)):
                 log.info("waiting: the turn has %s", told)
+            if only_from_the_dead and silence.was_broken:
+                raise PlatformBusy(f"{row.holder} lives, and has the turn", hint=IF_IT_IS_STUCK)
             if time.monotonic() > deadline:
                 raise PlatformBusy(
                     f"the turn did not come in {patience_s:g} s; it has {row.holder}",
-                    hint="Look at that run. If it is stuck, cancel it: its turn then runs out.",
+                    hint=IF_IT_IS_STUCK,
                 )
             time.sleep(min(LOOK_AGAIN_S, policy.turn_lease_s / 4))
     finally:
@@ -232,11 +242,13 @@ class _Silence:
     def forget(self) -> None:
         self._seen: tuple[int, int] = (-1, -1)
         self._since = time.monotonic()
+        self.was_broken = False
 
     def is_too_long(self, row: TurnRow) -> bool:
         if row.holder is None:
             return False
         if (row.token, row.beat) != self._seen:
+            self.was_broken = self._seen != (-1, -1)
             self._seen, self._since = (row.token, row.beat), time.monotonic()
         silent = time.monotonic() - self._since
         if silent > self._lease_s:

@@ -50,6 +50,7 @@ def record_proof(environment: Environment, source: Source, plan: Plan, image: Im
         migration=plan.table.migration,
         readiness_path=plan.table.health_path or "",
         answers_revision=plan.table.answers_revision,
+        committed_at=source.committed_at,
     )
     with in_our_words("write to the ledger"):
         ledger.record_proven(environment, proven)

@@ -12,6 +12,8 @@ ON_THE_ENGINE = (
     *("sandbox/test_service_images.py", "sandbox/test_mongo_stand_in.py"),
     "sandbox/test_databases.py",
     *("sandbox/app_runner/test_containers.py", "tasks/", "deployments/"),
+    # These only even out how long the two rows take.
+    *("flows/test_reconcile.py", "flows/test_rotated_email.py"),
 )
 
 

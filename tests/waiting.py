@@ -3,7 +3,7 @@
 import time
 
 
-def becomes_true(condition, seconds=30):
+def becomes_true(condition, seconds=90):
     """Whether it does, looked at until it has or the time is over."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -6,10 +6,11 @@ from aiohttp import web
 
 from sandbox import faults
 from sandbox.faults import Faults
-from sandbox.inbox import github_web, slack_web
+from sandbox.github import GitHub
+from sandbox.github import web as github_web
+from sandbox.inbox import slack_web
 from sandbox.inbox.codecov import Codecov
 from sandbox.inbox.codecov_web import CodecovWeb
-from sandbox.inbox.github import GitHub
 from sandbox.inbox.slack import Slack
 from sandbox.part import Part
 from sandbox.web import LARGEST_BODY, WebServer
@@ -69,7 +70,11 @@ class Inbox(Part):
 
     def _application(self) -> web.Application:
         application = web.Application(
-            client_max_size=LARGEST_BODY, middlewares=[faults.middleware(self._faults_of)]
+            client_max_size=LARGEST_BODY,
+            middlewares=[
+                github_web.remembering(self.github),
+                faults.middleware(self._faults_of),
+            ],
         )
         application.add_routes(
             [

@@ -20,7 +20,7 @@ from sandbox.sample import Sample, git
 from sandbox.start import Sandbox
 from tests.flows.mailing import Mail
 from tests.flows.moves import Moves
-from tests.flows.rotating import Databases, strict_way
+from tests.flows.rotating import Databases, Rotating, strict_way
 from tests.flows.stand import Stand
 
 SERVER = """
@@ -115,6 +115,18 @@ def mail(stand):
 def rotation_parts(stand, strict, databases, mail):
     """What a `rotation_crashes.world` is made on."""
     return stand, strict, databases, mail
+
+
+@pytest.fixture
+def kept_secret():
+    """Environments whose secrets must not be in any file of Prefect, however the test ends."""
+    watched = []
+    yield lambda rotating: watched.append((rotating, rotating.texts()))
+    stored = Rotating.stored()
+    for rotating, texts in watched:
+        assert rotating.environment.name.encode() in stored, "these are not the files"
+        # Which of them it is would be in the report of the test.
+        assert not any(text.encode() in stored for text in texts | rotating.texts())
 
 
 class Application:

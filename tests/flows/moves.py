@@ -7,6 +7,7 @@ from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 from prefect import get_client
+from prefect.client.schemas import SetStateStatus
 
 from delivery.images import Image
 from delivery.ledger import Proven, Release
@@ -287,4 +288,8 @@ def answer(run_id, **form):
     """Answer the question of a paused run, as the form of Prefect's UI does."""
     with get_client(sync_client=True) as client:
         until(lambda: client.read_flow_run(run_id).state.is_paused(), "the run asks")
-        client.resume_flow_run(run_id, run_input=form)
+        # Prefect refuses an answer that comes before the form is saved, a moment after the pause.
+        until(
+            lambda: client.resume_flow_run(run_id, run_input=form).status is SetStateStatus.ACCEPT,
+            "the answer is taken",
+        )

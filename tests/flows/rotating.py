@@ -1,11 +1,14 @@
 """An environment whose secrets are real: databases that check them, and services given them."""
 
+import base64
+import binascii
 import json
 import secrets
 import uuid
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 
 import pymongo
 import redis
@@ -16,8 +19,10 @@ from prefect.client.schemas.filters import (
     LogFilter,
     LogFilterFlowRunId,
 )
+from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, get_current_settings
 
 from delivery.connection_uri import Login, login_of, with_login
+from delivery.errors import DeliveryError
 from flows.reconcile import reconcile
 from flows.rotate_secrets import rotate_secrets
 from sandbox.first_secrets import _create, _key_rings
@@ -261,16 +266,37 @@ class Rotating:
                 told += str(client.read_logs(log_filter=logs, limit=200))
         return told
 
+    @staticmethod
+    def stored():
+        """All that Prefect keeps in files: its database, with its journal, and its results."""
+        database = get_current_settings().server.database.connection_url.get_secret_value()
+        path = Path(database.partition("///")[2])
+        results = Path(PREFECT_LOCAL_STORAGE_PATH.value()).rglob("*")
+        files = [*path.parent.glob(f"{path.name}*"), *results]
+        return b"\n".join(_readable(each) for each in files if each.is_file())
+
     def texts(self):
         """Every secret text there ever was in versions that can still be read."""
         found = {self.first_password, ROOT.password}
-        for kind in ("database", "jwt"):
+        for kind in ("database", "jwt", *(["email"] if self.mail else [])):
             for version in self.described(kind)["VersionIdsToStages"]:
-                found |= set(_texts(self.value(kind, version)))
+                # A test may have stored what is no value at all.
+                with suppress(DeliveryError, ValueError, KeyError, TypeError):
+                    found |= set(_texts(self.value(kind, version)))
         return found
 
 
+def _readable(file):
+    """What is in a file; and, if it is a result that was pickled, what is in that."""
+    content = file.read_bytes()
+    with suppress(ValueError, TypeError, KeyError, binascii.Error):
+        content += base64.b64decode(json.loads(content)["result"])
+    return content
+
+
 def _texts(value):
+    if "smtp_pass" in value:
+        return [value[name] for name in ("smtp_pass", "secret_access_key") if name in value]
     if "ring" in value:
         rings = [value["ring"][kind] for kind in ("access", "refresh")]
         keys = [k for ring in rings for k in (ring["current"], ring["next"], *ring["previous"])]

@@ -354,7 +354,7 @@ def test_a_denied_deployment_says_so_and_changes_nothing(app, runs, sandbox):
 
     error = runs.fail(AccessDenied, app.commit())
 
-    assert "AWS refused to deploy" in str(error)
+    assert "AWS refused to create" in str(error)
     assert runs.service is None
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from prefect import get_client
 from prefect.deployments import run_deployment
 
+from deployments.automations import ensure_automations
 from deployments.processes import prefect_server, prefect_worker, using
 from deployments.register import register
 from flows.reconcile import reconcile
@@ -82,6 +84,50 @@ def is_settled(moves):
         and not moves.intents()
         and moves.holder() is None
     )
+
+
+def told(moves):
+    return [str(message) for message in moves.stand.inbox.slack.messages]
+
+
+def names_of_automations():
+    with get_client(sync_client=True) as client:
+        return sorted(each.name for each in client.read_automations())
+
+
+def test_a_run_that_nobody_picks_up_is_told_within_a_minute(served, moves):
+    assert ensure_automations(moves.environment) == "saved"
+    before = names_of_automations()
+    assert ensure_automations(moves.environment) == "saved"
+    assert names_of_automations() == before
+    assert len(before) == 3
+
+    run = run_deployment(
+        "status/production", parameters={"environment": moves.name}, timeout=0, as_subflow=False
+    )
+
+    def is_told():
+        return [text for text in told(moves) if "Nobody has picked up" in text]
+
+    assert becomes_true(is_told, 60), told(moves)
+    assert str(run.id) in is_told()[0]
+    assert "make worker" in is_told()[0]
+    with get_client(sync_client=True) as client:
+        client.delete_flow_run(run.id)
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(400)
+def test_a_run_whose_machine_went_away_is_called_crashed_and_told(served, moves):
+    ensure_automations(moves.environment)
+    with moving_traffic(served, moves) as run:
+        # Neither the worker nor the run can say anything any more.
+        for pid in (run.worker, run.pid):
+            os.kill(pid, signal.SIGSTOP)
+        assert becomes_true(lambda: state_of(run.id).is_crashed(), 240)
+        assert becomes_true(lambda: any("is silent" in text for text in told(moves)), 30)
+        for pid in (run.pid, run.worker):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_a_run_that_is_asked_to_end_puts_the_traffic_back_at_once(served, moves):

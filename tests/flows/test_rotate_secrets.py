@@ -24,7 +24,7 @@ from tests.flows.rotating import Rotating
 
 
 @pytest.fixture
-def served(stand, strict, databases, moves):
+def served(stand, strict, databases, moves, kept_secret):
     """Makes an environment where two versions serve, each with the first secrets."""
 
     def make(without=(), policy=None, **options):
@@ -34,6 +34,7 @@ def served(stand, strict, databases, moves):
         env.versions = [env.publish(), env.publish()]
         env.serve(*env.versions)
         rotating.env, rotating.began = env, len(env.changes())
+        kept_secret(rotating)
         return rotating
 
     return make
@@ -82,6 +83,25 @@ def test_the_idle_colour_is_rolled_before_the_live_one(served):
     ]
     assert ["blue" in rolled[0], "green" in rolled[1]] == [True, True]
     assert env.env.all_on() == "green"
+
+
+def test_a_service_without_colours_is_started_anew_in_place(served):
+    env = served()
+    env.environment.strategy, env.environment.public_address = "in-place", None
+    env.save()
+    env.env.ok(env.env.versions[1])
+    before = env.value("database")
+
+    env.ok(reason="a test")
+
+    [service] = env.env.services_in_place()
+    assert [call for call in env.env.changes() if call == "StartDeployment"] == ["StartDeployment"]
+    [runs_with] = env.serving().values()
+    assert runs_with == {kind: env.current(kind) for kind in ("database", "jwt")}
+    assert service["Status"] == "RUNNING"
+    assert env.logs_in(env.value("database"))
+    assert env.logs_in(before)
+    assert env.value("database") != before
 
 
 def test_a_second_run_of_a_slot_changes_nothing(served):

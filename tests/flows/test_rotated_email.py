@@ -12,7 +12,7 @@ EMAIL = {"secrets": ["email"]}
 
 
 @pytest.fixture
-def served(stand, strict, databases, mail, moves, monkeypatch):
+def served(stand, strict, databases, mail, moves, monkeypatch, kept_secret):
     """Makes an environment of a provider where two versions serve."""
     monkeypatch.setattr("tasks.smtp_account.PROPAGATION", Patience(2, 0.02, 0.1))
 
@@ -22,6 +22,7 @@ def served(stand, strict, databases, mail, moves, monkeypatch):
         env.versions = [env.publish(), env.publish()]
         env.serve(*env.versions)
         rotating.env = env
+        kept_secret(rotating)
         return rotating
 
     return make

@@ -413,7 +413,7 @@ def test_github_wants_a_token_and_says_what_it_does_not_serve(inbox, github):
     limit = github.get("/rate_limit")
     assert limit.json()["resources"]["core"]["limit"] == 5000
     assert limit.headers["X-RateLimit-Remaining"] == "5000"
-    answer = github.post(f"/repos/{REPOSITORY}/releases", json={})
+    answer = github.post(f"/repos/{REPOSITORY}/pages", json={})
     assert answer.status_code == 501
     assert "does not serve POST" in answer.json()["message"]
 
@@ -509,7 +509,9 @@ def test_a_fault_concerns_only_its_service_and_path(inbox, slack, github):
 def test_faults_can_be_added_seen_and_forgotten_over_http(inbox):
     address = f"{inbox.url}/_sandbox/slack/faults"
     added = httpx.post(address, json={"kind": "down", "times": 3}).json()
-    assert added == [{"kind": "down", "times": 3, "path": "", "seconds": 1}]
+    assert added == [
+        {"kind": "down", "times": 3, "path": "", "seconds": 1, "method": "", "skip": 0}
+    ]
     with pytest.raises(httpx.RemoteProtocolError):
         httpx.post(f"{inbox.slack_url}auth.test")
     assert httpx.get(address).json()[0]["times"] == 2

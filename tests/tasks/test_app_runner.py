@@ -17,6 +17,7 @@ from delivery.errors import (
 from delivery.rollout import Deployment
 from tasks.app_runner import await_deployment, deploy, live_service
 from tasks.health import await_revision, what_serves
+from tests.tasks.account import refuse
 from tests.tasks.conftest import SICK, V1, V2, image_of
 
 
@@ -184,6 +185,22 @@ def test_a_denied_deployment_leaves_the_old_version_serving(environment, app_run
         deploy.fn(environment, image_of(V2))
 
     assert await_revision.fn(environment, service, V1)
+
+
+def test_an_account_that_may_not_create_services_is_told_of_ecs(environment, app_runner):
+    refuse(environment.writes("apprunner"), "CreateService", denied("CreateService"))
+
+    with pytest.raises(AccessDenied, match="AWS refused to create kanvaro: AccessDenied") as raised:
+        deploy.fn(environment, image_of(V1))
+
+    assert "ECS" in raised.value.hint
+    assert not [call for call in app_runner.calls if call.operation == "CreateService"]
+
+
+def denied(operation):
+    said = {"Code": "AccessDeniedException", "Message": "not for new customers"}
+    answer = {"Error": said, "ResponseMetadata": {"HTTPStatusCode": 403}}
+    return ClientError(answer, operation)
 
 
 def test_an_image_that_ecr_does_not_hold_is_rolled_back(environment):

@@ -36,9 +36,9 @@ def environment(aws):
     return environment_in(aws, turn_lease_s=LEASE, turn_timeout_s=60)
 
 
-def take(environment, kind="deploy", *, asked=1.0, title="version 1", patience=None):
+def take(environment, kind="deploy", *, asked=1.0, title="version 1"):
     with run_asked_at(asked):
-        return take_turn.fn(environment, kind, title, "because", patience)
+        return take_turn.fn(environment, kind, title, "because")
 
 
 def give_back(turn):
@@ -116,9 +116,10 @@ def test_a_living_holder_renews_its_turn_and_is_waited_for(environment):
     holder = take(environment, title="version 1")
     holder.start()
     began = time.monotonic()
+    environment.policy.turn_timeout_s = 2.5 * LEASE
     try:
         with pytest.raises(PlatformBusy, match="version 1") as raised:
-            take(environment, asked=2, patience=2.5 * LEASE)
+            take(environment, asked=2)
         assert time.monotonic() - began > 2 * LEASE
         holder.demand()
         assert read_turn(environment).token == holder.token
@@ -159,8 +160,9 @@ def test_one_that_lives_is_not_taken_over_though_prefect_calls_it_finished(
     holder = take(environment)
     holder.start()
     try:
+        environment.policy.turn_timeout_s = 2 * LEASE
         with pytest.raises(PlatformBusy):
-            take(environment, asked=2, patience=2 * LEASE)
+            take(environment, asked=2)
     finally:
         holder.end()
 
@@ -273,8 +275,9 @@ def test_a_rollback_asks_a_deployment_under_way_to_take_its_change_back(environm
 def test_a_rollback_under_way_is_not_asked_to_stop(environment):
     holder = take(environment, "rollback")
     holder.start()
+    environment.policy.turn_timeout_s = LEASE
     with pytest.raises(PlatformBusy):
-        take(environment, "rollback", asked=20, patience=LEASE)
+        take(environment, "rollback", asked=20)
 
     holder.demand_now()
     holder.end()

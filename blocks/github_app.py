@@ -1,0 +1,91 @@
+"""A GitHub App: short-lived tokens for one installation, in place of a person's token.
+
+Protocol: https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app
+"""
+
+import time
+from datetime import datetime
+from typing import Any
+
+import httpx
+from prefect.blocks.core import Block
+from pydantic import Field, PrivateAttr, SecretStr
+
+from delivery.errors import AccessDenied, ConfigurationError, Unreachable
+
+# GitHub takes assertions of ten minutes at most, and its clock may be behind ours.
+CLOCK_DRIFT_S = 60
+ASSERTION_S = 300
+# A token lives for an hour; none is handed out that would end during a long upload.
+REST_OF_LIFE_S = 600
+TRIES = 3
+
+
+class GitHubApp(Block):
+    """An installation of a GitHub App and the key that proves we are the App."""
+
+    _block_type_name = "GitHub App"
+    _block_type_slug = "kanvaro-github-app"
+    _description = "An installation of a GitHub App, and the App's private key."
+
+    app_id: str = Field(pattern=r"^[A-Za-z0-9._]{1,40}$", description="The App's id or client id.")
+    installation: int = Field(gt=0, description="Number of its installation in the organization.")
+    private_key: SecretStr = Field(description="The App's private key, as the PEM GitHub gave.")
+
+    _minted: tuple[str, str, float] = PrivateAttr(default=("", "", 0.0))
+
+    def token(self, address: str) -> str:
+        """A token that lives for ten more minutes at least; `address` is GitHub's REST API.
+
+        Raises `ConfigurationError`, `AccessDenied` or `Unreachable`.
+        """
+        known, token, ends = self._minted
+        if known != address or ends - time.time() < REST_OF_LIFE_S:
+            answer = self._ask(f"{address}/app/installations/{self.installation}/access_tokens")
+            token = str(answer["token"])
+            ends = datetime.fromisoformat(str(answer["expires_at"])).timestamp()
+            self._minted = (address, token, ends)
+        return token
+
+    def _ask(self, address: str) -> Any:
+        # A token too many does no harm, so that this request may be repeated.
+        for number in range(TRIES):
+            time.sleep(number)
+            try:
+                answer = httpx.post(address, headers=self._headers(), timeout=20)
+            except httpx.TransportError:
+                continue
+            if answer.status_code < 500:
+                return self._judged(answer)
+        raise Unreachable(f"GitHub mints no token for the App {self.app_id}: it does not answer")
+
+    def _judged(self, answer: httpx.Response) -> Any:
+        if answer.is_success:
+            return answer.json()
+        raise AccessDenied(
+            f"GitHub mints no token for the App {self.app_id} "
+            f"(installation {self.installation}): HTTP {answer.status_code}",
+            hint="Check the App's id, its key, and that it is installed on the repository.",
+        )
+
+    def _headers(self) -> dict[str, str]:
+        return {
+            "Authorization": f"Bearer {self._assertion()}",
+            "Accept": "application/vnd.github+json",
+            "X-GitHub-Api-Version": "2022-11-28",
+        }
+
+    def _assertion(self) -> str:
+        """A JSON web token (RFC 7519) that says which App we are."""
+        # Imported here: nobody without an App pays for it at the start of each run.
+        import jwt
+
+        now = int(time.time())
+        claims = {"iat": now - CLOCK_DRIFT_S, "exp": now + ASSERTION_S, "iss": self.app_id}
+        try:
+            return jwt.encode(claims, self.private_key.get_secret_value(), algorithm="RS256")
+        except (ValueError, TypeError, jwt.InvalidKeyError):
+            raise ConfigurationError(
+                f"the private key of the GitHub App {self.app_id} is no RSA key in PEM",
+                hint="Make a new key on the App's page and store it in the block as it is.",
+            ) from None

@@ -1,0 +1,228 @@
+"""What an account holds before its first delivery: which stacks, what a change set would change,
+and what the state of a stack means.
+
+Statuses and change sets: API reference of AWS CloudFormation, StackStatus and ResourceChange.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from typing import Any
+
+from delivery.errors import ProvisioningFailed
+from delivery.messages import counted
+from delivery.summary import cell
+
+PREFIX = "provision-"
+STACK = "AWS::CloudFormation::Stack"
+
+
+class Stack(StrEnum):
+    """The templates of deployments/aws, in the order in which they are applied."""
+
+    REGISTRY = "registry"
+    LEDGER = "ledger"
+    SECRETS = "secrets"
+    SERVICES = "services"
+    EDGE = "edge"
+    ALARMS = "alarms"
+    GITHUB = "github"
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether all environments of an account use the same one."""
+        return self in (Stack.REGISTRY, Stack.LEDGER, Stack.GITHUB)
+
+
+# What may be replaced or removed without a word: it holds nothing, and nothing refers to it.
+REPLACEABLE = frozenset({"AWS::CloudWatch::Alarm"})
+
+
+def stack_name(prefix: str, environment: str, stack: Stack) -> str:
+    """The name of a stack: with its environment, unless all environments of an account share it."""
+    parts = (prefix, stack) if stack.is_shared else (prefix, environment, stack)
+    return "-".join(parts)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One change of a change set, and whether a person must agree to it."""
+
+    action: str
+    name: str
+    kind: str
+    replacement: str
+    touched: tuple[str, ...] = ()
+
+    @property
+    def is_dangerous(self) -> bool:
+        """It takes away what is there, or may."""
+        lost = self.action == "Remove" or self.replacement in ("True", "Conditional")
+        return lost and self.kind not in REPLACEABLE
+
+    def __str__(self) -> str:
+        how = {"True": ", which replaces it", "Conditional": ", which may replace it"}
+        return f"{self.action} {self.name} ({self.kind}){how.get(self.replacement, '')}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a change set would make of one stack; `change_set` is empty if nothing would change."""
+
+    stack: Stack
+    name: str
+    change_set: str = ""
+    rows: tuple[Row, ...] = ()
+
+    @property
+    def losses(self) -> list[str]:
+        """What it takes away, or may: a person must agree to it."""
+        return [f"{self.name}: {row}" for row in self.rows if row.is_dangerous]
+
+    def __str__(self) -> str:
+        return f"{self.name}: {counted(len(self.rows), 'change')}"
+
+
+def rows_of(changes: Iterable[Mapping[str, Any]]) -> list[Row]:
+    """The changes of DescribeChangeSet, as rows; what is dangerous first."""
+    rows = [_row(each["ResourceChange"]) for each in changes]
+    return sorted(rows, key=lambda row: not row.is_dangerous)
+
+
+def _row(change: Mapping[str, Any]) -> Row:
+    touched = {
+        detail["Target"].get("Name") or detail["Target"].get("Attribute", "")
+        for detail in change.get("Details", ())
+        if "Target" in detail
+    }
+    return Row(
+        change["Action"],
+        change["LogicalResourceId"],
+        change["ResourceType"],
+        change.get("Replacement", ""),
+        tuple(sorted(touched)),
+    )
+
+
+def as_markdown(plans: Iterable[Plan]) -> str:
+    """The plan of all stacks as a table."""
+    lines = [
+        f"| {cell(plan.name)} | {'⚠️ ' if row.is_dangerous else ''}{cell(row.action)} "
+        f"| {cell(row.name)} | {cell(row.kind)} | {cell(row.replacement or '–')} "
+        f"| {cell(', '.join(row.touched))} |"
+        for plan in plans
+        for row in plan.rows
+    ]
+    if not lines:
+        return "Nothing would be changed: every stack is as its template says.\n"
+    head = "| stack | action | resource | kind | replacement | because of |\n" + "|---" * 6 + "|"
+    return "\n".join([head, *lines]) + "\n"
+
+
+class Ready(Enum):
+    """What can be done with a stack now."""
+
+    CREATE = "it is not there yet"
+    UPDATE = "it can be changed"
+    WAIT = "an operation is under way"
+
+
+_STUCK = {
+    "ROLLBACK_COMPLETE": "Its first creation failed, and nothing in it serves. Delete the stack "
+    "(`aws cloudformation delete-stack`), mend what its events name, and run again.",
+    "ROLLBACK_FAILED": "Its first creation failed, and so did its removal. Delete the stack, "
+    "keeping what its events name with --retain-resources, and run again.",
+    "CREATE_FAILED": "Delete the stack, mend what its events name, and run again.",
+    "UPDATE_FAILED": "Roll it back (`aws cloudformation rollback-stack`), then run again.",
+    "UPDATE_ROLLBACK_FAILED": "Mend what its events name, then `aws cloudformation "
+    "continue-update-rollback`, and run again.",
+    "DELETE_FAILED": "Somebody deleted it and could not. Finish that by hand, then run again.",
+}
+_SETTLED = (
+    *("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"),
+    *("IMPORT_COMPLETE", "IMPORT_ROLLBACK_COMPLETE"),
+)
+
+
+def readiness(stack: str, status: str) -> Ready:
+    """What can be done with a stack of that status; empty if there is none.
+
+    Raises `ProvisioningFailed` if a person must put it right first.
+    """
+    if status in ("", "REVIEW_IN_PROGRESS", "DELETE_COMPLETE"):
+        return Ready.CREATE
+    if status in _SETTLED:
+        return Ready.UPDATE
+    if status.endswith("_IN_PROGRESS"):
+        return Ready.WAIT
+    raise ProvisioningFailed(f"the stack {stack} is in {status}", hint=_STUCK.get(status))
+
+
+MADE_BY_HAND = (
+    "It was there before, made by hand or by another stack. Leave this stack out of `stacks`, or "
+    "take the resource into it (`aws cloudformation create-change-set --change-set-type IMPORT`)."
+)
+
+
+def status_of(events: Sequence[Mapping[str, Any]]) -> str:
+    """How far an operation is by its events, newest first; empty before the first of them."""
+    return next((e["ResourceStatus"] for e in events if e["ResourceType"] == STACK), "")
+
+
+def demand_applied(stack: str, events: Sequence[Mapping[str, Any]]) -> None:
+    """Return if an operation that has ended did what was asked.
+
+    `events` are those of the operation, newest first. Raises `ProvisioningFailed`, naming the
+    resource that failed first and why.
+    """
+    status = status_of(events)
+    if status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+        return
+    failed = [
+        each
+        for each in reversed(events)
+        if each["ResourceStatus"].endswith("_FAILED")
+        and each["ResourceType"] != STACK
+        and "cancelled" not in each.get("ResourceStatusReason", "")
+    ]
+    why, hint = "no event says why", _STUCK.get(status)
+    if failed:
+        first = failed[0]
+        reason = first.get("ResourceStatusReason") or "no reason is given"
+        why = f"{first['LogicalResourceId']} ({first['ResourceType']}): {reason}"
+        if re.search("already ?exists", reason, re.IGNORECASE):
+            hint = " ".join((MADE_BY_HAND, hint or ""))
+    raise ProvisioningFailed(f"the stack {stack} ended in {status}: {why}", hint=hint)
+
+
+def is_empty(status: str, reason: str) -> bool:
+    """Whether a change set failed only because there is nothing to change."""
+    said = ("didn't contain changes", "No updates are to be performed")
+    return status == "FAILED" and any(each in reason for each in said)
+
+
+def change_set_name(template: str, parameters: Mapping[str, str], generation: str) -> str:
+    """The same for the same wish while the stack is as it was (`generation`: its last change)."""
+    wish = json.dumps([template, dict(parameters), generation], sort_keys=True)
+    return PREFIX + hashlib.sha256(wish.encode()).hexdigest()[:24]
+
+
+# Output of a stack, and the setting of the environment that must say the same.
+_SETTINGS = {
+    "AccessRoleArn": "service.access_role_arn",
+    "InstanceRoleArn": "service.instance_role_arn",
+    "RouteStoreArn": "router.route_store",
+    "DistributionId": "router.distribution",
+}
+
+
+def settings_to_write(outputs: Mapping[str, str], known: Mapping[str, str]) -> list[str]:
+    """What blocks/environments.yaml must be told: where it differs from the stacks' outputs."""
+    return [
+        f"{setting}: {outputs[name]}"
+        for name, setting in _SETTINGS.items()
+        if name in outputs and outputs[name] != known.get(setting)
+    ]

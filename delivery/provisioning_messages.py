@@ -1,0 +1,44 @@
+"""What we say about a run that provisions."""
+
+from collections.abc import Sequence
+
+from delivery.messages import Failure, Message, Mood, duration, escaped, stopped_early
+
+
+def provisioning(environment: str, stacks: str, why: str, actor: str, run_url: str) -> Message:
+    """Opens the thread, before anything is planned."""
+    return Message(
+        Mood.UNDER_WAY,
+        f"{environment}: looking at the stacks {stacks}",
+        (f"“{escaped(why)}” ({escaped(actor)})",),
+        (("run", run_url),),
+    )
+
+
+def may_be_lost(environment: str, losses: Sequence[str], run_url: str) -> Message:
+    """Asks a person whether what is named may be taken away."""
+    return Message(
+        Mood.UNDER_WAY,
+        f"{environment}: provisioning waits for your decision",
+        (
+            "\n".join(f"• {escaped(each)}" for each in losses),
+            "The whole plan is in the artifact `plan`. Answer with *Resume* on the page of the "
+            "run.",
+        ),
+        (("run", run_url),),
+    )
+
+
+def provisioned(environment: str, told: Sequence[str], seconds: float, run_url: str) -> Message:
+    """The last word of a run that did what was to be done."""
+    return Message(
+        Mood.WELL,
+        f"{environment}: provisioned in {duration(seconds)}",
+        ("\n".join(f"• {escaped(each)}" for each in told),),
+        (("run", run_url),),
+    )
+
+
+def provisioning_failed(environment: str, failure: Failure, run_url: str) -> Message:
+    """Said by the hook of a run that did not end well."""
+    return stopped_early(f"{environment}: provisioning stopped", failure, run_url)

@@ -1,0 +1,175 @@
+"""What a release consists of: the names of its assets, and what its smaller files say.
+
+All of it is the same for the same tag, whoever makes it and when, except for the part of the
+provenance that names the run.
+
+Formats: in-toto Statement v1 (https://in-toto.io/Statement/v1) with a SLSA provenance v1 as its
+predicate (https://slsa.dev/spec/v1.0/provenance), CycloneDX (https://cyclonedx.org/specification/).
+"""
+
+import hashlib
+import json
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from delivery.errors import ConfigurationError
+from delivery.package_json import NOT_JSON
+from delivery.version_tag import VersionTag
+
+STATEMENT = "https://in-toto.io/Statement/v1"
+PREDICATE = "https://slsa.dev/provenance/v1"
+BUILD_TYPE = "urn:kanvaro-delivery:release:v1"
+GZIP = "application/gzip"
+TEXT = "text/plain"
+SBOM = "application/vnd.cyclonedx+json"
+PROVENANCE = "application/vnd.in-toto+json"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A file of a release: its name there, where it lies here, its media type and SHA-256."""
+
+    name: str
+    path: Path
+    media_type: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Names:
+    """The names of a release's assets, all beginning with `stem`."""
+
+    stem: str
+
+    @property
+    def archive(self) -> str:
+        return f"{self.stem}.tar.gz"
+
+    @property
+    def checksums(self) -> str:
+        return f"{self.stem}.sha256"
+
+    @property
+    def sbom(self) -> str:
+        return f"{self.stem}.cdx.json"
+
+    @property
+    def provenance(self) -> str:
+        return f"{self.stem}.intoto.json"
+
+
+def names_of(application: str, tag: VersionTag) -> Names:
+    """How the assets are called; `application` may be a path, of which the last part counts.
+
+    Raises `ConfigurationError` for a name that could be anything but a file's.
+    """
+    base = application.rpartition("/")[2]
+    if not _NAME.fullmatch(base):
+        raise ConfigurationError(f"{application!r} cannot be the beginning of a file's name")
+    return Names(f"{base}-{tag}")
+
+
+def checksums(assets: Sequence[Asset]) -> str:
+    """The file that `sha256sum --check` reads."""
+    return "".join(f"{each.sha256}  {each.name}\n" for each in assets)
+
+
+def sbom_of(written: str, revision: str, committed_at: str, name: str) -> str:
+    """A CycloneDX document as npm wrote it, without what is of the moment and the folder.
+
+    Raises `ConfigurationError` if that is no CycloneDX document.
+    """
+    try:
+        document: dict[str, Any] = json.loads(written)
+        component = document["metadata"]["component"]
+        is_known = document["bomFormat"] == "CycloneDX"
+    except (*NOT_JSON, KeyError, TypeError):
+        is_known = False
+    if not is_known:
+        raise ConfigurationError("`npm sbom` wrote no CycloneDX document", hint="Update npm.")
+    component["name"] = name
+    document["metadata"]["timestamp"] = committed_at
+    serial = uuid.uuid5(uuid.NAMESPACE_URL, f"urn:kanvaro-delivery:sbom:{revision}")
+    document["serialNumber"] = serial.urn
+    return json.dumps(document, indent=1, sort_keys=True) + "\n"
+
+
+@dataclass(frozen=True)
+class Build:
+    """What provenance tells of a build.
+
+    `repository` is a SPDX download location such as `git+https://github.com/owner/name`,
+    `image` ECR's name and digest, `tools` programs to versions, `lockfile` its name and SHA-256;
+    `builder` and `run` are addresses.
+    """
+
+    repository: str
+    tag: VersionTag
+    revision: str
+    committed_at: str
+    environment: str
+    image: tuple[str, str]
+    lockfile: tuple[str, str]
+    tools: Mapping[str, str]
+    builder: str
+    run: str
+
+
+def provenance(build: Build, assets: Sequence[Asset]) -> str:
+    """The statement which says that these assets and this image came from this revision."""
+    image, digest = build.image
+    subjects = [(each.name, each.sha256) for each in assets]
+    subjects.append((image, digest.removeprefix("sha256:")))
+    lockfile, lock_sha256 = build.lockfile
+    statement = {
+        "_type": STATEMENT,
+        "subject": [{"name": name, "digest": {"sha256": sha256}} for name, sha256 in subjects],
+        "predicateType": PREDICATE,
+        "predicate": {
+            "buildDefinition": {
+                "buildType": BUILD_TYPE,
+                "externalParameters": {"repository": build.repository, "ref": build.tag.ref},
+                "internalParameters": {"environment": build.environment},
+                "resolvedDependencies": [
+                    {
+                        "uri": f"{build.repository}@{build.tag.ref}",
+                        "digest": {"gitCommit": build.revision},
+                        "annotations": {"committedAt": build.committed_at},
+                    },
+                    {"name": lockfile, "digest": {"sha256": lock_sha256}},
+                    *({"name": n, "annotations": {"version": v}} for n, v in build.tools.items()),
+                ],
+            },
+            "runDetails": {
+                "builder": {"id": build.builder},
+                "metadata": {"invocationId": build.run},
+            },
+        },
+    }
+    return json.dumps(statement, indent=1, sort_keys=True) + "\n"
+
+
+def fingerprint(name: str, path: Path) -> str:
+    """What two copies of an asset are compared by: its SHA-256.
+
+    Of a provenance only what it says about the build, since each run names itself in it.
+    """
+    if name.endswith(".intoto.json"):
+        try:
+            statement = json.loads(path.read_text())
+            del statement["predicate"]["runDetails"]
+        except (*NOT_JSON, KeyError, TypeError):
+            return sha256_of(path)
+        return hashlib.sha256(json.dumps(statement, sort_keys=True).encode()).hexdigest()
+    return sha256_of(path)
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,106 @@
+"""Release notes in Markdown, from commits that git-cliff has read and grouped.
+
+Subjects, scopes and authors are written by anyone: they are shown as text. No mention, link,
+reference, image or HTML of theirs takes effect, neither on GitHub nor in Slack.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from delivery.messages import counted, plain
+from delivery.package_json import NOT_JSON
+
+OTHERS = "Other changes"
+LONGEST_SUBJECT = 200
+# GitHub takes 125,000 characters.
+MOST_COMMITS = 300
+SHORT = 10
+JOINER = "\N{WORD JOINER}"
+
+# All of ASCII's punctuation can be escaped in GitHub's Markdown
+# (https://github.github.com/gfm/#backslash-escapes); these could mean something within a line.
+_MARKUP = re.compile(r"[\\`*_{}\[\]()<>#+!|~&:$-]")
+_REACHES_SOMEBODY = re.compile(r"[@#]|:(?=//)|www(?=\.)|GH(?=-[0-9])", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One commit: its group, its subject, and who wrote it."""
+
+    revision: str
+    group: str
+    subject: str
+    author: str
+    is_breaking: bool = False
+
+
+def read_changes(written: str) -> list[Change]:
+    """What `git-cliff --context` says of a range of commits, the newest first.
+
+    Raises `ValueError` if that is something else.
+    """
+    try:
+        releases = json.loads(written)
+        if not isinstance(releases, list):
+            raise TypeError("no list of releases")
+        commits = [commit for release in releases for commit in release["commits"]]
+        return [_change(commit) for commit in reversed(commits)]
+    except (*NOT_JSON, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"git-cliff wrote something else than commits: {error!r}") from error
+
+
+def notes(changes: Sequence[Change], previous: str | None, remarks: Sequence[str]) -> str:
+    """The notes in Markdown; the groups in the order of their numbers in git-cliff's settings."""
+    lines = [*(f"> {as_text(remark)}\n" for remark in remarks)]
+    if not changes:
+        lines.append(f"No commits since {previous}.\n" if previous else "No commits.\n")
+    if breaking := [each for each in changes if each.is_breaking]:
+        lines += ["### Breaking changes\n", *map(_line, breaking), ""]
+    shown = [each for each in changes if not each.is_breaking][:MOST_COMMITS]
+    for group in sorted({each.group for each in shown}):
+        lines.append(f"### {_title(group)}\n")
+        lines += [*(_line(each) for each in shown if each.group == group), ""]
+    if (left := len(changes) - len(breaking) - len(shown)) > 0:
+        lines.append(f"… and {counted(left, 'more commit')}.\n")
+    return "\n".join(lines)
+
+
+def as_text(text: str) -> str:
+    """A stranger's text on one line of Markdown, as it is: it links to nobody and nothing.
+
+    GitHub makes links of names, numbers and addresses even where they are escaped, so an invisible
+    joiner stands in what would be one (https://github.github.com/gfm/#autolinks-extension-).
+    """
+    line = plain(text)[:LONGEST_SUBJECT]
+    parted = _REACHES_SOMEBODY.sub(lambda found: found[0] + JOINER, line)
+    return _MARKUP.sub(r"\\\g<0>", "".join(c for c in parted if c.isprintable() or c == JOINER))
+
+
+def in_short(changes: Sequence[Change]) -> list[str]:
+    """The changes as plain lines, those that break something first."""
+    first = sorted(changes, key=lambda each: (not each.is_breaking, each.group))
+    return [f"{'BREAKING: ' if each.is_breaking else ''}{each.subject}" for each in first]
+
+
+def _change(commit: dict[str, Any]) -> Change:
+    scope = f"{commit['scope']}: " if commit.get("scope") else ""
+    first = str(commit["message"]).strip().splitlines() or ["(no subject)"]
+    return Change(
+        revision=str(commit["id"]),
+        group=str(commit.get("group") or f"9 {OTHERS}"),
+        subject=plain(f"{scope}{first[0]}")[:LONGEST_SUBJECT],
+        author=plain(str((commit.get("author") or {}).get("name") or "somebody")),
+        is_breaking=bool(commit.get("breaking")),
+    )
+
+
+def _line(change: Change) -> str:
+    by = as_text(change.author)
+    return f"- {as_text(change.subject)} (`{change.revision[:SHORT]}`, {by})"
+
+
+def _title(group: str) -> str:
+    return group.partition(" ")[2] or group

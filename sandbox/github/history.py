@@ -1,0 +1,250 @@
+"""Revisions, refs, tags and comparisons, out of the git repository that a test keeps.
+
+Protocol: https://docs.github.com/en/rest/git and …/rest/commits.
+"""
+
+import re
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sandbox.github.asked import Asked, Page, Route
+from sandbox.github.changes import changed_files, together
+from sandbox.github.store import Repository
+from sandbox.github.words import Refused, missing, node_id
+from sandbox.sample import git
+
+_REVISION = re.compile(r"[0-9a-f]{40}")
+_UNSIGNED = {
+    "verified": False,
+    "reason": "unsigned",
+    "signature": None,
+    "payload": None,
+    "verified_at": None,
+}
+_FORMAT = "%x1f".join(("%H", "%T", "%P", "%an", "%ae", "%at", "%cn", "%ce", "%ct", "%B"))
+UNPAGED_COMMITS = 250
+
+
+def require_revision(repository: Repository, revision: str) -> None:
+    """Refuse what is no revision, or is none of the git repository's."""
+    known = _REVISION.fullmatch(revision) and (
+        repository.folder is None or _object(repository.folder, revision)
+    )
+    if not known:
+        raise Refused(422, f"No commit found for SHA: {revision}")
+
+
+def revision_of(repository: Repository, ref: str, refusal: str = "No commit found for: {}") -> str:
+    """The revision that a branch, a tag or a revision's name stands for; Refused if none."""
+    for full in (ref, f"refs/heads/{ref}", f"refs/tags/{ref}", f"refs/{ref}"):
+        if full in repository.refs:
+            return repository.refs[full]
+        wanted = full.startswith("refs/") or _REVISION.fullmatch(full)
+        if wanted and repository.folder and (found := _object(repository.folder, full)):
+            return found
+    if repository.folder is None and _REVISION.fullmatch(ref):
+        return ref
+    raise Refused(422, refusal.format(ref))
+
+
+def head_of(folder: Path, branch: str) -> str:
+    """The revision a branch is at, or nothing where it is gone."""
+    return _object(folder, f"refs/heads/{branch}")
+
+
+def _object(folder: Path, name: str) -> str:
+    try:
+        return git(
+            folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"
+        )
+    except subprocess.CalledProcessError:
+        return ""
+
+
+def ref(asked: Asked) -> dict[str, Any]:
+    wanted = f"refs/{asked.parts['ref']}"
+    for name, kind, sha in _refs(asked.repository):
+        if name == wanted:
+            return _shown_ref(asked, name, kind, sha)
+    raise missing()
+
+
+def matching_refs(asked: Asked) -> list[dict[str, Any]]:
+    start = f"refs/{asked.parts['ref']}"
+    return [
+        _shown_ref(asked, *each) for each in _refs(asked.repository) if each[0].startswith(start)
+    ]
+
+
+def _refs(repository: Repository) -> list[tuple[str, str, str]]:
+    """Name, kind and object of each ref; a test's `set_ref` goes before the git repository."""
+    told = {name: ("commit", sha) for name, sha in repository.refs.items()}
+    if repository.folder:
+        form = "--format=%(refname) %(objecttype) %(objectname)"
+        for line in git(repository.folder, "for-each-ref", form).splitlines():
+            name, kind, sha = line.split(" ")
+            told.setdefault(name, (kind, sha))
+    return sorted((name, *each) for name, each in told.items())
+
+
+def _shown_ref(asked: Asked, name: str, kind: str, sha: str) -> dict[str, Any]:
+    base = f"{asked.base}/git"
+    return {
+        "ref": name,
+        "node_id": node_id(name),
+        "url": f"{base}/{name}",
+        "object": {"type": kind, "sha": sha, "url": f"{base}/{kind}s/{sha}"},
+    }
+
+
+def tag(asked: Asked) -> dict[str, Any]:
+    """An annotated tag's own object."""
+    folder, sha = asked.repository.folder, asked.parts["sha"]
+    try:
+        if folder is None or not _REVISION.fullmatch(sha):
+            raise missing()
+        head, _, message = git(folder, "cat-file", "tag", sha).partition("\n\n")
+    except subprocess.CalledProcessError:
+        raise missing() from None
+    said = dict(line.split(" ", 1) for line in head.splitlines())
+    name, _, rest = said["tagger"].partition(" <")
+    email, _, moment = rest.partition("> ")
+    return {
+        "node_id": node_id(sha),
+        "tag": said["tag"],
+        "sha": sha,
+        "url": f"{asked.base}/git/tags/{sha}",
+        "message": message + "\n",
+        "tagger": {"name": name, "email": email, "date": _time(moment.split()[0])},
+        "object": {
+            "type": said["type"],
+            "sha": said["object"],
+            "url": f"{asked.base}/git/{said['type']}s/{said['object']}",
+        },
+        "verification": _UNSIGNED,
+    }
+
+
+def commit(asked: Asked) -> dict[str, Any]:
+    revision = revision_of(asked.repository, asked.parts["ref"], "No commit found for SHA: {}")
+    shown = _commits(asked, "-1", revision)[0]
+    parent = shown["parents"][0]["sha"] if shown["parents"] else None
+    files = changed_files(asked, parent, revision)
+    return shown | {"files": files, "stats": together(files)}
+
+
+def git_commit(asked: Asked) -> dict[str, Any]:
+    require_revision(asked.repository, asked.parts["sha"])
+    whole = _commits(asked, "-1", asked.parts["sha"])[0]
+    inner = whole["commit"]
+    names = ("author", "committer", "message", "tree", "verification")
+    return {name: whole[name] for name in ("sha", "node_id", "html_url", "parents")} | {
+        "url": f"{asked.base}/git/commits/{whole['sha']}",
+        **{name: inner[name] for name in names},
+    }
+
+
+def commits(asked: Asked) -> list[dict[str, Any]]:
+    wanted = asked.query.get("sha") or asked.repository.default_branch
+    path = [asked.query["path"]] if "path" in asked.query else []
+    return _commits(asked, revision_of(asked.repository, wanted), "--", *path)
+
+
+def compare(asked: Asked) -> Page:
+    """`base...head` with one page of its commits; the files come with the first page."""
+    base, dots, head = asked.parts["basehead"].partition("...")
+    if not dots:
+        raise missing()
+    try:
+        start, end = (revision_of(asked.repository, each) for each in (base, head))
+        forked = git(_folder(asked), "merge-base", start, end)
+    except (Refused, subprocess.CalledProcessError):
+        raise missing() from None
+    ahead = _commits(asked, "--reverse", f"{start}..{end}")
+    behind = int(git(_folder(asked), "rev-list", "--count", f"{end}..{start}"))
+    number, size = asked.page(30 if "page" in asked.query else UNPAGED_COMMITS)
+    own, site = f"{asked.base}/compare/{base}...{head}", f"{asked.github.address}/{asked.name}"
+    body = {
+        "url": own,
+        **{f"{name}_url": f"{site}/compare/{base}...{head}" for name in ("html", "permalink")},
+        "diff_url": f"{site}/compare/{base}...{head}.diff",
+        "patch_url": f"{site}/compare/{base}...{head}.patch",
+        "base_commit": _commits(asked, "-1", start)[0],
+        "merge_base_commit": _commits(asked, "-1", forked)[0],
+        "status": _status(len(ahead), behind),
+        "ahead_by": len(ahead),
+        "behind_by": behind,
+        "total_commits": len(ahead),
+        "commits": ahead[(number - 1) * size : number * size],
+        **({"files": changed_files(asked, forked, end)[:300]} if number == 1 else {}),
+    }
+    return Page(body, len(ahead), number, size)
+
+
+def between(asked: Asked, start: str, end: str) -> list[dict[str, Any]]:
+    """The commits of `end` that `start` does not have, oldest first."""
+    return _commits(asked, "--reverse", f"{start}..{end}")
+
+
+def _status(ahead: int, behind: int) -> str:
+    if ahead and behind:
+        return "diverged"
+    return "ahead" if ahead else "behind" if behind else "identical"
+
+
+def _folder(asked: Asked) -> Path:
+    if asked.repository.folder is None:
+        raise missing()
+    return asked.repository.folder
+
+
+def _commits(asked: Asked, *wanted: str) -> list[dict[str, Any]]:
+    told = git(_folder(asked), "log", "-z", f"--format={_FORMAT}", *wanted)
+    return [_shown(asked, *each.split("\x1f", 9)) for each in told.split("\0") if each]
+
+
+def _shown(asked: Asked, sha: str, tree: str, parents: str, *who: str) -> dict[str, Any]:
+    base, site = asked.base, f"{asked.github.address}/{asked.name}"
+    author, committer = (
+        {"name": name, "email": email, "date": _time(moment)}
+        for name, email, moment in (who[:3], who[3:6])
+    )
+    return {
+        "sha": sha,
+        "node_id": node_id(sha),
+        "url": f"{base}/commits/{sha}",
+        "html_url": f"{site}/commit/{sha}",
+        "comments_url": f"{base}/commits/{sha}/comments",
+        "commit": {
+            "url": f"{base}/git/commits/{sha}",
+            "author": author,
+            "committer": committer,
+            "message": who[6].rstrip("\n"),
+            "comment_count": 0,
+            "tree": {"sha": tree, "url": f"{base}/git/trees/{tree}"},
+            "verification": _UNSIGNED,
+        },
+        "author": None,
+        "committer": None,
+        "parents": [
+            {"sha": each, "url": f"{base}/commits/{each}", "html_url": f"{site}/commit/{each}"}
+            for each in parents.split()
+        ],
+    }
+
+
+def _time(seconds: str) -> str:
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+ROUTES = (
+    Route("GET", "/git/ref/{ref:.+}", "contents=read", ref),
+    Route("GET", "/git/matching-refs/{ref:.*}", "contents=read", matching_refs),
+    Route("GET", "/git/tags/{sha}", "contents=read", tag),
+    Route("GET", "/git/commits/{sha}", "contents=read", git_commit),
+    Route("GET", "/compare/{basehead:.+}", "contents=read", compare),
+    Route("GET", "/commits", "contents=read", commits),
+    Route("GET", "/commits/{ref:.+}", "contents=read", commit),
+)

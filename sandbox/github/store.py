@@ -1,0 +1,216 @@
+"""What the sandbox's GitHub knows and was told, and what a test may do to it.
+
+Any token is accepted, but one must be there. Without a git repository (`keep`) a revision is
+believed to exist, and a ref exists when `set_ref` said so.
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+from sandbox.faults import Faults
+from sandbox.github.access import Access
+from sandbox.github.limits import Limits
+from sandbox.github.words import DOCUMENTATION, missing, node_id, now
+
+
+@dataclass
+class Asset:
+    """A file of a release. `state` is `starter` until its last byte has come, then `uploaded`."""
+
+    id: int
+    name: str
+    label: str
+    content_type: str
+    created_at: str = field(default_factory=now)
+    content: bytes = field(default=b"", repr=False)
+    state: str = "starter"
+    downloads: int = 0
+
+
+@dataclass
+class Release:
+    """A release; `published_at` is None while it never was anything but a draft."""
+
+    id: int
+    tag: str
+    target: str
+    name: str | None
+    body: str | None
+    author: str
+    draft: bool
+    prerelease: bool
+    created_at: str = field(default_factory=now)
+    published_at: str | None = None
+    assets: list[Asset] = field(default_factory=list)
+
+
+@dataclass
+class Comment:
+    """A comment on a pull request, as it reads now; `edits` counts how often it was changed."""
+
+    id: int
+    number: int
+    body: str
+    login: str
+    created_at: str = field(default_factory=now)
+    updated_at: str = field(default_factory=now)
+    edits: int = 0
+
+
+@dataclass
+class Pull:
+    """A pull request. With a git repository its revisions follow their branches while it is open.
+
+    `fork` is the `owner/name` its branch is in, if it is another repository, and `fork_folder`
+    where that is on this machine.
+    """
+
+    number: int
+    head: str
+    base: str
+    title: str
+    author: str
+    revision: str = ""
+    base_revision: str = ""
+    fork: str | None = None
+    fork_folder: Path | None = None
+    draft: bool = False
+    body: str | None = None
+    files: list[dict[str, Any]] = field(default_factory=list)
+    state: str = "open"
+    created_at: str = field(default_factory=now)
+    updated_at: str = field(default_factory=now)
+    closed_at: str | None = None
+    merged_at: str | None = None
+
+    def push(self, revision: str) -> None:
+        """Let its branch be at another revision; needless with a git repository."""
+        self.revision, self.updated_at = revision, now()
+
+    def close(self, *, merged: bool = False) -> None:
+        self.state, self.closed_at, self.updated_at = "closed", now(), now()
+        self.merged_at = self.closed_at if merged else None
+
+    def reopen(self) -> None:
+        self.state, self.closed_at, self.updated_at = "open", None, now()
+
+
+@dataclass
+class Repository:
+    """What was said about one repository; every list is in the order of arrival."""
+
+    name: str
+    folder: Path | None = None
+    statuses: list[dict[str, Any]] = field(default_factory=list)
+    deployments: list[dict[str, Any]] = field(default_factory=list)
+    deployment_statuses: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    refs: dict[str, str] = field(default_factory=dict)
+    comments: list[Comment] = field(default_factory=list)
+    pulls: dict[int, Pull] = field(default_factory=dict)
+    releases: list[Release] = field(default_factory=list)
+    people: dict[str, str] = field(default_factory=dict)
+    default_branch: str = "main"
+
+
+@dataclass
+class Call:
+    """One request that arrived. `status` is None if the connection ended instead of an answer."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    wish: Any = None
+    status: int | None = None
+    answer: Any = None
+
+
+@dataclass
+class GitHub:
+    """All repositories; one comes into being when something is first said about it."""
+
+    faults: Faults = field(
+        default_factory=lambda: Faults(
+            {
+                "message": "You have exceeded a secondary rate limit. Please wait a few minutes.",
+                "documentation_url": DOCUMENTATION,
+            }
+        ),
+        repr=False,
+    )
+    repositories: dict[str, Repository] = field(default_factory=dict)
+    access: Access = field(default_factory=Access)
+    limits: Limits = field(default_factory=Limits)
+    calls: list[Call] = field(default_factory=list, repr=False)
+    address: str = ""
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1), repr=False)
+    lock: RLock = field(default_factory=RLock, repr=False)
+
+    def repository(self, name: str) -> Repository:
+        with self.lock:
+            return self.repositories.setdefault(name, Repository(name))
+
+    def keep(self, name: str, folder: Path, *, default_branch: str = "main") -> Repository:
+        """Let the git repository in `folder` be where tags, refs and commits come from."""
+        repository = self.repository(name)
+        repository.folder, repository.default_branch = folder, default_branch
+        return repository
+
+    def set_ref(self, repository: str, ref: str, revision: str) -> None:
+        """Let `ref` (such as `refs/heads/main`) point at a revision."""
+        self.repository(repository).refs[ref] = revision
+
+    def open_pull(
+        self,
+        repository: str,
+        *,
+        head: str,
+        base: str = "main",
+        title: str = "A change",
+        author: str = "ada",
+        **more: Any,
+    ) -> Pull:
+        """Open a pull request; `more` are other fields of `Pull`.
+
+        Without a git repository it needs `revision`, and `files` if it is to have some.
+        """
+        known = self.repository(repository)
+        with self.lock:
+            number = max(known.pulls, default=0) + 1
+            known.pulls[number] = Pull(number, head, base, title, author, **more)
+            return known.pulls[number]
+
+    def comment(self, repository: str, number: int, body: str, login: str) -> Comment:
+        """Comment on a pull request as this account."""
+        if number not in self.repository(repository).pulls:
+            raise missing()
+        with self.lock:
+            made = Comment(next(self.numbers), number, body, login)
+            self.repository(repository).comments.append(made)
+        return made
+
+    def counted(self, method: str = "", word: str = "") -> int:
+        """How many requests with this method (or any) and word in their path have arrived."""
+        fitting = (call for call in self.calls if word in call.path)
+        return sum(method in ("", call.method) for call in fitting)
+
+    def forget(self) -> None:
+        with self.lock:
+            self.repositories.clear()
+            self.calls.clear()
+            self.access.forget()
+            self.limits.forget()
+
+    def made(self, name: str, path: str, number: int | None = None) -> dict[str, Any]:
+        """The fields that everything new has."""
+        moment, number = now(), number or next(self.numbers)
+        return {
+            "url": f"{self.address}/repos/{name}/{path}",
+            "id": number,
+            "node_id": node_id(number),
+            "created_at": moment,
+            "updated_at": moment,
+        }

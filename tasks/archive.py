@@ -1,0 +1,83 @@
+"""An archive whose bytes depend on its content alone: not on time, user, folder or order.
+
+The same bytes need the same zlib, too; gzip promises no more.
+"""
+
+import gzip
+import os
+import tarfile
+from collections.abc import Iterator, Mapping
+from io import BytesIO
+from pathlib import Path
+
+from delivery.errors import RequestRefused
+
+DIRECTORY, PROGRAM, FILE, LINK = 0o755, 0o755, 0o644, 0o777
+
+
+def write_archive(
+    folder: Path, into: Path, stem: str, moment: int, replaced: Mapping[bytes, bytes] | None = None
+) -> None:
+    """Pack `folder` as `stem`/… into the new file `into`, a .tar.gz.
+
+    `moment` (seconds since 1970) is the time of every entry. `replaced` maps what a build left of
+    its own place and chance in text files to what stands there instead. Raises `RequestRefused`
+    for a link that leads out of the folder, and for what is neither file, folder nor link.
+    """
+    with (
+        into.open("xb") as file,
+        gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0, compresslevel=9) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
+    ):
+        for path in _sorted(folder):
+            relative = path.relative_to(folder).as_posix()
+            entry = tarfile.TarInfo(stem if relative == "." else f"{stem}/{relative}")
+            entry.mtime = moment
+            content = _described(entry, path, folder, replaced or {})
+            archive.addfile(entry, BytesIO(content) if entry.isreg() else None)
+
+
+def _sorted(folder: Path) -> Iterator[Path]:
+    """The folder and all in it, each before what it holds, whatever order the disk has."""
+    yield folder
+    for name in sorted(os.listdir(folder)):
+        path = folder / name
+        if path.is_dir() and not path.is_symlink():
+            yield from _sorted(path)
+        else:
+            yield path
+
+
+def _described(
+    entry: tarfile.TarInfo, path: Path, folder: Path, replaced: Mapping[bytes, bytes]
+) -> bytes:
+    """Fill in the entry of a path; the content of a file."""
+    if path.is_symlink():
+        entry.type, entry.mode = tarfile.SYMTYPE, LINK
+        entry.linkname = _inside(path, folder)
+        return b""
+    if path.is_dir():
+        entry.type, entry.mode = tarfile.DIRTYPE, DIRECTORY
+        return b""
+    if not path.is_file():
+        raise RequestRefused(f"{entry.name} is neither a file, a folder nor a link")
+    content = path.read_bytes()
+    if b"\0" not in content:
+        for old, new in replaced.items():
+            content = content.replace(old, new)
+    entry.mode = PROGRAM if path.stat().st_mode & 0o111 else FILE
+    entry.size = len(content)
+    return content
+
+
+def _inside(link: Path, folder: Path) -> str:
+    """Where a link leads, relative to itself, if that is in the folder."""
+    root = folder.resolve()
+    target = Path(os.readlink(link))
+    leads_to = (link.parent / target).resolve()
+    if not leads_to.is_relative_to(root):
+        raise RequestRefused(
+            f"the link {link.relative_to(folder)} of the build leads out of it",
+            hint="Let the build copy what it links to.",
+        )
+    return os.path.relpath(leads_to, link.parent.resolve()) if target.is_absolute() else str(target)

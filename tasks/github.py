@@ -1,0 +1,318 @@
+"""GitHub's REST API: reading, which may be repeated, and writing, which is sent once.
+
+Protocol: https://docs.github.com/en/rest (version 2022-11-28), its rate limits and its advice for
+integrators. What is refused because of a rate limit was not carried out, and is sent again when
+GitHub says so; a write whose answer is lost may have been, which tasks/settled.py finds out by
+reading.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx
+from prefect.logging import get_logger
+
+from blocks.environment import Environment
+from delivery.errors import (
+    AnswerLost,
+    ConfigurationError,
+    GitHubRefused,
+    PlatformBusy,
+    Unreachable,
+)
+from delivery.github_answers import Answer, denial, refusal, wait_asked
+from delivery.messages import plain
+
+VERSION = "2022-11-28"
+JSON = "application/vnd.github+json"
+TRIES = 4
+# A limit that is lifted later than this ends the run, which says when.
+LONGEST_WAIT_S = 180
+PAGE = 100
+MOST_PAGES = 100
+REMEMBERED = 200
+MOST_MOVES = 5
+TIMEOUT = httpx.Timeout(20, connect=5)
+TRANSFER = httpx.Timeout(120, connect=5)
+NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+calls: Counter[str] = Counter()
+"""How often GitHub was asked in this process, by method."""
+
+_log = get_logger("prefect.flow_runs")
+
+
+def github_of(environment: Environment) -> "GitHub":
+    """The access to GitHub as the environment describes it.
+
+    Raises `ConfigurationError` where it names no repository or has no token.
+    """
+    if not environment.github_repository:
+        raise ConfigurationError(
+            f"{environment.name} has no github_repository",
+            hint="Set it to owner/name in blocks/environments.yaml, then `make register`.",
+        )
+    token = environment.github_token()
+    if not token:
+        raise ConfigurationError(
+            f"{environment.name} has no credentials for GitHub",
+            hint="Run `make register` with GITHUB_TOKEN set (docs/github.md).",
+        )
+    return _access(environment.github_address.rstrip("/"), environment.github_repository, token)
+
+
+@lru_cache(maxsize=8)
+def _access(address: str, repository: str, token: str) -> "GitHub":
+    return GitHub(address, repository, token)
+
+
+class _StorageDown(httpx.TransportError):
+    """GitHub's storage answered 5xx, which is worth another try."""
+
+
+def quoted(name: str) -> str:
+    """A name from outside as one part of a path."""
+    return quote(name, safe="")
+
+
+class GitHub:
+    """One repository on GitHub. Paths are relative to it, or begin with `/` for the whole API.
+
+    Every call raises `AccessDenied` (saying which scope is missing, where GitHub says so),
+    `NotOnGitHub`, `GitHubRefused`, `PlatformBusy` for a rate limit that lasts, or `Unreachable`;
+    what writes raises `AnswerLost` too.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        repository: str,
+        token: str,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.repository = repository
+        self._base = address
+        self._token = token
+        self._sleep = sleep
+        self._seen: dict[str, httpx.Response] = {}
+        self._http = httpx.Client(
+            headers={
+                "Authorization": f"Bearer {token}",
+                "Accept": JSON,
+                "X-GitHub-Api-Version": VERSION,
+                "User-Agent": "kanvaro-delivery",
+            },
+            timeout=TIMEOUT,
+        )
+
+    def read(self, path: str, **query: str | int) -> Any:
+        """What is at a path, as JSON. Asked with its ETag, so that no change costs nothing."""
+        return self._get(self._address(path, query)).json()
+
+    def read_all(
+        self, path: str, key: str | None = None, most: int = MOST_PAGES * PAGE, **query: str | int
+    ) -> list[Any]:
+        """Every entry of a list that comes in pages, but no more than `most`.
+
+        `key` is where the list is in the answer, if that is not the list itself.
+        """
+        found: list[Any] = []
+        address: str | None = self._address(path, {"per_page": PAGE, **query})
+        for _ in range(MOST_PAGES):
+            if address is None or len(found) >= most:
+                break
+            answer = self._get(address)
+            found += answer.json()[key] if key else answer.json()
+            address = answer.links.get("next", {}).get("url")
+        return found[:most]
+
+    def write(self, method: str, path: str, body: Any = None) -> Any:
+        """Send a change once; what GitHub answers, or None for an empty answer."""
+        answer = self._send(method, self._address(path), json=body)
+        return answer.json() if answer.content else None
+
+    def upload(self, address: str, file: Path, name: str, kind: str) -> Any:
+        """Send a release's asset to its `upload_url`; `kind` is its media type."""
+        target = f"{address.partition('{')[0]}?name={quoted(name)}"
+        with file.open("rb") as content:
+            answer = self._send(
+                "POST",
+                target,
+                content=content,
+                headers={"Content-Type": kind, "Content-Length": str(file.stat().st_size)},
+                timeout=TRANSFER,
+            )
+        return answer.json()
+
+    def download(self, path: str, into: Path, largest: int) -> None:
+        """Write what is at a path, of `largest` bytes at most, to a file.
+
+        GitHub sends us on to its storage, which is not shown our token.
+        """
+        for tried in range(TRIES):
+            try:
+                with self._streamed(self._address(path)) as answer:
+                    _keep(answer, into, largest)
+                return
+            except httpx.TransportError as error:
+                self._pause(tried, path, type(error).__name__)
+        raise _unreachable("GET", path)
+
+    @contextmanager
+    def _streamed(self, address: str) -> Iterator[httpx.Response]:
+        headers = {"Accept": "application/octet-stream"}
+        answer = self._asked("GET", address, headers=headers, timeout=TRANSFER)
+        if not answer.has_redirect_location:
+            yield answer
+            return
+        target = answer.headers["Location"]
+        with httpx.stream("GET", target, timeout=TRANSFER, follow_redirects=True) as stored:
+            if stored.is_server_error:
+                raise _StorageDown(f"HTTP {stored.status_code}")
+            if stored.is_error:
+                raise GitHubRefused(f"GitHub's storage answered HTTP {stored.status_code}")
+            yield stored
+
+    def _get(self, address: str) -> httpx.Response:
+        for _ in range(MOST_MOVES):
+            seen = self._seen.get(address)
+            headers = {"If-None-Match": seen.headers["ETag"]} if seen else {}
+            answer = self._asked("GET", address, headers=headers)
+            # httpx takes 304 for a redirect, too, but it leads nowhere.
+            if not answer.has_redirect_location:
+                return self._remembered(address, answer)
+            address = str(answer.url.join(answer.headers["Location"]))  # it was renamed
+        raise GitHubRefused(
+            f"GitHub redirected {urlsplit(address).path} {MOST_MOVES} times",
+            hint="Set github_repository to its newest name, then `make register`.",
+        )
+
+    def _remembered(self, address: str, answer: httpx.Response) -> httpx.Response:
+        seen = self._seen.get(address)
+        if answer.status_code == httpx.codes.NOT_MODIFIED and seen:
+            return seen
+        if "ETag" in answer.headers and len(self._seen) < REMEMBERED:
+            self._seen[address] = answer
+        return answer
+
+    def _asked(self, method: str, address: str, **request: Any) -> httpx.Response:
+        """Ask until there is an answer, at most so many times."""
+        for tried in range(TRIES):
+            try:
+                answer = self._once(method, address, **request)
+            except httpx.TransportError as error:
+                self._pause(tried, address, type(error).__name__)
+                continue
+            if answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR:
+                return answer
+            self._pause(tried, address, f"HTTP {answer.status_code}")
+        raise _unreachable(method, address)
+
+    def _send(self, method: str, address: str, **request: Any) -> httpx.Response:
+        """Send a change, again only where it is certain that it never arrived."""
+        what = f"{method} {urlsplit(address).path}"
+        for tried in range(TRIES):
+            try:
+                answer = self._once(method, address, **request)
+            except NOT_SENT as error:
+                self._pause(tried, address, type(error).__name__)
+                continue
+            except httpx.TransportError as error:
+                raise AnswerLost(
+                    f"GitHub's answer to {what} was lost ({type(error).__name__})"
+                ) from None
+            if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
+                raise AnswerLost(f"GitHub answered {what} with HTTP {answer.status_code}")
+            if answer.is_redirect:
+                raise ConfigurationError(
+                    f"{self.repository} has another name on GitHub now",
+                    hint="Set github_repository to the new name, then `make register`.",
+                )
+            return answer
+        raise _unreachable(method, address)
+
+    def _once(self, method: str, address: str, **request: Any) -> httpx.Response:
+        """The answer to one request, after any rate limit, if it is no refusal."""
+        waited = 0.0
+        while True:
+            self._demand_github(address)
+            calls[method] += 1
+            response = self._http.request(method, address, **request)
+            answer = self._plain(response)
+            wait = wait_asked(answer, time.time())
+            if wait is None:
+                break
+            if waited + wait > LONGEST_WAIT_S:
+                raise PlatformBusy(
+                    f"GitHub's rate limit lasts {wait:.0f} s more: {answer.message}",
+                    hint="Run again after that time, or use a GitHub App, which has more.",
+                )
+            _log.warning("GitHub's rate limit: waiting %.0f s (%s)", wait, answer.message)
+            self._sleep(wait)
+            waited += wait
+        self._judge(method, address, answer)
+        return response
+
+    def _judge(self, method: str, address: str, answer: Answer) -> None:
+        what = f"{method} {urlsplit(address).path}"
+        if (denied := denial(what, answer)) is not None:
+            raise denied
+        if (refused := refusal(what, answer)) is not None:
+            raise refused
+
+    def _plain(self, response: httpx.Response) -> Answer:
+        """What decides about an answer, without the token should GitHub repeat it."""
+        body: Any = {}
+        if response.is_error:
+            try:
+                body = response.json()
+            except ValueError:
+                body = {}
+        body = body if isinstance(body, dict) else {}
+        message = plain(str(body.get("message", "")))[:300].replace(self._token, "[token]")
+        errors = body.get("errors")
+        return Answer(
+            response.status_code,
+            {name.lower(): value for name, value in response.headers.items()},
+            message,
+            tuple(errors) if isinstance(errors, list) else (),
+        )
+
+    def _address(self, path: str, query: dict[str, str | int] | None = None) -> str:
+        whole = path if path.startswith("/") else f"/repos/{self.repository}/{path}"
+        return str(httpx.URL(f"{self._base}{whole.rstrip('/')}", params=query or None))
+
+    def _demand_github(self, address: str) -> None:
+        """Our token goes to GitHub's API and its uploads, whatever an answer names as the next."""
+        base, asked = urlsplit(self._base), urlsplit(address)
+        uploads = f"uploads.{base.netloc.removeprefix('api.')}"
+        if asked.scheme != base.scheme or asked.netloc not in (base.netloc, uploads):
+            raise GitHubRefused(
+                f"GitHub's answer leads to another host, {plain(asked.netloc)[:100]}",
+                hint="Check github_address: is it GitHub's own API?",
+            )
+
+    def _pause(self, tried: int, address: str, why: str) -> None:
+        if tried + 1 < TRIES:
+            _log.warning("GitHub: %s at %s; trying again", why, urlsplit(address).path)
+            self._sleep(2.0**tried)
+
+
+def _keep(answer: httpx.Response, into: Path, largest: int) -> None:
+    size = 0
+    with into.open("wb") as file:
+        for part in answer.iter_bytes():
+            size += len(part)
+            if size > largest:
+                raise GitHubRefused(f"what GitHub sends is larger than {largest} bytes")
+            file.write(part)
+
+
+def _unreachable(method: str, address: str) -> Unreachable:
+    return Unreachable(f"GitHub did not answer {method} {urlsplit(address).path} {TRIES} times")

@@ -1,0 +1,32 @@
+"""The report about deliveries: read from the ledger, shown as an artifact, told in Slack."""
+
+from datetime import UTC, datetime
+
+from prefect.artifacts import create_markdown_artifact
+
+from blocks.environment import Environment
+from delivery.performance import FOUR_KEYS, Performance, as_markdown, performance_of, told
+from tasks import fact, ledger, operation
+from tasks.announce import announce, run_url, this_run
+from tasks.refusals import in_our_words
+
+
+@fact("how was {environment.name} delivered to in the last {weeks} weeks?")
+def read_performance(environment: Environment, weeks: int) -> Performance:
+    """The releases of the last whole weeks, each with what its proof says of its commit."""
+    with in_our_words("read the ledger"):
+        releases = list(ledger.read_releases(environment))
+        proofs = {each.digest: each for each in ledger.read_proven(environment, "")}
+    return performance_of(environment.name, releases, proofs, datetime.now(UTC).date(), weeks)
+
+
+@operation("show how {performance.environment} was delivered to")
+def show_performance(environment: Environment, performance: Performance) -> str:
+    """Publish the report, say its figures in Slack, and return them."""
+    create_markdown_artifact(
+        as_markdown(performance),
+        key=f"performance-{environment.name}",
+        description=f"How {environment.name} was delivered to",
+    )
+    announce(environment, told(performance, run_url(environment, this_run())), first=True)
+    return "; ".join(f"{name}: {tell(performance)}" for name, tell in FOUR_KEYS.items())

@@ -1,0 +1,171 @@
+"""Bringing an account's stacks to what their templates say, in the turn of an environment."""
+
+from collections.abc import Iterable, Sequence
+
+from prefect.artifacts import create_markdown_artifact
+
+from blocks.environment import Environment
+from delivery import provisioning_messages as messages
+from delivery.errors import RequestRefused
+from delivery.messages import plain
+from delivery.provisioning import (
+    Plan,
+    Ready,
+    Stack,
+    as_markdown,
+    readiness,
+    settings_to_write,
+    stack_name,
+)
+from tasks import operation
+from tasks.announce import announce, run_url, seconds_so_far, this_run
+from tasks.app_runner import no_demand
+from tasks.consent import agreed
+from tasks.refusals import in_our_words
+from tasks.stack_parameters import settings_for, wish_for
+from tasks.stacks import Seen, apply_plan, forget_plan, plan_stack, read_stack, settled_stack
+from tasks.summary import write_summary
+from tasks.turn import Turn
+
+
+def in_order(environment: Environment, stacks: Iterable[Stack]) -> list[Stack]:
+    """The stacks that were asked for, each once, in the order in which they are applied.
+
+    Raises `ConfigurationError` before anything is looked at, where the environment does not say
+    what one of them must be told.
+    """
+    wanted = set(stacks)
+    chosen = [stack for stack in Stack if stack in wanted]
+    for stack in chosen:
+        settings_for(environment, stack)
+    return chosen
+
+
+def ensure_ledger(environment: Environment, stacks: Sequence[Stack]) -> None:
+    """Create the ledger's stack where there is none: without a ledger nobody can have a turn."""
+    if Stack.LEDGER not in stacks:
+        return
+    name = name_of(environment, Stack.LEDGER)
+    with in_our_words(f"look at the stack {name}"):
+        seen = read_stack(environment, name)
+    if readiness(name, seen.status) is not Ready.UPDATE:
+        apply_plans(environment, plan_stacks(environment, [Stack.LEDGER]))
+
+
+def plan_stacks(environment: Environment, stacks: Sequence[Stack]) -> list[Plan]:
+    """A change set for each stack in turn; all of them are planned before any is applied."""
+    return [_planned(environment, stack) for stack in stacks]
+
+
+def plans_in_turn(turn: Turn, stacks: Sequence[Stack]) -> list[Plan]:
+    """The same in the turn of this run, with the plan as an artifact."""
+    plans = [_planned(turn.environment, stack, turn) for stack in stacks]
+    show_plan(turn.environment, plans)
+    return plans
+
+
+def _planned(environment: Environment, stack: Stack, turn: Turn | None = None) -> Plan:
+    demand = turn.demand if turn else no_demand
+    seen: Seen = settled_stack(environment, name_of(environment, stack), demand)
+    return plan_stack(environment, stack, seen, wish_for(environment, stack, seen))
+
+
+@operation("show the plan of {environment.name}")
+def show_plan(environment: Environment, plans: Sequence[Plan]) -> None:
+    """Publish what would be changed, as a table: stack, resource, action, replacement."""
+    changes = sum(len(plan.rows) for plan in plans)
+    create_markdown_artifact(
+        f"# What provisioning {environment.name} would change\n\n{as_markdown(plans)}",
+        key="plan",
+        description=f"{changes} resources would be changed in {environment.name}",
+    )
+
+
+def only_planned(environment: Environment, stacks: Sequence[Stack]) -> str:
+    """The plan as text and as an artifact; its change sets are deleted again."""
+    plans = plan_stacks(environment, stacks)
+    show_plan(environment, plans)
+    forget_plans(environment, plans)
+    return as_markdown(plans)
+
+
+def ask_before_loss(turn: Turn, plans: Sequence[Plan]) -> None:
+    """Ask a person before something is replaced or removed. Raises `RequestRefused` without a yes.
+
+    What is only added or changed in place is what was asked for when the run was started.
+    """
+    losses = [loss for plan in plans for loss in plan.losses]
+    if not losses:
+        return
+    environment = turn.environment
+    message = messages.may_be_lost(environment.name, losses, run_url(environment, this_run()))
+    if not agreed(turn, message, f"May this be taken away? {'; '.join(losses)}"):
+        forget_plans(environment, plans)
+        raise RequestRefused(
+            f"{turn.last_word or 'nobody agreed'}: nothing is replaced or removed",
+            hint="Nothing was changed. Leave the stack that is named out of `stacks`, or put the "
+            "setting back that causes it (column `because of` of the plan).",
+        )
+
+
+def apply_in_turn(turn: Turn, plans: Sequence[Plan]) -> None:
+    """Carry out each plan, one after the other; a failure leaves the later ones as they were."""
+    apply_plans(turn.environment, plans, turn)
+
+
+def apply_plans(environment: Environment, plans: Iterable[Plan], turn: Turn | None = None) -> None:
+    for plan in plans:
+        if plan.change_set:
+            apply_plan(environment, plan, turn.demand_now if turn else no_demand)
+
+
+def forget_plans(environment: Environment, plans: Iterable[Plan]) -> None:
+    for plan in plans:
+        if plan.change_set:
+            forget_plan(environment, plan)
+
+
+def announce_provisioning(turn: Turn) -> None:
+    """Open the thread of this run."""
+    environment, holder = turn.environment, turn.holder
+    url = run_url(environment, this_run())
+    message = messages.provisioning(
+        environment.name, holder.title, holder.reason, holder.actor, url
+    )
+    announce(environment, message, first=True)
+
+
+@operation("conclude: {turn.environment.name} is provisioned")
+def conclude_provisioning(turn: Turn, plans: Sequence[Plan], logs: Sequence[str]) -> str:
+    """Say what was changed, and which settings of the environment must follow."""
+    environment, seconds = turn.environment, seconds_so_far()
+    changed = [str(plan) for plan in plans if plan.rows] or ["every stack was as it should be"]
+    with in_our_words("read what the stacks made"):
+        outputs = {
+            name: value
+            for plan in plans
+            for name, value in read_stack(environment, plan.name).outputs.items()
+        }
+    to_write = settings_to_write(outputs, _known(environment))
+    told = [*changed, *logs, *(f"write into blocks/environments.yaml: {each}" for each in to_write)]
+    url = run_url(environment, this_run())
+    message = messages.provisioned(environment.name, told, seconds, url)
+    announce.fn(environment, message)
+    facts = [*outputs.items(), *(("write into the environment", each) for each in to_write)]
+    write_summary(environment, this_run(), plain(message.headline), facts, seconds=seconds)
+    return "; ".join(told)
+
+
+def name_of(environment: Environment, stack: Stack) -> str:
+    return stack_name(environment.provisioning.prefix, environment.name, stack)
+
+
+def _known(environment: Environment) -> dict[str, str]:
+    """The settings that name what stacks make."""
+    service, router = environment.service, environment.router
+    return {
+        "service.access_role_arn": service.access_role_arn,
+        "service.instance_role_arn": service.instance_role_arn or "",
+        "router.route_store": router.route_store if router else "",
+        "router.distribution": (router.distribution or "") if router else "",
+    }

@@ -1,0 +1,146 @@
+"""What each template of deployments/aws is told: by the environment, and by what is there now."""
+
+import json
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from blocks.environment import Environment
+from delivery.errors import ConfigurationError
+from delivery.provisioning import Stack
+from delivery.refusals import CLOSED
+from delivery.route import Colour
+from tasks import fact
+from tasks.described import described_services, service_of
+from tasks.refusals import in_our_words
+from tasks.router import default_origin
+from tasks.stacks import Seen, Wish, read_template
+
+TEMPLATES = Path(__file__).parents[1] / "deployments" / "aws"
+NAME = re.compile(r"[a-z][a-z0-9-]{2,39}")
+SECRET = re.compile(r"arn:aws[a-z-]*:secretsmanager:[^:]+:\d+:secret:(.+)-\w{6}")
+SECRETS = {"database": "DatabaseSecret", "jwt": "JwtSecret", "email": "EmailSecret"}
+ORIGIN = "DefaultOrigin"
+
+
+@fact("what should the stack {seen.name} be made of?")
+def wish_for(environment: Environment, stack: Stack, seen: Seen) -> Wish:
+    """The template of a stack and its parameters, of which the edge's and the alarms' are read now.
+
+    Raises `ConfigurationError` where the environment lacks what the template must be told.
+    """
+    template = template_of(stack)
+    given = settings_for(environment, stack)
+    if stack is Stack.EDGE:
+        with in_our_words("read the distribution's default origin"):
+            given |= _origin(environment, seen, Wish(template, given))
+    if stack is Stack.ALARMS:
+        with in_our_words("read the ids of App Runner's services", CLOSED):
+            given |= _service_ids(environment)
+    return Wish(template, given)
+
+
+def template_of(stack: Stack) -> str:
+    """The text of a template; that of the edge with the function in its place."""
+    text = (TEMPLATES / f"{stack}.yaml").read_text()
+    code = (TEMPLATES / "route.js").read_text()
+    return text.replace('"text of route.js"', json.dumps(code))
+
+
+def settings_for(environment: Environment, stack: Stack) -> dict[str, str]:
+    """The parameters that the environment's own settings decide."""
+    given, provisioning = environment, environment.provisioning
+    match stack:
+        case Stack.REGISTRY:
+            return {"RepositoryName": given.ecr_repository}
+        case Stack.LEDGER:
+            return {"TableName": given.ledger_table}
+        case Stack.SECRETS:
+            return _secrets(given) | {"AdminSecret": _name_of(given.admin_secret)}
+        case Stack.SERVICES:
+            return {"Name": _name(given), "RepositoryName": given.ecr_repository, **_secrets(given)}
+        case Stack.EDGE:
+            return {
+                "Name": _name(given),
+                # Without a certificate CloudFront answers to its own name only.
+                "PublicName": _host(given) if provisioning.certificate_arn else "",
+                "CertificateArn": provisioning.certificate_arn,
+                "WebAclArn": provisioning.web_acl_arn,
+            }
+        case Stack.ALARMS:
+            return {
+                "Name": _name(given),
+                "ServiceName": given.service.name,
+                "AlertProtocol": provisioning.alert_protocol,
+                "AlertEndpoint": provisioning.alert_endpoint,
+            }
+        case Stack.GITHUB:
+            return {
+                "Repository": _github(given),
+                "Ref": given.policy.deploy_ref,
+                "RepositoryName": given.ecr_repository,
+            }
+
+
+def _origin(environment: Environment, seen: Seen, wish: Wish) -> dict[str, str]:
+    """The default origin as the distribution has it at this moment, so that it stays.
+
+    Promotions lead it to the live colour behind the stack's back. If nothing else is to change, the
+    stack is given what it was given last: then it has nothing to do, and leaves the origin alone.
+    """
+    distribution = seen.outputs.get("DistributionId")
+    if distribution is None:
+        service = service_of(environment)  # there is one where colours are not used yet
+        return {ORIGIN: service.address} if service and service.address else {}
+    same = {**seen.parameters, **wish.parameters} == seen.parameters
+    if same and read_template(environment, seen.name) == wish.template:
+        return {ORIGIN: seen.parameters[ORIGIN]}
+    return {ORIGIN: default_origin(environment, distribution)}
+
+
+def _service_ids(environment: Environment) -> dict[str, str]:
+    names = {f"{environment.service.name}-{colour}": colour for colour in Colour}
+    return {
+        f"{names[service.settings['ServiceName']].capitalize()}ServiceId": str(
+            service.settings["ServiceId"]
+        )
+        for service in described_services(environment, names)
+    }
+
+
+def _secrets(environment: Environment) -> dict[str, str]:
+    missing = SECRETS.keys() - environment.rotated.keys()
+    if missing:
+        raise ConfigurationError(f"`rotated` of {environment.name} names no {sorted(missing)}")
+    return {SECRETS[kind]: _name_of(secret) for kind, secret in environment.rotated.items()}
+
+
+def _name_of(secret: str) -> str:
+    """The name of a secret, of which an ARN has six characters more."""
+    arn = SECRET.fullmatch(secret)
+    return arn[1] if arn else secret
+
+
+def _name(environment: Environment) -> str:
+    name = environment.service.name
+    if not NAME.fullmatch(name):
+        raise ConfigurationError(
+            f"service.name {name!r} cannot name roles and a store: small letters, digits and -"
+        )
+    return name
+
+
+def _host(environment: Environment) -> str:
+    host = urlsplit(environment.public_address or "").hostname
+    if not host:
+        raise ConfigurationError("there is a certificate_arn, and no public_address that it is for")
+    return host
+
+
+def _github(environment: Environment) -> str:
+    if environment.github_repository is None:
+        raise ConfigurationError(
+            f"{environment.name} names no github_repository",
+            hint="Name it, or leave `github` out of `stacks`. Nothing was changed.",
+        )
+    return environment.github_repository

@@ -1,0 +1,219 @@
+"""CloudFormation: one stack planned by a change set, and applied as it was planned.
+
+A change set is named after what it wishes and the stack's last change, and the operation that
+carries it out has that name as its token. So a repeated call is known to AWS, and the events of
+our operation are told from those of anybody else's.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from blocks.environment import Environment
+from delivery.errors import ProvisioningFailed
+from delivery.patience import Patience, wait_until
+from delivery.provisioning import (
+    Plan,
+    Ready,
+    Stack,
+    change_set_name,
+    demand_applied,
+    is_empty,
+    readiness,
+    rows_of,
+    status_of,
+)
+from tasks import operation
+from tasks.refusals import in_our_words
+
+SERVICE = "cloudformation"
+SENT = (
+    "AWS goes on with the stack by itself. Put right what AWS says (renew credentials that have "
+    "expired), then run again: it waits for that operation and looks before it changes anything."
+)
+GONE_ALREADY = ("InvalidChangeSetStatus", "ChangeSetNotFound", "ChangeSetNotFoundException")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A stack as it was read: nothing but its name where there is none."""
+
+    name: str
+    status: str = ""
+    changed: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    outputs: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a stack should be made of."""
+
+    template: str
+    parameters: Mapping[str, str]
+
+
+def read_stack(environment: Environment, name: str) -> Seen:
+    """The stack of that name at this moment."""
+    try:
+        [found] = environment.reads(SERVICE).describe_stacks(StackName=name)["Stacks"]
+    except ClientError as error:
+        if "does not exist" not in error.response["Error"].get("Message", ""):
+            raise
+        return Seen(name)
+    return Seen(
+        name,
+        found["StackStatus"],
+        str(found.get("LastUpdatedTime") or found["CreationTime"]),
+        {p["ParameterKey"]: p.get("ParameterValue", "") for p in found.get("Parameters", ())},
+        {o["OutputKey"]: o["OutputValue"] for o in found.get("Outputs", ())},
+    )
+
+
+def read_template(environment: Environment, name: str) -> str:
+    """The template with which a stack was last changed, as it was given."""
+    found = environment.reads(SERVICE).get_template(StackName=name, TemplateStage="Original")
+    return str(found["TemplateBody"])
+
+
+@operation("wait until nobody works on the stack {name}")
+def settled_stack(environment: Environment, name: str, demand: Callable[[], None]) -> Seen:
+    """The stack once no operation is under way on it, be it ours or somebody else's.
+
+    Raises `ProvisioningFailed` if a person must put it right first, `TimedOut` if it stays busy.
+    """
+
+    def look() -> Seen:
+        demand()
+        return read_stack(environment, name)
+
+    with in_our_words(f"look at the stack {name}"):
+        return wait_until(
+            look,
+            lambda seen: readiness(name, seen.status) is not Ready.WAIT,
+            _patience(environment),
+            what=f"the stack {name}, on which an operation is under way",
+        )
+
+
+@operation("plan the stack {seen.name}")
+def plan_stack(environment: Environment, stack: Stack, seen: Seen, wish: Wish) -> Plan:
+    """What would have to change so that the stack is as wished; changes nothing in it.
+
+    Raises `ProvisioningFailed` with AWS's reason if it cannot be planned.
+    """
+    is_new = readiness(seen.name, seen.status) is Ready.CREATE
+    generation = "" if is_new else seen.changed
+    change_set = change_set_name(wish.template, wish.parameters, generation)
+    with in_our_words(f"plan the stack {seen.name}"):
+        _create(environment, seen.name, change_set, "CREATE" if is_new else "UPDATE", wish)
+        made = wait_until(
+            lambda: _described(environment, seen.name, change_set),
+            lambda each: each["Status"] not in ("CREATE_PENDING", "CREATE_IN_PROGRESS"),
+            _patience(environment),
+            what=f"the plan of {seen.name}",
+        )
+        if made["Status"] != "FAILED":
+            return Plan(stack, seen.name, change_set, tuple(rows_of(made["Changes"])))
+        _delete(environment, seen.name, change_set)
+    reason = made.get("StatusReason", "no reason is given")
+    if is_empty(made["Status"], reason):
+        return Plan(stack, seen.name)
+    raise ProvisioningFailed(f"AWS cannot plan the stack {seen.name}: {reason}")
+
+
+@operation("forget the plan of {plan}")
+def forget_plan(environment: Environment, plan: Plan) -> None:
+    """Delete a change set that nobody will apply. An empty new stack stays, in REVIEW_IN_PROGRESS:
+    to delete a stack is nothing that a program should be able to do."""
+    with in_our_words(f"forget the plan of {plan.name}"):
+        _delete(environment, plan.name, plan.change_set)
+
+
+@operation("apply {plan}")
+def apply_plan(environment: Environment, plan: Plan, demand: Callable[[], None]) -> None:
+    """Carry a plan out, and wait for its end.
+
+    Raises `ProvisioningFailed`, naming the resource that failed and why. Whoever is asked to stop
+    meanwhile leaves: AWS goes on with the stack by itself.
+    """
+    demand()
+    with in_our_words(f"apply the plan of {plan.name}"):
+        _execute(environment, plan)
+
+    def look() -> list[dict[str, Any]]:
+        demand()
+        return list(_events(environment, plan))
+
+    with in_our_words(f"look at the stack {plan.name}", SENT):
+        events = wait_until(
+            look,
+            lambda seen: bool(status_of(seen)) and not status_of(seen).endswith("_IN_PROGRESS"),
+            _patience(environment),
+            what=f"the end of the operation on {plan.name}",
+        )
+    demand_applied(plan.name, events)
+
+
+def _create(environment: Environment, name: str, change_set: str, kind: str, wish: Wish) -> None:
+    given = wish.parameters.items()
+    role = environment.provisioning.stack_role_arn
+    try:
+        environment.reads(SERVICE).create_change_set(
+            StackName=name,
+            ChangeSetName=change_set,
+            ChangeSetType=kind,
+            ClientToken=change_set,
+            TemplateBody=wish.template,
+            Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in given],
+            Capabilities=["CAPABILITY_NAMED_IAM"],
+            **({"RoleARN": role} if role else {}),
+        )
+    except ClientError as error:
+        # A run that died, or a request whose answer was lost, made the very same.
+        if error.response["Error"]["Code"] != "AlreadyExistsException":
+            raise
+
+
+def _described(environment: Environment, name: str, change_set: str) -> dict[str, Any]:
+    """A change set with the changes of all its pages."""
+    pages = list(
+        environment.reads(SERVICE)
+        .get_paginator("describe_change_set")
+        .paginate(StackName=name, ChangeSetName=change_set)
+    )
+    return {**pages[0], "Changes": [each for page in pages for each in page["Changes"]]}
+
+
+def _delete(environment: Environment, name: str, change_set: str) -> None:
+    environment.reads(SERVICE).delete_change_set(StackName=name, ChangeSetName=change_set)
+
+
+def _execute(environment: Environment, plan: Plan) -> None:
+    try:
+        environment.reads(SERVICE).execute_change_set(
+            StackName=plan.name, ChangeSetName=plan.change_set, ClientRequestToken=plan.change_set
+        )
+    except ClientError as error:
+        # The answer to our own request was lost, and it was sent again.
+        if error.response["Error"]["Code"] in GONE_ALREADY and any(_events(environment, plan)):
+            return
+        raise
+
+
+def _events(environment: Environment, plan: Plan) -> Iterator[dict[str, Any]]:
+    """The events of our own operation, which is the newest or has not begun, newest first."""
+    pages = environment.reads(SERVICE).get_paginator("describe_stack_events")
+    for page in pages.paginate(StackName=plan.name):
+        for event in page["StackEvents"]:
+            if event.get("ClientRequestToken") != plan.change_set:
+                return
+            yield event
+
+
+def _patience(environment: Environment) -> Patience:
+    policy = environment.policy
+    interval = policy.operation_interval_s
+    return Patience(policy.operation_timeout_s, interval, 3 * interval)

@@ -1,0 +1,114 @@
+"""The webhook's door: who gets in, and what is started."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+
+import httpx
+import pytest
+
+from deployments.door import LARGEST, door
+
+SECRET = "a-secret-of-a-webhook"
+SHA = "a" * 40
+OURS = {"repository": {"full_name": "kanvaro/kanvaro"}}
+PULL = {"number": 7, "pull_request": {"head": {"sha": SHA}}}
+
+
+class Knocks:
+    def __init__(self):
+        self.started, self.broken = {}, False
+
+    async def run(self, start, key):
+        if self.broken:
+            raise OSError("at http://secret-address")
+        self.started.setdefault(key, (start.deployment, dict(start.parameters)))
+
+    def knock(self, event, payload, *, secret=SECRET, delivery="1", body=None):
+        body = json.dumps(payload).encode() if body is None else body
+        signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+        headers = {
+            "x-hub-signature-256": f"sha256={signature}",
+            "x-github-event": event,
+            "x-github-delivery": delivery,
+        }
+
+        async def ask():
+            app = door(SECRET, "kanvaro/kanvaro", run=self.run)  # a new door each time
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://door") as client:
+                return await client.post("/github", content=body, headers=headers)
+
+        return asyncio.run(ask())
+
+
+@pytest.mark.parametrize(
+    ("event", "payload", "started"),
+    [
+        (
+            "push",
+            {"ref": "refs/heads/main", "after": SHA},
+            ("ci/kanvaro", {"revision": SHA, "ref": "refs/heads/main"}),
+        ),
+        ("push", {"ref": "refs/tags/v1.0.0", "after": SHA}, ("release/kanvaro", {"tag": "v1.0.0"})),
+        *(
+            (
+                "pull_request",
+                {"action": action, **PULL},
+                ("pull-request/kanvaro", {"number": 7, "revision": SHA}),
+            )
+            for action in ("opened", "synchronize", "reopened")
+        ),
+    ],
+)
+def test_an_event_starts_its_deployment_once_however_often_it_comes(event, payload, started):
+    knocks = Knocks()
+
+    answers = [knocks.knock(event, {**OURS, **payload}).status_code for _ in range(2)]
+
+    assert answers == [202, 202]
+    assert knocks.started == {"github-1": started}
+
+
+@pytest.mark.parametrize(
+    ("event", "payload"),
+    [
+        ("ping", OURS),
+        ("push", {**OURS, "ref": "refs/heads/other", "after": SHA}),
+        ("push", {**OURS, "ref": "refs/heads/main", "after": "0" * 40, "deleted": True}),
+        ("push", {**OURS, "ref": "refs/heads/main", "after": "$(id)"}),
+        ("push", {"repository": {"full_name": "evil/kanvaro"}, "ref": "refs/heads/main"}),
+        ("push", {"repository": [], "ref": {}}),
+        ("pull_request", {**OURS, "action": "closed", **PULL}),
+        ("pull_request", {**OURS, "action": "opened", "number": True, "pull_request": []}),
+    ],
+)
+def test_anything_else_is_taken_and_left_alone_with_a_reason(event, payload):
+    knocks = Knocks()
+
+    answer = knocks.knock(event, payload)
+
+    assert (answer.status_code, knocks.started) == (202, {})
+    assert answer.json()["said"].startswith("ignored: ")
+
+
+def test_who_does_not_know_the_secret_does_not_get_in():
+    knocks = Knocks()
+    event = {**OURS, "ref": "refs/heads/main", "after": SHA}
+
+    assert knocks.knock("push", event, secret="another").status_code == 401
+    assert knocks.knock("push", {}, body=b"x" * (LARGEST + 1)).status_code == 413
+    assert knocks.knock("push", {}, body=b"[").status_code == 400
+    assert knocks.knock("push", event, delivery="").status_code == 400
+    assert knocks.started == {}
+
+
+def test_what_cannot_be_started_is_said_without_its_details():
+    knocks = Knocks()
+    knocks.broken = True
+
+    answer = knocks.knock("push", {**OURS, "ref": "refs/heads/main", "after": SHA})
+
+    assert answer.status_code == 503
+    assert "secret-address" not in answer.text

@@ -1,0 +1,319 @@
+"""An account is brought to what the templates say, and nothing is taken away unasked.
+
+On ministack, as far as it goes: no `github` (it does not know the provider), no alarms of a colour
+(it refuses metric math), and every operation on a stack ends at once.
+"""
+
+from collections import Counter
+
+import pytest
+import yaml
+from botocore.exceptions import ClientError
+
+from blocks import clients
+from blocks.environment import Environment
+from blocks.policy import Provisioning
+from delivery.errors import (
+    AccessDenied,
+    ConfigurationError,
+    ProvisioningFailed,
+    RequestRefused,
+    TimedOut,
+)
+from delivery.provisioning import Stack
+from delivery.route import Colour
+from flows.provision import provision
+from sandbox.app_runner.programs import Program
+from tasks import stacks
+from tasks.app_runner import no_demand
+from tasks.provisioning import name_of
+from tasks.router import default_origin
+from tasks.stack_parameters import TEMPLATES
+from tasks.stacks import read_stack, settled_stack
+from tasks.turn_row import read_turn
+from tests.flows.moves import Beside, answer, until
+from tests.flows.test_status import hold
+
+APPLICABLE = [stack for stack in Stack if stack is not Stack.GITHUB]
+
+
+class Account:
+    """One environment, of which nothing is there but what provisioning makes."""
+
+    def __init__(self, stand):
+        self.stand = stand
+        self.environment = made = stand.environment()
+        for service in ("cloudformation", "logs"):
+            made.endpoints[service] = stand.aws.endpoint
+        made.ledger_table = made.ecr_repository = made.name
+        made.rotated = {kind: f"{made.name}/{kind}" for kind in ("database", "jwt", "email")}
+        made.admin_secret = f"{made.name}/admin"
+        made.provisioning = Provisioning(prefix=f"p-{made.name[-8:]}", log_days=14)
+        self.save()
+
+    def save(self):
+        self.environment.save(self.environment.name, overwrite=True)
+
+    def state(self, *asked, **more):
+        parameters = {"reason": "a test", "stacks": list(asked) or APPLICABLE, **more}
+        return provision(environment=self.environment.name, return_state=True, **parameters)
+
+    def ok(self, *asked, **more):
+        return self.state(*asked, **more).result()
+
+    def fail(self, kind, *asked):
+        state = self.state(*asked)
+        self.run = state.state_details.flow_run_id
+        error = state.result(raise_on_failure=False)
+        assert isinstance(error, kind), error
+        return error
+
+    def begin(self, *asked):
+        """Beside the test, which then answers the question."""
+        parameters = {"reason": "a test", "stacks": list(asked)}
+        return Beside(provision, {"environment": self.environment.name, **parameters})
+
+    def answer(self, **form):
+        until(lambda: read_turn(self.environment).holder, "it has the turn")
+        answer(read_turn(self.environment).holder.run, who="Grace", why="I looked", **form)
+
+    def seen(self, stack):
+        return read_stack(self.environment, name_of(self.environment, stack))
+
+    def all_seen(self):
+        return [self.seen(stack) for stack in Stack]
+
+    def change_sets(self, stack):
+        client = self.environment.reads("cloudformation")
+        listed = client.list_change_sets(StackName=name_of(self.environment, stack))["Summaries"]
+        return [each for each in listed if each["ExecutionStatus"] != "EXECUTE_COMPLETE"]
+
+    @property
+    def distribution(self):
+        return self.seen(Stack.EDGE).outputs["DistributionId"]
+
+    def promote(self, host):
+        """What a promotion does behind the stack's back."""
+        client = self.environment.writes("cloudfront")
+        found = client.get_distribution_config(Id=self.distribution)
+        found["DistributionConfig"]["Origins"]["Items"][0]["DomainName"] = host
+        client.update_distribution(
+            Id=self.distribution,
+            IfMatch=found["ETag"],
+            DistributionConfig=found["DistributionConfig"],
+        )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def called():
+    """Every operation of AWS that was called while these tests ran, as `service:Operation`."""
+    before = Counter(clients.calls)
+    return lambda: {each.replace("cloudwatch-logs:", "logs:") for each in clients.calls - before}
+
+
+@pytest.fixture(scope="module")
+def account(stand):
+    """An account that was provisioned once: `told` is what that said."""
+    made = Account(stand)
+    made.told = made.ok()
+    return made
+
+
+def test_an_empty_account_gets_every_stack_that_can_be_tried_here(account):
+    statuses = {stack: account.seen(stack).status for stack in APPLICABLE}
+
+    assert set(statuses.values()) == {"CREATE_COMPLETE"}
+    assert read_turn(account.environment).holder is None
+    store = account.seen(Stack.EDGE).outputs["RouteStoreArn"]
+    assert f"write into blocks/environments.yaml: router.route_store: {store}" in account.told
+
+
+def test_what_is_as_it_should_be_is_left_alone_even_after_a_promotion(account):
+    account.promote("green.example")
+    before = account.all_seen()
+
+    assert "every stack was as it should be" in account.ok()
+
+    assert account.all_seen() == before
+    assert not account.change_sets(Stack.EDGE)
+    assert default_origin(account.environment, account.distribution) == "green.example"
+
+
+@pytest.mark.parametrize("agrees", [False, True])
+def test_what_may_replace_something_waits_for_a_person_and_the_live_origin_stays(account, agrees):
+    """ministack calls every change of a distribution a conditional replacement."""
+    account.promote("blue.example")
+    account.environment.provisioning.web_acl_arn = (
+        "arn:aws:wafv2:us-east-1:000000000000:global/webacl/it/1"
+    )
+    account.save()
+    before = account.seen(Stack.EDGE)
+
+    run = account.begin(Stack.EDGE)
+    account.answer(go_on=agrees)
+    state = run.state()
+
+    assert state.is_completed() is agrees
+    assert (account.seen(Stack.EDGE) == before) is not agrees
+    assert default_origin(account.environment, account.distribution) == "blue.example"
+    if not agrees:
+        error = run.error()
+        assert isinstance(error, RequestRefused)
+        assert "Grace refused: I looked" in str(error)
+        assert not account.change_sets(Stack.EDGE)
+
+
+def test_a_plan_changes_nothing_and_is_told(stand):
+    account = Account(stand)
+
+    told = account.ok(Stack.REGISTRY, Stack.EDGE, plan=True)
+
+    assert "| Add | RouteStore | AWS::CloudFront::KeyValueStore |" in told
+    assert account.seen(Stack.REGISTRY).status == "REVIEW_IN_PROGRESS"
+    assert not account.change_sets(Stack.EDGE)
+    with pytest.raises(ConfigurationError, match="ledger"):
+        read_turn(account.environment)
+
+
+def test_without_a_ledger_nobody_has_a_turn_and_it_is_said_what_makes_one(stand):
+    error = Account(stand).fail(ConfigurationError, Stack.REGISTRY)
+
+    assert "provision" in error.hint
+
+
+def test_what_the_environment_does_not_say_is_refused_before_anything_is_looked_at(account):
+    error = account.fail(ConfigurationError, Stack.REGISTRY, Stack.GITHUB)
+
+    assert "github_repository" in str(error)
+
+
+def test_credentials_that_expire_in_the_middle_are_told_with_what_goes_on(stand, monkeypatch):
+    account = Account(stand)
+    account.ok(Stack.LEDGER)
+    reads = Environment.reads
+
+    def expire(request, **_):
+        said = {"Code": "ExpiredToken", "Message": "The security token is expired"}
+        answer = {"Error": said, "ResponseMetadata": {"HTTPStatusCode": 403}}
+        raise ClientError(answer, "DescribeStackEvents")
+
+    def until_it_is_sent(self, service):
+        client = reads(self, service)
+        if service == "cloudformation":
+            place = "before-send.cloudformation.DescribeStackEvents"
+            client.meta.events.register_first(place, expire, unique_id="expired")
+        return client
+
+    monkeypatch.setattr(Environment, "reads", until_it_is_sent)
+    error = account.fail(AccessDenied, Stack.REGISTRY)
+    monkeypatch.undo()
+
+    assert "ExpiredToken" in str(error)
+    assert "AWS goes on with the stack by itself" in error.hint
+    assert "every stack was as it should be" in account.ok(Stack.REGISTRY)
+
+
+def test_an_operation_of_somebody_else_is_waited_for_and_not_for_ever(account, monkeypatch):
+    name = name_of(account.environment, Stack.EDGE)
+    busy, left = stacks.Seen(name, "UPDATE_IN_PROGRESS"), [2]
+
+    def read(environment, name):
+        left[0] -= 1
+        return busy if left[0] >= 0 else read_stack(environment, name)
+
+    monkeypatch.setattr(stacks, "read_stack", read)
+    assert settled_stack.fn(account.environment, name, no_demand).status.endswith("_COMPLETE")
+
+    left[0] = 10**9
+    account.environment.policy.operation_timeout_s = 0.2
+    with pytest.raises(TimedOut, match=f"the stack {name}.*UPDATE_IN_PROGRESS"):
+        settled_stack.fn(account.environment, name, no_demand)
+
+
+@pytest.fixture(scope="module")
+def with_a_colour(stand):
+    """An account whose blue service runs, and which has a ledger."""
+    account = Account(stand)
+    account.ok(Stack.LEDGER)
+    env = account.environment
+    digest = stand.push("1" * 40)
+    stand.programs.programs[digest] = Program(revision="1" * 40)
+    source = {
+        "ImageRepository": {
+            "ImageIdentifier": f"{stand.repository}@{digest}",
+            "ImageRepositoryType": "ECR",
+        },
+        "AuthenticationConfiguration": {"AccessRoleArn": env.service.access_role_arn},
+    }
+    account.blue = env.writes("apprunner").create_service(
+        ServiceName=env.on(Colour.BLUE).service.name, SourceConfiguration=source
+    )["Service"]
+    yield account
+    stand.remove(env)
+
+
+def test_it_waits_its_turn_like_every_run_that_changes_something(account):
+    hold(account, "a-dead-run")
+
+    assert "every stack was as it should be" in account.ok(Stack.REGISTRY)
+    assert read_turn(account.environment).holder is None
+
+
+def test_the_groups_that_app_runner_writes_to_are_kept_as_long_as_is_said(with_a_colour):
+    blue, logs = with_a_colour.blue, with_a_colour.stand.aws.client("logs")
+    folder = f"/aws/apprunner/{blue['ServiceName']}/{blue['ServiceId']}"
+    logs.create_log_group(logGroupName=f"{folder}-other")
+    had = logs.describe_log_groups(logGroupNamePrefix=f"{folder}/")["logGroups"]
+    if f"{folder}/application" not in [each["logGroupName"] for each in had]:
+        logs.create_log_group(logGroupName=f"{folder}/application")
+
+    told = with_a_colour.ok(Stack.LEDGER)
+
+    kept = logs.describe_log_groups(logGroupNamePrefix="/aws/apprunner/")["logGroups"]
+    days = {each["logGroupName"]: each.get("retentionInDays") for each in kept}
+    assert days[f"{folder}/application"] == 14
+    assert days[f"{folder}-other"] is None
+    assert f"{folder}/application is kept for 14 days" in told
+
+
+def test_the_resource_that_failed_is_named_and_the_stack_it_left_is_told(with_a_colour):
+    """Alarms of a colour, which ministack refuses: on AWS they are expected to be made."""
+    error = with_a_colour.fail(ProvisioningFailed, Stack.ALARMS)
+
+    assert "ROLLBACK_COMPLETE: BlueErrors (AWS::CloudWatch::Alarm): " in str(error)
+    assert "delete-stack" in error.hint
+    assert "provisioning stopped" in str(with_a_colour.stand.said(with_a_colour.run))
+
+    assert "is in ROLLBACK_COMPLETE" in str(with_a_colour.fail(ProvisioningFailed, Stack.ALARMS))
+
+
+# Made by these tests themselves, beside the flow.
+OF_THE_TESTS = {
+    "apprunner:CreateService",
+    "apprunner:DeleteService",
+    "cloudformation:ListChangeSets",
+    "cloudfront:UpdateDistribution",
+}
+# Asked for by AWS in the course of these, under another name.
+IN_THEIR_COURSE = {"iam:PassRole"}
+
+
+def test_the_role_that_provisions_may_do_exactly_what_the_flow_calls(called):
+    """Of all the calls above; last in this file, so that it has seen them."""
+    template = yaml.load((TEMPLATES / "roles.yaml").read_text(), Loader=Untagged)  # noqa: S506 - a safe one
+    [policy] = template["Resources"]["ProvisionRole"]["Properties"]["Policies"]
+    allowed = {
+        action
+        for statement in policy["PolicyDocument"]["Statement"]
+        for action in [statement["Action"]]
+        for action in (action if isinstance(action, list) else [action])
+    }
+
+    assert called() - OF_THE_TESTS == allowed - IN_THEIR_COURSE
+
+
+class Untagged(yaml.SafeLoader):
+    """Reads CloudFormation's YAML; what a function such as !Sub makes is not of interest."""
+
+
+Untagged.add_multi_constructor("!", lambda _loader, suffix, _node: suffix)

@@ -1,0 +1,87 @@
+"""The archive of a release: the same bytes wherever and whenever it is packed."""
+
+import os
+import tarfile
+
+import pytest
+
+from delivery.errors import RequestRefused
+from tasks.archive import write_archive
+
+MOMENT = 1_767_603_600
+
+
+def build(folder, names=("b.txt", "a/c.js", "a/ü.bin"), mode=0o600):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{name} made in {folder}")
+        path.chmod(mode)
+    (folder / "link").symlink_to("a/c.js")
+    (folder / "run").write_text("#!/bin/sh\n")
+    (folder / "run").chmod(0o711)
+    return folder
+
+
+def packed(folder, into, **more):
+    place = {bytes(folder): b"/app"}
+    write_archive(folder, into, "kanvaro-v1.0.0", MOMENT, place, **more)
+    return into.read_bytes()
+
+
+def test_two_builds_in_different_folders_give_the_same_bytes(tmp_path):
+    one = build(tmp_path / "one")
+    other = build(tmp_path / "far/away/other", ("a/ü.bin", "b.txt", "a/c.js"), mode=0o640)
+    os.utime(other / "b.txt", (1, 1))
+
+    assert packed(one, tmp_path / "1.tar.gz") == packed(other, tmp_path / "2.tar.gz")
+
+
+def test_a_changed_byte_changes_the_archive(tmp_path):
+    one = build(tmp_path / "one")
+    before = packed(one, tmp_path / "1.tar.gz")
+    (one / "b.txt").write_text("changed")
+
+    assert packed(one, tmp_path / "2.tar.gz") != before
+
+
+def test_entries_are_sorted_and_say_nothing_of_who_packed_them_and_when(tmp_path):
+    content = packed(build(tmp_path / "one"), tmp_path / "1.tar.gz")
+
+    with tarfile.open(tmp_path / "1.tar.gz") as archive:
+        entries = archive.getmembers()
+        made_in = archive.extractfile("kanvaro-v1.0.0/b.txt").read()
+    names = [entry.name for entry in entries]
+    assert names == sorted(names)
+    assert {(e.uid, e.gid, e.uname, e.gname, e.mtime) for e in entries} == {(0, 0, "", "", MOMENT)}
+    assert {oct(e.mode) for e in entries} == {"0o755", "0o644", "0o777"}
+    assert made_in == b"b.txt made in /app"
+    assert content[3:8] == b"\0" * 5, "gzip's header holds neither a name nor a time"
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../outside", "a/../../outside", "loop/.."])
+def test_a_link_that_leads_out_is_refused(tmp_path, target):
+    folder = build(tmp_path / "one")
+    (folder / "loop").symlink_to("/")
+    (folder / "bad").symlink_to(target)
+
+    with pytest.raises(RequestRefused, match="leads out"):
+        packed(folder, tmp_path / "1.tar.gz")
+
+
+def test_what_is_no_file_is_refused(tmp_path):
+    folder = build(tmp_path / "one")
+    os.mkfifo(folder / "pipe")
+
+    with pytest.raises(RequestRefused, match="neither a file"):
+        packed(folder, tmp_path / "1.tar.gz")
+
+
+def test_a_link_by_an_absolute_path_inside_becomes_relative(tmp_path):
+    folder = build(tmp_path / "one")
+    (folder / "a/absolute").symlink_to(folder / "b.txt")
+
+    packed(folder, tmp_path / "1.tar.gz")
+
+    with tarfile.open(tmp_path / "1.tar.gz") as archive:
+        assert archive.getmember("kanvaro-v1.0.0/a/absolute").linkname == "../b.txt"
