@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from delivery.messages import Failure, Message, Mood, duration, escaped, stopped_early
 from delivery.rotation import Next
-from delivery.rotation_record import Step
+from delivery.rotation_record import Record, Step, is_overdue
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,26 @@ class Outcome:
         }
 
 
+def overdue_told(row: Record | None, now: float) -> str:
+    """That the old version of the rotation before should be gone long since; empty if it is."""
+    if row is None or row.rolled_at is None or not is_overdue(row, now):
+        return ""
+    return (
+        f"{row.secret}: the old version {row.old_version} was replaced at {moment(row.rolled_at)} "
+        "and is not retired: overdue for more than 48 hours"
+    )
+
+
 def moment(seconds: float) -> str:
     """Seconds since 1970 as people read them."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def rotation_started(
-    environment: str, what: str, why: str, actor: str, cannot: Sequence[str], run_url: str
+    environment: str, what: str, why: str, actor: str, warnings: Sequence[str], run_url: str
 ) -> Message:
     """Opens the thread, before anything is changed."""
-    told = [f"“{escaped(why)}” ({escaped(actor)})", *(escaped(each) for each in cannot)]
+    told = [f"“{escaped(why)}” ({escaped(actor)})", *(escaped(each) for each in warnings)]
     return Message(Mood.UNDER_WAY, f"{environment}: {what}", tuple(told), (("run", run_url),))
 
 
@@ -66,12 +76,12 @@ def secret_told(outcome: Outcome) -> Message:
 def rotation_ended(
     environment: str,
     outcomes: Sequence[Outcome],
-    cannot: Sequence[str],
+    warnings: Sequence[str],
     seconds: float,
     run_url: str,
 ) -> Message:
     """The last word of a run; an old credential that is not due yet is no failure."""
-    told = [f"• {escaped(line)}" for line in (*(each.sentence for each in outcomes), *cannot)]
+    told = [f"• {escaped(line)}" for line in (*(each.sentence for each in outcomes), *warnings)]
     names = ", ".join(each.secret for each in outcomes) or "nothing"
     return Message(
         Mood.WELL if outcomes else Mood.STOPPED,

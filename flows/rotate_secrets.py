@@ -55,7 +55,7 @@ def rotate_secrets(
         settle_before_rotation(turn)
         consumers = look_at_consumers(env)
         rotations, cannot = check_secrets(env, wish, consumers)
-        announce_rotation(turn, wish, cannot)
+        announce_rotation(turn, wish, rotations, cannot)
         rotate(turn, rotations, consumers)
         told = conclude_rotation(turn, rotations, cannot)
     return f"{env.name}: {told}"

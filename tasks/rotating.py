@@ -26,6 +26,7 @@ class Wish:
 class Rotation:
     """One secret in one run: what this run did to it, and what it saw last.
 
+    `overdue` says that this run found the rotation before without its end, long after the roll.
     No dataclass: Prefect may copy those, and what one step has set the next must see.
     """
 
@@ -38,6 +39,7 @@ class Rotation:
         self.at_preflight = current
         self.was_set = ""
         self.was_tested = ""
+        self.overdue = ""
         self._facts: Facts | None = None
         self.next = Next(Step.WAIT, "nobody has looked yet")
         self.taken: list[Step] = []

@@ -7,6 +7,7 @@ from blocks.environment import Environment
 from delivery.errors import ConfigurationError, Drift, RequestRefused
 from delivery.rotation import Next, next_step
 from delivery.rotation_facts import Facts, Kind
+from delivery.rotation_messages import overdue_told
 from delivery.rotation_record import Step
 from tasks import fact, ledger
 from tasks.refusals import in_our_words
@@ -68,8 +69,10 @@ def begun_rotation(environment: Environment, wish: Wish, kind: str) -> Rotation:
 def _check(environment: Environment, rotation: Rotation, consumers: Sequence[Consumer]) -> None:
     labels = read_labels(environment, rotation.secret)
     demand_references(environment, labels.arn, rotation.rotated)
-    following = next_step(seen(rotation, consumers))
+    facts = seen(rotation, consumers)
+    following = next_step(facts)
     demand_possible(rotation, following)
+    rotation.overdue = overdue_told(facts.of_current, facts.now)
     rotation.rotated.check(rotation.at_preflight)
     if rotation.compromised or following.step not in (Step.CREATE, Step.ADOPT):
         return

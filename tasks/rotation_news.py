@@ -51,7 +51,9 @@ def _scheduled() -> datetime:
     return moment
 
 
-def announce_rotation(turn: Turn, wish: Wish, cannot: Sequence[str]) -> None:
+def announce_rotation(
+    turn: Turn, wish: Wish, rotations: Sequence[Rotation], cannot: Sequence[str]
+) -> None:
     """Open the thread of a rotation."""
     holder = turn.holder
     message = messages.rotation_started(
@@ -59,7 +61,7 @@ def announce_rotation(turn: Turn, wish: Wish, cannot: Sequence[str]) -> None:
         str(wish),
         holder.reason,
         holder.actor,
-        cannot,
+        [*_overdue(rotations), *cannot],
         run_url(turn.environment, this_run()),
     )
     announce(turn.environment, message, first=True)
@@ -70,19 +72,25 @@ def conclude_rotation(turn: Turn, rotations: Sequence[Rotation], cannot: Sequenc
     """Leave the table, tell the thread, and say it in a sentence."""
     environment, seconds = turn.environment, seconds_so_far()
     outcomes = [outcome_of(each) for each in rotations]
+    said = [*_overdue(rotations), *cannot]
     create_table_artifact(
-        [each.row() for each in outcomes] + [{"secret": each} for each in cannot],
+        [each.row() for each in outcomes] + [{"secret": each} for each in said],
         key="rotation",
         description=f"Secrets of {environment.name}: ids of versions, and what is next",
     )
     for outcome in outcomes:
         _tell(turn, messages.secret_told(outcome))
     url = run_url(environment, this_run())
-    ended = messages.rotation_ended(environment.name, outcomes, cannot, seconds, url)
+    ended = messages.rotation_ended(environment.name, outcomes, said, seconds, url)
     _tell(turn, ended)
     facts = [(each.secret, each.sentence) for each in outcomes]
     write_summary(environment, this_run(), plain(ended.headline), facts, seconds=seconds)
-    return "; ".join([*(each.sentence for each in outcomes), *cannot])
+    return "; ".join([*(each.sentence for each in outcomes), *said])
+
+
+def _overdue(rotations: Sequence[Rotation]) -> list[str]:
+    """What this run found that should have been over long since."""
+    return [each.overdue for each in rotations if each.overdue]
 
 
 def outcome_of(rotation: Rotation) -> Outcome:

@@ -1,5 +1,6 @@
 """Rotations of real accounts under a running application: nobody is locked out, ever."""
 
+import threading
 from contextlib import closing
 from types import SimpleNamespace
 
@@ -15,11 +16,15 @@ from delivery.errors import (
     DeliveryError,
     Drift,
     NeverBecameHealthy,
+    PlatformBusy,
     RequestRefused,
     SecretMalformed,
 )
 from delivery.rotation_record import Step
+from flows.rotate_secrets import rotate_secrets
 from sandbox.first_secrets import _key_rings
+from tasks.rotated_database import RotatedDatabase
+from tests.flows.moves import Beside
 from tests.flows.rotating import Rotating
 
 
@@ -175,6 +180,55 @@ def test_what_is_long_overdue_is_told_once(served):
 
         assert "overdue for more than 48 hours" in env.tidy()
         assert "overdue" not in env.tidy()
+
+
+def test_a_weekly_run_says_what_is_overdue_since_the_last_one_and_goes_on(served):
+    env = served()
+    old = env.current("database")
+    with closing(redis.Redis.from_url(env.value("database")["redis_url"])) as left_over:
+        left_over.ping()
+        assert "overdue" not in env.ok("one")
+        env.age(3 * 24 * 3600)
+
+        text = env.ok("two")
+
+    overdue = f"{env.name('database')}: the old version {old} was replaced at "
+    assert text.count(overdue) == 1
+    assert "overdue for more than 48 hours" in text
+    assert overdue in env.env.said(env.id)
+    assert f"{env.name('jwt')}: the old" not in text
+    assert len(env.rows()) == 2
+    assert "overdue" not in env.ok("two")
+
+
+def test_two_runs_at_the_same_time_take_turns_and_make_one_version(served, monkeypatch):
+    env = served()
+    is_proving, may_prove = threading.Event(), threading.Event()
+    prove = RotatedDatabase.prove
+
+    def proving(*args):
+        is_proving.set()
+        assert may_prove.wait(60)
+        prove(*args)
+
+    monkeypatch.setattr(RotatedDatabase, "prove", proving)
+    asked = {"environment": env.environment.name, "secrets": ["database"], "rotation_id": "first"}
+    first = Beside(rotate_secrets, asked)
+    assert is_proving.wait(60)
+    before = env.everything()
+    env.env.change(policy={"turn_timeout_s": 1})
+
+    error = env.fail(secrets=["database"])
+
+    assert isinstance(error, PlatformBusy), error
+    assert "(rotate database (first); “the weekly rotation”)" in str(error)
+    assert env.everything() == before
+    may_prove.set()
+    assert first.state().is_completed()
+    before = env.everything()
+    assert "waits, until" in env.ok(secrets=["database"])
+    assert env.everything()[:3] == before[:3]
+    assert len(env.rows()) == 1
 
 
 def test_three_weeks_go_by_and_the_users_take_turns(served):
