@@ -3,6 +3,7 @@
 import os
 import signal
 from contextlib import contextmanager
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ from deployments.processes import prefect_server, prefect_worker, using
 from deployments.register import register
 from flows.reconcile import reconcile
 from tests.flows.conftest import Application
-from tests.flows.moves import Moves, state_of
+from tests.flows.moves import Moves, state_of, until
 from tests.waiting import becomes_true
 
 LONG_BAKE_S = 20
@@ -114,6 +115,27 @@ def test_a_run_that_nobody_picks_up_is_told_within_a_minute(served, moves):
     assert "make worker" in is_told()[0]
     with get_client(sync_client=True) as client:
         client.delete_flow_run(run.id)
+
+
+def test_the_next_weekly_rotation_is_on_the_page_of_its_deployment(served):
+    """Whoever registers has nothing else to do: the server itself makes the runs of a schedule."""
+    with get_client(sync_client=True) as client:
+        deployment = client.read_deployment_by_name("rotate-secrets/production")
+
+        def upcoming():
+            found = client.get_scheduled_flow_runs_for_deployments([deployment.id])
+            return sorted(run.expected_start_time for run in found)
+
+        runs = until(upcoming, "a run is scheduled")
+
+    now = datetime.now(UTC)
+    assert now < runs[0] <= now + timedelta(days=7)
+    assert all((run.isoweekday(), run.time()) == (7, time(0)) for run in map(in_utc, runs))
+    assert not deployment.paused
+
+
+def in_utc(moment):
+    return moment.astimezone(UTC)
 
 
 @pytest.mark.proof
