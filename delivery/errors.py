@@ -122,6 +122,13 @@ class OutcomeUnknown(DeliveryError):
     hint = "Look at the service's operations before running again; nothing is sent twice."
 
 
+class Unforeseen(DeliveryError):
+    hint = (
+        "This is a mistake of ours: report the place that is named. Nothing was retired by this "
+        "step, so that what is current still works; running again is harmless."
+    )
+
+
 class AnswerLost(OutcomeUnknown):
     hint = "Run again: it reads what GitHub has before it sends anything."
 

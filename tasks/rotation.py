@@ -20,6 +20,7 @@ from tasks.rotating import Rotation
 from tasks.rotation_checks import demand_possible, seen
 from tasks.rotation_steps import STEPS, close, write_rolled
 from tasks.turn import Turn
+from tasks.unquoted import unquoted
 
 # Where a secret has to wait: for the others, for its time, or for a person.
 RESTS = (Step.ROLL, Step.WAIT, Step.DONE, Step.STOP)
@@ -30,7 +31,8 @@ MOST_ROLLS = 4
 @operation("look how far {rotation} is")
 def look(turn: Turn, rotation: Rotation, consumers: Sequence[Consumer]) -> Next:
     """Look at everything that decides the next step, note who is connected, and decide."""
-    with in_our_words(f"look how far {rotation} is"):
+    doing = f"look how far {rotation} is"
+    with unquoted(doing), in_our_words(doing):
         facts = seen(rotation, consumers)
         row = facts.of_current
         if row and row.rolled_at is not None and not facts.pending and not facts.behind:

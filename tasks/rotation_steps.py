@@ -1,8 +1,8 @@
 """The steps of a rotation: each changes one thing, and is harmless to repeat."""
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from delivery.rotation import Next
@@ -14,6 +14,7 @@ from tasks.rotated import VERSION
 from tasks.rotating import Rotation
 from tasks.secret_store import Value, promote, put_pending, read_value, remove_pending
 from tasks.turn import Turn
+from tasks.unquoted import unquoted
 
 
 @operation("give {rotation} a new version, not yet in use")
@@ -53,7 +54,8 @@ def set_account(turn: Turn, rotation: Rotation, following: Next) -> None:
 
 @operation("prove the new version of {rotation}")
 def prove(turn: Turn, rotation: Rotation, following: Next) -> None:
-    rotation.rotated.prove(following.version, following.instead_of)
+    with unquoted(f"prove the new version of {rotation}"):
+        rotation.rotated.prove(following.version, following.instead_of)
     rotation.was_tested = following.version
 
 
@@ -122,6 +124,8 @@ def close(turn: Turn, rotation: Rotation) -> None:
         ledger.write_rotation(turn.environment, replace(row, step=Step.DONE), turn.token)
 
 
-def _intended(turn: Turn, rotation: Rotation, following: Next) -> AbstractContextManager[None]:
+@contextmanager
+def _intended(turn: Turn, rotation: Rotation, following: Next) -> Iterator[None]:
     detail = {"secret": rotation.secret, "version": following.version, "step": following.step}
-    return intent(turn, "rotate", "", **detail)
+    with unquoted(f"{following.step} {rotation}"), intent(turn, "rotate", "", **detail):
+        yield

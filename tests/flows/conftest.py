@@ -1,6 +1,7 @@
 """A Prefect backend and a whole sandbox, once for all flows; an application of a few lines."""
 
 import json
+import sys
 import uuid
 from types import SimpleNamespace
 
@@ -117,16 +118,47 @@ def rotation_parts(stand, strict, databases, mail):
     return stand, strict, databases, mail
 
 
+@pytest.fixture(scope="session")
+def programs_started():
+    """The command line of each process that was started, as everybody on a machine can see it."""
+    started = []
+
+    def hear(event, given):
+        if event == "subprocess.Popen":
+            started.append(f"{given[:2]}")
+
+    sys.addaudithook(hear)
+    return started
+
+
 @pytest.fixture
-def kept_secret():
-    """Environments whose secrets must not be in any file of Prefect, however the test ends."""
+def kept_secret(programs_started, stand, caplog):
+    """Environments whose secrets must be told to nobody, however the test ends.
+
+    Not in a file of Prefect (parameters, states, logs, events, artifacts, results), a message to
+    Slack, the ledger, a line of any log, or the command line of a program.
+    """
     watched = []
     yield lambda rotating: watched.append((rotating, rotating.texts()))
-    stored = Rotating.stored()
+    logged = [caplog.handler.format(each) for each in caplog.get_records("call")]
+    told = {
+        "a file of Prefect": Rotating.stored(),
+        "Slack": str([vars(each) for each in stand.inbox.slack.messages]).encode(),
+        "a log": "\n".join(logged).encode(),
+        "a command line": "\n".join(programs_started).encode(),
+        "the ledger": str([each[0].in_the_ledger() for each in watched]).encode(),
+    }
     for rotating, texts in watched:
-        assert rotating.environment.name.encode() in stored, "these are not the files"
+        name = rotating.environment.name.encode()
+        for place in ("a file of Prefect", "a log", "the ledger"):
+            assert name in told[place], f"this is not {place}"
         # Which of them it is would be in the report of the test.
-        assert not any(text.encode() in stored for text in texts | rotating.texts())
+        found = {
+            place
+            for place, text in told.items()
+            if any(secret.encode() in text for secret in texts | rotating.texts())
+        }
+        assert not found
 
 
 class Application:

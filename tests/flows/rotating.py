@@ -275,9 +275,16 @@ class Rotating:
         files = [*path.parent.glob(f"{path.name}*"), *results]
         return b"\n".join(_readable(each) for each in files if each.is_file())
 
+    def in_the_ledger(self):
+        """All rows of the account's ledger."""
+        table = self.environment.ledger_table
+        pages = self.environment.reads("dynamodb").get_paginator("scan").paginate(TableName=table)
+        return [row for page in pages for row in page["Items"]]
+
     def texts(self):
         """Every secret text there ever was in versions that can still be read."""
-        found = {self.first_password, ROOT.password}
+        node = login_of(self.databases.redis.admin_uri)
+        found = {self.first_password, ROOT.password, node.password}
         for kind in ("database", "jwt", *(["email"] if self.mail else [])):
             for version in self.described(kind)["VersionIdsToStages"]:
                 # A test may have stored what is no value at all.

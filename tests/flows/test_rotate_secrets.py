@@ -19,6 +19,7 @@ from delivery.errors import (
     PlatformBusy,
     RequestRefused,
     SecretMalformed,
+    Unforeseen,
 )
 from delivery.rotation_record import Step
 from flows.rotate_secrets import rotate_secrets
@@ -456,6 +457,37 @@ def test_force_logout_needs_no_ring_and_leaves_no_key(served):
 
     assert old not in str(env.value("jwt"))
     assert env.serving()["green"]["jwt"] == env.current("jwt")
+
+
+def quoting(*values):
+    raise RuntimeError(f"cannot work with {values}")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "tasks.rotation_checks.begun_rotation",
+        "tasks.secret_store._put",
+        "tasks.redis_account.set_account",
+        "tasks.mongodb_account.prove_account",
+    ],
+)
+def test_an_error_that_nobody_foresaw_is_named_by_its_place_and_not_quoted(
+    served, monkeypatch, place
+):
+    """The rest of it is seen by `kept_secret`."""
+    env = served()
+    first = env.value("database")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(place, quoting)
+        error = env.fail(secrets=["database"])
+
+    assert isinstance(error, Unforeseen), error
+    assert "RuntimeError at test_rotate_secrets.py:" in str(error)
+    assert "cannot work" not in env.told(env.id)
+    assert env.logs_in(first)
+    assert "waits, until" in env.ok(secrets=["database"])
 
 
 def test_no_secret_text_is_left_anywhere(served):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from delivery.errors import CredentialUnfit, Drift, RequestRefused
+from delivery.errors import CredentialUnfit, Drift, RequestRefused, Unforeseen
 from delivery.patience import Patience
 from delivery.rotation_record import Step
 from tasks import secret_store
@@ -109,7 +109,7 @@ def test_a_key_that_a_dead_run_left_makes_room_for_the_next(served, monkeypatch)
 
     with monkeypatch.context() as patch:
         patch.setattr(secret_store, "_put", die)
-        assert isinstance(env.fail("one", **EMAIL), KeyError)
+        assert isinstance(env.fail("one", **EMAIL), Unforeseen)
     [orphan] = keys(env).keys() - {first["smtp_user"]}
     assert env.value("email") == first
 
