@@ -12,10 +12,10 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from cryptography.fernet import Fernet
 from prefect.settings import get_current_settings
@@ -75,15 +75,6 @@ def password(host: str = HOST) -> str:
         f"a server at {host} without a password would give every secret to whoever reaches it",
         hint="Leave KANVARO_SERVER_PASSWORD=no out, or let the server listen on 127.0.0.1.",
     )
-
-
-def client_password() -> str | None:
-    """What programs of this machine's user log in with, if a server of theirs has a password."""
-    if given := get_current_settings().api.auth_string:
-        return given.get_secret_value()
-    with suppress(OSError):
-        return (keys_folder() / PASSWORD).read_text().strip()
-    return None
 
 
 def block_key(database: str) -> str:
@@ -175,22 +166,23 @@ async def _asked(database: str, statement: str) -> Any:
         await engine.dispose()
 
 
-def main() -> int:
+def main() -> NoReturn:
     """Start a server with these settings, in the place of this program."""
     try:
         settings = server_settings()
     except DeliveryError as error:
         print(f"server: {error}\n{error.hint}", file=sys.stderr)
-        return 1
+        sys.exit(2)
     address = f"http://{settings['PREFECT_SERVER_API_HOST']}:{settings['PREFECT_SERVER_API_PORT']}"
-    print(f"{address} (user and password: {keys_folder() / PASSWORD})")
-    # The password and the key are in the environment, never among the arguments.
-    os.execve(
-        sys.executable,
-        [sys.executable, "-m", "prefect", "server", "start"],
-        {**os.environ, **settings},
-    )
+    print(f"{address} (user and password: {keys_folder() / PASSWORD})", flush=True)
+    become("server", "start", variables=settings)
+
+
+def become(*arguments: str, variables: Mapping[str, str]) -> NoReturn:
+    """Go on as a command of Prefect's; what is secret stands in its environment, not in argv."""
+    command = [sys.executable, "-m", "prefect", *arguments]
+    os.execve(sys.executable, command, {**os.environ, **variables})  # noqa: S606 - an argv list
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
