@@ -64,11 +64,11 @@ sandbox: $(VENV)/ready ## Start the emulators and leave them running until Ctrl-
 sandbox-stop: $(VENV)/ready ## Stop what `KEEP=1 make demo` or `make ci` left running
 	@$(RUN) -m deployments.stop
 
-server: $(VENV)/ready ## Start a Prefect server on 127.0.0.1:4200
-	$(VENV)/bin/prefect server start --host 127.0.0.1
+server: $(VENV)/ready ## Start a Prefect server on 127.0.0.1:4200, with a password
+	@$(RUN) -m deployments.server_security
 
 worker: $(VENV)/ready ## Start a worker for the pool `delivery`
-	PREFECT_WORKER_QUERY_SECONDS=2 PREFECT_FLOWS_HEARTBEAT_FREQUENCY=30 $(VENV)/bin/prefect worker start --pool delivery --type process
+	@$(RUN) -m deployments.worker
 
 register: $(VENV)/ready ## Save blocks and deployments on the server of PREFECT_API_URL (safe to repeat)
 	@$(RUN) -m deployments.register

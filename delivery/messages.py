@@ -189,6 +189,17 @@ def settled(environment: str, found: Sequence[str], outcome: str) -> Message:
     )
 
 
+def worries(environment: str, news: Sequence[str], over: Sequence[str]) -> Message:
+    """Said by `reconcile` of what it cannot put right, and of what somebody has put right."""
+    mood = Mood.STOPPED if news else Mood.WELL
+    headline = "a person has to look" if news else "is as it should be again"
+    told = [
+        *(f"• {escaped(each)}" for each in news),
+        *(f"• over: {escaped(each)}" for each in over),
+    ]
+    return Message(mood, f"{environment}: {headline}", ("\n".join(told),))
+
+
 def failed(subject: Subject, failure: Failure) -> Message:
     return stopped_early(f"{subject.what} {_how_far(subject, failure)}", failure, subject.run_url)
 

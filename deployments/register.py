@@ -30,8 +30,9 @@ from prefect_slack import SlackCredentials
 from pydantic import ValidationError
 
 from blocks.environment import Environment
-from delivery.errors import ConfigurationError, DeliveryError
+from delivery.errors import ConfigurationError
 from deployments.automations import ensure_automations
+from deployments.reach import at_the_server, command
 from deployments.sandboxed import sandbox_environment
 
 ROOT = Path(__file__).parent.parent
@@ -52,6 +53,8 @@ def register(environments: Mapping[str, Environment], say: Say = print) -> None:
         say(f"environment {name}: saved")
     deploy_all()
     say("deployments of prefect.yaml: saved")
+    for name, missing in pause_without_environment():
+        say(f"{name}: paused, since no environment is registered as {missing!r}")
     for environment in list(environments.values())[:1]:  # its channel is that of the people on call
         say(f"automations: {ensure_automations(environment)}")
 
@@ -105,6 +108,27 @@ def deploy_all() -> None:
         raise ConfigurationError(f"prefect.yaml was not applied:\n{tail}")
 
 
+def pause_without_environment() -> list[tuple[str, str]]:
+    """Pause the schedules of deployments whose environment is not registered; name and environment.
+
+    They would only fail, every ten minutes. Registering never resumes what is paused: that may be
+    somebody's wish, and is one click in the UI.
+    """
+    paused = []
+    with get_client(sync_client=True) as client:
+        known = {
+            document.name
+            for document in client.read_block_documents_by_type(Environment.get_block_type_slug())
+        }
+        flows = {flow.id: flow.name for flow in client.read_flows()}
+        for deployment in client.read_deployments(limit=200):
+            named = str(deployment.parameters.get("environment", ""))
+            if deployment.schedules and named not in known:
+                client.pause_deployment(deployment.id)
+                paused.append((f"{flows[deployment.flow_id]}/{deployment.name}", named))
+    return sorted(paused)
+
+
 def _environment(name: str, settings: Any, tokens: Mapping[str, str]) -> Environment:
     if not isinstance(settings, dict):
         raise ConfigurationError(f"environment {name!r} must be a map of settings")
@@ -149,16 +173,17 @@ def main() -> int:
     asked.add_argument("--sandbox", type=Path, help="folder of a running sandbox")
     asked.add_argument("--repository", help="with --sandbox: the application's repository")
     given = asked.parse_args()
-    try:
-        if given.sandbox:
+    return command("register", lambda: _register(given.sandbox, given.repository or "."))
+
+
+def _register(sandbox: Path | None, repository: str) -> int:
+    with at_the_server():
+        if sandbox:
             refuse_a_server_of_others()
-            environment = sandbox_environment(given.sandbox, repository=given.repository or ".")
+            environment = sandbox_environment(sandbox, repository=repository)
             register({environment.name: environment})
         else:
             register(environments_of(DEFINITIONS.read_text(), os.environ))
-    except DeliveryError as error:
-        print(f"{error}\n{error.hint}", file=sys.stderr)
-        return 1
     return 0
 
 

@@ -9,21 +9,19 @@ import os
 import sys
 
 from blocks.environment import Environment
-from delivery.errors import DeliveryError
 from delivery.status import as_text
+from deployments.reach import at_the_server, command
 from tasks.status import read_status
 
 
-def main() -> int:
+def show() -> int:
+    """Print the status. Raises `DeliveryError` where it could not be read."""
     name = os.environ.get("ENVIRONMENT") or "production"
-    try:
+    with at_the_server():
         seen = read_status.fn(Environment.named(name))
-    except DeliveryError as error:
-        print(f"status: {error}\n{error.hint}", file=sys.stderr)
-        return 2
     print(as_text(seen))
     return 0 if seen.is_well else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("status", show))

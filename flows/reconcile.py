@@ -1,6 +1,7 @@
 """
 Put in order what no run could: what a dead one left half done, colours kept warm too long, and
-old credentials that nobody uses any more.
+old credentials that nobody uses any more. What it may not repair, drift and rotations that stand
+still, is told to people once.
 
 It never waits behind a living run, and changes nothing where all is as the ledger says.
 """
@@ -14,15 +15,22 @@ from tasks.conclusion import tell_failure
 from tasks.retirement import retire_due, tell_what_was_retired, what_is_due
 from tasks.tidying import pause_overdue, tell_what_was_settled, what_is_overdue
 from tasks.turn import turn_unless_taken
+from tasks.worries import tell_worries, what_needs_a_person
 
 
 @flow(name="reconcile", flow_run_name="reconcile {environment}", on_failure=[tell_failure])
 def reconcile(
     environment: Registered = Field(default="production", description="A registered environment."),
 ) -> str:
-    """Settle what dead runs left, pause the colour whose warm time is over, retire what is due."""
+    """Settle what dead runs left, pause and retire what is due, tell what only a person can."""
     env = Environment.named(environment)
-    overdue, due = what_is_overdue(env), what_is_due(env)
+    done = put_in_order(env, what_is_overdue(env), what_is_due(env))
+    worries = tell_worries(env, what_needs_a_person(env))
+    return f"{done}; A PERSON HAS TO LOOK: {worries}" if worries else done
+
+
+def put_in_order(env: Environment, overdue: list[str], due: list[str]) -> str:
+    """Repair what is safe to repair, in a turn of its own; what was done, in a sentence."""
     if not overdue and not due:
         return f"{env.name} is in order"
     why = "; ".join([*overdue, *(f"{kind}: an old credential is due" for kind in due)])

@@ -23,6 +23,7 @@ from tasks.health import ask
 from tasks.refusals import in_our_words
 from tasks.turn_row import read_turn, read_waiting
 from tasks.versions import Version, as_proven
+from tasks.worries import drift_of
 
 Part = TypeVar("Part")
 
@@ -72,7 +73,9 @@ def read_status(environment: Environment) -> Status:
         turn=turn,
         waiting=reading.part("who waits", lambda: read_waiting(env), []),
         intents=reading.part("the intents", lambda: ledger.read_intents(env), []),
-        drift=drift(scene, releases) if scene and not reading.unread else "",
+        drift=""
+        if reading.unread
+        else reading.part("drift", lambda: _drift(env, scene, releases, turn), ""),
         way_back=way_back,
         seen_at=ledger.now(),
         unread=reading.unread,
@@ -88,6 +91,16 @@ def show_status(status: Status) -> str:
         as_markdown(status), key=f"status-{status.environment}", description=headline(status)
     )
     return as_text(status)
+
+
+def _drift(
+    environment: Environment, scene: Scene | None, releases: list[Release], turn: TurnRow
+) -> str:
+    """In what the cloud differs from the ledger; in place nothing is known while a run is on."""
+    if scene:
+        return drift(scene, releases)
+    is_known = environment.strategy == "in-place" and turn.holder is None
+    return drift_of(environment) if is_known else ""
 
 
 def _as_live(environment: Environment, releases: list[Release]) -> Environment:

@@ -21,14 +21,19 @@ KEPT_WARM = "was to be kept warm"
 @fact("is anything left to be put in order in {environment.name}?")
 def what_is_overdue(environment: Environment) -> list[str]:
     """What a dead run left half done, and what should have been retired by now, in sentences."""
-    if environment.strategy != "blue-green":
-        return []
     with in_our_words("look for what is left"):
-        scene = read_scene(environment)
-        releases = list(ledger.read_releases(environment))
         found = [str(intent) for intent in ledger.read_intents(environment)]
         if holder := read_turn(environment).holder:
             found.append(f"the turn has {holder}, if it lives")
+        if environment.strategy == "blue-green":
+            found += _left_between_colours(environment)
+    return found
+
+
+def _left_between_colours(environment: Environment) -> list[str]:
+    found = []
+    scene = read_scene(environment)
+    releases = list(ledger.read_releases(environment))
     if scene.route and scene.route.is_shifting:
         found.append(f"a shift is under way: {scene.route}")
     if is_overdue(scene, releases, environment.policy.keep_warm_s):
@@ -50,7 +55,7 @@ def is_overdue(scene: Scene, releases: Sequence[Release], keep_warm_s: float) ->
 def pause_overdue(turn: Turn) -> str:
     """Settle what is half done; then pause the idle colour if its time is over."""
     if turn.environment.strategy != "blue-green":
-        return f"{turn.environment.name} has no colours"
+        return _settled_in_place(turn)
     scene = settle.fn(turn, None)
     with in_our_words("pause the idle colour"):
         releases = list(ledger.read_releases(turn.environment))
@@ -65,7 +70,12 @@ def settle_before_rotation(turn: Turn) -> None:
     """Put right whatever a dead run left half done, so that no shift is under way."""
     if turn.environment.strategy == "blue-green":
         settle.fn(turn, None)
-        return
+    else:
+        _settled_in_place(turn)
+
+
+def _settled_in_place(turn: Turn) -> str:
+    """Close what dead runs left open: in place there is no traffic to put back."""
     with in_our_words("settle what earlier runs left"):
         turn.demand_now()
         for left in ledger.read_intents(turn.environment):
@@ -73,6 +83,7 @@ def settle_before_rotation(turn: Turn) -> None:
             ledger.close_intent(
                 turn.environment, replace(left, closed=ledger.now(), outcome=outcome)
             )
+    return "one service that is updated in place; what it runs is what App Runner says"
 
 
 def tell_what_was_settled(turn: Turn, outcome: str, found: Sequence[str]) -> None:

@@ -1,0 +1,59 @@
+"""What is not as it should be, and that no program may put right: a person has to look."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from delivery.ledger import Release
+from delivery.messages import duration
+from delivery.rotation_record import Record
+
+# The slowest rotation waits for two restarts of App Runner, which take minutes.
+STANDS_STILL_S = 3600
+
+
+@dataclass(frozen=True)
+class Worry:
+    """One thing to look at: `key` stays the same while it lasts, the `sentence` may tell an age."""
+
+    key: str
+    sentence: str
+
+
+def drifted(drift: str) -> list[Worry]:
+    """The worry about a cloud that differs from the ledger; none where it does not."""
+    if not drift:
+        return []
+    hint = "`rollback` works all the same; it, or a person who puts things back, ends this"
+    return [Worry(f"drift: {drift}", f"drift: {drift}. {hint}")]
+
+
+def drift_in_place(digest: str, releases: Sequence[Release]) -> str:
+    """In what the one service differs from the newest release; empty if in nothing.
+
+    `digest` is the one that the service is set to run, empty if there is no service.
+    """
+    if not releases or releases[-1].colour or digest == releases[-1].digest:
+        return ""
+    return f"the ledger says {releases[-1]} is live, App Runner says {digest[:19] or 'nothing'}"
+
+
+def standing_still(rotations: Iterable[Record], now: float) -> list[Worry]:
+    """The newest rotation of each secret that was begun long ago and is in use nowhere as yet.
+
+    One that is rolled is none of them: its old version is retired, or said to be overdue.
+    """
+    newest = {each.secret: each for each in sorted(rotations, key=lambda each: each.began)}
+    return [
+        _standing_still(each, now - each.began)
+        for each in newest.values()
+        if not each.is_over and each.rolled_at is None and now - each.began > STANDS_STILL_S
+    ]
+
+
+def _standing_still(row: Record, age_s: float) -> Worry:
+    step = f"is done up to `{row.step}`" if row.step else "has done nothing yet"
+    return Worry(
+        f"rotation: {row.secret} {row.slot} {row.step}",
+        f"the rotation {row.slot} of {row.secret} {step}, was begun {duration(age_s)} ago, and no "
+        f"run goes on with it: run `rotate-secrets` with rotation_id={row.slot}",
+    )

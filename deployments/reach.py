@@ -1,0 +1,96 @@
+"""Finding the Prefect server that a command is for, before it does anything.
+
+It is the one of PREFECT_API_URL, of Prefect's profile, or else that of `make server` here.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from urllib.parse import urlsplit
+
+import httpx
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_URL,
+    get_current_settings,
+    temporary_settings,
+)
+
+from delivery.errors import AccessDenied, ConfigurationError, DeliveryError, Unreachable
+from deployments.server_security import HOST, LOOPBACK, PASSWORD, PORT, keys_folder
+
+ON_THIS_MACHINE = f"http://{HOST}:{PORT}/api"
+TO_ANSWER_S = 10.0
+
+
+def client_variables() -> dict[str, str]:
+    """The environment variables with which Prefect's own programs reach the server."""
+    url = (PREFECT_API_URL.value() or ON_THIS_MACHINE).rstrip("/")
+    password = _password(url)
+    return {"PREFECT_API_URL": url, **({"PREFECT_API_AUTH_STRING": password} if password else {})}
+
+
+@contextmanager
+def at_the_server() -> Iterator[Mapping[str, str]]:
+    """Let this process, and those that it starts, speak to the server, once it has answered.
+
+    Raises `Unreachable`, `AccessDenied` or `ConfigurationError`.
+    """
+    variables = client_variables()
+    demand_answer(variables)
+    os.environ.update(variables)
+    password = variables.get("PREFECT_API_AUTH_STRING")
+    with temporary_settings(
+        {PREFECT_API_URL: variables["PREFECT_API_URL"], PREFECT_API_AUTH_STRING: password}
+    ):
+        yield variables
+
+
+def demand_answer(variables: Mapping[str, str]) -> None:
+    """Return if a Prefect server answers, and lets us in; else raise what at_the_server raises."""
+    url = variables["PREFECT_API_URL"]
+    given = variables.get("PREFECT_API_AUTH_STRING", "")
+    user, _, password = given.partition(":")
+    try:
+        answer = httpx.get(
+            f"{url}/admin/version",
+            auth=(user, password) if given else None,
+            timeout=TO_ANSWER_S,
+        )
+    except httpx.HTTPError as error:
+        raise Unreachable(
+            f"no Prefect server answers at {url} ({type(error).__name__})",
+            hint="Start one (`make server`), or set PREFECT_API_URL to the address of yours.",
+        ) from None
+    if answer.status_code == httpx.codes.UNAUTHORIZED:
+        verb = "refuses our password" if given else "asks for a password"
+        raise AccessDenied(
+            f"the Prefect server at {url} {verb}",
+            hint="Set PREFECT_API_AUTH_STRING=user:password as the server has it.",
+        )
+    if not answer.is_success or not answer.headers.get("content-type", "").endswith("json"):
+        raise ConfigurationError(
+            f"what answers at {url} is no Prefect server ({answer.status_code})",
+            hint="PREFECT_API_URL is the server's address with /api at its end.",
+        )
+
+
+def command(name: str, run: Callable[[], int]) -> int:
+    """What a command of ours returns; where it cannot be done, a sentence and what to do."""
+    try:
+        return run()
+    except DeliveryError as error:
+        print(f"{name}: {error}\n{error.hint}", file=sys.stderr)
+        return 2
+
+
+def _password(url: str) -> str:
+    """What to log in with: what Prefect was told, else the password of this machine's server."""
+    if given := get_current_settings().api.auth_string:
+        return given.get_secret_value()
+    if urlsplit(url).hostname not in LOOPBACK:
+        return ""  # it is nobody else's
+    with suppress(OSError):
+        return (keys_folder() / PASSWORD).read_text().strip()
+    return ""

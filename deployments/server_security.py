@@ -1,0 +1,188 @@
+"""What guards a Prefect server of ours: its settings, its password and the key of its blocks.
+
+    make server        this machine only, with a password, CSRF protection and its own block key
+
+The password and the key are made when they are first needed, and kept where only their owner
+reads them: in `$KANVARO_KEYS`, else `~/.config/kanvaro-delivery`. Neither is in the database, so
+that a copy of it is of no use to anybody (docs/security.md).
+"""
+
+import asyncio
+import json
+import os
+import secrets
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+from cryptography.fernet import Fernet
+from prefect.settings import get_current_settings
+from sqlalchemy import make_url, text
+from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from delivery.errors import ConfigurationError, DeliveryError
+
+HOST, PORT = "127.0.0.1", 4200
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+USER = "kanvaro"
+PASSWORD, BLOCK_KEY = "server.password", "blocks.key"
+RUNS_KEPT_DAYS = 90
+DAY_S = 24 * 3600
+
+
+def server_settings(database: str | None = None) -> dict[str, str]:
+    """The environment variables with which every server of ours is started.
+
+    `database` is the server's SQLAlchemy URL; without one, the one that Prefect would use. What
+    is set already stays as it is. Raises `ConfigurationError` for a key that is none, and where
+    a server that others reach would have no password.
+    """
+    host = os.environ.get("PREFECT_SERVER_API_HOST", HOST)
+    port = os.environ.get("PREFECT_SERVER_API_PORT", str(PORT))
+    wanted = {
+        "PREFECT_SERVER_API_HOST": host,
+        "PREFECT_SERVER_API_PORT": port,
+        "PREFECT_SERVER_API_AUTH_STRING": password(host),
+        "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
+        # Prefect's own default lets every page on the web speak to the server.
+        "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port},http://localhost:{port}",
+        "PREFECT_SERVER_ENCRYPTION_KEY": block_key(database or _database()),
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(RUNS_KEPT_DAYS * DAY_S),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        "DO_NOT_TRACK": "1",
+    }
+    kept = {name: os.environ[name] for name in wanted if os.environ.get(name)}
+    return {**{name: value for name, value in wanted.items() if value}, **kept}
+
+
+def password(host: str = HOST) -> str:
+    """`user:password` of the server; empty where KANVARO_SERVER_PASSWORD=no leaves it out.
+
+    Raises `ConfigurationError` where it is left out of a server that others reach.
+    """
+    if given := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+        return given
+    if os.environ.get("KANVARO_SERVER_PASSWORD", "").lower() not in ("no", "0"):
+        return _kept(PASSWORD, lambda: f"{USER}:{secrets.token_urlsafe(24)}")
+    if host in LOOPBACK:
+        return ""
+    raise ConfigurationError(
+        f"a server at {host} without a password would give every secret to whoever reaches it",
+        hint="Leave KANVARO_SERVER_PASSWORD=no out, or let the server listen on 127.0.0.1.",
+    )
+
+
+def block_key(database: str) -> str:
+    """The key by which blocks are encrypted; the one that a database has is taken out of it first.
+
+    Raises `ConfigurationError` where it is no key, or not the one that the database was written
+    with.
+    """
+    if given := os.environ.get("PREFECT_SERVER_ENCRYPTION_KEY"):
+        return _checked(given, "PREFECT_SERVER_ENCRYPTION_KEY")
+    file, inside = keys_folder() / BLOCK_KEY, asyncio.run(_key_in(database))
+    if inside and file.exists() and file.read_text().strip() != inside:
+        raise ConfigurationError(
+            f"blocks of {_shown(database)} are encrypted with a key of its own, not that of {file}",
+            hint="Set KANVARO_KEYS to a folder for this database: its key is then kept there.",
+        )
+    key = _checked(_kept(BLOCK_KEY, lambda: inside or Fernet.generate_key().decode()), str(file))
+    if inside:
+        asyncio.run(_forget_key_in(database))
+    return key
+
+
+def keys_folder() -> Path:
+    """Where the password and the key are kept; nobody else may look into it."""
+    folder = Path(os.environ.get("KANVARO_KEYS") or "~/.config/kanvaro-delivery").expanduser()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def _kept(name: str, make: Callable[[], str]) -> str:
+    """The text of a file that only its owner may read, written whole when it is first asked for."""
+    file = keys_folder() / name
+    if not file.exists():
+        whole = file.with_suffix(f".{os.getpid()}")
+        with os.fdopen(os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+            opened.write(f"{make()}\n")
+        with suppress(FileExistsError):  # another program has just made it, and its text counts
+            os.link(whole, file)
+        whole.unlink()
+    return file.read_text().strip()
+
+
+def _checked(key: str, where: str) -> str:
+    try:
+        Fernet(key.encode())
+    except ValueError:
+        raise ConfigurationError(
+            f"what {where} holds is no key for blocks",
+            hint="Put the key back from where it was saved. A new one cannot read old blocks.",
+        ) from None
+    return key
+
+
+def _database() -> str:
+    """The URL of the database that Prefect's server would use by its own settings."""
+    settings = get_current_settings()
+    given = settings.server.database.connection_url
+    return given.get_secret_value() if given else f"sqlite+aiosqlite:///{settings.home}/prefect.db"
+
+
+def _shown(database: str) -> str:
+    return make_url(database).render_as_string(hide_password=True)
+
+
+async def _key_in(database: str) -> str:
+    """The key that Prefect keeps in the database if it is given none; empty if there is none."""
+    url = make_url(database)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+        return ""
+    row = await _asked(database, "SELECT value FROM configuration WHERE key = 'ENCRYPTION_KEY'")
+    value = json.loads(row) if isinstance(row, str) else row
+    return value["fernet_key"] if value else ""
+
+
+async def _forget_key_in(database: str) -> None:
+    await _asked(database, "DELETE FROM configuration WHERE key = 'ENCRYPTION_KEY'")
+
+
+async def _asked(database: str, statement: str) -> Any:
+    """The one value that a statement answers with; None where it answers with none."""
+    engine = create_async_engine(database)
+    try:
+        async with engine.begin() as connection:
+            answer = await connection.execute(text(statement))
+            return answer.scalar() if answer.returns_rows else None
+    except (OperationalError, ProgrammingError):  # a database without tables, as yet
+        return None
+    finally:
+        await engine.dispose()
+
+
+def main() -> NoReturn:
+    """Start a server with these settings, in the place of this program."""
+    try:
+        settings = server_settings()
+    except DeliveryError as error:
+        print(f"server: {error}\n{error.hint}", file=sys.stderr)
+        sys.exit(2)
+    address = f"http://{settings['PREFECT_SERVER_API_HOST']}:{settings['PREFECT_SERVER_API_PORT']}"
+    print(f"{address} (user and password: {keys_folder() / PASSWORD})", flush=True)
+    become("server", "start", variables=settings)
+
+
+def become(*arguments: str, variables: Mapping[str, str]) -> NoReturn:
+    """Go on as a command of Prefect's; what is secret stands in its environment, not in argv."""
+    command = [sys.executable, "-m", "prefect", *arguments]
+    os.execve(sys.executable, command, {**os.environ, **variables})  # noqa: S606 - an argv list
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""What `reconcile` cannot put right is told to people: once, and again only when it has changed."""
+
+import json
+import time
+from collections.abc import Sequence
+
+from blocks.environment import Environment
+from delivery import messages
+from delivery.scene import drift
+from delivery.worries import Worry, drift_in_place, drifted, standing_still
+from tasks import fact, ledger, operation
+from tasks.announce import announce
+from tasks.app_runner import live_service
+from tasks.colours import read_scene
+from tasks.refusals import in_our_words
+from tasks.turn_row import read_turn
+
+TOLD = "worries"  # the ledger's row of what people were told of
+
+
+@fact("is there anything in {environment.name} that a person has to look at?")
+def what_needs_a_person(environment: Environment) -> list[Worry] | None:
+    """Drift, and rotations that stand still; None while a run has the turn and may change both."""
+    with in_our_words("look for what a person has to see"):
+        if read_turn(environment).holder:
+            return None
+        found = drifted(drift_of(environment))
+        found += standing_still(ledger.read_rotations(environment), time.time())
+        # A run that took its turn meanwhile may have changed what was read.
+        return None if read_turn(environment).holder else found
+
+
+def drift_of(environment: Environment) -> str:
+    """In what the cloud differs from the ledger, whatever the strategy; empty if in nothing."""
+    releases = list(ledger.read_releases(environment))
+    if environment.strategy == "blue-green":
+        return drift(read_scene(environment), releases)
+    service = live_service.fn(environment)
+    digest = service.image.rpartition("@")[2] if service and service.exists else ""
+    return drift_in_place(digest, releases)
+
+
+def tell_worries(environment: Environment, worries: Sequence[Worry] | None) -> str:
+    """Tell the channel what it was not told yet, and what is over; all of it in a sentence."""
+    if worries is None:
+        return ""
+    keys, told = {each.key for each in worries}, already_told(environment)
+    if keys != told:
+        news = [each.sentence for each in worries if each.key not in told]
+        over = sorted(told - keys)
+        announce(environment, messages.worries(environment.name, news, over), first=True)
+        remember_told(environment, sorted(keys))
+    return "; ".join(each.sentence for each in worries)
+
+
+@fact("what were people told of {environment.name}?")
+def already_told(environment: Environment) -> set[str]:
+    """The keys of the worries that the channel has heard of, and that were not over."""
+    with in_our_words("read what people were told"):
+        row = ledger.row(environment, TOLD)
+    return set(json.loads(row["said"]["S"])) if row else set()
+
+
+@operation("remember what people were told of {environment.name}")
+def remember_told(environment: Environment, keys: Sequence[str]) -> None:
+    """Write which worries are known. Sent once: a lost answer means that they are told again."""
+    with in_our_words("remember what people were told"):
+        environment.writes("dynamodb").put_item(
+            TableName=environment.ledger_table,
+            Item={**ledger.key(environment, TOLD), "said": {"S": json.dumps(list(keys))}},
+        )
