@@ -1,6 +1,6 @@
 """
-Put in order what no run could: what a dead one left half done, colours kept warm too long, and
-old credentials that nobody uses any more.
+Put in order what no run could: what a dead one left half done, on GitHub too, colours kept warm
+too long, and old credentials that nobody uses any more.
 
 It never waits behind a living run, and changes nothing where all is as the ledger says.
 """
@@ -12,6 +12,7 @@ from blocks.environment import Environment
 from blocks.parameters import Registered
 from tasks.conclusion import tell_failure
 from tasks.retirement import retire_due, tell_what_was_retired, what_is_due
+from tasks.superseding import end_statuses_of_the_dead
 from tasks.tidying import pause_overdue, tell_what_was_settled, what_is_overdue
 from tasks.turn import turn_unless_taken
 
@@ -22,6 +23,7 @@ def reconcile(
 ) -> str:
     """Settle what dead runs left, pause the colour whose warm time is over, retire what is due."""
     env = Environment.named(environment)
+    end_statuses_of_the_dead(env)
     overdue, due = what_is_overdue(env), what_is_due(env)
     if not overdue and not due:
         return f"{env.name} is in order"
