@@ -3,6 +3,8 @@
 import json
 import uuid
 
+from pydantic import SecretStr
+
 from blocks.environment import AppRunnerService, Environment
 from blocks.github_app import GitHubApp
 from blocks.policy import Policy
@@ -54,12 +56,28 @@ class Pulling:
             github_app=GitHubApp(
                 app_id=made.app_id, installation=made.installation, private_key=made.private_key
             ),
+            # The default table gives it databases.
+            delivery_toml="[checks.coverage]\nservices = []\n",
             advisory_registry="http://127.0.0.1:9",
             workshop=workshop,
             policy=Policy(**policy),
         )
         self.environment.save(self.name, overwrite=True)
         self.id = None
+
+    login = BOT
+
+    def change(self, **policy):
+        """Change the environment's policy."""
+        for name, value in policy.items():
+            setattr(self.environment.policy, name, value)
+        self.environment.save(self.name, overwrite=True)
+
+    def change_settings(self, **settings):
+        """Change the environment itself; its secrets, too."""
+        secret = {name: SecretStr(value) for name, value in settings.items()}
+        self.environment = self.environment.model_copy(update=secret)
+        self.environment.save(self.name, overwrite=True)
 
     @property
     def repository(self):
