@@ -253,6 +253,21 @@ class Environment(Block):
             }
         )
 
+    def without_secrets(self) -> Self:
+        """The environment for what strangers wrote: with nothing that logs in anywhere."""
+        bare = self.model_copy(
+            update={
+                "aws": AwsCredentials(),
+                "slack": None,
+                "github": None,
+                "github_app": None,
+                "snyk_token": None,
+                "codecov_token": None,
+            }
+        )
+        bare.__dict__.pop("_clients", None)  # which were made with the credentials before
+        return bare
+
     def answering(self, path: str, says_revision: bool) -> Self:
         """The environment for an application with that health endpoint; no path: the usual one."""
         changes = {"readiness_path": path} if path else {}

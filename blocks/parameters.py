@@ -17,6 +17,7 @@ Registered = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 Revision = Annotated[str, Field(pattern=REVISION)]
 Ref = Annotated[str, Field(pattern=REF, max_length=200)]
 Repository = Annotated[str, Field(pattern=REPOSITORY)]
+PullNumber = Annotated[int, Field(ge=1, le=100_000_000)]
 Wanted = Annotated[str, Field(pattern=VERSION)]
 # White space is no reason.
 Reason = Annotated[str, Field(min_length=3, max_length=300, pattern=r"\S")]

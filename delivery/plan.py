@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
+from delivery.coverage import Coverage
 from delivery.errors import CheckFailed
 from delivery.packages import Manager
 from delivery.stages import Check, StageTable
@@ -35,12 +36,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What one check said: its verdict, its seconds, and what a reader should know besides."""
+    """What one check said: its verdict, its seconds, and what a reader should know besides.
+
+    `coverage` is what it measured, if it did.
+    """
 
     name: str
     verdict: str
     seconds: float
     remarks: tuple[str, ...] = ()
+    coverage: Coverage | None = None
 
 
 def applicable(

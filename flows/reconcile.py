@@ -1,7 +1,7 @@
 """
-Put in order what no run could: what a dead one left half done, colours kept warm too long, and
-old credentials that nobody uses any more. What it may not repair, drift and rotations that stand
-still, is told to people once.
+Put in order what no run could: what a dead one left half done, on GitHub too, colours kept warm
+too long, and old credentials that nobody uses any more. What it may not repair, drift and rotations
+that stand still, is told to people once.
 
 It never waits behind a living run, and changes nothing where all is as the ledger says.
 """
@@ -13,6 +13,7 @@ from blocks.environment import Environment
 from blocks.parameters import Registered
 from tasks.conclusion import tell_failure
 from tasks.retirement import retire_due, tell_what_was_retired, what_is_due
+from tasks.superseding import end_statuses_of_the_dead
 from tasks.tidying import pause_overdue, tell_what_was_settled, what_is_overdue
 from tasks.turn import turn_unless_taken
 from tasks.worries import tell_worries, what_needs_a_person
@@ -24,6 +25,7 @@ def reconcile(
 ) -> str:
     """Settle what dead runs left, pause and retire what is due, tell what only a person can."""
     env = Environment.named(environment)
+    end_statuses_of_the_dead(env)
     done = put_in_order(env, what_is_overdue(env), what_is_due(env))
     worries = tell_worries(env, what_needs_a_person(env))
     return f"{done}; A PERSON HAS TO LOOK: {worries}" if worries else done

@@ -57,6 +57,16 @@ def key_of(environment: Environment, source: Source, plan: Plan, check: Check) -
     return proof_key(source.tree, check, plan, images)
 
 
+def proven_before(
+    environment: Environment, source: Source, plan: Plan, check: Check
+) -> CheckReport | None:
+    """The pass of a check that is on record for this content, or None."""
+    store = cast(ResultStore, get_result_store().update_for_task(run_check))
+    key = key_of(environment, source, plan, check)
+    found = store.read(key).result if is_cacheable(check) and store.exists(key) else None
+    return found if isinstance(found, CheckReport) else None
+
+
 @fact("which checks are proven already?")
 def unproven(environment: Environment, source: Source, plan: Plan) -> list[str]:
     """The checks whose pass is not on record, and so need the packages installed."""
@@ -122,8 +132,8 @@ def run_check(
             name=check.name,
             variables={**addresses, "REVISION": source.revision, **check.environment},
         )
-    remarks = keep_evidence(environment, source, place, plan, check, outcome.passed)
-    remarks += tuple(
+    evidence = keep_evidence(environment, source, place, plan, check, outcome.passed)
+    remarks = evidence.remarks + tuple(
         f"{name} was a stand-in"
         for name in check.services
         if environment.service_images[name].is_stand_in
@@ -131,16 +141,34 @@ def run_check(
     if not outcome.passed:
         _fail(check, plan, place, outcome)
     verdict = "passed" if outcome.passed else "failed, allowed to"
-    return CheckReport(check.name, verdict, time.monotonic() - began, remarks)
+    return CheckReport(check.name, verdict, time.monotonic() - began, remarks, evidence.coverage)
+
+
+class Watcher:
+    """Is told of each check as it begins and ends. This one does nothing about it."""
+
+    def began(self, check: Check) -> None:
+        """A check was started, or its pass of an earlier run is about to be found."""
+
+    def passed(self, report: CheckReport, *, before: bool) -> None:
+        """A check did not stop the run; `before` says that an earlier run has proven it."""
+
+    def failed(self, check: Check, error: CheckFailed) -> None:
+        """A check did not pass, or was stopped."""
 
 
 def run_checks(
-    environment: Environment, source: Source, place: Workspace, plan: Plan
+    environment: Environment,
+    source: Source,
+    place: Workspace,
+    plan: Plan,
+    watcher: Watcher | None = None,
 ) -> list[CheckReport]:
     """Run every check, several at once; their reports, in the plan's order.
 
     The first failure stops the others, unless the policy says to run all. Raises that failure.
     """
+    watcher = watcher or Watcher()
     believed = timedelta(days=environment.policy.result_days)
     checking = run_check.with_options(cache_expiration=believed)
     waiting, running = list(plan.checks), dict[PrefectFuture[CheckReport], Check]()
@@ -152,13 +180,16 @@ def run_checks(
                 check = next_check(waiting, list(running.values()))
                 waiting.remove(check)
                 running[checking.submit(environment, source, place, plan, check)] = check
+                watcher.began(check)
             done = next(iter(as_completed(list(running))))
-            del running[done]
+            check = running.pop(done)
             try:
                 reports.append(done.result())
-            except CheckCancelled:
-                continue
+                watcher.passed(reports[-1], before=done.state.name == "Cached")
+            except CheckCancelled as cancelled:
+                watcher.failed(check, cancelled)
             except CheckFailed as failure:
+                watcher.failed(check, failure)
                 failures.append(failure)
                 if environment.policy.after_a_failure == "stop":
                     place.stop_sign.touch()

@@ -1,5 +1,7 @@
 """What a check leaves behind that people look at later: coverage, and the browser's report."""
 
+from dataclasses import dataclass
+
 from prefect.artifacts import create_table_artifact
 from prefect.logging import get_run_logger
 
@@ -17,6 +19,14 @@ from tasks.workspace import Workspace
 BROWSER_REPORT = "playwright-report"
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """What a check left: sentences about it, and its coverage."""
+
+    remarks: tuple[str, ...] = ()
+    coverage: Coverage | None = None
+
+
 def keep_evidence(
     environment: Environment,
     source: Source,
@@ -24,7 +34,7 @@ def keep_evidence(
     plan: Plan,
     check: Check,
     passed: bool,
-) -> tuple[str, ...]:
+) -> Evidence:
     """Keep what this check left, and say what it was.
 
     Raises `CheckFailed` if coverage passed and yet left no report that can be read.
@@ -32,13 +42,11 @@ def keep_evidence(
     if check.name == "coverage" and passed:
         return _coverage(environment, source, place, plan)
     if check.name == "e2e":
-        return _browser_report(environment, source, place, plan)
-    return ()
+        return Evidence(_browser_report(environment, source, place, plan))
+    return Evidence()
 
 
-def _coverage(
-    environment: Environment, source: Source, place: Workspace, plan: Plan
-) -> tuple[str, ...]:
+def _coverage(environment: Environment, source: Source, place: Workspace, plan: Plan) -> Evidence:
     measured = read_lcov(source, LCOV, plan.table.folder)
     _show(measured)
     remarks = [str(measured.total)]
@@ -58,7 +66,7 @@ def _coverage(
         if warning:
             log.warning("%s", warning)
         remarks.append(warning or "sent to Codecov")
-    return tuple(remarks)
+    return Evidence(tuple(remarks), measured)
 
 
 def _show(measured: Coverage) -> None:

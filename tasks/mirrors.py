@@ -28,18 +28,23 @@ _BROKEN = re.compile(
     r"\.lock'?: File exists|corrupt|loose object|bad object|not a git repository"
     r"|unable to read|missing (?:blob|tree|commit)|unresolved deltas|packfile"
 )
+_NO_SUCH_REF = re.compile(r"couldn't find remote ref")
 _EVERYTHING = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 
 
 @dataclass(frozen=True)
 class Mirror:
-    """The bare copy at `folder` of the repository at `address`."""
+    """The bare copy at `folder` of the repository at `address`.
+
+    `also` are refspecs fetched besides branches and tags; their refs must be there.
+    """
 
     address: str
     folder: Path
     settings: Path
     credentials: Mapping[str, str]
     pause: Callable[[float], None] = time.sleep
+    also: tuple[str, ...] = ()
 
     def fetch(self) -> None:
         """Bring every branch and tag up to date.
@@ -50,12 +55,17 @@ class Mirror:
             self._create()
         for pause in (*_PAUSES_S, None):
             try:
-                return self._fetch(*_EVERYTHING)
+                return self._fetch(*_EVERYTHING, *self.also)
             except GitFailed as failure:
                 if _BROKEN.search(str(failure)):
                     # What a killed run left is cheaper thrown away than mended.
                     shutil.rmtree(self.folder)
                     self._create()
+                elif self.also and _NO_SUCH_REF.search(str(failure)):
+                    raise UnknownRevision(
+                        f"{last_words(failure)} in {self.address}",
+                        hint="Is `repository` that of the environment's github_repository?",
+                    ) from failure
                 elif verdict := verdict_about(self.address, failure):
                     raise verdict from failure
                 last = failure
@@ -91,6 +101,22 @@ class Mirror:
         ahead = self._ask("rev-list", "--max-count=1", revision, f"^{ref}", "--")
         return ahead == ""
 
+    def tree(self, revision: str) -> str:
+        """What identifies the content of a commit."""
+        return self._ask("rev-parse", "--verify", f"{revision}^{{tree}}")
+
+    def fork_point(self, one: str, other: str) -> str | None:
+        """The newest commit that both come from, or None if they have nothing in common."""
+        try:
+            return self._ask("merge-base", one, other)
+        except GitFailed:
+            return None
+
+    def changed(self, before: str, after: str) -> tuple[str, ...]:
+        """The paths that differ between two commits."""
+        listed = self._ask("diff-tree", "-r", "-z", "--name-only", "--no-renames", before, after)
+        return tuple(path for path in listed.split("\0") if path)
+
     def branches(self) -> list[str]:
         """The names of some branches, the most recently changed first."""
         return self._ask(
@@ -124,14 +150,19 @@ class Mirror:
 
 
 @contextmanager
-def mirror_of(address: str, cache: Path, credentials: Mapping[str, str]) -> Iterator[Mirror]:
-    """The mirror of the repository at `address` (of `delivery.source_names`), ours alone."""
+def mirror_of(
+    address: str, cache: Path, credentials: Mapping[str, str], *also: str
+) -> Iterator[Mirror]:
+    """The mirror of the repository at `address` (of `delivery.source_names`), ours alone.
+
+    `also` are more refspecs to fetch.
+    """
     folder = cache / "mirrors"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings = write_settings(folder / "gitconfig")
     key = hashlib.sha256(address.encode()).hexdigest()[:24]
     with locked(folder / f"{key}.lock", _LOCK_PATIENCE):
-        yield Mirror(address, folder / f"{key}.git", settings, credentials)
+        yield Mirror(address, folder / f"{key}.git", settings, credentials, also=also)
 
 
 def find_commit(mirror: Mirror, revision: str, *, fetch: Callable[[], None]) -> str:

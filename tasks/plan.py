@@ -40,9 +40,14 @@ def plan_checks(environment: Environment, source: Source) -> Plan:
     return plan
 
 
-def plan_of(source: Source, delivery_toml: str | None, audit_level: str) -> Plan:
-    """`plan_checks` for whoever has no environment yet; raises the same."""
-    text = read_committed(source, FILE) or delivery_toml
+def plan_of(
+    source: Source, delivery_toml: str | None, audit_level: str, *, ruled_by: Source | None = None
+) -> Plan:
+    """`plan_checks` for whoever has no environment yet; raises the same.
+
+    `ruled_by` is the revision that says what is checked, if it is not `source` itself.
+    """
+    text = read_committed(ruled_by or source, FILE) or delivery_toml
     default = with_audit_level(DEFAULT_TABLE, audit_level)
     table = parse_table(text, default) if text else default
     files, releases = package_files(source, table.folder)

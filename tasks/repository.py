@@ -3,6 +3,7 @@
 from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
+from delivery.source_names import is_on_github
 from tasks import operation, source
 from tasks.git import credentials_env
 from tasks.source import Source
@@ -19,16 +20,17 @@ def check_out(
     """
     address = repository or environment.repository
     found = source.check_out(
-        address, revision, ref, place.source, place.mirrors, _credentials(environment, address)
+        address, revision, ref, place.source, place.mirrors, credentials_for(environment, address)
     )
     for note in found.notes:
         get_run_logger().warning("%s", note)
     return found
 
 
-def _credentials(environment: Environment, address: str) -> dict[str, str]:
-    if not address.startswith("https://github.com/"):
-        # The token is GitHub's: no other host may see it.
+def credentials_for(environment: Environment, address: str) -> dict[str, str]:
+    """What git needs to read a repository, as of `tasks.git.credentials_env`; it may be nothing."""
+    if not is_on_github(address, environment.github_address):
+        # The token is that GitHub's: no other host may see it.
         return {}
     token = environment.github_token()
     return credentials_env(address, token) if token else {}

@@ -6,7 +6,7 @@ import shutil
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from delivery.errors import ConfigurationError, RequestRefused, UnknownRevision
@@ -64,6 +64,51 @@ def check_out(
         commit = _commit_on(mirror, ref, wanted, fresh)
         _populate(mirror, commit, workspace)
     return _described(mirror, commit, ref, workspace)
+
+
+@dataclass(frozen=True)
+class Branch:
+    """What a pull request would merge: its `source`, checked out, and the `paths` it changes.
+
+    `base` is the newest of the branch to merge it into, `fork` where it left that branch; both
+    share the folder of `source`, where git has their objects.
+    """
+
+    source: Source
+    base: Source
+    fork: Source
+    paths: tuple[str, ...]
+
+
+def check_out_pull(
+    repository: str,
+    number: int,
+    revision: str,
+    base: str,
+    workspace: Path,
+    cache: Path,
+    credentials: Mapping[str, str] | None = None,
+) -> Branch:
+    """Check out a revision of a pull request, whose branch may be in a fork.
+
+    Git hosts of GitHub's kind have it as refs/pull/NUMBER/head; `base` is a full ref. Raises what
+    `check_out` raises.
+    """
+    address, head = _absolute(repository_address(repository)), f"refs/pull/{number:d}/head"
+    with mirror_of(address, cache, credentials or {}, f"+{head}:{head}") as mirror:
+        commit = _commit_on(mirror, head, plain_revision(revision), fresh=True)
+        if (tip := mirror.tip(full_ref(base))) is None:
+            raise _no_such_ref(mirror, base)
+        left = mirror.fork_point(tip, commit) or tip
+        _populate(mirror, commit, workspace)
+        paths, trees = mirror.changed(left, commit), (mirror.tree(tip), mirror.tree(left))
+    found = _described(mirror, commit, head, workspace)
+    return Branch(
+        found,
+        replace(found, revision=tip, tree=trees[0], ref=base),
+        replace(found, revision=left, tree=trees[1], ref=base),
+        paths,
+    )
 
 
 def inside(source: Source, path: str | Path) -> Path:

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 # What has to be given, because nobody can guess it.
 GIVEN = {
+    "number": 7,
     "reason": "the cart is empty",
     "revision": "0123456789abcdef",
     "version": "0123456789abcdef",
@@ -120,7 +121,7 @@ def test_a_deployment_that_changes_what_users_meet_asks_for_a_reason(form):
         assert "'reason'" in form.refusal(**form.least(reason="ok"))
         assert "'reason'" in form.refusal(**form.least(reason="     "))
     else:
-        assert form.required <= {"revision"}, "a schedule cannot fill in a form"
+        assert form.required <= {"number", "revision"}, "a schedule cannot fill in a form"
 
 
 @of_each_form
@@ -138,6 +139,8 @@ def test_a_deployment_names_its_environment_and_takes_no_name_that_cannot_be_one
         ("ci/kanvaro", "ref", "--upload-pack=touch"),
         ("ci/kanvaro", "repository", "https://ada:secret@example.invalid/app"),
         ("blue-green/production", "version", "sha256:123"),
+        ("pull-request/kanvaro", "number", 0),
+        ("pull-request/kanvaro", "revision", "refs/pull/7/head"),
         ("rollback/production", "target_version", "HEAD~1"),
         ("rollback/production", "target_version", ""),
         ("rotate-secrets/production", "secrets", ["datebase"]),

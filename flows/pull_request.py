@@ -1,0 +1,55 @@
+"""
+Check what a pull request would merge, and show on GitHub how that stands.
+
+    is it open, and at that revision? ─ status: begun ─ cancel older runs ─ check out
+      ─ plan, by the base branch's table ─ statuses: they wait ─┬ the checks of `ci` ┐
+    statuses: final ◀─ coverage comment ◀─ still the newest? ◀──┴────────────────────┘
+
+Nothing that logs in anywhere reaches the checks: what is checked may be a stranger's. A check that
+passed here is not repeated by `ci` for the same content, and the other way round.
+"""
+
+from prefect import flow
+from pydantic import Field
+
+from blocks.environment import Environment
+from blocks.parameters import PullNumber, Registered, Revision
+from tasks.checks import install, run_checks, unproven
+from tasks.commit_statuses import conclude_statuses, end_statuses, reporting, show_checks
+from tasks.coverage_comment import comment_coverage, compare_coverage
+from tasks.pull_request import check_out_pull, plan_by_base, still_newest
+from tasks.superseding import cancel_older_runs
+from tasks.workspace import workspace
+
+
+@flow(
+    name="pull-request",
+    flow_run_name="pull request {number} at {revision:.10}",
+    on_failure=[end_statuses],
+    on_crashed=[end_statuses],
+    on_cancellation=[end_statuses],
+)
+def pull_request(
+    number: PullNumber = Field(description="Number of the pull request."),
+    revision: Revision = Field(description="Its newest commit: the SHA, 7 to 40 digits."),
+    environment: Registered = Field(
+        default="production",
+        description="A registered environment: where the repository and the rules are known.",
+    ),
+) -> str:
+    """Check a pull request's newest commit; statuses and a comment on GitHub say how it went."""
+    env = Environment.named(environment)
+    with workspace(env) as place, reporting(env, number, revision) as board:
+        cancel_older_runs(board)
+        branch = check_out_pull(env, place, board.pull)
+        plan = plan_by_base(env, branch)
+        show_checks(board, plan)
+        bare = env.without_secrets()
+        if unproven(bare, branch.source, plan):
+            install(bare, place, plan)
+        reports = run_checks(bare, branch.source, place, plan, board)
+        compared = compare_coverage(bare, branch, plan, reports)
+        if still_newest(env, board.pull):
+            comment_coverage(env, board, compared)
+        conclude_statuses(board, branch, plan, reports)
+    return f"pull request {number} at {board.pull.revision} passed its checks"

@@ -1,0 +1,87 @@
+"""A pull request: what GitHub says of it, its source, and the checks that its base branch wants."""
+
+from prefect.logging import get_run_logger
+
+from blocks.environment import Environment
+from delivery.errors import NotOnGitHub
+from delivery.overlay import FILE
+from delivery.plan import Plan
+from delivery.pull_request import Pull, demand_head, read_pull
+from tasks import fact, operation, source
+from tasks.github import github_of
+from tasks.plan import plan_of
+from tasks.repository import credentials_for
+from tasks.source import Branch
+from tasks.workspace import Workspace
+
+
+@fact("is pull request {number} open, and at {revision:.10}?")
+def find_pull(environment: Environment, number: int, revision: str) -> Pull:
+    """The pull request, which is open and whose newest revision is the one given.
+
+    Raises `NotOnGitHub`, `RequestRefused`, `Superseded`, and what `tasks.github` raises.
+    """
+    pull = look_at_pull(environment, number)
+    demand_head(pull, revision)
+    return pull
+
+
+def look_at_pull(environment: Environment, number: int) -> Pull:
+    """The pull request as GitHub describes it now. Raises `NotOnGitHub`."""
+    github = github_of(environment)
+    try:
+        return read_pull(github.read(f"pulls/{number:d}"))
+    except NotOnGitHub:
+        raise NotOnGitHub(
+            f"{github.repository} has no pull request {number}, or the token may not see it",
+            hint="Check the number. Reading needs the permission pull_requests=read.",
+        ) from None
+
+
+@fact("is {pull.revision:.10} still the newest of pull request {pull.number}?")
+def still_newest(environment: Environment, pull: Pull) -> bool:
+    """Whether the pull request is still open. Raises `Superseded` if something was pushed to it."""
+    now = look_at_pull(environment, pull.number)
+    if now.state == "open":
+        demand_head(now, pull.revision)
+    return now.state == "open"
+
+
+@operation("check out {pull.revision:.10} of pull request {pull.number}")
+def check_out_pull(environment: Environment, place: Workspace, pull: Pull) -> Branch:
+    """Check the pull request's revision out, also that of a fork.
+
+    Raises `RequestRefused`, `UnknownRevision` or `AccessDenied`.
+    """
+    address = environment.repository
+    found = source.check_out_pull(
+        address,
+        pull.number,
+        pull.revision,
+        pull.base,
+        place.source,
+        place.mirrors,
+        credentials_for(environment, address),
+    )
+    for note in found.source.notes:
+        get_run_logger().warning("%s", note)
+    return found
+
+
+@fact("what does {branch.base.ref} want of {branch.source.revision:.10}?")
+def plan_by_base(environment: Environment, branch: Branch) -> Plan:
+    """The checks of the pull request, by the stage table of its base branch.
+
+    What it makes of the table itself counts once it is merged. Raises what `plan_checks` raises.
+    """
+    policy = environment.policy
+    plan = plan_of(
+        branch.source, environment.delivery_toml, policy.audit_level, ruled_by=branch.base
+    )
+    if FILE in branch.paths:
+        get_run_logger().warning(
+            "this pull request changes %s; that of %s applies", FILE, branch.base.ref
+        )
+    for remark in plan.remarks:
+        get_run_logger().warning("%s", remark)
+    return plan

@@ -1,0 +1,370 @@
+"""What a pull request is told, and by whom it cannot be fooled."""
+
+import json
+
+import pytest
+from prefect import get_client
+from prefect.client.schemas.objects import StateType
+from prefect.states import Cancelled, Crashed, Scheduled
+
+from delivery.coverage_comment import MARKER
+from delivery.errors import (
+    AccessDenied,
+    CheckFailed,
+    ConfigurationError,
+    NotOnGitHub,
+    RequestRefused,
+    Superseded,
+)
+from deployments.following import summary_of
+from flows.ci import ci
+from flows.pull_request import pull_request
+from sandbox.inbox import Inbox
+from sandbox.sample import git
+from tasks.commit_statuses import end_statuses
+from tasks.superseding import end_statuses_of_the_dead
+from tests.flows.moves import Beside, until
+from tests.flows.pulling import COVERED, REPOSITORY, Pulling, branch, files, with_table
+
+FAILS = {"test_unit": "node -e 'process.exit(3)'"}
+STRANGE = "src/<img src=x> [a](http://evil.example) @ada #1 `b` | c.ts"
+
+
+@pytest.fixture(scope="module")
+def inbox():
+    with Inbox() as running:
+        yield running
+
+
+@pytest.fixture
+def pulls(inbox, app, tmp_path):
+    app.commit()
+    return Pulling(inbox, app, tmp_path / "workshop")
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Without the search for secrets, of which other tests are."""
+    monkeypatch.setattr("tasks.checks.security_report", lambda *_: ())
+
+
+@pytest.fixture
+def pulled(pulls, app, quick):
+    """A pull request with nothing wrong."""
+    revision = branch(app, "change")
+    return pulls.open(), revision
+
+
+class TestAGoodPullRequest:
+    def test_is_told_how_each_check_went(self, pulls, app):
+        revision = branch(app, "change")
+
+        pulls.ok(pulls.open(), revision)
+
+        told = pulls.statuses(revision)
+        assert told["kanvaro"] == "success: 3 checks passed; 5 not applicable"
+        assert told["kanvaro/unit"].startswith("success: passed in ")
+        assert set(pulls.states(revision).values()) == {"success"}
+        assert {name.partition("/")[2] for name in told} == {"", "lint", "security", "unit"}
+        said = [s["state"] for s in pulls.repository.statuses if s["context"] == "kanvaro/unit"]
+        assert said == ["pending", "pending", "success"], "they fill in as the checks go on"
+        url = f"{pulls.environment.ui_address}/runs/flow-run/{pulls.id}"
+        assert pulls.targets(revision) == {url}
+        assert pulls.comments == [], "nothing was measured"
+
+    def test_has_its_coverage_compared_with_what_ci_measured_of_the_base(self, pulls, app, quick):
+        base = app.commit(files=files(a=(1, 2), b=(2, 2)), **COVERED)
+        pulls.change(deploy_ref="refs/heads/another")
+        ci(revision=base, environment=pulls.name)
+        changed = {"src/a.ts": "1", "src/new.ts": "2"}
+        covers = files(a=(2, 2), b=(2, 2), new=(1, 4))
+        first = branch(app, "change", files=covers | changed, **COVERED)
+        number = pulls.open()
+
+        pulls.ok(number, first)
+
+        [comment] = pulls.comments
+        assert "| lines | 62.5 % | −12.5 | 5 of 8 |" in comment
+        assert f"Compared with `{base[:10]}` of main." in comment
+        assert "<details><summary>2 files of this pull request</summary>" in comment
+        assert "| src/new.ts | 25.0 % | new | 3 |" in comment
+        assert "| src/a.ts | 100.0 % | +50.0 | 0 |" in comment
+        assert "src/b.ts" not in comment
+
+        pulls.hub.comment(REPOSITORY, number, f"{MARKER}\n100 %", "mallory")
+        pulls.hub.comment(REPOSITORY, number, f"{MARKER}\nan older one", pulls.login)
+        git(app.sample.folder, "switch", "--quiet", "change")
+        second = app.commit(files=files(a=(2, 2)) | changed, **COVERED)
+
+        pulls.ok(number, second)
+
+        [comment] = pulls.comments
+        assert f"Coverage of `{second[:10]}`" in comment
+        ours, copied = pulls.repository.comments
+        assert (ours.edits, copied.body) == (1, f"{MARKER}\n100 %"), "edited in place"
+
+        state = ci(
+            revision=second,
+            ref="refs/heads/change",
+            environment=pulls.name,
+            return_state=True,
+        )
+        with get_client(sync_client=True) as client:
+            summary = summary_of(client, state.state_details.flow_run_id)
+        assert summary.count("proven before") == 3, "`ci` checks nothing again"
+
+
+class TestABadPullRequest:
+    def test_is_told_which_check_said_no_and_which_were_not_run(self, pulls, app, quick):
+        revision = branch(app, "change", files=files(a=(1, 1)), **FAILS, **COVERED)
+        pulls.change(checks_at_once=1)
+
+        assert isinstance(pulls.error(pulls.open(), revision), CheckFailed)
+
+        told = pulls.statuses(revision)
+        assert "ended with exit code 3 after" in told["kanvaro/unit"]
+        assert told["kanvaro"].startswith("failure: unit: `npm run test:unit`")
+        assert set(pulls.states(revision).values()) <= {"success", "failure", "error"}
+        assert "last lines" not in json.dumps(told)
+
+    def test_without_a_coverage_report_is_told_so(self, pulls, app, quick):
+        revision = branch(app, "change", test_coverage="node -e 0")
+
+        assert "lcov.info was not written" in str(pulls.error(pulls.open(), revision))
+
+        assert "was not written" in pulls.statuses(revision)["kanvaro/coverage"]
+        assert pulls.comments == []
+
+    def test_is_told_that_the_rules_of_its_base_are_malformed(self, pulls, app, quick):
+        app.commit(files={"delivery.toml": "cheks = 1"})
+        revision = branch(app, "change")
+
+        assert isinstance(pulls.error(pulls.open(), revision), ConfigurationError)
+
+        assert pulls.states(revision) == {"kanvaro": "error"}
+        assert "delivery.toml" in pulls.statuses(revision)["kanvaro"]
+
+
+class TestAStrangersPullRequest:
+    @pytest.fixture
+    def fork(self, app, tmp_path):
+        folder = tmp_path / "fork"
+        git(tmp_path, "clone", "--quiet", app.address, str(folder))
+        return type(app.sample)(folder)
+
+    def open(self, pulls, fork, **more):
+        return pulls.open(
+            branch="main", fork="mallory/kanvaro", fork_folder=fork.folder, author="mallory", **more
+        )
+
+    def test_meets_no_secret_and_not_its_own_rules(self, pulls, fork, tmp_path, monkeypatch, quick):
+        seen = tmp_path / "seen.json"
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary-cloud")
+        monkeypatch.setenv("PREFECT_API_KEY", "canary-prefect")
+        monkeypatch.setenv("GITHUB_TOKEN", "canary-github")
+        pulls.change_settings(codecov_token="canary-codecov", snyk_token="canary-snyk")
+        package = json.loads((fork.folder / "package.json").read_text())
+        script = f"require('fs').writeFileSync('{seen}', JSON.stringify(process.env))"
+        package["scripts"]["test:unit"] = "node spy.js"
+        files = {
+            "package.json": json.dumps(package),
+            "spy.js": script,
+            **with_table(lint={"skip": "mine is fine"}, unit={"environment": {"X": "own rule"}}),
+        }
+        revision = fork.commit(files, "innocent")
+
+        pulls.ok(self.open(pulls, fork), revision)
+
+        assert "canary" not in seen.read_text()
+        assert "ghs_" not in seen.read_text()
+        assert "own rule" not in seen.read_text(), "what it makes of the table does not count yet"
+        assert pulls.states(revision)["kanvaro/lint"] == "success"
+
+    def test_is_shown_as_text_whatever_its_names_are(self, pulls, app, fork, quick):
+        base = files(a=(1, 1))
+        base["lcov.txt"] += base["lcov.txt"].replace("src/a.ts", STRANGE)
+        app.commit(files=base, **COVERED)
+        git(fork.folder, "pull", "--quiet")
+        revision = fork.commit({STRANGE: "1"}, "[x](http://evil.example) @ada </details>")
+
+        pulls.ok(self.open(pulls, fork, title="<script>"), revision)
+
+        [comment] = pulls.comments
+        row = next(line for line in comment.splitlines() if "src/" in line)
+        for active in ("<img", "[a]", "(http:", " @ada", " #1", "`b`", "| c.ts"):
+            assert active not in row.replace("\\|", "¦"), active
+        assert row.startswith("| src/\\<img src=x\\> ")
+
+
+class TestWhatCannotBeChecked:
+    def test_a_pull_request_that_is_not_there(self, pulls, pulled):
+        error = pulls.error(99, pulled[1])
+        assert isinstance(error, NotOnGitHub)
+        assert "kanvaro/kanvaro has no pull request 99" in str(error)
+
+    @pytest.mark.parametrize("merged", [True, False])
+    def test_one_that_is_closed(self, pulls, pulled, merged):
+        pulls.repository.pulls[1].close(merged=merged)
+        error = pulls.error(*pulled)
+        assert isinstance(error, RequestRefused)
+        assert str(error) == f"pull request 1 is {'merged' if merged else 'closed'}"
+        assert pulls.repository.statuses == []
+
+    def test_a_token_that_may_not_tell(self, inbox, app, tmp_path, quick):
+        allowed = {"contents": "read", "pull_requests": "write"}
+        pulls = Pulling(inbox, app, tmp_path / "workshop", app_permissions=allowed)
+        app.commit()
+        error = pulls.error(pulls.open(), branch(app, "change"))
+        assert isinstance(error, AccessDenied)
+        assert "lacks the permission statuses=write" in str(error)
+
+    def test_one_that_is_closed_meanwhile_keeps_its_verdict_and_gets_no_comment(
+        self, pulls, app, monkeypatch, quick
+    ):
+        revision = branch(app, "change", files=files(a=(1, 1)), **COVERED)
+        number = pulls.open()
+        _meanwhile(monkeypatch, lambda: pulls.repository.pulls[number].close())
+
+        pulls.ok(number, revision)
+
+        assert pulls.states(revision)["kanvaro"] == "success"
+        assert pulls.comments == []
+
+
+def _meanwhile(monkeypatch, something):
+    """Let something happen while the coverage is compared."""
+    from tasks.coverage_comment import plan_of
+
+    def also(*args, **more):
+        something()
+        return plan_of(*args, **more)
+
+    monkeypatch.setattr("tasks.coverage_comment.plan_of", also)
+
+
+class TestANewerPush:
+    def test_cancels_the_older_run_and_says_so_to_the_older_revision(
+        self, pulls, app, tmp_path, quick
+    ):
+        go = tmp_path / "go"
+        waits = f"while [ ! -e {go} ]; do sleep 0.05; done"
+        covered = files(a=(1, 1))
+        older = branch(app, "change", files=covered, test_unit=waits, **COVERED)
+        number = pulls.open()
+        running = Beside(
+            pull_request,
+            {"number": number, "revision": older, "environment": pulls.name},
+        )
+        until(lambda: pulls.states(older).get("kanvaro/coverage") == "success", "the checks run")
+        git(app.sample.folder, "switch", "--quiet", "change")
+        newer = app.commit(files=covered, **COVERED)
+
+        pulls.ok(number, newer)
+
+        assert "superseded: pull request 1 is at" in pulls.statuses(older)["kanvaro"]
+        go.touch()
+        with pytest.raises(BaseException):  # noqa: B017, PT011  what Prefect says is not ours
+            running.state().result()
+        assert pulls.states(older)["kanvaro"] == "error"
+        assert "pending" not in pulls.states(older).values()
+        assert set(pulls.states(newer).values()) == {"success"}
+        [comment] = pulls.comments
+        assert newer[:10] in comment
+
+    def test_cancels_what_still_waits_for_a_worker(self, pulls, app, pulled):
+        number, older = pulled
+        with get_client(sync_client=True) as client:
+            waiting = client.create_flow_run(
+                pull_request,
+                parameters={"number": number, "revision": older, "environment": pulls.name},
+                state=Scheduled(scheduled_time=None),
+            )
+            other = client.create_flow_run(
+                pull_request,
+                parameters={"number": 2, "revision": older, "environment": pulls.name},
+                state=Scheduled(scheduled_time=None),
+            )
+        git(app.sample.folder, "switch", "--quiet", "change")
+        newer = app.commit()
+
+        pulls.ok(number, newer)
+
+        with get_client(sync_client=True) as client:
+            assert client.read_flow_run(waiting.id).state.type is StateType.CANCELLED
+            assert client.read_flow_run(other.id).state.is_scheduled()
+            client.delete_flow_run(other.id)
+        assert pulls.statuses(older)["kanvaro"].startswith("error: superseded: pull request 1 is")
+
+    def test_makes_a_run_that_comes_late_give_way(self, pulls, app, pulled):
+        number, older = pulled
+        git(app.sample.folder, "switch", "--quiet", "change")
+        app.commit()
+
+        assert isinstance(pulls.error(number, older), Superseded)
+
+        assert pulls.statuses(older)["kanvaro"].startswith("error: superseded: pull request 1 is")
+
+    def test_is_noticed_before_the_comment_is_written(self, pulls, app, monkeypatch, quick):
+        revision = branch(app, "change", files=files(a=(1, 1)), **COVERED)
+        number = pulls.open()
+        git(app.sample.folder, "switch", "--quiet", "change")
+        _meanwhile(monkeypatch, app.commit)
+
+        assert isinstance(pulls.error(number, revision), Superseded)
+
+        assert pulls.comments == []
+        assert pulls.states(revision)["kanvaro/coverage"] == "success"
+        assert pulls.statuses(revision)["kanvaro"].startswith("error: superseded")
+
+
+class TestWhatARunLeaves:
+    """A run that is cancelled or crashes has no word of its own any more."""
+
+    @pytest.fixture
+    def left(self, pulls, pulled):
+        """A run whose statuses were pending when it ended."""
+        pulls.ok(*pulled)
+        url = f"{pulls.environment.ui_address}/runs/flow-run/{pulls.id}"
+        for each in pulls.repository.statuses:
+            if each["context"] in ("kanvaro", "kanvaro/unit"):
+                each["state"] = "pending"
+        pulls.repository.statuses.append(
+            pulls.repository.statuses[0]
+            | {"context": "kanvaro/other-run", "target_url": f"{url}-another"}
+        )
+        with get_client(sync_client=True) as client:
+            return client.read_flow_run(pulls.id)
+
+    @pytest.mark.parametrize(
+        ("state", "said"), [(Cancelled(), "error: cancelled."), (Crashed(), "error: the run crash")]
+    )
+    def test_is_ended_by_its_hook(self, pulls, pulled, left, state, said):
+        end_statuses(pull_request, left, state)
+
+        told = pulls.statuses(pulled[1])
+        assert told["kanvaro"].startswith(said)
+        assert told["kanvaro/unit"].startswith(said)
+        assert told["kanvaro/lint"].startswith("success")
+        assert told["kanvaro/other-run"].startswith("pending"), "it is not this run's to end"
+
+    def test_is_ended_by_reconcile_where_the_whole_machine_is_gone(self, pulls, pulled, left):
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(left.id, Crashed(), force=True)
+
+        assert end_statuses_of_the_dead(pulls.environment) == 2
+
+        assert pulls.statuses(pulled[1])["kanvaro"].startswith("error: the run ended without")
+        assert end_statuses_of_the_dead(pulls.environment) == 0
+
+
+@pytest.mark.parametrize("kind", ["answer lost", "server error after", "down", "secondary limit"])
+def test_a_bad_day_of_github_changes_nothing_of_the_end(pulls, app, quick, kind):
+    revision = branch(app, "change", files=files(a=(1, 1)), **COVERED)
+    for skip in (1, 4, 8):
+        pulls.hub.faults.add(kind, method="POST", path="/statuses/", skip=skip)
+    pulls.hub.faults.add(kind, method="POST", path="/comments")
+
+    pulls.ok(pulls.open(), revision)
+
+    assert set(pulls.states(revision).values()) == {"success"}
+    assert len(pulls.comments) == 1
