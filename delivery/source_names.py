@@ -79,6 +79,15 @@ def repository_address(repository: str) -> str:
     return repository
 
 
+def is_on_github(repository: str, api: str) -> bool:
+    """Whether a repository is on the GitHub whose REST API has the address `api`.
+
+    That of https://api.github.com is https://github.com; GitHub Enterprise has both on one host.
+    """
+    site = urlsplit(api).netloc
+    return repository.startswith(f"https://{'github.com' if site == 'api.github.com' else site}/")
+
+
 def is_path(repository: str) -> bool:
     """Whether it names a folder of this machine, rather than a server."""
     return repository.startswith(("/", "./", "../", "~")) or (

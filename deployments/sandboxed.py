@@ -7,6 +7,7 @@ import boto3
 from prefect_aws import AwsCredentials
 from prefect_docker import DockerHost
 from prefect_slack import SlackCredentials
+from pydantic import SecretStr
 
 from blocks.environment import (
     AppRunnerService,
@@ -15,6 +16,7 @@ from blocks.environment import (
     ServiceImage,
     real_services,
 )
+from blocks.github_app import GitHubApp
 from blocks.policy import Policy
 from sandbox.addresses import Addresses, Secrets
 from sandbox.aws import ACCESS_KEY, SECRET_KEY
@@ -25,6 +27,7 @@ AWS_SERVICES = (
     *("ecr", "secretsmanager", "dynamodb", "cloudwatch", "logs", "sns", "sts", "cloudformation"),
     *("cloudfront", "cloudfront-keyvaluestore"),
 )
+GITHUB_REPOSITORY = "kanvaro/kanvaro"
 # Variable of the application to the secret, and the key in it, that it is read from.
 SECRETS = {
     "MONGODB_URI": ("kanvaro/database", "mongodb_uri"),
@@ -101,7 +104,13 @@ def sandbox_environment(
         slack=SlackCredentials(token=secrets.slack_token),
         slack_channel=found.slack_channel,
         slack_address=found.slack,
-        github_repository="kanvaro/kanvaro",
+        github_repository=GITHUB_REPOSITORY,
+        github_address=found.github,
+        github_app=GitHubApp(
+            app_id=secrets.github_app,
+            installation=secrets.github_installation,
+            private_key=SecretStr(secrets.github_private_key),
+        ),
         codecov_token=secrets.codecov_token,
         codecov_address=found.codecov,
         advisory_registry=found.advisories,

@@ -60,14 +60,18 @@ class Addresses:
 
 @dataclass(frozen=True)
 class Secrets:
-    """What a client of the sandbox must show; made afresh at every start."""
+    """What a client of the sandbox must show; made afresh at every start.
+
+    `github_app` is the id of a GitHub App that is installed, as `github_installation`, with no
+    more permissions than docs/github.md asks for.
+    """
 
     slack_token: str = field(repr=False)
     slack_webhook_url: str = field(repr=False)
-    github_token: str = field(
-        default_factory=lambda: f"ghs_{secrets.token_urlsafe(27)}", repr=False
-    )
     codecov_token: str = field(default_factory=lambda: secrets.token_hex(18), repr=False)
+    github_app: str = ""
+    github_installation: int = 0
+    github_private_key: str = field(default="", repr=False)
 
     def write(self, folder: Path) -> None:
         """Write the secrets where only this user can read them."""

@@ -38,6 +38,8 @@ from sandbox.smtp import SmtpServer
 DEFAULT_FOLDER = Path(".sandbox")
 DEFAULT_SPEED = 100.0
 IAM_USER = "kanvaro-ses-smtp"
+# Those that docs/github.md asks for, and no others: whoever needs more meets a 403 here, too.
+GITHUB_PERMISSIONS = {"contents": "write", "pull_requests": "write", "statuses": "write"}
 
 AnyPart = TypeVar("AnyPart")
 
@@ -197,7 +199,11 @@ class Sandbox(Part):
         )
 
     def _keys(self) -> Secrets:
+        app = self.inbox.github.access.install_app(repositories=None, **GITHUB_PERMISSIONS)
         return Secrets(
             slack_token=self.inbox.slack.token,
             slack_webhook_url=self.inbox.slack_webhook_url,
+            github_app=app.app_id,
+            github_installation=app.installation,
+            github_private_key=app.private_key,
         )

@@ -3,6 +3,7 @@
 from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
+from delivery.source_names import is_on_github
 from tasks import operation, source
 from tasks.git import credentials_env
 from tasks.source import Source
@@ -27,8 +28,8 @@ def check_out(
 
 
 def _credentials(environment: Environment, address: str) -> dict[str, str]:
-    if not address.startswith("https://github.com/"):
-        # The token is GitHub's: no other host may see it.
+    if not is_on_github(address, environment.github_address):
+        # The token is that GitHub's: no other host may see it.
         return {}
     token = environment.github_token()
     return credentials_env(address, token) if token else {}

@@ -10,12 +10,16 @@ from sandbox.github.asked import Asked, Route
 from sandbox.github.changes import changed_files, shown_file, together
 from sandbox.github.repositories import shown_repository
 from sandbox.github.store import Pull
-from sandbox.github.words import missing, node_id, person
+from sandbox.github.words import invalid, missing, node_id, person
 from sandbox.sample import git
 
 
 def one(asked: Asked) -> dict[str, Any]:
-    pull = _find(asked)
+    return _shown_whole(asked, _find(asked))
+
+
+def _shown_whole(asked: Asked, pull: Pull) -> dict[str, Any]:
+    _follow(asked, pull)
     listed, commits = _files(asked, pull), _commits(asked, pull)
     sums = together(listed)
     return _shown(asked, pull) | {
@@ -48,6 +52,26 @@ def pulls(asked: Asked) -> list[dict[str, Any]]:
         if head in (None, each["head"]["label"]) and base in (None, each["base"]["ref"])
     ]
     return fitting if asked.query.get("direction") == "asc" else fitting[::-1]
+
+
+def opened(asked: Asked) -> dict[str, Any]:
+    """Open a pull request from a branch of this repository, which must be in `keep`."""
+    wish, folder = asked.wish, asked.repository.folder
+    for name in ("title", "head", "base"):
+        if not isinstance(wish.get(name), str) or not wish[name]:
+            raise invalid("PullRequest", name, "missing_field")
+    for name in ("head", "base"):
+        if folder is None or not history.head_of(folder, wish[name]):
+            raise invalid("PullRequest", name, "invalid")
+    pull = asked.github.open_pull(
+        asked.name,
+        head=wish["head"],
+        base=wish["base"],
+        title=wish["title"],
+        author=asked.token.login,
+        body=wish.get("body"),
+    )
+    return _shown_whole(asked, pull)
 
 
 def files(asked: Asked) -> list[dict[str, Any]]:
@@ -159,6 +183,7 @@ def _end(asked: Asked, name: str, ref: str, sha: str, fork: bool = False) -> dic
 _PULL = "/pulls/{number:[0-9]+}"
 ROUTES = (
     Route("GET", "/pulls", "pull_requests=read", pulls),
+    Route("POST", "/pulls", "pull_requests=write", opened, 201),
     Route("GET", _PULL, "pull_requests=read", one),
     Route("GET", f"{_PULL}/files", "pull_requests=read", files),
     Route("GET", f"{_PULL}/commits", "pull_requests=read", commits),

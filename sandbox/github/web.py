@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -49,8 +50,15 @@ def routes(github: GitHub, prefix: str = "/github") -> list[web.RouteDef]:
     async def remembered(request: web.Request) -> web.Response:
         return web.json_response(_remembered(github))
 
+    async def kept(request: web.Request) -> web.Response:
+        """Where a repository is on this machine: what nobody can tell GitHub itself."""
+        wish = await request.json()
+        github.keep(str(wish["repository"]), Path(str(wish["folder"])))
+        return web.json_response({"kept": wish["repository"]})
+
     return [
         web.get("/github.json", remembered),
+        web.post("/_sandbox/github/repositories", kept),
         web.post(f"{prefix}/app/installations/{{number:[0-9]+}}/access_tokens", minted),
         web.post(f"{prefix}/uploads/repos/{_REPOSITORY}{_UPLOAD.path}", upload),
         web.get(f"{prefix}/storage/{_REPOSITORY}/{{number:[0-9]+}}", stored),

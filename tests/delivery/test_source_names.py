@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delivery.errors import RequestRefused
-from delivery.source_names import full_ref, plain_revision, repository_address
+from delivery.source_names import full_ref, is_on_github, plain_revision, repository_address
 
 HOSTILE = [
     "--upload-pack=touch /tmp/x",
@@ -160,3 +160,19 @@ def test_a_credential_in_the_address_is_refused_and_not_repeated(repository):
     with pytest.raises(RequestRefused, match="user name or password") as caught:
         repository_address(repository)
     assert "CANARY" not in str(caught.value) + caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("repository", "api", "is_there"),
+    [
+        ("https://github.com/kanvaro/kanvaro", "https://api.github.com", True),
+        ("https://git.example/kanvaro/kanvaro", "https://git.example/api/v3", True),
+        ("https://github.com/kanvaro/kanvaro", "https://git.example/api/v3", False),
+        ("https://github.com/kanvaro/kanvaro", "http://127.0.0.1:4000/github", False),
+        ("https://github.com.evil.example/kanvaro", "https://api.github.com", False),
+        ("http://github.com/kanvaro/kanvaro", "https://api.github.com", False),
+        ("/home/ada/kanvaro", "https://api.github.com", False),
+    ],
+)
+def test_a_token_goes_to_the_github_it_is_of_and_nowhere_else(repository, api, is_there):
+    assert is_on_github(repository, api) is is_there

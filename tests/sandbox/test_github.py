@@ -118,6 +118,16 @@ def test_a_pull_request_shows_the_files_its_branch_changes(hub, folder, github):
     assert len(github.read_all("pulls/1/commits")) == 1
 
 
+def test_a_pull_request_is_opened_for_a_branch_that_is_there(server, hub, folder, github):
+    kept = {"repository": REPOSITORY, "folder": str(folder)}
+    assert httpx.post(f"{server.url}/_sandbox/github/repositories", json=kept).is_success
+    wish = {"title": "A change", "head": "change", "base": "main"}
+    assert github.write("POST", "pulls", wish)["head"]["sha"] == git(folder, "rev-parse", "change")
+    assert git(folder, "rev-parse", "refs/pull/1/head") == git(folder, "rev-parse", "change")
+    with pytest.raises(GitHubRefused, match="PullRequest head invalid"):
+        github.write("POST", "pulls", wish | {"head": "nowhere"})
+
+
 def test_an_annotated_tag_leads_by_its_own_object_to_its_revision(hub, folder, github):
     hub.keep(REPOSITORY, folder)
     ref = github.read("git/ref/tags/v1.0.0")

@@ -19,6 +19,7 @@ import pytest
 import redis
 from slack_sdk import WebClient
 
+from blocks.github_app import GitHubApp
 from delivery.errors import ConfigurationError
 from sandbox import start as start_module
 from sandbox.__main__ import main
@@ -124,7 +125,12 @@ def test_every_part_answers_at_its_address(sandbox):
     assert Desk(where.edge).state["requests"]["total"] == 1
     assert httpx.get(f"http://{where.registry}/v2/").status_code in (200, 401)
     assert WebClient(sandbox.secrets.slack_token, base_url=where.slack).auth_test()["ok"]
-    token = {"Authorization": f"Bearer {sandbox.secrets.github_token}"}
+    app = GitHubApp(
+        app_id=sandbox.secrets.github_app,
+        installation=sandbox.secrets.github_installation,
+        private_key=sandbox.secrets.github_private_key,
+    )
+    token = {"Authorization": f"Bearer {app.token(where.github)}"}
     assert httpx.get(f"{where.github}/rate_limit", headers=token).is_success
     assert httpx.get(where.slack_page).is_success
     assert httpx.get(f"{where.advisories}/-/ping").is_success
