@@ -32,9 +32,7 @@ def released(
         shown.append(f"… and {counted(len(changes) - MOST_CHANGES, 'more change')}")
     told = ["\n".join(shown) or "No changes since the version before.", *map(escaped, remarks)]
     told.append(f"Verified by downloading: {escaped(', '.join(assets))}")
-    return Message(
-        Mood.WELL, f"{what} {how}, after {duration(seconds)}", tuple(told), tuple(links)
-    )
+    return Message(Mood.WELL, f"{what} {how}, after {duration(seconds)}", tuple(told), tuple(links))
 
 
 def release_failed(environment: str, failure: Failure, run_url: str) -> Message:
