@@ -11,6 +11,7 @@ from pydantic import Field
 from delivery.provisioning import Stack
 from delivery.rotation_facts import Kind
 from delivery.source_names import REF, REPOSITORY, REVISION, VERSION
+from delivery.version_tag import LONGEST_TAG, TAG
 
 # An environment: what Prefect lets a block be called, and no longer than names of services may be.
 Registered = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
@@ -18,6 +19,7 @@ Revision = Annotated[str, Field(pattern=REVISION)]
 Ref = Annotated[str, Field(pattern=REF, max_length=200)]
 Repository = Annotated[str, Field(pattern=REPOSITORY)]
 PullNumber = Annotated[int, Field(ge=1, le=100_000_000)]
+Tag = Annotated[str, Field(pattern=TAG, max_length=LONGEST_TAG)]
 Wanted = Annotated[str, Field(pattern=VERSION)]
 # White space is no reason.
 Reason = Annotated[str, Field(min_length=3, max_length=300, pattern=r"\S")]

@@ -27,6 +27,7 @@ class Package:
     pinned_manager: tuple[str, str] | None
     node_engine: str | None
     has_workspaces: bool
+    version: str | None = None
 
 
 def read_package(text: str, path: str = "package.json") -> Package:
@@ -43,6 +44,7 @@ def read_package(text: str, path: str = "package.json") -> Package:
         pinned_manager=_pinned(written.get("packageManager"), path),
         node_engine=node if isinstance(node, str) else None,
         has_workspaces=bool(written.get("workspaces")),
+        version=version if isinstance(version := written.get("version"), str) else None,
     )
 
 

@@ -16,6 +16,7 @@ from delivery.ledger import Live
 from delivery.messages import Failure, Message, Subject
 from delivery.plan import CheckReport, Plan
 from delivery.provisioning_messages import provisioning_failed
+from delivery.release_messages import release_failed
 from delivery.rotation_messages import rotation_failed
 from delivery.summary import Stage
 from tasks import fact, news, operation
@@ -30,7 +31,11 @@ from tasks.versions import Version
 HOOK_LOGGER = "prefect.flow_runs"
 TO_SAY_S = 30
 # Flows whose failure is not that of a version.
-FAILED = {"rotate-secrets": rotation_failed, "provision": provisioning_failed}
+FAILED = {
+    "rotate-secrets": rotation_failed,
+    "provision": provisioning_failed,
+    "release": release_failed,
+}
 
 
 @fact("does {source.revision:.10} go to {environment.name}?")

@@ -127,6 +127,26 @@ class Mirror:
             "refs/heads",
         ).split()
 
+    def object_of(self, ref: str) -> tuple[str, str]:
+        """What `ref` points at itself, as git's kind (`tag`, `commit`) and the object's name.
+
+        Both are empty where there is no such ref.
+        """
+        kind, _, oid = self._ask(
+            "for-each-ref", "--count=1", "--format=%(objecttype) %(objectname)", ref
+        ).partition(" ")
+        return kind, oid
+
+    def tagger(self, ref: str) -> str:
+        """Who made an annotated tag, as they call themselves."""
+        return self._ask("for-each-ref", "--count=1", "--format=%(taggername)", ref)
+
+    def tags_within(self, revision: str) -> list[str]:
+        """The names of all tags of a commit and of its history."""
+        return self._ask(
+            "for-each-ref", f"--merged={revision}", "--format=%(refname:strip=2)", "refs/tags"
+        ).splitlines()
+
     def _create(self) -> None:
         made = self.folder.with_name(f"{self.folder.name}.new")
         shutil.rmtree(made, ignore_errors=True)

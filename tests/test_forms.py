@@ -20,6 +20,7 @@ GIVEN = {
     "number": 7,
     "reason": "the cart is empty",
     "revision": "0123456789abcdef",
+    "tag": "v1.4.0",
     "version": "0123456789abcdef",
 }
 # Every text field refuses the first, and every choice the second.
@@ -121,7 +122,7 @@ def test_a_deployment_that_changes_what_users_meet_asks_for_a_reason(form):
         assert "'reason'" in form.refusal(**form.least(reason="ok"))
         assert "'reason'" in form.refusal(**form.least(reason="     "))
     else:
-        assert form.required <= {"number", "revision"}, "a schedule cannot fill in a form"
+        assert form.required <= {"number", "revision", "tag"}, "a schedule cannot fill in a form"
 
 
 @of_each_form
@@ -141,6 +142,8 @@ def test_a_deployment_names_its_environment_and_takes_no_name_that_cannot_be_one
         ("blue-green/production", "version", "sha256:123"),
         ("pull-request/kanvaro", "number", 0),
         ("pull-request/kanvaro", "revision", "refs/pull/7/head"),
+        ("release/kanvaro", "tag", "refs/tags/v1.0.0"),
+        ("release/kanvaro", "tag", "--help"),
         ("rollback/production", "target_version", "HEAD~1"),
         ("rollback/production", "target_version", ""),
         ("rotate-secrets/production", "secrets", ["datebase"]),

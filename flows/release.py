@@ -1,0 +1,72 @@
+"""
+Make a GitHub release of a version tag, whose assets anyone can verify.
+
+    check out the tag ─ is it ours to release? ─ which image? ─┬ test:all ─ build, afresh ┐
+    announce ◀─ publish ◀─ tag the image by digest ◀─ draft: send, download, compare ◀────┘
+
+It stays a draft, which only its authors see, until every asset was downloaded again and found
+right. Killed anywhere, it is simply run again: there is one release in the end.
+"""
+
+from prefect import flow
+from pydantic import Field
+
+from blocks.environment import Environment
+from blocks.parameters import Registered, Tag
+from tasks.checks import install, run_checks, unproven
+from tasks.conclusion import tell_failure
+from tasks.github_release import demand_no_other_release, draft_release, publish_release
+from tasks.image_tag import image_of, tag_image
+from tasks.release_news import announce_release, conclude_release
+from tasks.release_notes import write_notes
+from tasks.release_plan import plan_release
+from tasks.released_assets import make_assets
+from tasks.standalone import build_standalone
+from tasks.version_tag import check_out_tag, demand_tag
+from tasks.workspace import workspace
+
+
+@flow(
+    name="release",
+    flow_run_name="release {tag}",
+    on_failure=[tell_failure],
+    on_crashed=[tell_failure],
+    on_cancellation=[tell_failure],
+)
+def release(
+    tag: Tag = Field(description="The annotated tag to release, such as v1.4.0."),
+    environment: Registered = Field(
+        default="production",
+        description="A registered environment: where the repository and the image are known.",
+    ),
+    draft: bool = Field(
+        default=False,
+        description="Leave it a draft to look at; run again without this to publish it.",
+    ),
+    prerelease: bool = Field(
+        default=False, description="Mark it as not ready for everybody; v2.0.0-rc.1 always is."
+    ),
+) -> str:
+    """Test and build what a tag points at, and release it on GitHub with its image."""
+    env = Environment.named(environment)
+    with workspace(env) as place:
+        tagged = check_out_tag(env, place, tag)
+        demand_tag(env, tagged)
+        demand_no_other_release(env, tagged)
+        version = image_of(env, tagged)
+        announce_release(env, tagged)
+        plan = plan_release(env, tagged)
+        notes = write_notes(env, place, tagged, plan)
+        if unproven(env, tagged.source, plan):
+            install(env, place, plan)
+        reports = run_checks(env, tagged.source, place, plan)
+        built = build_standalone(env, place, tagged, plan)
+        assets = make_assets(env, place, tagged, plan, built, version)
+        shelf = draft_release(env, tagged, notes.text, assets, place, prerelease=prerelease)
+        how = "is a draft on GitHub" if draft else "is released"
+        if not draft:
+            demand_tag(env, tagged)
+            tag_image(env, version, tagged.tag)
+            publish_release(shelf, tagged)
+        conclude_release(env, tagged, plan, reports, notes, assets, version, shelf.page, how)
+    return f"{tag} of {tagged.revision} {how} at {shelf.page}"

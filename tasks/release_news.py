@@ -1,0 +1,61 @@
+"""What a release tells: its thread in Slack, and the summary on its page."""
+
+from collections.abc import Sequence
+
+from prefect.logging import get_run_logger
+
+from blocks.environment import Environment
+from delivery import release_messages as messages
+from delivery.messages import plain
+from delivery.plan import CheckReport, Plan
+from delivery.release_assets import Asset
+from tasks import operation
+from tasks.announce import announce, run_url, seconds_so_far, tell, this_run
+from tasks.release_notes import Notes
+from tasks.summary import write_summary
+from tasks.version_tag import Tagged
+from tasks.versions import Version
+
+
+def announce_release(environment: Environment, tagged: Tagged) -> None:
+    """Open the thread of a release."""
+    url = run_url(environment, this_run())
+    message = messages.releasing(_what(environment, tagged), tagged.revision, tagged.tagger, url)
+    announce(environment, message, first=True)
+
+
+@operation("conclude: {tagged} {how}")
+def conclude_release(
+    environment: Environment,
+    tagged: Tagged,
+    plan: Plan,
+    reports: Sequence[CheckReport],
+    notes: Notes,
+    assets: Sequence[Asset],
+    version: Version,
+    page: str,
+    how: str,
+) -> None:
+    """Say what was released, with the notes, and where it is."""
+    run_id, seconds = this_run(), seconds_so_far()
+    names = [each.name for each in assets]
+    remarks = [*notes.remarks, *plan.remarks]
+    links = [("run", run_url(environment, run_id)), ("release", page)]
+    what = _what(environment, tagged)
+    message = messages.released(what, how, notes.lines, remarks, names, links, seconds)
+    if why := tell(environment, run_id, message):
+        get_run_logger().warning("Slack was not told: %s", why)
+    facts = [
+        ("release", page),
+        ("revision", f"{tagged.revision} ({tagged.source.subject})"),
+        ("tagged by", tagged.tagger),
+        ("image", f"{environment.ecr_repository}@{version.digest}"),
+        *(("asset", f"{each.name} sha256:{each.sha256}") for each in assets),
+        *(("remark", remark) for remark in remarks),
+    ]
+    title = plain(message.headline)
+    write_summary(environment, run_id, title, facts, plan=plan, reports=reports, seconds=seconds)
+
+
+def _what(environment: Environment, tagged: Tagged) -> str:
+    return f"{(environment.github_repository or '').rpartition('/')[2]} {tagged}"

@@ -1,0 +1,28 @@
+"""What a release must pass before it is built."""
+
+from prefect.logging import get_run_logger
+
+from blocks.environment import Environment
+from delivery.package_json import read_package
+from delivery.plan import Plan
+from delivery.release_tests import tests_of
+from tasks import fact
+from tasks.committed import read_committed
+from tasks.plan import plan_of
+from tasks.version_tag import Tagged
+
+
+@fact("which tests must {tagged} pass?")
+def plan_release(environment: Environment, tagged: Tagged) -> Plan:
+    """Decide what `test:all` means for this revision. Raises what `plan_checks` raises."""
+    plan = plan_of(tagged.source, environment.delivery_toml, environment.policy.audit_level)
+    path = package_path(plan)
+    plan = tests_of(plan, read_package(read_committed(tagged.source, path) or "{}", path).scripts)
+    for remark in plan.remarks:
+        get_run_logger().info("%s", remark)
+    return plan
+
+
+def package_path(plan: Plan) -> str:
+    """Where the application's package.json is in its repository."""
+    return "package.json" if plan.table.folder == "." else f"{plan.table.folder}/package.json"

@@ -1,0 +1,113 @@
+"""The application as a folder that runs by itself: built anew from the commit, and packed."""
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from blocks.environment import Environment
+from delivery.errors import CheckFailed, ConfigurationError, RequestRefused
+from delivery.package_json import read_package
+from delivery.plan import Plan
+from delivery.release_build import (
+    BUILD_ID,
+    PRERENDER,
+    REFERENCES,
+    STANDALONE,
+    build_variables,
+    replacements,
+)
+from tasks import operation
+from tasks.archive import write_archive
+from tasks.checks import install, run_logged, told
+from tasks.committed import source_archive
+from tasks.version_tag import Tagged
+from tasks.workspace import Workspace
+
+SCRIPT = "build"
+
+
+@dataclass(frozen=True)
+class Built:
+    """A built application: its `folder`, the place it was built in, and its committed `tree`."""
+
+    folder: Path
+    replaced: dict[bytes, bytes]
+    tree: Path
+
+
+@operation("build the standalone application of {tagged}")
+def build_standalone(
+    environment: Environment, place: Workspace, tagged: Tagged, plan: Plan
+) -> Built:
+    """Build the committed tree in a folder of its own, which no test has touched.
+
+    Raises `CheckFailed` with the last lines of the build, and `ConfigurationError` where it leaves
+    no standalone application.
+    """
+    tree = source_archive(tagged.source, place.home / "build" / "tree")
+    there = replace(place, source=tree)
+    app = (tree / plan.table.folder).resolve()
+    if SCRIPT not in read_package((app / "package.json").read_text()).scripts:
+        raise CheckFailed(
+            "package.json has no script `build`, and a release consists of what that builds",
+            hint="Add the script: for Next.js, `next build`.",
+        )
+    install(environment, there, plan)
+    command = plan.manager.run(SCRIPT)
+    outcome = run_logged(
+        command,
+        there,
+        folder=app,
+        timeout_s=environment.policy.build_timeout_s,
+        name=SCRIPT,
+        variables=build_variables(tagged.revision, tagged.moment),
+    )
+    if not outcome.passed:
+        raise CheckFailed(told(SCRIPT, command, outcome))
+    return _gathered(app, tree.resolve(), place, tagged, plan)
+
+
+def _gathered(app: Path, tree: Path, place: Workspace, tagged: Tagged, plan: Plan) -> Built:
+    """The standalone folder with what Next.js leaves to others: static files and public/."""
+    made = app / STANDALONE
+    if not made.is_dir():
+        raise ConfigurationError(
+            f"the build left no folder {STANDALONE}",
+            hint="Set `output: 'standalone'` in next.config, commit, and release that.",
+        )
+    if not made.resolve().is_relative_to(tree):
+        raise RequestRefused(f"{STANDALONE} leads out of the build")
+    folder = place.home / "build" / "standalone"
+    shutil.copytree(made, folder, symlinks=True)
+    # In a monorepo the application lies in it as it lies in the repository.
+    own = folder / plan.table.folder if (folder / plan.table.folder / ".next").is_dir() else folder
+    for name in (".next/static", "public"):
+        if (app / name).is_dir() and not (own / name).exists():
+            shutil.copytree(app / name, own / name, symlinks=True)
+    shutil.rmtree(own / ".next/cache", ignore_errors=True)
+    for environment_file in {*folder.glob(".env*"), *own.glob(".env*")}:
+        # Next.js copies them along; what configures one place is no part of a release.
+        environment_file.unlink()
+    build_id, prerender, references = (
+        _text(own / name) for name in (BUILD_ID, PRERENDER, REFERENCES)
+    )
+    replaced = replacements(str(app), build_id, prerender, references, tagged.revision)
+    return Built(folder, replaced | _tree(tree, app), tree)
+
+
+def _tree(tree: Path, app: Path) -> dict[bytes, bytes]:
+    return {} if tree == app else {str(tree).encode(): b"/repository"}
+
+
+def _text(path: Path) -> str:
+    return path.read_text(errors="replace") if path.is_file() else ""
+
+
+@operation("pack {tagged}")
+def pack(built: Built, tagged: Tagged, stem: str, into: Path) -> Path:
+    """Pack a built application as `stem`/… in the folder `into`; the archive's path."""
+    into.mkdir(mode=0o700, exist_ok=True)
+    archive = into / f"{stem}.tar.gz"
+    archive.unlink(missing_ok=True)
+    write_archive(built.folder, archive, stem, tagged.moment, built.replaced)
+    return archive

@@ -1,0 +1,95 @@
+"""The tag of a release: where it is, and that it stays there while we release it."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from blocks.environment import Environment
+from delivery.errors import NotOnGitHub, RequestRefused
+from delivery.messages import plain
+from delivery.version_tag import VersionTag, previous_tag, read_tag
+from tasks import fact, operation
+from tasks.github import github_of, quoted
+from tasks.mirrors import mirror_of
+from tasks.repository import check_out
+from tasks.source import Source
+from tasks.workspace import Workspace
+
+_TAG_IT = "Make it with `git tag --annotate`, push it, and release that."
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """An annotated tag and what it points at.
+
+    `object` is the name of git's tag object, which another tag of the same name does not have;
+    `previous` the revision of the version before, and its tag.
+    """
+
+    tag: VersionTag
+    object: str
+    source: Source
+    tagger: str
+    previous: tuple[str, str] | None = None
+
+    @property
+    def revision(self) -> str:
+        return self.source.revision
+
+    @property
+    def moment(self) -> int:
+        """When the revision was committed, in seconds since 1970."""
+        return int(datetime.fromisoformat(self.source.committed_at).timestamp())
+
+    def __str__(self) -> str:
+        return str(self.tag)
+
+
+@operation("check out {tag}")
+def check_out_tag(environment: Environment, place: Workspace, tag: str) -> Tagged:
+    """Check out what a tag points at, which is a revision of the release branch.
+
+    Raises `RequestRefused` for a tag that is no semantic version, not annotated, not on the branch
+    of the environment's policy or moved meanwhile, and what `tasks.source.check_out` raises.
+    """
+    version = read_tag(tag)
+    source = check_out.fn(environment, place, environment.repository, "", version.ref)
+    with mirror_of(source.repository, place.mirrors, {}) as mirror:
+        kind, name = mirror.object_of(version.ref)
+        if kind != "tag":
+            raise RequestRefused(
+                f"{version} is a lightweight tag: nobody signed it with a name and a time",
+                hint=f"A release wants an annotated tag. {_TAG_IT}",
+            )
+        if mirror.tip(version.ref) != source.revision:
+            raise _moved(version)
+        branch = environment.policy.deploy_ref
+        if mirror.tip(branch) is None or not mirror.holds(branch, source.revision):
+            raise RequestRefused(
+                f"{version} points at {source.revision[:10]}, which is not on {branch}",
+                hint="Merge it into that branch first, then tag a revision of the branch.",
+            )
+        found = Tagged(version, name, source, plain(mirror.tagger(version.ref))[:200])
+        before = previous_tag(version, mirror.tags_within(source.revision))
+        start = mirror.tip(f"refs/tags/{before}") if before else None
+    return replace(found, previous=(start, before)) if start and before else found
+
+
+@fact("does GitHub have {tagged} where we found it?")
+def demand_tag(environment: Environment, tagged: Tagged) -> None:
+    """Demand that GitHub's tag is the one that was checked out. Raises `RequestRefused`."""
+    try:
+        found = github_of(environment).read(f"git/ref/tags/{quoted(tagged.tag.name)}")["object"]
+    except NotOnGitHub:
+        raise RequestRefused(
+            f"{environment.github_repository} on GitHub has no tag {tagged}",
+            hint="Push it: `git push origin TAG`. Is `repository` that of github_repository?",
+        ) from None
+    if (found["type"], found["sha"]) != ("tag", tagged.object):
+        raise _moved(tagged.tag)
+
+
+def _moved(tag: VersionTag) -> RequestRefused:
+    return RequestRefused(
+        f"the tag {tag} was moved: it is no longer what was checked out",
+        hint="Find out who moved it, and why. Tag a new version rather than moving one.",
+    )

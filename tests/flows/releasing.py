@@ -1,0 +1,206 @@
+"""Releases on the sandbox's GitHub: one environment, an application that builds, and its tags."""
+
+import json
+import os
+import sys
+from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
+from unittest.mock import patch
+
+from blocks.github_app import GitHubApp
+from delivery.ledger import Proven
+from flows.release import release
+from sandbox.sample import git
+from sandbox.start import GITHUB_PERMISSIONS
+from tasks import ledger
+from tasks.github import GitHub
+from tests.flows.crashes import Process, here, live_process, on_the_wire, without_engine
+
+REPOSITORY = "kanvaro/kanvaro"
+# As Next.js does: it leaves its folder and keys that it draws, and the static files to others.
+BUILD = """
+const fs = require('fs'), crypto = require('crypto'), made = '.next/standalone';
+const draw = (n) => crypto.randomBytes(n).toString('hex');
+for (const f of ['.next/static', `${made}/.next/server`, 'public']) {
+  fs.mkdirSync(f, { recursive: true });
+}
+fs.writeFileSync('.next/static/a.js', 'static');
+fs.writeFileSync('public/robots.txt', 'none');
+fs.writeFileSync(`${made}/server.js`, `const place = "${process.cwd()}"; ${process.env.REVISION}`);
+fs.writeFileSync(`${made}/.env.production`, 'SECRET=canary');
+fs.writeFileSync(`${made}/.next/BUILD_ID`, crypto.randomBytes(16).toString('base64url').slice(0, 21));
+const keys = { previewModeId: draw(16), previewModeSigningKey: draw(32) };
+const preview = JSON.stringify({ preview: keys });
+fs.writeFileSync(`${made}/.next/prerender-manifest.json`, preview);
+fs.writeFileSync(`${made}/.next/server/preview-props.json`, JSON.stringify(keys));
+const secret = JSON.stringify({ encryptionKey: crypto.randomBytes(32).toString('base64') });
+fs.writeFileSync(`${made}/.next/server/server-reference-manifest.json`, secret);
+fs.symlinkSync('server.js', `${made}/start.js`);
+"""
+SCRIPTS = {"build": "node build.js", "test_all": "npm run test:unit"}
+
+
+class Releasing:
+    """One environment whose repository is on GitHub, and runs that release its tags."""
+
+    def __init__(self, stand, app, workshop, *, permissions=None, **policy):
+        self.stand, self.app, self.hub = stand, app, stand.inbox.github
+        self.hub.forget()
+        self.hub.faults.clear()
+        self.hub.keep(REPOSITORY, app.sample.folder)
+        made = self.hub.access.install_app(**(permissions or GITHUB_PERMISSIONS))
+        self.environment = stand.environment(**policy)
+        self.name = self.environment.name
+        self.change(
+            repository=app.address,
+            github_repository=REPOSITORY,
+            github_address=stand.inbox.github_url,
+            github_app=GitHubApp(
+                app_id=made.app_id, installation=made.installation, private_key=made.private_key
+            ),
+            workshop=workshop,
+        )
+        self.id = None
+        self.forget_images()
+
+    def forget_images(self, *tags):
+        """Take version tags off the images, which all environments of the stand share."""
+        self.stand.aws.client("ecr").batch_delete_image(
+            repositoryName=self.environment.ecr_repository,
+            imageIds=[{"imageTag": tag} for tag in (*tags, "v1.0.0", "v2.0.0-rc.1")],
+        )
+
+    def change(self, **settings):
+        for name, value in settings.items():
+            setattr(self.environment, name, value)
+        self.environment.save(self.name, overwrite=True)
+
+    def commit(self, subject="feat: a thing", *, proven=True, files=None, **scripts):
+        """A commit on `main` that `ci` has proven, unless it is not to be."""
+        written = {"build.js": BUILD, **(files or {})}
+        revision = self.app.commit(subject=subject, files=written, **{**SCRIPTS, **scripts})
+        if proven:
+            self.prove(revision)
+        return revision
+
+    def prove(self, revision):
+        """As if `ci` had pushed the image of a revision."""
+        digest = self.stand.push(revision)
+        proven = Proven(
+            revision, digest, self.app.address, "refs/heads/main", "t", ledger.now(), "none"
+        )
+        ledger.record_proven(self.environment, proven)
+        return digest
+
+    def tag(self, name="v1.0.0", *, annotated=True, at="HEAD", force=False):
+        """Tag a commit; the tag's own object."""
+        how = ["--annotate", "--message", "A release"] if annotated else []
+        git(self.app.sample.folder, "tag", *how, *(["--force"] if force else []), name, at)
+        return git(self.app.sample.folder, "rev-parse", name)
+
+    def run(self, tag="v1.0.0", **parameters):
+        state = release(tag=tag, environment=self.name, return_state=True, **parameters)
+        self.id = state.state_details.flow_run_id
+        return state
+
+    def ok(self, tag="v1.0.0", **parameters):
+        return self.run(tag, **parameters).result()
+
+    def fail(self, kind, tag="v1.0.0", **parameters):
+        error = self.run(tag, **parameters).result(raise_on_failure=False)
+        assert isinstance(error, kind), error
+        return error
+
+    @property
+    def releases(self):
+        return self.hub.repository(REPOSITORY).releases
+
+    @property
+    def assets(self):
+        """The only release's assets: content by name."""
+        [only] = self.releases
+        assert all(each.state == "uploaded" for each in only.assets)
+        names = [each.name for each in only.assets]
+        assert len(names) == len(set(names))
+        return {each.name: each.content for each in only.assets}
+
+    def image(self, tag):
+        """The digest that ECR has under a tag, or None."""
+        client, name = self.stand.aws.client("ecr"), self.environment.ecr_repository
+        found = client.batch_get_image(repositoryName=name, imageIds=[{"imageTag": tag}])
+        return found["images"][0]["imageId"]["imageDigest"] if found["images"] else None
+
+    def said(self):
+        return str([message.blocks for message in self.stand.said(self.id)])
+
+    def assert_whole(self, tag="v1.0.0", draft=False):
+        """One release with the right assets, and its image tagged."""
+        [only] = self.releases
+        assert (only.tag, only.draft) == (tag, draft)
+        stem = f"kanvaro-{tag}"
+        endings = (".cdx.json", ".intoto.json", ".sha256", ".tar.gz")
+        assert sorted(self.assets) == [stem + each for each in endings]
+        stated = json.loads(self.assets[f"{stem}.intoto.json"])
+        assert stated["subject"]
+
+
+def keep(assets, folder):
+    """Write assets into a folder, as whoever downloads them does."""
+    os.makedirs(folder, exist_ok=True)
+    for name, content in assets.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+# The module, whose name in its package is the flow.
+FLOW = sys.modules["flows.release"]
+HEAVY = ("write_notes", "unproven", "run_checks", "build_standalone", "make_assets")
+
+
+def keeping(kept):
+    """Patch the flow so that what its heavy steps return is remembered."""
+    patches = ExitStack()
+    for name in HEAVY:
+        step = getattr(FLOW, name)
+
+        def remembered(*given, step=step, name=name, **more):
+            kept[name] = step(*given, **more)
+            return kept[name]
+
+        patches.enter_context(patch.object(FLOW, name, remembered))
+    return patches
+
+
+@contextmanager
+def pretended(releasing, kept):
+    """Runs without engine whose heavy steps are those of a run before; yields how to run one."""
+    once = GitHub._once
+
+    def counted(self, method, address, **request):
+        process = here()
+        if process is None:
+            return once(self, method, address, **request)
+        send = lambda _: once(self, method, address, **request)  # noqa: E731
+        return process.send(f"GitHub {method}", None, send)
+
+    with ExitStack() as stack:
+        stack.enter_context(without_engine())
+        stack.enter_context(on_the_wire())
+        stack.enter_context(patch.object(GitHub, "_once", counted))
+        for name in HEAVY:
+            value = [] if name == "unproven" else kept[name]
+            stack.enter_context(patch.object(FLOW, name, lambda *_, value=value, **__: value))
+        stack.enter_context(patch.object(FLOW, "conclude_release", lambda *_: None))
+        releasing.environment.save(releasing.name, overwrite=True)
+
+        def run(crash=None, hold=None, **parameters):
+            process = Process(crash, counts=_counts, hold=hold)
+            given = {"draft": False, "prerelease": False, **parameters}
+            flow = lambda: release.fn(tag="v1.0.0", environment=releasing.name, **given)  # noqa: E731
+            return SimpleNamespace(answer=live_process(process, flow), process=process)
+
+        yield run
+
+
+def _counts(operation):
+    return operation.startswith("GitHub") or operation == "PutImage"
