@@ -64,8 +64,9 @@ sandbox: $(VENV)/ready ## Start the emulators and leave them running until Ctrl-
 sandbox-stop: $(VENV)/ready ## Stop what `KEEP=1 make demo` or `make ci` left running
 	@$(RUN) -m deployments.stop
 
-server: $(VENV)/ready ## Start a Prefect server on 127.0.0.1:4200
-	$(VENV)/bin/prefect server start --host 127.0.0.1
+server: override export REDIS_URL := $(value REDIS_URL)
+server: $(VENV)/ready ## Start a Prefect server on 127.0.0.1:4200: [DATABASE=sqlite] [REDIS_URL=… PROCESSES=3]
+	@$(RUN) -m deployments.server
 
 worker: $(VENV)/ready ## Start a worker for the pool `delivery`
 	PREFECT_WORKER_QUERY_SECONDS=2 PREFECT_FLOWS_HEARTBEAT_FREQUENCY=30 $(VENV)/bin/prefect worker start --pool delivery --type process
