@@ -82,6 +82,10 @@ bench: $(VENV)/ready ## Measure against plain alternatives; prints a table, writ
 lock: $(VENV)/ready ## Renew requirements.lock from pyproject.toml
 	$(VENV)/bin/uv pip compile --universal --generate-hashes --python-version 3.11 --group dev \
 	  --no-header --quiet --output-file requirements.lock pyproject.toml
+	@# What a worker needs of it, in the same versions, for deployments/worker/Dockerfile.
+	$(VENV)/bin/uv pip compile --universal --generate-hashes --python-version 3.11 \
+	  --constraint requirements.lock --no-header --no-annotate --quiet \
+	  --output-file deployments/worker/requirements.lock pyproject.toml
 
 setup: $(VENV)/ready
 

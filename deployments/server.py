@@ -18,6 +18,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
+from prefect.settings import PREFECT_SERVER_API_PORT
+
 from delivery.errors import ConfigurationError, DeliveryError
 from deployments.postgresql import default_folder, of_this_machine, running
 from sandbox.machine import THIS_MACHINE
@@ -25,6 +27,8 @@ from sandbox.machine import THIS_MACHINE
 URL = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 URLS = (URL, "PREFECT_API_DATABASE_CONNECTION_URL")
 DATABASES = ("postgresql", "sqlite")
+HOST = "127.0.0.1"
+TO_START_S = 120
 TO_STOP_S = 30
 # https://docs.prefect.io/v3/advanced/self-hosted names the same parts.
 THROUGH_REDIS = {
@@ -32,6 +36,12 @@ THROUGH_REDIS = {
     "PREFECT_SERVER_EVENTS_MESSAGING_CACHE": "prefect_redis.messaging",
     "PREFECT_SERVER_EVENTS_CAUSAL_ORDERING": "prefect_redis.ordering",
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect_redis.lease_storage",
+}
+# What `prefect server start --workers` sets, and no two processes may migrate the database at once.
+AS_ONE_OF_SEVERAL = {
+    "PREFECT__SERVER_FINAL": "1",
+    "PREFECT__SERVER_WEBSERVER_ONLY": "1",
+    "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "false",
 }
 _LARGEST = 32
 
@@ -89,14 +99,18 @@ def processes(given: Mapping[str, str], settings: Mapping[str, str]) -> int:
 
 
 def commands(number: int) -> list[list[str]]:
-    """What runs: the API, and its background services apart where several processes serve it."""
-    host = ["--host", "127.0.0.1"]
+    """What runs, as modules of Python: the API, and beside several of it its background services.
+
+    Several are started as `prefect server start --workers` starts them, but with more patience:
+    its uvicorn ends a process that is still importing after five seconds.
+    """
     if number == 1:
-        return [["server", "start", *host]]
-    return [
-        ["server", "start", *host, "--workers", str(number)],
-        ["server", "services", "start"],
-    ]
+        return [["prefect", "server", "start", "--host", HOST]]
+    port = str(PREFECT_SERVER_API_PORT.value())
+    api = ["uvicorn", "--factory", "prefect.server.api.server:create_app", "--host", HOST]
+    api += ["--port", port, "--workers", str(number)]
+    api += ["--timeout-worker-healthcheck", str(TO_START_S), "--log-level", "warning"]
+    return [api, ["prefect", "server", "services", "start"]]
 
 
 def serve(given: Mapping[str, str], folder: Path) -> int:
@@ -105,6 +119,9 @@ def serve(given: Mapping[str, str], folder: Path) -> int:
         settings = {**security(), **stack.enter_context(database(given, folder))}
         settings |= messaging(given)
         number = processes(given, settings)
+        if number > 1:
+            settings |= AS_ONE_OF_SEVERAL
+            _ran(["prefect", "server", "database", "upgrade", "--yes"], settings)
         parts = [stack.enter_context(_part(command, settings)) for command in commands(number)]
         return parts[0].wait()
 
@@ -118,11 +135,21 @@ def security() -> dict[str, str]:
     return dict(server_security.server_settings())
 
 
+def _ran(command: list[str], settings: Mapping[str, str]) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", *command], env={**os.environ, **settings}, check=False
+    )
+    if ended.returncode:
+        raise ConfigurationError(
+            f"`{' '.join(command)}` failed", hint="Mend what it says above, then start again."
+        )
+
+
 @contextmanager
 def _part(command: list[str], settings: Mapping[str, str]) -> "Iterator[subprocess.Popen[bytes]]":
     """A process of the server; asked to stop at the end, and made to after a while."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "prefect", *command], env={**os.environ, **settings}
+        [sys.executable, "-m", *command], env={**os.environ, **settings}
     )
     try:
         yield process
