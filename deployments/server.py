@@ -148,9 +148,7 @@ def _ran(command: list[str], settings: Mapping[str, str]) -> None:
 @contextmanager
 def _part(command: list[str], settings: Mapping[str, str]) -> "Iterator[subprocess.Popen[bytes]]":
     """A process of the server; asked to stop at the end, and made to after a while."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", *command], env={**os.environ, **settings}
-    )
+    process = subprocess.Popen([sys.executable, "-m", *command], env={**os.environ, **settings})
     try:
         yield process
     finally:

@@ -36,16 +36,15 @@ def ensure_pool(asked: str, given: Mapping[str, str]) -> tuple[str, str]:
     """
     if asked and asked not in TYPES:
         raise ConfigurationError(
-            f"POOL={asked} is no type of work pool that we have", hint=f"One of: {', '.join(TYPES)}."
+            f"POOL={asked} is no type of work pool that we have",
+            hint=f"One of: {', '.join(TYPES)}.",
         )
     with get_client(sync_client=True) as client:
         there = _type_of_the_pool(client)
         if there is None:
             kind = asked or "process"
             wanted = template(kind, given)
-            client.create_work_pool(
-                WorkPoolCreate(name=POOL, type=kind, base_job_template=wanted)
-            )
+            client.create_work_pool(WorkPoolCreate(name=POOL, type=kind, base_job_template=wanted))
             return kind, f"created, for {kind} workers"
         if not asked:
             return there, "there"

@@ -86,15 +86,11 @@ def ensure_base_images(
     return [ensure_base_image(client, reference, say) for reference in base_references(dockerfile)]
 
 
-def _stand_in(
-    client: docker.DockerClient, wanted: StandIn, reference: str, say: Say
-) -> BaseImage:
+def _stand_in(client: docker.DockerClient, wanted: StandIn, reference: str, say: Say) -> BaseImage:
     known = find_image(client, wanted.name)
     is_current = known is not None and known.recipe == wanted.recipe
     image_id = (
-        known.id
-        if known and is_current
-        else wanted.make(client, wanted.version, wanted.name, say)
+        known.id if known and is_current else wanted.make(client, wanted.version, wanted.name, say)
     )
     tag_image(
         client,

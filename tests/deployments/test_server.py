@@ -156,7 +156,9 @@ def test_two_processes_serve_one_api_with_postgresql_and_redis(folder, tmp_path)
 def _awaits_an_event_of_another_process(api):
     """Sent to whichever process answers, it is stored by the process of the services."""
     patience = Patience(timeout=200, interval=0.5)
-    wait_until(lambda: _answer("GET", f"{api}/health"), lambda code: code == 200, patience, what=api)
+    wait_until(
+        lambda: _answer("GET", f"{api}/health"), lambda code: code == 200, patience, what=api
+    )
     sent = {
         "occurred": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "event": "kanvaro.test",
