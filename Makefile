@@ -64,8 +64,9 @@ sandbox: $(VENV)/ready ## Start the emulators and leave them running until Ctrl-
 sandbox-stop: $(VENV)/ready ## Stop what `KEEP=1 make demo` or `make ci` left running
 	@$(RUN) -m deployments.stop
 
-server: $(VENV)/ready ## Start a Prefect server on 127.0.0.1:4200, with a password
-	@$(RUN) -m deployments.server_security
+server: override export REDIS_URL := $(value REDIS_URL)
+server: $(VENV)/ready ## Start a Prefect server on 127.0.0.1:4200: [DATABASE=sqlite] [REDIS_URL=… PROCESSES=3]
+	@$(RUN) -m deployments.server
 
 worker: $(VENV)/ready ## Start a worker for the pool `delivery`
 	@$(RUN) -m deployments.worker
@@ -81,6 +82,10 @@ bench: $(VENV)/ready ## Measure against plain alternatives; prints a table, writ
 lock: $(VENV)/ready ## Renew requirements.lock from pyproject.toml
 	$(VENV)/bin/uv pip compile --universal --generate-hashes --python-version 3.11 --group dev \
 	  --no-header --quiet --output-file requirements.lock pyproject.toml
+	@# What a worker needs of it, in the same versions, for deployments/worker/Dockerfile.
+	$(VENV)/bin/uv pip compile --universal --generate-hashes --python-version 3.11 \
+	  --constraint requirements.lock --no-header --no-annotate --quiet \
+	  --output-file deployments/worker/requirements.lock pyproject.toml
 
 setup: $(VENV)/ready
 

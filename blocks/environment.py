@@ -134,6 +134,11 @@ class Environment(Block):
     router: CloudFrontRouter | None = Field(
         default=None, description="What moves traffic between the colours."
     )
+    handover_bucket: str = Field(
+        default="",
+        pattern=r"^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?$",
+        description="S3 bucket through which workspaces reach checks on other workers.",
+    )
     ledger_table: str = Field(
         default="kanvaro-delivery", description="DynamoDB table of turns, releases and intents."
     )
@@ -230,6 +235,8 @@ class Environment(Block):
 
     @model_validator(mode="after")
     def _has_what_its_strategy_needs(self) -> Self:
+        if self.policy.stages == "on the pool" and not self.handover_bucket:
+            raise ValueError("stages on the pool need a handover_bucket; or be `here`")
         if self.strategy == "in-place":
             return self
         if self.router is None or self.public_address is None:

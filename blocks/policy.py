@@ -18,6 +18,14 @@ class Policy(Settings):
         default="refs/heads/main", description="Only revisions on this ref are deployed."
     )
     checks_at_once: int = Field(default=2, ge=1, description="Checks that run side by side.")
+    stages: Literal["here", "on the pool"] = Field(
+        default="here",
+        description="Where checks run: in the run that asks, or each as a run of its own on the "
+        "work pool, for which the environment names a `handover_bucket`.",
+    )
+    stage_wait_s: float = Field(
+        default=900, gt=0, description="How long such a run waits for a worker to begin it."
+    )
     after_a_failure: Literal["stop", "run all"] = Field(
         default="stop", description="Whether other checks go on once a required one has failed."
     )

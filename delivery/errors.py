@@ -33,6 +33,7 @@ Everything that can stop a delivery:
   x Drift                   the cloud differs from what the ledger says we did
   x Fenced                  this run lost its turn and may change nothing any more
   x TimedOut                we stopped waiting
+  x StageLost               a check that ran on another worker ended without a verdict
   x Unreachable             a server did not answer, again and again
 
 A message says what happened; the `hint` says what to do about it. Both are
@@ -191,6 +192,10 @@ class Fenced(DeliveryError):
 
 class TimedOut(DeliveryError):
     hint = "What was awaited may still happen: look at it, then run again."
+
+
+class StageLost(DeliveryError):
+    hint = "Look at that run and at its worker (memory, disk), then run again: passes are kept."
 
 
 class Unreachable(DeliveryError):

@@ -1,6 +1,7 @@
 """Make a Prefect server ours: work pool, blocks, deployments. Safe to repeat.
 
     make register                      production and the others of blocks/environments.yaml
+    POOL=docker make register          the same on containers (deployments/work_pools.py)
     python -m deployments.register --sandbox .sandbox     `production` in the sandbox instead
 
 Tokens are read from the shell that registers and go straight into blocks; a token that is not
@@ -20,11 +21,7 @@ from urllib.parse import urlsplit
 
 import yaml
 from prefect.blocks.core import Block
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.exceptions import ObjectAlreadyExists
 from prefect.settings import PREFECT_API_URL
-from prefect.workers.process import ProcessWorker
 from prefect_github import GitHubCredentials
 from prefect_slack import SlackCredentials
 from pydantic import ValidationError
@@ -34,9 +31,9 @@ from delivery.errors import ConfigurationError
 from deployments.automations import ensure_automations
 from deployments.reach import at_the_server, command
 from deployments.sandboxed import sandbox_environment
+from deployments.work_pools import POOL, ensure_pool, folder_of_flows
 
 ROOT = Path(__file__).parent.parent
-POOL = "delivery"
 CREDENTIALS = "kanvaro"  # name of the vendors' blocks that hold our tokens
 DEFINITIONS = ROOT / "blocks" / "environments.yaml"
 
@@ -46,12 +43,16 @@ Say = Callable[[str], None]
 
 def register(environments: Mapping[str, Environment], say: Say = print) -> None:
     """Save the pool, each environment under its name, every deployment of prefect.yaml, and the
-    automations, which tell the channel of the first environment."""
-    say(f"work pool {POOL}: {ensure_pool()}")
+    automations, which tell the channel of the first environment.
+
+    POOL chooses the type of the pool; without it, one that is there stays as it is.
+    """
+    kind, done = ensure_pool(os.environ.get("POOL", ""), os.environ)
+    say(f"work pool {POOL}: {done}")
     for name, environment in environments.items():
         environment.save(name, overwrite=True)
         say(f"environment {name}: saved")
-    deploy_all()
+    deploy_all(folder_of_flows(kind, ROOT))
     say("deployments of prefect.yaml: saved")
     for name, missing in pause_without_environment():
         say(f"{name}: paused, since no environment is registered as {missing!r}")
@@ -80,25 +81,15 @@ def refuse_a_server_of_others() -> None:
         )
 
 
-def ensure_pool() -> str:
-    """Create the work pool if the server has none of that name; which of both it was."""
-    with get_client(sync_client=True) as client:
-        try:
-            template = ProcessWorker.get_default_base_job_template()
-            client.create_work_pool(
-                WorkPoolCreate(name=POOL, type="process", base_job_template=template)
-            )
-        except ObjectAlreadyExists:
-            return "there"
-    return "created"
+def deploy_all(folder: str = str(ROOT)) -> None:
+    """Apply prefect.yaml for flows that a run finds in `folder`.
 
-
-def deploy_all() -> None:
-    """Apply prefect.yaml. Raises `ConfigurationError` with Prefect's last words."""
+    Raises `ConfigurationError` with Prefect's last words.
+    """
     said = subprocess.run(
         [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
         cwd=ROOT,
-        env={**os.environ, "KANVARO_CHECKOUT": str(ROOT)},
+        env={**os.environ, "KANVARO_CHECKOUT": folder},
         capture_output=True,
         text=True,
         check=False,

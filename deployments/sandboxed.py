@@ -25,7 +25,7 @@ from sandbox.service_images import ensure_service_images
 
 AWS_SERVICES = (
     *("ecr", "secretsmanager", "dynamodb", "cloudwatch", "logs", "sns", "sts", "cloudformation"),
-    *("cloudfront", "cloudfront-keyvaluestore"),
+    *("cloudfront", "cloudfront-keyvaluestore", "s3"),
 )
 GITHUB_REPOSITORY = "kanvaro/kanvaro"
 # Variable of the application to the secret, and the key in it, that it is read from.

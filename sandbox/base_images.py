@@ -1,18 +1,19 @@
 """The images that a Dockerfile builds on: present, pulled, or stood in for."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import docker
 
 from delivery.errors import ConfigurationError
+from sandbox import debian_stand_in, node_stand_in
 from sandbox.dockerfile import base_references
 from sandbox.images import find_image, tag_image, try_to_pull
 from sandbox.machine import Say, say
-from sandbox.node_stand_in import make_node_image, node_version, recipe_of
 
 __all__ = ["BaseImage", "base_references", "ensure_base_image", "ensure_base_images"]
 
-STAND_IN = "kanvaro-sandbox/node-stand-in"
+STAND_IN = "kanvaro-sandbox"
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,36 @@ class BaseImage:
     is_stand_in: bool
 
 
+@dataclass(frozen=True)
+class StandIn:
+    """How the image of a `product` (node, debian) is made here in place of one of a registry."""
+
+    product: str
+    version: str
+    recipe: str
+    make: Callable[[docker.DockerClient, str, str, Say], str]
+    what: str
+
+    @property
+    def name(self) -> str:
+        return f"{STAND_IN}/{self.product}-stand-in:{self.version}"
+
+
+def stand_in_for(reference: str) -> StandIn | None:
+    """The stand-in that there is for an image, if any."""
+    if version := node_stand_in.node_version(reference):
+        recipe, make = node_stand_in.recipe_of(version), node_stand_in.make_node_image
+        return StandIn("node", version, recipe, make, "real Node.js, files of this machine")
+    if release := debian_stand_in.debian_release(reference):
+        recipe, make = debian_stand_in.recipe_of(release), debian_stand_in.make_debian_image
+        return StandIn("debian", release, recipe, make, "Debian's packages, unpacked here")
+    return None
+
+
 def ensure_base_image(
     client: docker.DockerClient, reference: str = "node:22-bookworm-slim", say: Say = say
 ) -> BaseImage:
-    """Return the base image, pulling it, or making a stand-in of node where it cannot be pulled.
+    """Return the base image, pulling it, or making a stand-in where it cannot be pulled.
 
     A stand-in keeps the wanted reference, so that `FROM` finds it, and says what it is in its
     label `kanvaro.stand-in` and in its second name. `docker rmi` it to have the real one pulled.
@@ -36,20 +63,20 @@ def ensure_base_image(
     present = find_image(client, reference)
     if present and not present.is_stand_in:
         return BaseImage(reference, present.id, is_stand_in=False)
-    version = node_version(reference)
-    if present and version and present.recipe == recipe_of(version):
-        say(f"{reference} is Kanvaro's stand-in (real Node.js, files of this machine)")
+    stand_in = stand_in_for(reference)
+    if present and stand_in and present.recipe == stand_in.recipe:
+        say(f"{reference} is Kanvaro's stand-in ({stand_in.what})")
         return BaseImage(reference, present.id, is_stand_in=True)
     refusal = try_to_pull(client, reference)
     if refusal is None and (pulled := find_image(client, reference)):
         return BaseImage(reference, pulled.id, pulled.is_stand_in)
-    if version is None:
+    if stand_in is None:
         raise ConfigurationError(
             f"The base image {reference} is not here and cannot be pulled: {refusal}",
             hint="Load it with `docker load`, or use node:<major>, which has a stand-in.",
         )
-    say(f"{reference} cannot be pulled ({refusal}): a stand-in with the real Node.js is used")
-    return _stand_in(client, version, reference, say)
+    say(f"{reference} cannot be pulled ({refusal}): a stand-in ({stand_in.what}) is used")
+    return _stand_in(client, stand_in, reference, say)
 
 
 def ensure_base_images(
@@ -59,11 +86,12 @@ def ensure_base_images(
     return [ensure_base_image(client, reference, say) for reference in base_references(dockerfile)]
 
 
-def _stand_in(client: docker.DockerClient, version: str, reference: str, say: Say) -> BaseImage:
-    named = f"{STAND_IN}:{version}"
-    known = find_image(client, named)
-    is_current = known is not None and known.recipe == recipe_of(version)
-    image_id = known.id if known and is_current else make_node_image(client, version, named, say)
+def _stand_in(client: docker.DockerClient, wanted: StandIn, reference: str, say: Say) -> BaseImage:
+    known = find_image(client, wanted.name)
+    is_current = known is not None and known.recipe == wanted.recipe
+    image_id = (
+        known.id if known and is_current else wanted.make(client, wanted.version, wanted.name, say)
+    )
     tag_image(
         client,
         image_id,

@@ -68,6 +68,8 @@ NEEDS = {
         _packaged("busybox", "busybox", "busybox-static"),
         _packaged("git", "git", "git"),
         _packaged("make", "make", "make"),
+        _packaged("mmdebstrap", "mmdebstrap", "mmdebstrap"),
+        _packaged("nginx", "nginx", "nginx-light", globs=("/usr/sbin/nginx",)),
         _packaged(
             "postgresql", "postgres", "postgresql", globs=("/usr/lib/postgresql/*/bin/postgres",)
         ),

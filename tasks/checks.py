@@ -31,7 +31,9 @@ from delivery.plan import (
 from delivery.stages import Check
 from delivery.summary import cell
 from tasks import fact, operation
+from tasks.elsewhere import checked_elsewhere
 from tasks.evidence import keep_evidence
+from tasks.handover import hand_over
 from tasks.programs import Outcome, run_program
 from tasks.security import security_report
 from tasks.services import service_containers
@@ -111,6 +113,24 @@ def _installed(place: Workspace, plan: Plan) -> Outcome:
     result_serializer="json",
 )
 def run_check(
+    environment: Environment,
+    source: Source,
+    place: Workspace,
+    plan: Plan,
+    check: Check,
+    handover: str = "",
+) -> CheckReport:
+    """Run one check, here or (if there is a `handover`) on another worker; its report.
+
+    Raises as `check_here` does, and `StageLost` for one that ran elsewhere.
+    """
+    if not handover:
+        return check_here(environment, source, place, plan, check)
+    proof = key_of(environment, source, plan, check)
+    return checked_elsewhere(environment, check, handover, proof, place.stop_sign.exists)
+
+
+def check_here(
     environment: Environment, source: Source, place: Workspace, plan: Plan, check: Check
 ) -> CheckReport:
     """Run one check with services of its own; its report, if it passed or may fail.
@@ -171,6 +191,8 @@ def run_checks(
     watcher = watcher or Watcher()
     believed = timedelta(days=environment.policy.result_days)
     checking = run_check.with_options(cache_expiration=believed)
+    is_elsewhere = environment.policy.stages == "on the pool"
+    handover = hand_over(environment, source, place) if is_elsewhere else ""
     waiting, running = list(plan.checks), dict[PrefectFuture[CheckReport], Check]()
     reports: list[CheckReport] = []
     failures: list[CheckFailed] = []
@@ -179,7 +201,8 @@ def run_checks(
             while waiting and len(running) < environment.policy.checks_at_once:
                 check = next_check(waiting, list(running.values()))
                 waiting.remove(check)
-                running[checking.submit(environment, source, place, plan, check)] = check
+                started = checking.submit(environment, source, place, plan, check, handover)
+                running[started] = check
                 watcher.began(check)
             done = next(iter(as_completed(list(running))))
             check = running.pop(done)

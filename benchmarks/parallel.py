@@ -1,0 +1,95 @@
+"""Fifty pipelines at once on one server, with SQLite and with PostgreSQL.
+
+`parallel_50_overhead_ratio` is the wall of fifty pipelines as flow runs, on the better database,
+over that of the same fifty by themselves (benchmarks/fifty.py says what a pipeline is). What
+completed is asked of the server afterwards; a run that is missing or not Completed is a failure.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+
+from benchmarks.fifty import PIPELINES, SECONDS_OF_A_STEP, STEPS
+from benchmarks.report import Measurement
+from delivery.errors import RolloutFailed
+from deployments.postgresql import of_this_machine, running
+from deployments.processes import prefect_server, using
+from deployments.register import ROOT
+from deployments.server import URL
+from sandbox.machine import ensure
+
+TO_END_S = 240
+
+
+def parallel() -> list[Measurement]:
+    """All figures about many pipelines at once."""
+    plain = _seconds("plain")
+    with TemporaryDirectory(prefix="kanvaro-bench-") as scratch:
+        folder = Path(scratch)
+        folder.chmod(0o711)  # PostgreSQL may run as another user
+        sqlite, lost = _through_prefect(folder / "sqlite")
+        with _postgresql(folder / "pg"):
+            postgres, lost_there = _through_prefect(folder / "with-postgresql")
+    what = f"{PIPELINES} pipelines of {STEPS} steps of {SECONDS_OF_A_STEP} s"
+    return [
+        Measurement(
+            "parallel_50_overhead_ratio",
+            min(sqlite, postgres) / plain,
+            f"{what} as flow runs, on the better database, over by themselves",
+            goal=1.5,
+        ),
+        Measurement("parallel_50_sqlite_s", sqlite, f"{what}, one server, SQLite", unit="s"),
+        Measurement("parallel_50_postgres_s", postgres, "the same with PostgreSQL", unit="s"),
+        Measurement("parallel_50_plain_s", plain, "the same by themselves", unit="s"),
+        Measurement(
+            "parallel_50_failures",
+            lost + lost_there,
+            f"of {2 * PIPELINES} flow runs that the servers know",
+            goal=0,
+        ),
+    ]
+
+
+@contextmanager
+def _postgresql(folder: Path) -> Iterator[None]:
+    """A PostgreSQL that servers started meanwhile use."""
+    with running(of_this_machine(folder, ensure("postgresql"))) as database:
+        os.environ[URL] = database.url
+        try:
+            yield
+        finally:
+            del os.environ[URL]
+
+
+def _through_prefect(folder: Path) -> tuple[float, int]:
+    """Seconds of all on a server with nothing else to do, and how many did not complete."""
+    with prefect_server(folder) as server, using(server):
+        seconds = _seconds("prefect")
+        wanted = FlowFilter(name=FlowFilterName(any_=["fifty"]))
+        with get_client(sync_client=True) as client:
+            runs = client.read_flow_runs(flow_filter=wanted, limit=200)
+    completed = [run for run in runs if run.state and run.state.is_completed()]
+    return seconds, PIPELINES - len(completed)
+
+
+def _seconds(way: str) -> float:
+    ran = subprocess.run(
+        [sys.executable, "-m", "benchmarks.fifty", way],
+        cwd=ROOT,
+        env={**os.environ, "PREFECT_LOGGING_LEVEL": "ERROR"},
+        capture_output=True,
+        text=True,
+        timeout=TO_END_S,
+        check=False,
+    )
+    if ran.returncode:
+        tail = "\n".join(ran.stderr.splitlines()[-10:])
+        raise RolloutFailed(f"fifty pipelines ({way}) did not end well:\n{tail}")
+    return float(ran.stdout.split()[-1])

@@ -1,0 +1,34 @@
+"""What a check says that ran as a run of its own, as text that the run which asked reads."""
+
+import json
+from dataclasses import asdict
+
+from delivery import errors
+from delivery.errors import DeliveryError, StageLost
+from delivery.plan import CheckReport
+
+
+def told_report(report: CheckReport) -> str:
+    """A report as JSON."""
+    return json.dumps({"report": asdict(report)})
+
+
+def told_failure(failure: DeliveryError) -> str:
+    """Why there is no report, as JSON: the kind of the error, its message and its hint."""
+    kind, message = type(failure).__name__, str(failure)
+    return json.dumps({"failure": {"kind": kind, "message": message, "hint": failure.hint}})
+
+
+def read_verdict(text: str) -> CheckReport:
+    """The report. Raises the failure that is told instead, or `StageLost` for other text."""
+    try:
+        told = json.loads(text)
+        if "report" in told:
+            report = told["report"]
+            return CheckReport(**{**report, "remarks": tuple(report["remarks"])})
+        failure = told["failure"]
+        kind, message, hint = failure["kind"], failure["message"], failure["hint"]
+    except (ValueError, TypeError, KeyError) as unreadable:
+        raise StageLost(f"a stage left a verdict that cannot be read: {unreadable}") from None
+    raised = getattr(errors, kind, StageLost)
+    raise raised(message, hint=hint)

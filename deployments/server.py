@@ -1,0 +1,180 @@
+"""The Prefect server with the best database that this machine has: `make server`.
+
+    PREFECT_API_DATABASE_CONNECTION_URL=…   that database, and nothing is started here
+    DATABASE=sqlite | postgresql            SQLite, or a PostgreSQL of our own; by default whichever
+                                            is there, PostgreSQL first
+    REDIS_URL=redis://…                     events go through Redis, which several processes share
+    PROCESSES=3                             so many processes serve the API; wants both of the above
+
+docs/scaling.md says when which of them is worth it.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+from prefect.settings import PREFECT_SERVER_API_PORT
+
+from delivery.errors import ConfigurationError, DeliveryError
+from deployments.postgresql import default_folder, of_this_machine, running
+from sandbox.machine import THIS_MACHINE
+
+URL = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
+URLS = (URL, "PREFECT_API_DATABASE_CONNECTION_URL")
+DATABASES = ("postgresql", "sqlite")
+HOST = "127.0.0.1"
+TO_START_S = 120
+TO_STOP_S = 30
+# https://docs.prefect.io/v3/advanced/self-hosted names the same parts.
+THROUGH_REDIS = {
+    "PREFECT_SERVER_EVENTS_MESSAGING_BROKER": "prefect_redis.messaging",
+    "PREFECT_SERVER_EVENTS_MESSAGING_CACHE": "prefect_redis.messaging",
+    "PREFECT_SERVER_EVENTS_CAUSAL_ORDERING": "prefect_redis.ordering",
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect_redis.lease_storage",
+}
+# What `prefect server start --workers` sets, and no two processes may migrate the database at once.
+AS_ONE_OF_SEVERAL = {
+    "PREFECT__SERVER_FINAL": "1",
+    "PREFECT__SERVER_WEBSERVER_ONLY": "1",
+    "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "false",
+}
+_LARGEST = 32
+
+
+@contextmanager
+def database(given: Mapping[str, str], folder: Path) -> Iterator[dict[str, str]]:
+    """The variables that name the server's database, which runs while this is entered.
+
+    Raises `ConfigurationError` where what is asked for is not there.
+    """
+    chosen = given.get("DATABASE", "")
+    if chosen and chosen not in DATABASES:
+        raise ConfigurationError(f"DATABASE={chosen} is not one of: {', '.join(DATABASES)}")
+    if any(given.get(name) for name in URLS):
+        print("database: the one of the connection URL that is set")
+        yield {}
+        return
+    postgres = THIS_MACHINE.find("postgresql")
+    if chosen == "sqlite" or (not chosen and postgres is None):
+        why = "as DATABASE says" if chosen else "there is no PostgreSQL on this machine"
+        print(f"database: SQLite, {why}; good for one server and a few dozen runs at once")
+        yield {}
+        return
+    with running(of_this_machine(folder, postgres or THIS_MACHINE.ensure("postgresql"))) as own:
+        print(f"database: PostgreSQL in {folder} (DATABASE=sqlite takes the file of ~/.prefect)")
+        yield {URL: own.url}
+
+
+def messaging(given: Mapping[str, str]) -> dict[str, str]:
+    """The variables that let events go through Redis, if one is given."""
+    address = given.get("REDIS_URL", "")
+    if not address:
+        return {}
+    print("events: through Redis")
+    # docket, the queue of Prefect's background services, must be shared as well.
+    return {
+        **THROUGH_REDIS,
+        "PREFECT_REDIS_MESSAGING_URL": address,
+        "PREFECT_SERVER_DOCKET_URL": address,
+    }
+
+
+def processes(given: Mapping[str, str], settings: Mapping[str, str]) -> int:
+    """How many processes serve the API. Raises `ConfigurationError` for what cannot work."""
+    asked = given.get("PROCESSES") or "1"
+    if not asked.isdigit() or not 1 <= int(asked) <= _LARGEST:
+        raise ConfigurationError(f"PROCESSES={asked} is not a number from 1 to {_LARGEST}")
+    if int(asked) == 1:
+        return 1
+    if not any(given.get(name) or settings.get(name) for name in URLS):
+        raise ConfigurationError("several processes cannot share SQLite", hint="Use PostgreSQL.")
+    if "PREFECT_REDIS_MESSAGING_URL" not in settings:
+        raise ConfigurationError("several processes need Redis", hint="Set REDIS_URL.")
+    return int(asked)
+
+
+def commands(number: int) -> list[list[str]]:
+    """What runs, as modules of Python: the API, and beside several of it its background services.
+
+    Several are started as `prefect server start --workers` starts them, but with more patience:
+    its uvicorn ends a process that is still importing after five seconds.
+    """
+    if number == 1:
+        return [["prefect", "server", "start", "--host", HOST]]
+    port = str(PREFECT_SERVER_API_PORT.value())
+    api = ["uvicorn", "--factory", "prefect.server.api.server:create_app", "--host", HOST]
+    api += ["--port", port, "--workers", str(number)]
+    api += ["--timeout-worker-healthcheck", str(TO_START_S), "--log-level", "warning"]
+    return [api, ["prefect", "server", "services", "start"]]
+
+
+def serve(given: Mapping[str, str], folder: Path) -> int:
+    """Run the server until it ends or is told to; its exit code."""
+    with ExitStack() as stack:
+        settings = {**security(), **stack.enter_context(database(given, folder))}
+        settings |= messaging(given)
+        number = processes(given, settings)
+        if number > 1:
+            settings |= AS_ONE_OF_SEVERAL
+            _ran(["prefect", "server", "database", "upgrade", "--yes"], settings)
+        parts = [stack.enter_context(_part(command, settings)) for command in commands(number)]
+        return parts[0].wait()
+
+
+def security() -> dict[str, str]:
+    """Authentication, encryption and CSRF, as deployments/server_security.py decides them."""
+    try:
+        from deployments import server_security  # type: ignore[attr-defined, unused-ignore]
+    except ImportError:
+        return {}
+    return dict(server_security.server_settings())
+
+
+def _ran(command: list[str], settings: Mapping[str, str]) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", *command], env={**os.environ, **settings}, check=False
+    )
+    if ended.returncode:
+        raise ConfigurationError(
+            f"`{' '.join(command)}` failed", hint="Mend what it says above, then start again."
+        )
+
+
+@contextmanager
+def _part(command: list[str], settings: Mapping[str, str]) -> "Iterator[subprocess.Popen[bytes]]":
+    """A process of the server; asked to stop at the end, and made to after a while."""
+    process = subprocess.Popen([sys.executable, "-m", *command], env={**os.environ, **settings})
+    try:
+        yield process
+    finally:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(TO_STOP_S)
+        process.kill()
+        process.wait()
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    # As an exception, so that every part and the database are stopped in order.
+    raise SystemExit(128 + number)
+
+
+def main() -> int:
+    signal.signal(signal.SIGTERM, _stop)
+    folder = Path(os.environ.get("POSTGRESQL_FOLDER") or default_folder())
+    try:
+        return serve(os.environ, folder)
+    except KeyboardInterrupt:
+        return 130
+    except DeliveryError as error:
+        print(f"{error}\n{error.hint}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

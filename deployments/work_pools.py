@@ -1,0 +1,137 @@
+"""The work pool that deployments run on: a process, a container, or a task of ECS for each run.
+
+Its template is the one that the installed worker brings, with our defaults of
+`deployments/pools/TYPE.yaml` in it. `${NAME}` there is taken from the shell that registers,
+`${NAME:-text}` is that text where the shell has none.
+"""
+
+import copy
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.exceptions import ObjectNotFound
+from prefect.workers.base import BaseWorker
+from prefect.workers.process import ProcessWorker
+
+from delivery.errors import ConfigurationError
+
+POOL = "delivery"
+FOLDER = Path(__file__).parent / "pools"
+TYPES = ("process", "docker", "ecs")
+# Where the image of deployments/worker has the flows.
+FOLDER_IN_THE_IMAGE = "/opt/kanvaro"
+_VARIABLE = re.compile(r"\$\{(?P<name>[A-Z_]+)(?::-(?P<otherwise>[^}]*))?\}")
+
+
+def ensure_pool(asked: str, given: Mapping[str, str]) -> tuple[str, str]:
+    """Make the pool, or bring it to what its file says if its type is `asked`.
+
+    Without `asked`, a pool that is there stays as it is, and a new one runs processes. The pool's
+    type, and what was done, for a person. Raises `ConfigurationError`.
+    """
+    if asked and asked not in TYPES:
+        raise ConfigurationError(
+            f"POOL={asked} is no type of work pool that we have",
+            hint=f"One of: {', '.join(TYPES)}.",
+        )
+    with get_client(sync_client=True) as client:
+        there = _type_of_the_pool(client)
+        if there is None:
+            kind = asked or "process"
+            wanted = template(kind, given)
+            client.create_work_pool(WorkPoolCreate(name=POOL, type=kind, base_job_template=wanted))
+            return kind, f"created, for {kind} workers"
+        if not asked:
+            return there, "there"
+        if asked != there:
+            raise _other_type(asked, there)
+        client.update_work_pool(POOL, WorkPoolUpdate(base_job_template=template(asked, given)))
+    return there, f"brought to deployments/pools/{asked}.yaml"
+
+
+def folder_of_flows(kind: str, checkout: Path) -> str:
+    """Where a run on such a pool finds the flows: in the checkout, or in its image."""
+    return str(checkout) if kind == "process" else FOLDER_IN_THE_IMAGE
+
+
+def template(kind: str, given: Mapping[str, str]) -> dict[str, Any]:
+    """The worker's own template with our defaults. Raises `ConfigurationError`.
+
+    That is also how a variable is found out which the installed worker does not know.
+    """
+    ours = filled_in(yaml.safe_load((FOLDER / f"{kind}.yaml").read_text()), given, kind)
+    made = copy.deepcopy(_worker(kind).get_default_base_job_template())
+    known = made["variables"]["properties"]
+    for name, value in ours["defaults"].items():
+        if name not in known:
+            raise ConfigurationError(
+                f"deployments/pools/{kind}.yaml sets {name}, which the {kind} worker does not know",
+                hint=f"It knows {', '.join(sorted(known))}.",
+            )
+        if value != "":
+            known[name]["default"] = value
+    _overlay(made["job_configuration"], ours.get("job_configuration", {}))
+    return made
+
+
+def filled_in(written: Any, given: Mapping[str, str], kind: str) -> Any:
+    """What was read from a file, with its variables taken from `given`."""
+    if isinstance(written, dict):
+        return {name: filled_in(value, given, kind) for name, value in written.items()}
+    if isinstance(written, list):
+        return [filled_in(value, given, kind) for value in written]
+    if not isinstance(written, str):
+        return written
+
+    def value(found: re.Match[str]) -> str:
+        name, otherwise = found["name"], found["otherwise"]
+        if not (text := given.get(name) or otherwise) and otherwise is None:
+            raise ConfigurationError(
+                f"a {kind} pool needs {name}, which is not set",
+                hint=f"Set it: `{name}=… POOL={kind} make register` (docs/scaling.md).",
+            )
+        return text or ""
+
+    return _VARIABLE.sub(value, written)
+
+
+def _overlay(under: Any, over: Any) -> None:
+    """Put one nested document over another: maps by key, lists by position."""
+    for key, value in over.items() if isinstance(over, dict) else enumerate(over):
+        if isinstance(value, dict | list) and (isinstance(under, list) or key in under):
+            _overlay(under[key], value)
+        else:
+            under[key] = value
+
+
+def _worker(kind: str) -> type[BaseWorker[Any, Any, Any]]:
+    # Each brings a library that the others do without.
+    if kind == "docker":
+        from prefect_docker.worker import DockerWorker
+
+        return DockerWorker
+    if kind == "ecs":
+        from prefect_aws.workers import ECSWorker
+
+        return ECSWorker
+    return ProcessWorker
+
+
+def _type_of_the_pool(client: SyncPrefectClient) -> str | None:
+    try:
+        return client.read_work_pool(POOL).type
+    except ObjectNotFound:
+        return None
+
+
+def _other_type(asked: str, there: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"the work pool {POOL} is for {there} workers, and a pool cannot become one for {asked}",
+        hint=f"Wait until no run is on it, `prefect work-pool delete {POOL}`, then register again: "
+        "deployments keep their schedules and their history.",
+    )

@@ -1,0 +1,39 @@
+"""
+Run one check of a revision on a worker of its own, for a run that checks it.
+
+    take over the workspace ─ plan ─ the check ─ tell the run that asked
+
+Started by `ci` and `pull-request` where the environment's policy has `stages: on the pool`
+(docs/scaling.md); nobody else needs it.
+"""
+
+from typing import Annotated
+
+from prefect import flow
+from pydantic import Field
+
+from blocks.environment import Environment
+from blocks.parameters import Registered
+from tasks.handover import take_over
+from tasks.plan import plan_checks
+from tasks.stage import run_stage
+from tasks.workspace import workspace
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+CheckName = Annotated[str, Field(pattern=r"^[\w.:-]{1,60}$")]
+Proof = Annotated[str, Field(pattern=r"^check-[\w.:-]{1,60}-[0-9a-f]{64}$")]
+
+
+@flow(name="stage", flow_run_name="{check} of {handover:.10}")
+def stage(
+    handover: Digest = Field(description="SHA-256 of the workspace that was handed over."),
+    check: CheckName = Field(description="Name of the check."),
+    proof: Proof = Field(description="What the run that asks remembers a pass by."),
+    environment: Registered = Field(default="production", description="A registered environment."),
+) -> str:
+    """Run one check of a workspace that another run handed over."""
+    env = Environment.named(environment)
+    with workspace(env) as place:
+        source = take_over(env, place, handover)
+        plan = plan_checks(env, source)
+        return run_stage(env, source, place, plan, check, proof)

@@ -1,0 +1,94 @@
+"""Debian's base image, made on this machine where `debian:…` cannot be pulled.
+
+It is made as Debian makes its own: the packages of the smallest installation, unpacked from
+Debian's mirror by mmdebstrap. What differs are this machine's certificate authorities, which are
+trusted as well, since a proxy may sit in front of what builds fetch.
+"""
+
+import hashlib
+import inspect
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import docker
+
+from delivery.errors import ConfigurationError
+from sandbox import images, rootfs
+from sandbox.cache import cache_folder
+from sandbox.machine import Say, ensure, locked
+
+RELEASES = ("bookworm", "trixie")
+SECONDS_TO_UNPACK = 900.0
+_DEBIAN = re.compile(
+    r"(?:(?:docker\.io/)?library/|docker\.io/)?debian:(?P<release>[a-z]+)(?:-slim)?"
+)
+
+
+def debian_release(reference: str) -> str | None:
+    """Return the release that `debian:…` asks for ("bookworm"); None for other images."""
+    match = _DEBIAN.fullmatch(reference)
+    return match["release"] if match and match["release"] in RELEASES else None
+
+
+def recipe_of(release: str) -> str:
+    """Return the content hash of what a stand-in for this release is made by."""
+    content = hashlib.sha256(release.encode())
+    content.update(inspect.getsource(inspect.getmodule(recipe_of)).encode())  # type: ignore[arg-type]
+    content.update(rootfs.ca_bundle())
+    return content.hexdigest()[:16]
+
+
+def make_debian_image(client: docker.DockerClient, release: str, reference: str, say: Say) -> str:
+    """Make the stand-in for `release` as `reference`; return the image's id."""
+    labels = images.stand_in_labels(recipe_of(release))
+    configuration = ['CMD ["bash"]', *(f"LABEL {name}={value}" for name, value in labels.items())]
+    return images.import_image(client, _archive(release, say), reference, configuration)
+
+
+def _archive(release: str, say: Say) -> Path:
+    """The root file system, from the cache or else from Debian's mirror. Takes half a minute."""
+    archive = cache_folder() / f"debian-{release}-{recipe_of(release)}.tar"
+    with locked(archive.with_suffix(".lock"), "another sandbox that unpacks Debian"):
+        if not archive.exists():
+            say(f"unpacking Debian {release} from its mirror (kept as {archive})")
+            _unpack(release, archive)
+    return archive
+
+
+def _unpack(release: str, archive: Path) -> None:
+    program = ensure("mmdebstrap")
+    with tempfile.TemporaryDirectory(prefix="kanvaro-debian-") as scratch:
+        partial = Path(scratch) / "root.tar"
+        trusted = _authorities(Path(scratch) / "authorities")
+        told = subprocess.run(
+            [
+                *(str(program), "--quiet", "--variant=minbase", "--include=ca-certificates"),
+                f"--customize-hook=copy-in {trusted} /usr/local/share/ca-certificates",
+                '--customize-hook=chroot "$1" update-ca-certificates',
+                *(release, str(partial)),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=SECONDS_TO_UNPACK,
+            check=False,
+        )
+        if told.returncode:
+            raise ConfigurationError(
+                f"mmdebstrap failed: {(told.stderr.strip().splitlines() or ['no reason given'])[-1]}",
+                hint="Is Debian's mirror reachable? As another user than root it needs uidmap.",
+            )
+        shutil.move(partial, archive)
+
+
+def _authorities(folder: Path) -> Path:
+    """This machine's certificate authorities, one to a file, as Debian wants them."""
+    folder.mkdir()
+    folder.chmod(0o755)
+    text = rootfs.ca_bundle().decode()
+    found = re.findall(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", text, re.DOTALL)
+    for number, one in enumerate(found):
+        (folder / f"{number}.crt").write_text(f"{one}\n")
+    return folder

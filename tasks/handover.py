@@ -1,0 +1,145 @@
+"""A workspace handed over through S3, to checks that run on other workers.
+
+Objects in the bucket of the environment, which a lifecycle rule may remove after a day:
+
+    workspaces/SHA256.tar.gz      `source/` with installed packages and git's history, `source.json`
+    verdicts/RUN.json             what the stage of that flow run said
+"""
+
+import hashlib
+import json
+import tarfile
+from dataclasses import asdict, replace
+from io import BytesIO
+from pathlib import Path
+
+from botocore.exceptions import ClientError
+from prefect.context import FlowRunContext
+
+from blocks.environment import Environment
+from delivery.errors import ConfigurationError, RequestRefused
+from delivery.handover import read_verdict
+from delivery.plan import CheckReport
+from tasks import fact, operation
+from tasks.source import Source
+from tasks.workspace import Workspace
+
+BLOCK = 1 << 20
+# Packages are packed already, for the most part: more effort only takes longer.
+COMPRESSION = 1
+
+
+@operation("hand the workspace over")
+def hand_over(environment: Environment, source: Source, place: Workspace) -> str:
+    """Put the workspace where other workers find it; its SHA-256, which is its name.
+
+    The same bytes are not sent twice. Raises `ConfigurationError` without a usable bucket.
+    """
+    bucket = _bucket(environment)
+    archive = place.home / "workspace.tar.gz"
+    _pack(source, archive)
+    digest = _sha256(archive)
+    try:
+        if not _is_there(environment, bucket, _workspace(digest)):
+            # Named by its content, so that sending it again is harmless.
+            environment.reads("s3").upload_file(str(archive), bucket, _workspace(digest))
+    except ClientError as error:
+        raise ConfigurationError(
+            f"the workspace cannot be put into the bucket {bucket}: {_code(error)}",
+            hint="Is there such a bucket, and may the run's role write to it?",
+        ) from None
+    finally:
+        archive.unlink()
+    return digest
+
+
+@fact("take over the workspace {digest:.10}")
+def take_over(environment: Environment, place: Workspace, digest: str) -> Source:
+    """Unpack what another run handed over. Raises `RequestRefused` if it is not what it was."""
+    archive = place.home / "workspace.tar.gz"
+    try:
+        environment.reads("s3").download_file(
+            _bucket(environment), _workspace(digest), str(archive)
+        )
+    except ClientError as error:
+        raise RequestRefused(
+            f"there is no workspace {digest[:10]} in the bucket: {_code(error)}",
+            hint="Run `ci` anew: workspaces are kept for a short time only.",
+        ) from None
+    if _sha256(archive) != digest:
+        raise RequestRefused(f"the workspace {digest[:10]} is not what was handed over")
+    with tarfile.open(archive) as packed:
+        # Nothing leads out of the folder, and no file is anybody's but ours.
+        packed.extractall(place.source.parent, filter="data")
+    archive.unlink()
+    described = json.loads((place.source.parent / "source.json").read_text())
+    return Source(**{**described, "folder": place.source, "notes": tuple(described["notes"])})
+
+
+def leave_verdict(environment: Environment, text: str) -> None:
+    """Put what this flow run has to say where the run that asked looks for it."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        raise RequestRefused("a verdict is left by a flow run only")
+    environment.reads("s3").put_object(
+        Bucket=_bucket(environment), Key=_verdict(context.flow_run.id), Body=text.encode()
+    )
+
+
+def verdict_of(environment: Environment, run: object) -> CheckReport | None:
+    """What the stage of a flow run said, if it said anything. Raises the failure that it told."""
+    try:
+        found = environment.reads("s3").get_object(Bucket=_bucket(environment), Key=_verdict(run))
+    except ClientError as error:
+        if _code(error) in ("NoSuchKey", "404"):
+            return None
+        raise
+    return read_verdict(found["Body"].read().decode())
+
+
+def _pack(source: Source, archive: Path) -> None:
+    described = json.dumps(asdict(replace(source, folder=Path("source"))), default=str)
+    with tarfile.open(archive, "w:gz", compresslevel=COMPRESSION) as packed:
+        entry = tarfile.TarInfo("source.json")
+        entry.size = len(described.encode())
+        packed.addfile(entry, BytesIO(described.encode()))
+        packed.add(source.folder, "source")
+
+
+def _sha256(archive: Path) -> str:
+    content = hashlib.sha256()
+    with archive.open("rb") as file:
+        while block := file.read(BLOCK):
+            content.update(block)
+    return content.hexdigest()
+
+
+def _is_there(environment: Environment, bucket: str, key: str) -> bool:
+    try:
+        environment.reads("s3").head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if _code(error) in ("404", "NoSuchKey", "NotFound"):
+            return False
+        raise
+    return True
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", "unknown"))
+
+
+def _bucket(environment: Environment) -> str:
+    if not environment.handover_bucket:
+        raise ConfigurationError(
+            f"{environment.name} has no bucket to hand workspaces over",
+            hint="Set `handover_bucket` in blocks/environments.yaml, or `stages` to `here`.",
+        )
+    return environment.handover_bucket
+
+
+def _workspace(digest: str) -> str:
+    return f"workspaces/{digest}.tar.gz"
+
+
+def _verdict(run: object) -> str:
+    return f"verdicts/{run}.json"

@@ -1,0 +1,42 @@
+"""One check of a workspace that another run handed over."""
+
+from blocks.environment import Environment
+from delivery.errors import ConfigurationError, DeliveryError
+from delivery.handover import told_failure, told_report
+from delivery.plan import Plan
+from delivery.stages import Check
+from tasks import operation
+from tasks.checks import check_here, key_of
+from tasks.handover import leave_verdict
+from tasks.source import Source
+from tasks.workspace import Workspace
+
+
+@operation("{check}")
+def run_stage(
+    environment: Environment, source: Source, place: Workspace, plan: Plan, check: str, proof: str
+) -> str:
+    """Run the check `check` of the plan and leave its verdict for the run that asked.
+
+    `proof` is what that run would remember a pass by; a worker whose tools would make it another
+    proof is refused. Raises what the check raises, after it was told.
+    """
+    try:
+        wanted = _wanted(environment, source, plan, check, proof)
+        report = check_here(environment, source, place, plan, wanted)
+    except DeliveryError as failure:
+        leave_verdict(environment, told_failure(failure))
+        raise
+    leave_verdict(environment, told_report(report))
+    return f"{check} {report.verdict} in {report.seconds:.1f} s"
+
+
+def _wanted(environment: Environment, source: Source, plan: Plan, name: str, proof: str) -> Check:
+    found = next((check for check in plan.checks if check.name == name), None)
+    if found is None or key_of(environment, source, plan, found) != proof:
+        have = ", ".join(f"{tool} {version}" for tool, version in plan.tools.items())
+        raise ConfigurationError(
+            f"{name} would prove something else on this worker, which has {have}",
+            hint="Let all workers of the pool run the same image.",
+        )
+    return found

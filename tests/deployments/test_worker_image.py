@@ -1,0 +1,147 @@
+"""Runs in containers of the worker image, by Prefect's own Docker worker."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import os
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+
+from delivery.patience import Patience, wait_until
+from deployments.processes import prefect_server, using
+from deployments.register import ROOT
+from deployments.work_pools import POOL, ensure_pool
+from sandbox.base_images import ensure_base_images
+from sandbox.engine import docker_engine
+
+pytestmark = pytest.mark.proof
+
+DOCKERFILE = "deployments/worker/Dockerfile"
+IMAGE = "kanvaro-delivery-worker:test"
+HERE = Path(__file__).parent / "container"
+PATIENCE = Patience(timeout=280, interval=0.5)
+
+
+@pytest.fixture(scope="module")
+def engine():
+    with closing(docker_engine().client()) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def image(engine):
+    """Built from this checkout; layers that did not change are the engine's."""
+    ensure_base_images(engine, (ROOT / DOCKERFILE).read_text())
+    made, _ = engine.images.build(path=str(ROOT), dockerfile=DOCKERFILE, tag=IMAGE, rm=True)
+    return made
+
+
+def said_by(engine, image, *command):
+    return engine.containers.run(
+        image.id, list(command), remove=True, cap_drop=["ALL"], network_mode="none"
+    ).decode()
+
+
+def test_the_image_has_what_checks_need_and_nobody_in_it_is_root(engine, image):
+    script = "id -u; node --version; npm --version; git --version"
+    said = said_by(engine, image, "sh", "-c", script)
+    assert said.startswith("10001\nv22.")
+    assert "git version" in said
+    assert "imported" in said_by(
+        engine, image, "python", "-c", "import flows.ci, flows.rotate_secrets; print('imported')"
+    )
+
+
+def test_the_image_holds_code_only(engine, image):
+    listed = said_by(engine, image, "find", "/opt/kanvaro", "-maxdepth", "1").split()
+    expected = ("blocks", "delivery", "deployments", "flows", "tasks")
+    assert sorted(listed) == ["/opt/kanvaro", *(f"/opt/kanvaro/{name}" for name in expected)]
+
+
+@pytest.fixture(scope="module")
+def gate():
+    """A folder that the container and we share."""
+    made = Path(tempfile.mkdtemp(prefix="kanvaro-gate-"))
+    made.chmod(0o777)
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory, engine, image):
+    """A server on loopback, a docker pool on it, and Prefect's worker for that."""
+    folder = tmp_path_factory.mktemp("docker-pool")
+    with prefect_server(folder) as server, using(server):
+        ensure_pool("docker", {**os.environ, "WORKER_IMAGE": IMAGE})
+        with (folder / "worker.log").open("wb") as log:
+            command = ["worker", "start", "--pool", POOL, "--type", "docker"]
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "prefect", *command],
+                env={**os.environ, **server.settings},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        yield
+        worker.terminate()
+        worker.wait(60)
+
+
+def test_a_container_that_is_stopped_gives_its_run_back_and_the_next_one_completes_it(
+    engine, pool, gate
+):
+    run = started(gate)
+    first = container_of(engine, run)
+    wait_until(lambda: list(gate.glob("began-*")), bool, PATIENCE, what="the flow to begin")
+    assert list(gate.glob("began-*"))[0].read_text() == "10001 /flow"
+
+    first.stop(timeout=60)  # SIGTERM, as when its machine is replaced
+
+    second = wait_until(
+        lambda: [one for one in containers(engine, run) if one.id != first.id],
+        bool,
+        PATIENCE,
+        what="a second container",
+    )
+    assert len(second) == 1
+    (gate / "open").touch()
+    state = wait_until(lambda: state_of(run), lambda s: s.is_final(), PATIENCE, what="the end")
+    assert state.is_completed()
+    assert len(list(gate.glob("began-*"))) == 2
+
+
+def started(gate):
+    with get_client(sync_client=True) as client:
+        flow_id = client.create_flow_from_name("slow")
+        deployment = client.create_deployment(
+            flow_id,
+            "container",
+            entrypoint="slow.py:slow",
+            path="/flow",
+            work_pool_name=POOL,
+            job_variables={"volumes": [f"{HERE}:/flow:ro", f"{gate}:/gate"]},
+            pull_steps=[
+                {"prefect.deployments.steps.set_working_directory": {"directory": "/flow"}}
+            ],
+        )
+        run = client.create_flow_run_from_deployment(deployment, parameters={"gate": "/gate"})
+    return run.id
+
+
+def container_of(engine, run):
+    [found] = wait_until(lambda: containers(engine, run), bool, PATIENCE, what="a container")
+    return found
+
+
+def containers(engine, run):
+    """Those of a flow run that still run."""
+    return engine.containers.list(filters={"label": f"io.prefect.flow-run-id={run}"})
+
+
+def state_of(run):
+    with get_client(sync_client=True) as client:
+        return client.read_flow_run(run).state
