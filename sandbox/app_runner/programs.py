@@ -14,6 +14,7 @@ from sandbox.app_runner.settings import STOP_AT_ONCE
 from sandbox.ports import listening_socket
 
 Answering = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Serving = Callable[[web.BaseRequest, Mapping[str, str]], Awaitable[web.StreamResponse]]
 SECRET_VERSION = "SECRET_VERSION_"  # noqa: S105 - the beginning of a variable
 Health = Literal["ok", "never", "wrong revision", "deaf", "exits"]
 
@@ -24,12 +25,14 @@ class Program:
 
     `health`: `ok`; `never` (503 on the health paths, but the port is open); `wrong revision`
     (healthy, but not what it should be); `deaf` (listens on no port); `exits` (ends at once); or a
-    coroutine function that answers the health paths.
+    coroutine function that answers the health paths. `serves` answers every path that has no
+    meaning here; it gets the request and what the instance was given.
     """
 
     revision: str = "unknown"
     health: Health | Answering = "ok"
     start_seconds: float = 0.0
+    serves: Serving | None = None
 
 
 def digest_of(text: str) -> str:
@@ -157,6 +160,8 @@ class RunningProgram:
             )
         if path.startswith("/status/"):
             return web.Response(status=int(path.rsplit("/", 1)[1]))
+        if self.program.serves:
+            return await self.program.serves(request, self.launch.environment)
         return self._named(self.program.revision)
 
     async def _answer_health(self, request: web.BaseRequest) -> web.StreamResponse:

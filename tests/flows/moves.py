@@ -86,14 +86,18 @@ class Moves:
             setattr(self.environment.policy, name, value)
         self.environment.save(self.name, overwrite=True)
 
-    def publish(self, health="ok", *, proven=True, migration="none", tag=None, **scripts):
-        """Commit a version, push it and record its proof; `health` is that of its `Program`."""
+    def publish(
+        self, health="ok", *, proven=True, migration="none", tag=None, serves=None, **scripts
+    ):
+        """Commit a version, push it and record its proof; `health`, `serves`: of its `Program`."""
         revision = self.app.commit(**scripts)
         digest = self.stand.push(revision)
         if tag:
             self._tag(revision, tag)
         self.digests[revision] = digest
-        self.stand.programs.programs[digest] = Program(revision=revision, health=health)
+        self.stand.programs.programs[digest] = Program(
+            revision=revision, health=health, serves=serves
+        )
         if proven:
             entry = Proven(
                 revision,

@@ -206,24 +206,15 @@ class Rotating:
 
     def logs_in(self, value):
         """Whether both databases let the user of a value in; both must say the same."""
-        said = mongodb_account.logs_in(value["mongodb_uri"]), self._redis_lets_in(value)
+        said = mongodb_account.logs_in(value["mongodb_uri"]), redis_lets_in(value["redis_url"])
         assert said[0] == said[1], f"MongoDB and Redis differ: {said}"
         return said[0]
 
     def logs_in_everywhere(self, value):
-        return mongodb_account.logs_in(value["mongodb_uri"]) and self._redis_lets_in(value)
+        return mongodb_account.logs_in(value["mongodb_uri"]) and redis_lets_in(value["redis_url"])
 
     def logs_in_somewhere(self, value):
-        return mongodb_account.logs_in(value["mongodb_uri"]) or self._redis_lets_in(value)
-
-    @staticmethod
-    def _redis_lets_in(value):
-        try:
-            with redis_connection(value["redis_url"], "let a test in") as own:
-                own.ping()
-        except Exception:
-            return False
-        return True
+        return mongodb_account.logs_in(value["mongodb_uri"]) or redis_lets_in(value["redis_url"])
 
     def survives_a_restart(self, value):
         """Whether Redis has the password in its file, where the others of its users are too."""
@@ -291,6 +282,16 @@ class Rotating:
                 with suppress(DeliveryError, ValueError, KeyError, TypeError):
                     found |= set(_texts(self.value(kind, version)))
         return found
+
+
+def redis_lets_in(url):
+    """Whether a fresh connection is let in."""
+    try:
+        with redis_connection(url, "let a test in") as own:
+            own.ping()
+    except DeliveryError:
+        return False
+    return True
 
 
 def _readable(file):

@@ -24,20 +24,22 @@ from delivery.errors import (
 from delivery.rotation_record import Step
 from flows.rotate_secrets import rotate_secrets
 from sandbox.first_secrets import _key_rings
+from sandbox.load import Sessions
 from tasks.rotated_database import RotatedDatabase
 from tests.flows.moves import Beside
 from tests.flows.rotating import Rotating
+from tests.flows.signed_in import signed_in
 
 
 @pytest.fixture
 def served(stand, strict, databases, moves, kept_secret):
     """Makes an environment where two versions serve, each with the first secrets."""
 
-    def make(without=(), policy=None, **options):
+    def make(without=(), policy=None, serves=None, **options):
         env = moves(healthy_answers=2, **(policy or {}))
         rotating = Rotating(stand, strict, databases, env.environment, **options)
         rotating.without_reference(*without)
-        env.versions = [env.publish(), env.publish()]
+        env.versions = [env.publish(serves=serves), env.publish(serves=serves)]
         env.serve(*env.versions)
         rotating.env, rotating.began = env, len(env.changes())
         kept_secret(rotating)
@@ -74,6 +76,29 @@ def test_all_secrets_are_rotated_rolled_once_and_the_old_ones_stay_good(served):
     assert f"{env.name('email')} cannot be rotated" in text
     assert not env.env.intents()
     assert env.env.holder() is None
+
+
+def test_users_who_are_signed_in_notice_nothing_of_two_rotations(served):
+    """Their tokens are from before, from during and from after; the old accounts are retired."""
+    env = served(serves=signed_in)
+    url = env.stand.edge.url
+    with Sessions(url, rate=30) as sessions:
+        for week in ("one", "two"):
+            env.ok(week)
+            sessions.wait_for(12)
+            env.age()
+            assert "the old one is refused" in env.tidy()
+            sessions.wait_for(12)
+
+    print(f"{sum(sessions.refused.values())} of {sessions.requests} requests refused")
+    assert not sessions.refused
+    assert sessions.requests > 50
+    assert sessions.users > 12
+
+    with Sessions(url, rate=30) as sessions:
+        env.ok("three", secrets=["jwt"], force_logout=True, reason="so that somebody notices")
+        sessions.wait_for(12)
+    assert sessions.refused["/api/session 401"] > 0
 
 
 def test_the_idle_colour_is_rolled_before_the_live_one(served):
