@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmarks.aws_calls import deploy_aws_calls
 from benchmarks.ci_overhead import fixed_overhead, overhead
 from benchmarks.flow_start import flow_start
+from benchmarks.github import pull_requests
 from benchmarks.parallel import parallel
 from benchmarks.report import Measurement, table, write
 from benchmarks.rotating import rotating
@@ -57,9 +58,12 @@ def measure() -> list[Measurement]:
         moved = switching()
     with step("rotations and crashes"):
         rotated = rotating()
+    with step("a pull request"):
+        pulled = pull_requests()
     with step("fifty pipelines at once"):
         many = parallel()
-    return [*compared[:1], *fixed, *compared[1:], *started, *called, *moved, *rotated, *many]
+    told = [*started, *called, *moved, *rotated, *pulled, *many]
+    return [*compared[:1], *fixed, *compared[1:], *told]
 
 
 def _load() -> str:

@@ -26,7 +26,9 @@ class CommandLine:
     client: SyncPrefectClient
     server: Server
 
-    def run(self, deployment: str, *, expected: str = "Completed", **parameters: str) -> FlowRun:
+    def run(
+        self, deployment: str, *, expected: str = "Completed", **parameters: str | int
+    ) -> FlowRun:
         """Start a deployment, tell its steps, and demand that it ends as `expected`.
 
         Raises `RolloutFailed`, after its summary, if it ends in another state.

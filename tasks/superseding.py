@@ -93,7 +93,6 @@ def end_statuses_of_the_dead(environment: Environment) -> int:
     return sum(_ended(environment, run) for run in _dead(environment))
 
 
-@operation("end what {run.name} left pending on GitHub")
 def _ended(environment: Environment, run: FlowRun) -> int:
     try:
         return close_statuses(environment, run, f"the run ended without a word. {WHAT_NOW}")

@@ -99,7 +99,7 @@ def _find(asked: Asked) -> Pull:
 def _follow(asked: Asked, pull: Pull) -> None:
     """Take over what was pushed, while the pull request is open."""
     folder = asked.repository.folder
-    if folder is None or pull.state != "open":
+    if folder is None or (pull.state != "open" and pull.revision):
         return
     source = pull.fork_folder or folder
     revision = history.head_of(source, pull.head)

@@ -1,0 +1,78 @@
+"""What a pull request asks of GitHub, and how long that takes.
+
+On the sandbox's GitHub, with checks that take no time: what is measured is all the rest. Its own
+part alone: `python -m benchmarks.github`.
+"""
+
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
+
+from prefect.testing.utilities import prefect_test_harness
+
+from benchmarks.report import Measurement, table
+from sandbox.inbox import Inbox
+from tasks import github
+from tests.flows.conftest import Application
+from tests.flows.pull_request_crashes import prepared
+from tests.flows.pulling import Pulling
+
+LATEST = Path(__file__).with_name("latest.json")
+
+
+def pull_requests() -> list[Measurement]:
+    """Calls to GitHub of one pull request with five checks and a comment, and their seconds."""
+    spent: list[float] = []
+    once = github.GitHub._once
+
+    def timed(*args, **more):  # type: ignore[no-untyped-def]
+        began = time.monotonic()
+        try:
+            return once(*args, **more)
+        finally:
+            spent.append(time.monotonic() - began)
+
+    with (
+        TemporaryDirectory() as folder,
+        prefect_test_harness(server_startup_timeout=120),
+        Inbox() as inbox,
+        patch.object(github.GitHub, "_once", timed),
+    ):
+        app = Application(Path(folder) / "app")
+        app.commit()
+        pulls = Pulling(inbox, app, Path(folder) / "workshop")
+        number, revision = prepared(pulls, app, "change")
+        pulls.hub.calls.clear()
+        began = time.monotonic()
+        pulls.ok(number, revision)
+        wall = time.monotonic() - began
+        # That for the App's token goes by another way.
+        asked = [call for call in pulls.hub.calls if "/access_tokens" not in call.path]
+        checks = len(pulls.states(revision)) - 1
+    if len(asked) != len(spent):
+        raise AssertionError(f"GitHub was asked {len(asked)} times, and we know of {len(spent)}")
+    posts = sum(call.method == "POST" for call in asked)
+    how = f"{checks} checks, three statuses each, and a comment: {posts} of them write"
+    return [
+        Measurement("pull_request_github_calls", len(asked), how),
+        Measurement(
+            "pull_request_github_s", sum(spent), f"of {wall:.1f} s of the whole run", unit="s"
+        ),
+    ]
+
+
+def main() -> None:
+    """Take these figures only, and put them among the latest."""
+    measured = pull_requests()
+    print(table(measured, {}))
+    known = json.loads(LATEST.read_text())
+    known |= {each.key: round(each.value, 3) for each in measured}
+    known["pull_request_measured_at"] = datetime.now(UTC).isoformat(timespec="seconds")
+    LATEST.write_text(json.dumps(known, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

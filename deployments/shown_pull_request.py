@@ -1,0 +1,66 @@
+"""The part of the demonstration that shows a pull request: its statuses and its comment."""
+
+import uuid
+from typing import Any
+
+import httpx
+
+from delivery.errors import RolloutFailed
+from delivery.messages import counted, duration
+from deployments.command_line import CommandLine, seconds_of
+from deployments.sandboxed import GITHUB_REPOSITORY
+from sandbox.addresses import Addresses
+from sandbox.sample import BRANCH, Sample, git
+
+CHANGED = "docs/PULL-REQUEST.md"
+SIGNS = {"success": "✓", "pending": "…", "failure": "✗", "error": "✗"}
+
+
+def show_pull_request(line: CommandLine, sample: Sample, addresses: Addresses) -> str:
+    """Open a pull request for a new commit, have it checked, show what GitHub shows; the figures.
+
+    It changes no code, and its base branch's delivery.toml says which checks there are. The branch
+    that was checked out is checked out again. Raises `RolloutFailed` if a status is not success.
+    """
+    name = f"pull-request-{uuid.uuid4().hex[:6]}"
+    sample.branch(name)
+    revision = sample.commit({CHANGED: "A pull request shows its checks.\n"}, "Say how it is shown")
+    git(sample.folder, "switch", "--quiet", BRANCH)
+    with httpx.Client(headers={"Authorization": "Bearer of-a-developer"}, timeout=20) as github:
+        number = _opened(github, sample, addresses, name)
+        run = line.run("pull-request/kanvaro", number=number, revision=revision)
+        statuses = _shown_statuses(github, addresses, revision)
+        comments = _asked(github, f"{_repository(addresses)}/issues/{number}/comments")
+    for each in comments:
+        print(f"GitHub, a comment of {each['user']['login']}:\n{each['body']}")
+    if any(each["state"] != "success" for each in statuses):
+        raise RolloutFailed(f"not every status of pull request {number} is success")
+    checks = counted(len(statuses) - 1, "check")
+    return f"pull request {number}: {checks} told to GitHub in {duration(seconds_of(run))}"
+
+
+def _opened(github: httpx.Client, sample: Sample, addresses: Addresses, branch: str) -> int:
+    kept = {"repository": GITHUB_REPOSITORY, "folder": str(sample.folder.resolve())}
+    inbox = addresses.inbox.rstrip("/")
+    github.post(f"{inbox}/_sandbox/github/repositories", json=kept).raise_for_status()
+    wish = {"title": "Say how a pull request is shown", "head": branch, "base": BRANCH}
+    answer = github.post(f"{_repository(addresses)}/pulls", json=wish).raise_for_status()
+    return int(answer.json()["number"])
+
+
+def _shown_statuses(github: httpx.Client, addresses: Addresses, revision: str) -> list[Any]:
+    answer = _asked(github, f"{_repository(addresses)}/commits/{revision}/status?per_page=100")
+    statuses: list[Any] = answer["statuses"]
+    print(f"GitHub, the statuses of {revision[:10]}:")
+    for each in statuses:
+        print(f"  {SIGNS[each['state']]} {each['context']:<22} {each['description']}")
+    print(f"  each leads to {statuses[0]['target_url']}\n")
+    return statuses
+
+
+def _asked(github: httpx.Client, address: str) -> Any:
+    return github.get(address).raise_for_status().json()
+
+
+def _repository(addresses: Addresses) -> str:
+    return f"{addresses.github}/repos/{GITHUB_REPOSITORY}"

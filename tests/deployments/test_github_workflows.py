@@ -1,0 +1,128 @@
+"""The workflows that teams copy: valid, safe, and what they start is what there is."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted((ROOT / "deployments" / "github").glob("*.yml"))
+DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+BIN = Path(sys.executable).parent
+HOSTILE = "'\"$(touch stolen)`touch stolen`; touch stolen\n--version {{x}} 1e5"
+GIVEN = {
+    "push": {"REVISION": "1" * 40, "REF": HOSTILE},
+    "pull-request": {"NUMBER": "7", "REVISION": HOSTILE},
+    "release": {"TAG": HOSTILE},
+    "rollback": {"TARGET": "12345678", "REASON": HOSTILE},
+}
+ASKED = {
+    "push": ("ci/kanvaro", {"revision": "1" * 40, "ref": HOSTILE}),
+    "pull-request": ("pull-request/kanvaro", {"number": 7, "revision": HOSTILE}),
+    "release": ("release/kanvaro", {"tag": HOSTILE}),
+    "rollback": ("rollback/production", {"target_version": "12345678", "reason": HOSTILE}),
+}
+PREFECT = """#!{python}
+import json, os, sys
+json.dump(sys.argv[1:], open("asked.json", "w"))
+sys.exit(int(os.environ["VERDICT"]))
+"""
+of_each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+
+
+def checked(program, *arguments):
+    told = subprocess.run(
+        [str(BIN / program), *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+    return told.returncode, told.stdout + told.stderr
+
+
+def actionlint(*files):
+    return checked("actionlint", "-no-color", "-shellcheck=", "-pyflakes=", *files)
+
+
+def zizmor(*files):
+    return checked("zizmor", "--offline", "--no-progress", "--persona=pedantic", *files)
+
+
+def steps(file):
+    [job] = yaml.safe_load(file.read_text())["jobs"].values()
+    return job["steps"]
+
+
+def test_there_is_one_for_each_way_to_start():
+    assert {file.stem for file in FILES} == ASKED.keys()
+
+
+def test_actionlint_and_zizmor_find_nothing():
+    assert actionlint(*FILES) == (0, "")
+    code, said = zizmor(*FILES)
+    assert code == 0, said
+    assert said.count("completed deployments") == 0 or "No findings" in said
+    assert all(str(file.name) in said for file in FILES), "each of them was looked at"
+
+
+def test_actionlint_and_zizmor_would_find_something(tmp_path):
+    spoiled = tmp_path / "push.yml"
+    text = (ROOT / "deployments/github/push.yml").read_text()
+    spoiled.write_text(text.replace("ubuntu-24.04", "ubuntu-1"))
+    assert actionlint(spoiled)[0] != 0
+    spoiled.write_text(text.replace("$given", "${{ github.event.head_commit.message }}"))
+    assert "template-injection" in zizmor(spoiled)[1]
+
+
+@of_each_file
+def test_it_has_no_permission_and_its_actions_are_pinned(file):
+    written = yaml.safe_load(file.read_text())
+    assert written["permissions"] == {}
+    assert all(job["permissions"] == {} for job in written["jobs"].values())
+    assert written["concurrency"]["group"]
+    for step in steps(file):
+        if "uses" in step:
+            assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", step["uses"])
+        assert "${{" not in step.get("run", ""), "what is anybody's goes by the environment"
+
+
+@of_each_file
+@pytest.mark.parametrize("verdict", [0, 1])
+def test_it_starts_its_deployment_with_what_it_was_given_and_passes_on_the_verdict(
+    file, verdict, tmp_path
+):
+    prefect = tmp_path / "bin" / "prefect"
+    prefect.parent.mkdir()
+    prefect.write_text(PREFECT.format(python=sys.executable))
+    prefect.chmod(0o755)
+    (prefect.parent / "python").symlink_to(sys.executable)
+    last = steps(file)[-1]
+    given = GIVEN[file.stem] | {"BY": "by:ada", "VERDICT": str(verdict)}
+    assert last["env"].keys() - {"PREFECT_API_URL", "PREFECT_API_KEY"} == given.keys() - {"VERDICT"}
+
+    ended = subprocess.run(  # as GitHub runs it
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", last["run"]],
+        cwd=tmp_path,
+        env={"PATH": f"{prefect.parent}:{os.environ['PATH']}", **given},
+        check=False,
+    )
+
+    assert ended.returncode == verdict
+    deployment, parameters = ASKED[file.stem]
+    asked = json.loads((tmp_path / "asked.json").read_text())
+    assert asked[:4] == ["deployment", "run", deployment, "--params"]
+    assert json.loads(asked[4]) == parameters
+    assert asked[5:8] == ["--tag", "by:ada", "--watch"]
+    assert not (tmp_path / "stolen").exists()
+
+
+@of_each_file
+def test_what_it_starts_is_deployed(file):
+    flow, name = ASKED[file.stem][0].split("/")
+    path = f"flows/{flow.replace('-', '_')}.py"
+    if not (ROOT / path).exists():
+        pytest.skip(f"{path} is not there yet")
+    named = [(each["name"], each["entrypoint"].partition(":")[0]) for each in DEPLOYMENTS]
+    assert (name, path) in named

@@ -1,0 +1,83 @@
+"""Runs of `pull-request` that die at any of their calls to GitHub, and what comes after them.
+
+A run here is the real one under Prefect's engine, but nothing of it reaches GitHub once it is dead,
+not even its hooks: so ends a process whose whole machine is gone.
+"""
+
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from unittest.mock import patch
+
+from tasks import github
+from tests.flows.pulling import COVERED, branch, files
+
+
+class Killed(BaseException):
+    """The end of a pretended process."""
+
+
+@dataclass
+class Process:
+    """Dies `before` or `after` its call of that number; 0 is never. `sent` are its calls."""
+
+    number: int = 0
+    when: str = "before"
+    sent: list[str] = field(default_factory=list)
+    is_dead: bool = False
+
+    def request(self, send, method, address, **more):
+        if self.is_dead:
+            raise Killed
+        self.sent.append(f"{method} {address.rpartition('/kanvaro/kanvaro/')[2]}")
+        self._die("before")
+        answer = send(method, address, **more)
+        self._die("after")
+        return answer
+
+    def _die(self, when):
+        if len(self.sent) == self.number and self.when == when:
+            self.is_dead = True
+            raise Killed
+
+
+@contextmanager
+def as_process(process):
+    """Let everything sent to GitHub pass `process`."""
+    once = github.GitHub._once
+
+    def through(self, method, address, **more):
+        send = self._http.request
+
+        def sent(method, address, **more):
+            return process.request(send, method, address, **more)
+
+        with patch.object(self._http, "request", sent):
+            return once(self, method, address, **more)
+
+    with patch.object(github.GitHub, "_once", through):
+        yield process
+
+
+def live(pulls, number, revision, process):
+    """Let a run be that process, until its end or its death."""
+    with as_process(process), suppress(Killed):
+        pulls.run(number, revision)
+    return process
+
+
+def prepared(pulls, app, name):
+    """A pull request with coverage, on a branch of that name: its number and revision."""
+    revision = branch(app, name, files=files(a=(1, 2)) | {"src/a.ts": name}, **COVERED)
+    return pulls.open(name), revision
+
+
+def wrong(pulls, number, revision):
+    """What is not as it should be after a run that ended well."""
+    states = pulls.states(revision)
+    ours = [c for c in pulls.repository.comments if c.number == number]
+    found = []
+    if set(states.values()) != {"success"} or len(states) != 5:
+        found.append(f"statuses {states}")
+    if len(ours) != 1 or revision[:10] not in ours[0].body:
+        found.append(f"{len(ours)} comments")
+    return found
