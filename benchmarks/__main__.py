@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmarks.aws_calls import deploy_aws_calls
 from benchmarks.ci_overhead import fixed_overhead, overhead
 from benchmarks.flow_start import flow_start
+from benchmarks.releases import releases
 from benchmarks.report import Measurement, table, write
 from benchmarks.rotating import rotating
 from benchmarks.stage import stage
@@ -56,7 +57,9 @@ def measure() -> list[Measurement]:
         moved = switching()
     with step("rotations and crashes"):
         rotated = rotating()
-    return [*compared[:1], *fixed, *compared[1:], *started, *called, *moved, *rotated]
+    with step("a release"):
+        released = releases()
+    return [*compared[:1], *fixed, *compared[1:], *started, *called, *moved, *rotated, *released]
 
 
 def _load() -> str:
