@@ -11,6 +11,7 @@ from benchmarks.ci_overhead import fixed_overhead, overhead
 from benchmarks.flow_start import flow_start
 from benchmarks.github import pull_requests
 from benchmarks.parallel import parallel
+from benchmarks.releases import releases
 from benchmarks.report import Measurement, table, write
 from benchmarks.rotating import rotating
 from benchmarks.stage import stage
@@ -60,9 +61,11 @@ def measure() -> list[Measurement]:
         rotated = rotating()
     with step("a pull request"):
         pulled = pull_requests()
+    with step("a release"):
+        released = releases()
     with step("fifty pipelines at once"):
         many = parallel()
-    told = [*started, *called, *moved, *rotated, *pulled, *many]
+    told = [*started, *called, *moved, *rotated, *pulled, *released, *many]
     return [*compared[:1], *fixed, *compared[1:], *told]
 
 

@@ -1,0 +1,44 @@
+"""What a release asks of GitHub, and how long it takes beside building it.
+
+On the stand of the tests, with an application that takes no time to test or build: what is left is
+the pipeline's own.
+"""
+
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from prefect.testing.utilities import prefect_test_harness
+
+from benchmarks.report import Measurement
+from tasks.github import calls
+from tests.flows.conftest import Application
+from tests.flows.releasing import Releasing
+from tests.flows.stand import Stand
+
+
+def releases() -> list[Measurement]:
+    """All figures about releases."""
+    with (
+        prefect_test_harness(server_startup_timeout=120),
+        Stand() as stand,
+        TemporaryDirectory() as folder,
+    ):
+        releasing = Releasing(stand, Application(Path(folder) / "app"), Path(folder) / "workshop")
+        releasing.commit()
+        releasing.tag()
+        releasing.ok(draft=True)  # npm and Prefect are warm from here on
+        releasing.releases.clear()
+        calls.clear()
+        began = time.monotonic()
+        releasing.ok()
+        seconds = time.monotonic() - began
+        releasing.assert_whole()
+        asked = sum(calls.values())
+        by_method = ", ".join(f"{name} {count}" for name, count in calls.most_common())
+    return [
+        Measurement("release_github_calls", asked, f"four assets, each verified: {by_method}"),
+        Measurement(
+            "release_github_s", seconds, "a trivial application, built and released", unit="s"
+        ),
+    ]

@@ -1,0 +1,71 @@
+"""A release in the demonstration: what is live gets a version, and its assets are verified."""
+
+import subprocess
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import httpx
+
+from delivery.errors import DeliveryError
+from delivery.messages import duration
+from deployments.command_line import CommandLine, seconds_of
+from deployments.sandboxed import GITHUB_REPOSITORY
+from sandbox.addresses import Addresses
+from sandbox.sample import Sample, git
+
+TAG = "v1.0.0"
+# The sandbox's GitHub takes any token, but one must be there.
+ACCESS = {"Authorization": "Bearer somebody-who-downloads", "Accept": "application/octet-stream"}
+
+
+def show_release(line: CommandLine, sample: Sample, addresses: Addresses) -> str:
+    """Tag what is live, release it, and verify what anybody can download; the figures.
+
+    Raises `RolloutFailed` if the run does not end well, and `DeliveryError` if an asset is not
+    what its checksum says.
+    """
+    live = httpx.get(f"{addresses.public}/api/health", timeout=10).json()["revision"]
+    git(sample.folder, "tag", "--annotate", "--message", "The first release", TAG, live)
+    _push(sample, addresses)
+    run = line.run("release/kanvaro", tag=TAG)
+    release = _asked(addresses, f"releases/tags/{TAG}").json()
+    print(f"GitHub has {release['name']} of {live[:10]}: {release['html_url']}\n")
+    print("\n".join(f"    {text}" for text in release["body"].splitlines()))
+    with TemporaryDirectory() as folder:
+        for asset in release["assets"]:
+            content = _asked(addresses, f"releases/assets/{asset['id']}").content
+            (Path(folder) / asset["name"]).write_bytes(content)
+            print(f"    {asset['size']:>10} bytes  {asset['name']}")
+        verified = _verified(Path(folder))
+    seconds = duration(seconds_of(run))
+    return f"{TAG} released in {seconds} with {len(release['assets'])} assets, {verified} by sum"
+
+
+def _push(sample: Sample, addresses: Addresses) -> None:
+    """`git push origin v1.0.0`: the sandbox's GitHub reads the repository where it is."""
+    kept = {"repository": GITHUB_REPOSITORY, "folder": str(sample.folder)}
+    httpx.post(f"{addresses.inbox}/_sandbox/github/repositories", json=kept).raise_for_status()
+
+
+def _asked(addresses: Addresses, path: str) -> httpx.Response:
+    url = f"{addresses.github}/repos/{GITHUB_REPOSITORY}/{path}"
+    answer = httpx.get(url, headers=ACCESS, follow_redirects=True, timeout=60)
+    if not answer.is_success:
+        raise DeliveryError(f"GitHub answered HTTP {answer.status_code} for {path}")
+    return answer
+
+
+def _verified(folder: Path) -> int:
+    """How many files in a folder are what the checksums among them say."""
+    [sums] = folder.glob("*.sha256")
+    told = subprocess.run(
+        ["sha256sum", "--check", "--strict", sums.name],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    print(f"\n$ sha256sum --check --strict {sums.name}\n{told.stdout}")
+    if told.returncode:
+        raise DeliveryError(f"an asset is not what its checksum says: {told.stderr}")
+    return told.stdout.count(": OK")
