@@ -261,9 +261,13 @@ class Environment(Block):
         )
 
     def without_secrets(self) -> Self:
-        """The environment for what strangers wrote: with nothing that logs in anywhere."""
+        """The environment for what strangers wrote: with nothing that logs in anywhere.
+
+        Its checks run here: a worker that takes one over would load what logs in.
+        """
         bare = self.model_copy(
             update={
+                "policy": self.policy.model_copy(update={"stages": "here"}),
                 "aws": AwsCredentials(),
                 "slack": None,
                 "github": None,

@@ -27,6 +27,9 @@ from deployments.following import summary_of
 from deployments.processes import Server, prefect_server, prefect_worker, using
 from deployments.register import ROOT, register
 from deployments.sandboxed import sandbox_environment
+from deployments.shown_pull_request import show_pull_request
+from deployments.shown_release import show_release
+from deployments.shown_schedule import quicken, show_ticks
 from sandbox.addresses import Addresses
 from sandbox.base_images import ensure_base_images
 from sandbox.engine import docker_engine
@@ -79,7 +82,11 @@ def main() -> int:
 
 
 def demonstrate(folder: Path, *, keep: bool) -> str:
-    """Bring versions live and take them back, show what came of it, and return the figures."""
+    """Bring versions live and take them back, show what came of it, and return the figures.
+
+    The checks run once, for the pull request: what it merges is the same content, so `ci` believes
+    them.
+    """
     with ExitStack() as stack:
         forget_results(folder)
         addresses = stack.enter_context(running_sandbox(folder, keep=keep))
@@ -97,19 +104,22 @@ def demonstrate(folder: Path, *, keep: bool) -> str:
             stack.enter_context(prefect_worker(folder, server, keep=keep))
             print(f"\n  Prefect UI   {server.address}\n  Slack        {addresses.slack_page}\n")
             with get_client(sync_client=True) as client:
+                often = quicken(client, "reconcile/production")
                 line = CommandLine(client, server)
-                first = line.run("ci/kanvaro", revision=sample.revision)
+                revision, pulled = show_pull_request(line, sample, addresses)
+                first = line.run("ci/kanvaro", revision=revision)
                 print(summary_of(client, first.id))
-                live = show_live(sample.revision, addresses)
-                second = line.run("ci/kanvaro", revision=sample.revision)
+                live = show_live(revision, addresses)
+                released = show_release(line, sample, addresses)
                 switched = show_switches(line, sample, addresses)
                 line.run("status/production")
+                ticked = show_ticks(client, often)
                 show_what_slack_was_told(addresses)
         if keep:
             show_how_to_use(server, addresses)
     return (
-        f"{live}, checked and deployed in {duration(seconds_of(first))}, "
-        f"unchanged again in {duration(seconds_of(second))}; {switched}"
+        f"{pulled}; {live}, deployed in {duration(seconds_of(first))} without another check; "
+        f"{released}; {switched}; {ticked}"
     )
 
 

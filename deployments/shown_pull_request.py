@@ -16,11 +16,11 @@ CHANGED = "docs/PULL-REQUEST.md"
 SIGNS = {"success": "✓", "pending": "…", "failure": "✗", "error": "✗"}
 
 
-def show_pull_request(line: CommandLine, sample: Sample, addresses: Addresses) -> str:
-    """Open a pull request for a new commit, have it checked, show what GitHub shows; the figures.
+def show_pull_request(line: CommandLine, sample: Sample, addresses: Addresses) -> tuple[str, str]:
+    """Open a pull request, have it checked, show what GitHub shows, merge it.
 
-    It changes no code, and its base branch's delivery.toml says which checks there are. The branch
-    that was checked out is checked out again. Raises `RolloutFailed` if a status is not success.
+    Its revision, which is the newest of the base branch from then on, and the figures. Raises
+    `RolloutFailed` if a status is not success.
     """
     name = f"pull-request-{uuid.uuid4().hex[:6]}"
     sample.branch(name)
@@ -35,8 +35,11 @@ def show_pull_request(line: CommandLine, sample: Sample, addresses: Addresses) -
         print(f"GitHub, a comment of {each['user']['login']}:\n{each['body']}")
     if any(each["state"] != "success" for each in statuses):
         raise RolloutFailed(f"not every status of pull request {number} is success")
+    git(sample.folder, "merge", "--quiet", "--ff-only", revision)
+    print(f"pull request {number} is merged\n")
     checks = counted(len(statuses) - 1, "check")
-    return f"pull request {number}: {checks} told to GitHub in {duration(seconds_of(run))}"
+    told = f"pull request {number}: {checks} told to GitHub in {duration(seconds_of(run))}"
+    return revision, told
 
 
 def _opened(github: httpx.Client, sample: Sample, addresses: Addresses, branch: str) -> int:
