@@ -20,6 +20,7 @@ from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 import yaml
+from prefect import get_client
 from prefect.blocks.core import Block
 from prefect.settings import PREFECT_API_URL
 from prefect_github import GitHubCredentials
