@@ -12,20 +12,19 @@ from deployments.sandboxed import GITHUB_REPOSITORY
 from sandbox.addresses import Addresses
 from sandbox.sample import BRANCH, Sample, git
 
-CHANGED = "docs/PULL-REQUEST.md"
+BASE = "next"  # the branch to merge into, which stays where the application began
 SIGNS = {"success": "✓", "pending": "…", "failure": "✗", "error": "✗"}
 
 
 def show_pull_request(line: CommandLine, sample: Sample, addresses: Addresses) -> str:
-    """Open a pull request for a new commit, have it checked, show what GitHub shows; the figures.
+    """Open a pull request, have it checked, show what GitHub shows; the figures.
 
-    It changes no code, and its base branch's delivery.toml says which checks there are. The branch
-    that was checked out is checked out again. Raises `RolloutFailed` if a status is not success.
+    Its commit has the content of the application's first one, so that what `ci` has proven of that
+    is not checked again, and its coverage is known. The branch `main` is checked out afterwards.
+    Raises `RolloutFailed` if a status is not success.
     """
     name = f"pull-request-{uuid.uuid4().hex[:6]}"
-    sample.branch(name)
-    revision = sample.commit({CHANGED: "A pull request shows its checks.\n"}, "Say how it is shown")
-    git(sample.folder, "switch", "--quiet", BRANCH)
+    revision = _committed(sample, name)
     with httpx.Client(headers={"Authorization": "Bearer of-a-developer"}, timeout=20) as github:
         number = _opened(github, sample, addresses, name)
         run = line.run("pull-request/kanvaro", number=number, revision=revision)
@@ -39,11 +38,22 @@ def show_pull_request(line: CommandLine, sample: Sample, addresses: Addresses) -
     return f"pull request {number}: {checks} told to GitHub in {duration(seconds_of(run))}"
 
 
+def _committed(sample: Sample, name: str) -> str:
+    """A commit of the same content as the first one, on a branch of its own."""
+    first = git(sample.folder, "rev-list", "--max-parents=0", BRANCH)
+    git(sample.folder, "branch", "--force", BASE, first)
+    git(sample.folder, "switch", "--quiet", "--create", name, first)
+    git(sample.folder, "commit", "--quiet", "--allow-empty", "--message", "Say that we agree")
+    revision = sample.revision
+    git(sample.folder, "switch", "--quiet", BRANCH)
+    return revision
+
+
 def _opened(github: httpx.Client, sample: Sample, addresses: Addresses, branch: str) -> int:
     kept = {"repository": GITHUB_REPOSITORY, "folder": str(sample.folder.resolve())}
     inbox = addresses.inbox.rstrip("/")
     github.post(f"{inbox}/_sandbox/github/repositories", json=kept).raise_for_status()
-    wish = {"title": "Say how a pull request is shown", "head": branch, "base": BRANCH}
+    wish = {"title": "Say how a pull request is shown", "head": branch, "base": BASE}
     answer = github.post(f"{_repository(addresses)}/pulls", json=wish).raise_for_status()
     return int(answer.json()["number"])
 
