@@ -3,6 +3,8 @@
     KANVARO_WEBHOOK_SECRET=… KANVARO_GITHUB_REPOSITORY=owner/name \
       uvicorn --factory deployments.door:from_surroundings
 
+KANVARO_DEPLOY_REF is the ref that is deployed from, refs/heads/main if it is not set.
+
 A delivery that comes twice starts one run: its id is the run's idempotency key, kept by Prefect.
 Signature: https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
 """
@@ -19,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from delivery.errors import ConfigurationError
 from delivery.github_events import Start, chosen
 from delivery.package_json import NOT_JSON
 
@@ -69,8 +72,18 @@ def door(
 
 
 def from_surroundings() -> Starlette:
-    """The app as the environment variables describe it."""
-    return door(os.environ["KANVARO_WEBHOOK_SECRET"], os.environ["KANVARO_GITHUB_REPOSITORY"])
+    """The app as the environment variables describe it. Raises `ConfigurationError`."""
+    return door(
+        _given("KANVARO_WEBHOOK_SECRET"),
+        _given("KANVARO_GITHUB_REPOSITORY"),
+        os.environ.get("KANVARO_DEPLOY_REF") or "refs/heads/main",
+    )
+
+
+def _given(name: str) -> str:
+    if not (value := os.environ.get(name)):
+        raise ConfigurationError(f"{name} is not set", hint="Set it, then start the door again.")
+    return value
 
 
 async def _body(request: Request) -> bytes | None:

@@ -33,6 +33,7 @@ from delivery.errors import (
     DeliveryError,
     OutcomeUnknown,
     Superseded,
+    Unreachable,
 )
 from delivery.messages import counted
 from delivery.plan import CheckReport, Plan
@@ -100,6 +101,12 @@ class Board(Watcher):
         self._wanted: dict[str, Status] = {}
         self._unsaid: set[str] = set()
         self._plan: Plan | None = None
+
+    def account(self) -> str:
+        """Whom GitHub takes us for. Raises `Unreachable` if it has not told yet."""
+        if not self.login:
+            raise Unreachable("GitHub has taken no status of this run", hint=WHAT_NOW)
+        return self.login
 
     def open(self) -> None:
         """Say that a run has begun, above all to learn whether the token may say so."""

@@ -5,6 +5,7 @@ crash anywhere, leaves another number of comments than one.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from prefect import get_run_logger
 
@@ -55,7 +56,7 @@ def comment_coverage(environment: Environment, board: Board, compared: Compared)
     for _ in range(ROUNDS):
         listed = github.read_all(f"issues/{board.pull.number}/comments")
         todo = to_do(
-            read_comments(listed), board.login, wanted, is_worth_one=compared.now is not None
+            read_comments(listed), board.account(), wanted, is_worth_one=compared.now is not None
         )
         if todo.is_nothing:
             return
@@ -75,7 +76,7 @@ def _do(github: GitHub, number: int, todo: Todo, wanted: str) -> None:
     if todo.edit is not None:
         github.write("PATCH", f"issues/comments/{todo.edit}", {"body": wanted})
     for each in todo.delete:
-        gone(lambda each=each: github.write("DELETE", f"issues/comments/{each}"))  # type: ignore[misc]
+        gone(partial(github.write, "DELETE", f"issues/comments/{each}"))
 
 
 def _measured(environment: Environment, source: Source) -> Coverage | None:

@@ -8,7 +8,8 @@ import json
 import httpx
 import pytest
 
-from deployments.door import LARGEST, door
+from delivery.errors import ConfigurationError
+from deployments.door import LARGEST, door, from_surroundings
 
 SECRET = "a-secret-of-a-webhook"
 SHA = "a" * 40
@@ -112,3 +113,12 @@ def test_what_cannot_be_started_is_said_without_its_details():
 
     assert answer.status_code == 503
     assert "secret-address" not in answer.text
+
+
+def test_a_door_without_its_secret_says_which_setting_is_missing(monkeypatch):
+    monkeypatch.setenv("KANVARO_GITHUB_REPOSITORY", "kanvaro/kanvaro")
+    monkeypatch.delenv("KANVARO_WEBHOOK_SECRET", raising=False)
+    with pytest.raises(ConfigurationError, match="KANVARO_WEBHOOK_SECRET is not set"):
+        from_surroundings()
+    monkeypatch.setenv("KANVARO_WEBHOOK_SECRET", SECRET)
+    assert from_surroundings()

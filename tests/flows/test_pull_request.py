@@ -114,6 +114,21 @@ class TestAGoodPullRequest:
             summary = summary_of(client, state.state_details.flow_run_id)
         assert summary.count("proven before") == 3, "`ci` checks nothing again"
 
+    def test_of_known_content_is_not_checked_again_and_has_its_comment(self, pulls, app, quick):
+        base = app.commit(files=files(a=(1, 2)), **COVERED)
+        pulls.change(deploy_ref="refs/heads/another")
+        ci(revision=base, environment=pulls.name)
+        app.sample.branch("change")
+        git(app.sample.folder, "commit", "--quiet", "--allow-empty", "--message", "agreed")
+
+        pulls.ok(pulls.open(), app.sample.revision)
+
+        told = pulls.statuses(app.sample.revision)
+        assert told["kanvaro/coverage"].startswith("success: proven before, the content is the")
+        assert told["kanvaro/unit"].startswith("success: proven before")
+        [comment] = pulls.comments
+        assert "| lines | 50.0 % | ±0.0 | 1 of 2 |" in comment
+
 
 class TestABadPullRequest:
     def test_is_told_which_check_said_no_and_which_were_not_run(self, pulls, app, quick):

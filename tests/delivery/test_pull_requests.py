@@ -1,0 +1,171 @@
+"""What is said of a pull request, and which of its comments and statuses are touched."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from delivery.commit_statuses import (
+    Status,
+    closed,
+    ended_early,
+    failed,
+    leftover,
+    passed,
+    read_statuses,
+    status,
+    summed_up,
+    to_send,
+)
+from delivery.coverage import Coverage, Covered
+from delivery.coverage_comment import MARKER, Comment, Compared, Todo, markdown, to_do
+from delivery.errors import (
+    CheckCancelled,
+    CheckFailed,
+    GitHubRefused,
+    RequestRefused,
+    ScannerDidNotRun,
+    Superseded,
+)
+from delivery.plan import CheckReport
+from delivery.pull_request import demand_head, read_pull
+
+RUN, OTHER = "http://ui/runs/flow-run/1", "http://ui/runs/flow-run/2"
+OURS = "kanvaro-delivery[bot]"
+
+
+def answer(**more):
+    repo = {"id": 1}
+    head = {"sha": "a" * 40, "ref": "$(id)", "repo": repo}
+    return {
+        "number": 7,
+        "state": "open",
+        "merged_at": None,
+        "head": head,
+        "base": {"ref": "main", "repo": repo},
+        **more,
+    }
+
+
+class TestThePullRequest:
+    def test_is_read_without_the_name_of_its_branch(self):
+        pull = read_pull(answer())
+        assert (pull.number, pull.base, pull.is_from_fork) == (7, "refs/heads/main", False)
+        assert "$(id)" not in str(pull)
+
+    @pytest.mark.parametrize("repo", [None, {"id": 2}])
+    def test_is_from_a_fork_also_if_that_is_deleted(self, repo):
+        assert read_pull(answer(head={"sha": "a" * 40, "repo": repo})).is_from_fork
+
+    @pytest.mark.parametrize(
+        "said", [None, [], {}, answer(head=None), answer(head={"sha": "main", "repo": None})]
+    )
+    def test_is_refused_where_github_says_something_else(self, said):
+        with pytest.raises(GitHubRefused):
+            read_pull(said)
+
+    def test_must_be_open_and_at_the_revision(self):
+        demand_head(read_pull(answer()), "a" * 7)
+        with pytest.raises(RequestRefused, match="pull request 7 is merged"):
+            demand_head(read_pull(answer(state="closed", merged_at="2026")), "a" * 40)
+        with pytest.raises(Superseded, match="is at aaaaaaaaaa now, not at bbbbbbbbbb"):
+            demand_head(read_pull(answer()), "b" * 40)
+
+
+class TestStatuses:
+    @given(st.text())
+    def test_a_description_is_one_short_line(self, text):
+        said = status("unit", "failure", text, RUN).description
+        assert len(said) <= 140
+        assert "\n" not in said
+
+    def test_a_verdict_is_failure_and_no_verdict_is_error(self):
+        assert failed("unit", CheckFailed("no"), RUN).state == "failure"
+        assert failed("unit", CheckCancelled("stopped"), RUN).state == "error"
+        assert failed("security", ScannerDidNotRun("no answer"), RUN).state == "error"
+        assert ended_early(Superseded("superseded: …"), RUN).state == "error"
+
+    def test_the_text_of_an_error_that_is_not_ours_is_not_shown(self):
+        assert "hunter2" not in failed("unit", ValueError("hunter2"), RUN).description
+
+    def test_the_sum_names_what_failed_and_may(self):
+        reports = [CheckReport("lint", "passed", 1), CheckReport("e2e", "failed, allowed to", 2)]
+        said = summed_up(reports, 1, RUN)
+        assert (said.context, said.state) == ("kanvaro", "success")
+        assert said.description == "2 checks passed; e2e failed and may; 1 not applicable"
+        assert passed(reports[0], RUN, before=True).description.startswith("proven before")
+
+    def test_of_what_github_lists_only_ours_counts_and_only_what_differs_is_sent(self):
+        ours = status("unit", "pending", "waits", RUN)
+        known = read_statuses([ours.body(), {**ours.body(), "context": "kanvaro-evil/unit"}])
+        assert known == {"kanvaro/unit": ours}
+        assert to_send([ours], known) == []
+        final = status("unit", "success", "passed", RUN)
+        assert to_send([final], known) == [final]
+
+    def test_only_what_the_run_left_pending_is_closed(self):
+        known = {
+            each.context: each
+            for each in (
+                status("unit", "pending", "runs", RUN),
+                status("lint", "success", "passed", RUN),
+                status("e2e", "pending", "runs", OTHER),
+            )
+        }
+        assert closed(known, RUN, "cancelled") == [
+            Status("kanvaro/unit", "error", "cancelled", RUN)
+        ]
+        assert [each.context for each in leftover(known, ["kanvaro/unit"], RUN)] == ["kanvaro/e2e"]
+
+
+def comment(number, author=OURS, body=f"{MARKER}\nold"):
+    return Comment(number, author, body)
+
+
+class TestTheComment:
+    @pytest.mark.parametrize(
+        ("there", "todo"),
+        [
+            ([], Todo(create=True)),
+            ([comment(1, "mallory")], Todo(create=True)),
+            ([comment(1, OURS, f"> {MARKER}")], Todo(create=True)),
+            ([comment(1)], Todo(edit=1)),
+            ([comment(1, body=f"{MARKER}\r\nnew\r\n")], Todo()),
+            ([comment(5), comment(3), comment(4, "mallory")], Todo(edit=3, delete=(5,))),
+        ],
+    )
+    def test_is_one_and_what_others_wrote_is_left_alone(self, there, todo):
+        assert to_do(there, OURS, f"{MARKER}\nnew", is_worth_one=True) == todo
+
+    def test_is_not_made_to_say_that_nothing_was_measured(self):
+        assert to_do([], OURS, "x", is_worth_one=False).is_nothing
+        assert to_do([comment(1)], OURS, "x", is_worth_one=False) == Todo(edit=1)
+
+    def test_tells_the_change_where_it_is_known_and_unknown_where_it_is_not(self):
+        now = Coverage(Covered(3, 4, 1, 2), {"a.ts": Covered(3, 4, 1, 2)})
+        before = Coverage(Covered(2, 4, 1, 2), {"a.ts": Covered(2, 4, 1, 2)})
+        told = markdown(Compared("a" * 40, "main", "b" * 40, now, before, ["a.ts", "b.md"]))
+        assert "| lines | 75.0 % | +25.0 | 3 of 4 |" in told
+        assert "| branches | 50.0 % | ±0.0 | 1 of 2 |" in told
+        assert "| a.ts | 75.0 % | +25.0 | 1 |" in told
+        told = markdown(Compared("a" * 40, "main", "b" * 40, now, None, []))
+        assert "| unknown |" in told
+        assert "is unknown" in told
+        assert "touches no file" in told
+
+    def test_fits_however_large_the_pull_request_is(self):
+        paths = [f"{'*' * 300}{number}" for number in range(5000)]
+        now = Coverage(Covered(0, 5000), dict.fromkeys(paths, Covered(0, 1)))
+        told = markdown(Compared("a" * 40, "main", "b" * 40, now, now, paths))
+        assert len(told) < 65_536
+        assert "… and 4900 more files." in told
+
+    @given(st.text(max_size=60))
+    def test_shows_a_path_as_text_in_its_cell(self, path):
+        now = Coverage(Covered(0, 1), {path: Covered(0, 1)})
+        told = markdown(Compared("a" * 40, "main", "b" * 40, now, None, [path]))
+        row = told.split("|---|---:|---:|---:|\n")[-1].splitlines()[0]
+        plain = re.sub(r"\\.", "", row)
+        assert plain.count("|") == 5
+        assert not set("<>[]`*_") & set(plain)
