@@ -164,7 +164,9 @@ def take_step(shelf: Shelf, step: Step, sentence: str) -> None:
             github.download(f"releases/assets/{step.id}", copy, LARGEST_ASSET)
             shelf.prints[step.id] = fingerprint(step.name, copy)
         case Do.PUBLISH:
-            made = github.write("PATCH", f"releases/{step.id}", {**shelf.body, "draft": False})
+            # By GitHub's own rule: a mend of an old version does not become the latest one.
+            wish = {**shelf.body, "draft": False, "make_latest": "legacy"}
+            made = github.write("PATCH", f"releases/{step.id}", wish)
             shelf.releases[shelf.releases.index(shelf.release(step.id))] = made
 
 

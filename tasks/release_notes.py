@@ -8,16 +8,14 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
-from delivery.errors import ConfigurationError
 from delivery.package_json import read_package
 from delivery.plan import Plan
 from delivery.release_notes import Change, in_short, notes, read_changes
 from delivery.version_tag import version_remark
 from tasks import fact
+from tasks.answers import answer_of
 from tasks.committed import read_committed
-from tasks.programs import run_program
 from tasks.release_plan import package_path
-from tasks.surroundings import surroundings
 from tasks.version_tag import Tagged
 from tasks.workspace import Workspace
 
@@ -56,27 +54,12 @@ def _of_package(tagged: Tagged, plan: Plan) -> str:
 def _changes(place: Workspace, tagged: Tagged) -> list[Change]:
     """What git-cliff says of the commits, which no program of the application has touched yet."""
     wanted = f"{tagged.previous[0]}..{tagged.revision}" if tagged.previous else tagged.revision
-    home = place.home / "git-cliff"
-    variables = surroundings(home, place.cache)
     # An empty folder to work in: the repository's own settings for git-cliff do not count.
-    empty = home / "empty"
+    empty = place.home / "empty"
     empty.mkdir(exist_ok=True)
-    answer = home / "commits.json"
-    outcome = run_program(
-        [
-            *(str(Path(sys.executable).with_name("git-cliff")), "--offline", "--no-exec"),
-            *("--config", str(SETTINGS), "--repository", str(tagged.source.folder)),
-            *("--workdir", str(empty), "--context", "--", wanted),
-        ],
-        folder=empty,
-        environment=variables,
-        timeout_s=TIMEOUT_S,
-        log=lambda line: get_run_logger().info("%s", line),
-        full_log=place.logs / "git-cliff.log",
-        stop=place.stop_sign.exists,
-        answer=answer,
-    )
-    if not outcome.passed:
-        said = "\n".join(outcome.last_lines)
-        raise ConfigurationError(f"git-cliff could not read the commits:\n{said}")
-    return read_changes(answer.read_text())
+    argv = [
+        *(str(Path(sys.executable).with_name("git-cliff")), "--offline", "--no-exec"),
+        *("--config", str(SETTINGS), "--repository", str(tagged.source.folder)),
+        *("--workdir", str(empty), "--context", "--", wanted),
+    ]
+    return read_changes(answer_of(argv, place, "git-cliff", folder=empty, timeout_s=TIMEOUT_S))

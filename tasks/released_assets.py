@@ -1,15 +1,13 @@
 """The files of a release: the archive, what it consists of, where it came from, their sums."""
 
 import hashlib
-import json
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from prefect.artifacts import create_table_artifact
-from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
-from delivery.errors import ConfigurationError
+from delivery.package_json import read_package
 from delivery.plan import Plan
 from delivery.release_assets import (
     GZIP,
@@ -26,9 +24,10 @@ from delivery.release_assets import (
 )
 from tasks import operation
 from tasks.announce import run_url, this_run
-from tasks.programs import run_program
+from tasks.answers import answer_of
+from tasks.committed import read_committed, source_archive
+from tasks.release_plan import package_path
 from tasks.standalone import Built, pack
-from tasks.surroundings import surroundings
 from tasks.version_tag import Tagged
 from tasks.versions import Version
 from tasks.workspace import Workspace
@@ -51,7 +50,7 @@ def make_assets(
     archive = pack(built, tagged, names.stem, folder)
     sbom = _written(folder / names.sbom, _sbom(place, tagged, plan, built))
     assets = [_asset(archive, GZIP), _asset(sbom, SBOM)]
-    build = _build(environment, tagged, plan, built, version)
+    build = _build(environment, tagged, plan, version)
     stated = _written(folder / names.provenance, provenance(build, assets))
     # Of files that are the same for every run: a provenance names the run that wrote it.
     sums = _asset(_written(folder / names.checksums, checksums(assets)), TEXT)
@@ -74,40 +73,22 @@ def _written(path: Path, text: str) -> Path:
 
 
 def _sbom(place: Workspace, tagged: Tagged, plan: Plan, built: Built) -> str:
-    """What npm says that the application consists of; of the lockfile alone where it is npm's."""
-    home = place.home / "sbom"
-    variables = surroundings(home, place.cache)
-    answer = home / "sbom.json"
-    by_lockfile = ["--package-lock-only"] if plan.manager.lockfile == "package-lock.json" else []
-    outcome = run_program(
-        [
-            *("npm", "sbom", "--sbom-format", "cyclonedx", "--sbom-type", "application"),
-            *("--omit", "dev", *by_lockfile),
-        ],
-        folder=built.tree / plan.table.folder,
-        environment=variables,
-        timeout_s=SBOM_TIMEOUT_S,
-        log=lambda line: get_run_logger().info("%s", line),
-        full_log=place.logs / "sbom.log",
-        stop=place.stop_sign.exists,
-        answer=answer,
-    )
-    if not outcome.passed:
-        said = "\n".join(outcome.last_lines)
-        raise ConfigurationError(f"`npm sbom` could not list the packages:\n{said}")
-    name = names_of(_name(built, plan), tagged.tag).stem.removesuffix(f"-{tagged}")
-    return sbom_of(answer.read_text(), tagged.revision, tagged.source.committed_at, name)
+    """What npm says that the application consists of; of the committed lockfile, if it is npm's."""
+    by_lockfile = plan.manager.lockfile == "package-lock.json"
+    # No script of the application has touched the commit's own files.
+    tree = source_archive(tagged.source, place.home / "committed") if by_lockfile else built.tree
+    argv = [
+        *("npm", "sbom", "--sbom-format", "cyclonedx", "--sbom-type", "application"),
+        *("--omit", "dev", *(["--package-lock-only"] if by_lockfile else [])),
+    ]
+    folder = tree / plan.table.folder
+    written = answer_of(argv, place, "npm-sbom", folder=folder, timeout_s=SBOM_TIMEOUT_S)
+    path = package_path(plan)
+    name = read_package(read_committed(tagged.source, path) or "{}", path).name
+    return sbom_of(written, tagged.revision, tagged.source.committed_at, name)
 
 
-def _name(built: Built, plan: Plan) -> str:
-    """What package.json calls the application."""
-    written = json.loads((built.tree / plan.table.folder / "package.json").read_text())
-    return str(written.get("name") or "application")
-
-
-def _build(
-    environment: Environment, tagged: Tagged, plan: Plan, built: Built, version: Version
-) -> Build:
+def _build(environment: Environment, tagged: Tagged, plan: Plan, version: Version) -> Build:
     return Build(
         repository=f"git+{_site(environment.github_address)}/{environment.github_repository}",
         tag=tagged.tag,
@@ -115,7 +96,7 @@ def _build(
         committed_at=tagged.source.committed_at,
         environment=environment.name,
         image=(version.image.repository, version.digest),
-        lockfile=_lockfile(built.tree / plan.manager.root, plan),
+        lockfile=_lockfile(tagged, plan),
         tools=plan.tools,
         builder=environment.ui_address,
         run=run_url(environment, this_run()),
@@ -129,6 +110,8 @@ def _site(api: str) -> str:
     return f"{parts.scheme}://{host}"
 
 
-def _lockfile(root: Path, plan: Plan) -> tuple[str, str]:
-    name = plan.manager.lockfile or "package.json"
-    return name, hashlib.sha256((root / name).read_bytes()).hexdigest()
+def _lockfile(tagged: Tagged, plan: Plan) -> tuple[str, str]:
+    """Name and SHA-256 of the file that says what was installed, as it was committed."""
+    path = str(Path(plan.manager.root) / (plan.manager.lockfile or "package.json"))
+    text = read_committed(tagged.source, path) or ""
+    return path, hashlib.sha256(text.encode()).hexdigest()

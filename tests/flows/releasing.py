@@ -64,12 +64,21 @@ class Releasing:
         self.id = None
         self.forget_images()
 
-    def forget_images(self, *tags):
-        """Take version tags off the images, which all environments of the stand share."""
-        self.stand.aws.client("ecr").batch_delete_image(
-            repositoryName=self.environment.ecr_repository,
-            imageIds=[{"imageTag": tag} for tag in (*tags, "v1.0.0", "v2.0.0-rc.1")],
-        )
+    def forget_images(self):
+        """Take version tags off the images, which all environments of the stand share.
+
+        Where AWS takes off a tag, ministack deletes the image, which is put back here.
+        """
+        client, name = self.stand.aws.client("ecr"), self.environment.ecr_repository
+        for tag in ("v1.0.0", "v2.0.0-rc.1"):
+            ids = [{"imageTag": tag}]
+            for image in client.batch_get_image(repositoryName=name, imageIds=ids)["images"]:
+                [found] = client.describe_images(repositoryName=name, imageIds=ids)["imageDetails"]
+                client.batch_delete_image(repositoryName=name, imageIds=ids)
+                for other in {*found["imageTags"]} - {tag}:
+                    client.put_image(
+                        repositoryName=name, imageManifest=image["imageManifest"], imageTag=other
+                    )
 
     def change(self, **settings):
         for name, value in settings.items():

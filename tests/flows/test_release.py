@@ -6,9 +6,11 @@ import json
 import random
 import subprocess
 import tarfile
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
@@ -16,14 +18,20 @@ from delivery.errors import (
     AccessDenied,
     CheckFailed,
     ConfigurationError,
+    DeliveryError,
     ImageConflict,
     NeverProven,
     RequestRefused,
     UnknownRevision,
+    Unreachable,
 )
-from sandbox.sample import git
+from delivery.ledger import Proven
+from sandbox.sample import git, sample_repository
+from tasks import ledger
+from tasks.github import github_of
+from tests.flows.conftest import Application
 from tests.flows.crashes import Crash
-from tests.flows.releasing import Releasing, keep, keeping, pretended
+from tests.flows.releasing import FLOW, Releasing, keep, keeping, pretended
 
 
 @pytest.fixture
@@ -157,9 +165,6 @@ class TestAGoodTag:
 
 def _prove_again(releasing, tagged):
     """The image is in ECR; that it was proven is each environment's own ledger's to say."""
-    from delivery.ledger import Proven
-    from tasks import ledger
-
     entry = Proven(
         tagged.revision, tagged.digest, releasing.app.address, "refs/heads/main", "t", ledger.now()
     )
@@ -280,8 +285,6 @@ class TestWhatTestAllMeans:
 @pytest.fixture(scope="module")
 def ready(stand, tmp_path_factory):
     """What one real run made, for runs that only speak to GitHub and ECR."""
-    from tests.flows.conftest import Application
-
     app = Application(tmp_path_factory.mktemp("crashing") / "app")
     made = SimpleNamespace(kept={}, n=0)
     made.releasing = Releasing(stand, app, tmp_path_factory.mktemp("workshop"))
@@ -291,8 +294,6 @@ def ready(stand, tmp_path_factory):
     with keeping(made.kept):
         made.releasing.ok()
     # The workspace is gone: the assets are those that GitHub got.
-    from dataclasses import replace
-
     keep(made.releasing.assets, place)
     made.kept["make_assets"] = [
         replace(each, path=place / each.name) for each in made.kept["make_assets"]
@@ -314,8 +315,6 @@ def _nothing_released(releasing):
 
 
 def _by_hand(releasing):
-    from tasks.github import github_of
-
     wish = {"tag_name": "v1.0.0", "draft": True, "body": "by hand"}
     github_of(releasing.environment).write("POST", "releases", wish)
 
@@ -392,8 +391,6 @@ def test_a_download_that_is_damaged_is_noticed(world):
 
 
 def test_a_github_that_never_answers_leaves_a_draft_at_most(world):
-    from delivery.errors import DeliveryError
-
     world.releasing.hub.faults.add("answer lost", path="/uploads/", times=20)
     with pytest.raises(DeliveryError):
         world.run()
@@ -402,10 +399,6 @@ def test_a_github_that_never_answers_leaves_a_draft_at_most(world):
 
 @pytest.mark.parametrize("lost", ["before", "after"])
 def test_an_answer_of_ecr_that_is_lost_is_settled_by_reading(world, lost):
-    from botocore.exceptions import ReadTimeoutError
-
-    from delivery.errors import Unreachable
-
     def hold(process, operation, send):
         if operation != "PutImage" or process.sent.count("PutImage") > 1:
             return send()
@@ -421,3 +414,27 @@ def test_an_answer_of_ecr_that_is_lost_is_settled_by_reading(world, lost):
     else:
         world.run(hold=hold)
     _is_in_order(world)
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(1800)
+def test_the_sample_application_has_the_same_bytes_when_it_is_built_twice(
+    stand, tmp_path, monkeypatch
+):
+    sample = sample_repository(tmp_path / "sample")
+    app = SimpleNamespace(sample=sample, address=str(sample.folder))
+    # Its tests are those of `ci`, and take minutes; the builds are real.
+    monkeypatch.setattr(FLOW, "unproven", lambda *_: [])
+    monkeypatch.setattr(FLOW, "run_checks", lambda *_: [])
+    built = []
+    for number in range(2):
+        releasing = Releasing(stand, app, tmp_path / f"workshop-{number}")
+        if not built:
+            digest = releasing.prove(sample.revision)
+            releasing.tag()
+        _prove_again(releasing, SimpleNamespace(revision=sample.revision, digest=digest))
+        releasing.ok()
+        built.append(releasing.assets)
+    one, other = built
+    assert one["kanvaro-v1.0.0.tar.gz"] == other["kanvaro-v1.0.0.tar.gz"]
+    assert one["kanvaro-v1.0.0.sha256"] == other["kanvaro-v1.0.0.sha256"]

@@ -1,0 +1,37 @@
+"""Asking a program that is no check, such as git-cliff or npm, and reading what it answers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from prefect.logging import get_run_logger
+
+from delivery.errors import ConfigurationError
+from tasks.programs import run_program
+from tasks.surroundings import surroundings
+from tasks.workspace import Workspace
+
+
+def answer_of(
+    argv: Sequence[str], place: Workspace, name: str, *, folder: Path, timeout_s: float
+) -> str:
+    """What a program writes to its standard output; its complaints go to the run's log.
+
+    Raises `ConfigurationError` with its last lines if it does not end well.
+    """
+    home = place.home / name
+    variables = surroundings(home, place.cache)
+    answer = home / "answer"
+    outcome = run_program(
+        argv,
+        folder=folder,
+        environment=variables,
+        timeout_s=timeout_s,
+        log=lambda line: get_run_logger().info("%s", line),
+        full_log=place.logs / f"{name}.log",
+        stop=place.stop_sign.exists,
+        answer=answer,
+    )
+    if not outcome.passed:
+        said = "\n".join(outcome.last_lines)
+        raise ConfigurationError(f"{name} did not answer; its last lines:\n{said}")
+    return answer.read_text()
