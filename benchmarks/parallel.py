@@ -1,8 +1,8 @@
 """Fifty pipelines at once on one server, with SQLite and with PostgreSQL.
 
-`parallel_50_overhead_ratio` is the wall of fifty pipelines as flow runs, on the better database,
-over that of the same fifty by themselves (benchmarks/fifty.py says what a pipeline is). What
-completed is asked of the server afterwards; a run that is missing or not Completed is a failure.
+`parallel_50_overhead_ratio` is the wall of fifty pipelines as flow runs, with PostgreSQL, over that
+of the same fifty by themselves (benchmarks/fifty.py says what a pipeline is). What completed is
+asked of the server afterwards; a run that is missing or not Completed is a failure.
 """
 
 import os
@@ -41,19 +41,15 @@ def parallel() -> list[Measurement]:
     return [
         Measurement(
             "parallel_50_overhead_ratio",
-            min(sqlite, postgres) / plain,
-            f"{what} as flow runs, on the better database, over by themselves",
+            postgres / plain,
+            f"{what} as flow runs, with PostgreSQL, over by themselves",
             goal=1.5,
         ),
         Measurement("parallel_50_sqlite_s", sqlite, f"{what}, one server, SQLite", unit="s"),
         Measurement("parallel_50_postgres_s", postgres, "the same with PostgreSQL", unit="s"),
         Measurement("parallel_50_plain_s", plain, "the same by themselves", unit="s"),
-        Measurement(
-            "parallel_50_failures",
-            lost + lost_there,
-            f"of {2 * PIPELINES} flow runs that the servers know",
-            goal=0,
-        ),
+        Measurement("parallel_50_sqlite_failures", lost, f"of {PIPELINES} flow runs"),
+        Measurement("parallel_50_failures", lost_there, "the same with PostgreSQL", goal=0),
     ]
 
 

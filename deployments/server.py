@@ -42,7 +42,11 @@ AS_ONE_OF_SEVERAL = {
     "PREFECT__SERVER_FINAL": "1",
     "PREFECT__SERVER_WEBSERVER_ONLY": "1",
     "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "false",
+    # Nor register the same types of blocks: what we use is saved by `make register`.
+    "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
 }
+# SQLite has one writer at a time; who waits longer than Prefect's ten seconds is answered with 503.
+PATIENT = {"PREFECT_SERVER_DATABASE_TIMEOUT": "60"}
 _LARGEST = 32
 
 
@@ -63,7 +67,7 @@ def database(given: Mapping[str, str], folder: Path) -> Iterator[dict[str, str]]
     if chosen == "sqlite" or (not chosen and postgres is None):
         why = "as DATABASE says" if chosen else "there is no PostgreSQL on this machine"
         print(f"database: SQLite, {why}; good for one server and a few dozen runs at once")
-        yield {}
+        yield PATIENT
         return
     with running(of_this_machine(folder, postgres or THIS_MACHINE.ensure("postgresql"))) as own:
         print(f"database: PostgreSQL in {folder} (DATABASE=sqlite takes the file of ~/.prefect)")

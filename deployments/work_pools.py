@@ -9,7 +9,7 @@ import copy
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -19,6 +19,8 @@ from prefect.workers.base import BaseWorker
 from prefect.workers.process import ProcessWorker
 
 from delivery.errors import ConfigurationError
+
+Worker = type[BaseWorker[Any, Any, Any]]
 
 POOL = "delivery"
 FOLDER = Path(__file__).parent / "pools"
@@ -109,12 +111,12 @@ def _overlay(under: Any, over: Any) -> None:
             under[key] = value
 
 
-def _worker(kind: str) -> type[BaseWorker[Any, Any, Any]]:
+def _worker(kind: str) -> Worker:
     # Each brings a library that the others do without.
     if kind == "docker":
         from prefect_docker.worker import DockerWorker
 
-        return DockerWorker
+        return cast(Worker, DockerWorker)
     if kind == "ecs":
         from prefect_aws.workers import ECSWorker
 
