@@ -51,7 +51,7 @@ def register(environments: Mapping[str, Environment], say: Say = print) -> None:
     for name, environment in environments.items():
         environment.save(name, overwrite=True)
         say(f"environment {name}: saved")
-    deploy_all(folder_of_flows(kind, ROOT))
+    deploy_all(folder_of_flows(kind, ROOT, os.environ))
     say("deployments of prefect.yaml: saved")
     for environment in list(environments.values())[:1]:  # its channel is that of the people on call
         say(f"automations: {ensure_automations(environment)}")

@@ -56,9 +56,13 @@ def ensure_pool(asked: str, given: Mapping[str, str]) -> tuple[str, str]:
     return there, f"brought to deployments/pools/{asked}.yaml"
 
 
-def folder_of_flows(kind: str, checkout: Path) -> str:
-    """Where a run on such a pool finds the flows: in the checkout, or in its image."""
-    return str(checkout) if kind == "process" else FOLDER_IN_THE_IMAGE
+def folder_of_flows(kind: str, checkout: Path, given: Mapping[str, str]) -> str:
+    """Where a run on such a pool finds the flows: in the checkout, or in its image.
+
+    FLOWS_FOLDER says otherwise, as for a process worker that is itself in a container.
+    """
+    usual = str(checkout) if kind == "process" else FOLDER_IN_THE_IMAGE
+    return given.get("FLOWS_FOLDER") or usual
 
 
 def template(kind: str, given: Mapping[str, str]) -> dict[str, Any]:
