@@ -30,7 +30,8 @@ from blocks.environment import Environment
 from delivery.errors import ConfigurationError, DeliveryError
 from deployments.automations import ensure_automations
 from deployments.sandboxed import sandbox_environment
-from deployments.work_pools import POOL, ensure_pool, folder_of_flows
+from deployments.work_pools import POOL as POOL
+from deployments.work_pools import ensure_pool, folder_of_flows
 
 ROOT = Path(__file__).parent.parent
 CREDENTIALS = "kanvaro"  # name of the vendors' blocks that hold our tokens
