@@ -145,6 +145,7 @@ def behind_nginx(tmp_path_factory, secrets):
                 nginx.wait(20)
 
 
+@pytest.mark.proof
 def test_nobody_without_the_password_gets_past_nginx(behind_nginx, secrets):
     _, address, auth, _ = behind_nginx
     trusted = str(secrets / "certificate")
@@ -160,6 +161,7 @@ def test_nobody_without_the_password_gets_past_nginx(behind_nginx, secrets):
     assert asked(auth=tuple(auth.split(":", 1))) == 200
 
 
+@pytest.mark.proof
 def test_a_worker_runs_a_flow_through_nginx_and_its_events_arrive_by_websocket(
     behind_nginx, secrets
 ):

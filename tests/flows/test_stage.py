@@ -21,6 +21,8 @@ from sandbox.sample import git
 from tests.flows.conftest import Application, Runs, environment_of
 from tests.flows.moves import state_of
 
+pytestmark = pytest.mark.proof  # minutes: a server, a worker, and a process for every check
+
 SLEEP = "node -e 'setTimeout(() => {}, 120000)'"
 PATIENCE = Patience(timeout=240, interval=0.5)
 
