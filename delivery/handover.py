@@ -30,5 +30,7 @@ def read_verdict(text: str) -> CheckReport:
         kind, message, hint = failure["kind"], failure["message"], failure["hint"]
     except (ValueError, TypeError, KeyError) as unreadable:
         raise StageLost(f"a stage left a verdict that cannot be read: {unreadable}") from None
-    raised = getattr(errors, kind, StageLost)
-    raise raised(message, hint=hint)
+    named = getattr(errors, str(kind), None)
+    known = isinstance(named, type) and issubclass(named, DeliveryError)
+    raised: type[DeliveryError] = named if named and known else StageLost
+    raise raised(str(message), hint=str(hint))

@@ -2,7 +2,8 @@
 
 It has no TCP port and no password: it listens on a Unix socket in its own folder, and takes
 only connections whose user of this machine is the owner (`peer` in
-https://www.postgresql.org/docs/current/auth-peer.html). As root it runs as Debian's user `postgres`, since
+https://www.postgresql.org/docs/current/auth-peer.html). As root it runs as Debian's user
+`postgres`, since
 PostgreSQL refuses root.
 """
 

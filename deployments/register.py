@@ -32,7 +32,8 @@ from delivery.errors import ConfigurationError
 from deployments.automations import ensure_automations
 from deployments.reach import at_the_server, command
 from deployments.sandboxed import sandbox_environment
-from deployments.work_pools import POOL, ensure_pool, folder_of_flows
+from deployments.work_pools import POOL as POOL
+from deployments.work_pools import ensure_pool, folder_of_flows
 
 ROOT = Path(__file__).parent.parent
 CREDENTIALS = "kanvaro"  # name of the vendors' blocks that hold our tokens
@@ -53,7 +54,7 @@ def register(environments: Mapping[str, Environment], say: Say = print) -> None:
     for name, environment in environments.items():
         environment.save(name, overwrite=True)
         say(f"environment {name}: saved")
-    deploy_all(folder_of_flows(kind, ROOT))
+    deploy_all(folder_of_flows(kind, ROOT, os.environ))
     say("deployments of prefect.yaml: saved")
     for name, missing in pause_without_environment():
         say(f"{name}: paused, since no environment is registered as {missing!r}")

@@ -42,7 +42,11 @@ AS_ONE_OF_SEVERAL = {
     "PREFECT__SERVER_FINAL": "1",
     "PREFECT__SERVER_WEBSERVER_ONLY": "1",
     "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "false",
+    # Nor register the same types of blocks: what we use is saved by `make register`.
+    "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
 }
+# SQLite has one writer at a time; who waits longer than Prefect's ten seconds is answered with 503.
+PATIENT = {"PREFECT_SERVER_DATABASE_TIMEOUT": "60"}
 _LARGEST = 32
 
 
@@ -63,7 +67,7 @@ def database(given: Mapping[str, str], folder: Path) -> Iterator[dict[str, str]]
     if chosen == "sqlite" or (not chosen and postgres is None):
         why = "as DATABASE says" if chosen else "there is no PostgreSQL on this machine"
         print(f"database: SQLite, {why}; good for one server and a few dozen runs at once")
-        yield {}
+        yield PATIENT
         return
     with running(of_this_machine(folder, postgres or THIS_MACHINE.ensure("postgresql"))) as own:
         print(f"database: PostgreSQL in {folder} (DATABASE=sqlite takes the file of ~/.prefect)")
@@ -98,16 +102,16 @@ def processes(given: Mapping[str, str], settings: Mapping[str, str]) -> int:
     return int(asked)
 
 
-def commands(number: int) -> list[list[str]]:
+def commands(number: int, host: str = HOST) -> list[list[str]]:
     """What runs, as modules of Python: the API, and beside several of it its background services.
 
     Several are started as `prefect server start --workers` starts them, but with more patience:
     its uvicorn ends a process that is still importing after five seconds.
     """
     if number == 1:
-        return [["prefect", "server", "start", "--host", HOST]]
+        return [["prefect", "server", "start", "--host", host]]
     port = str(PREFECT_SERVER_API_PORT.value())
-    api = ["uvicorn", "--factory", "prefect.server.api.server:create_app", "--host", HOST]
+    api = ["uvicorn", "--factory", "prefect.server.api.server:create_app", "--host", host]
     api += ["--port", port, "--workers", str(number)]
     api += ["--timeout-worker-healthcheck", str(TO_START_S), "--log-level", "warning"]
     return [api, ["prefect", "server", "services", "start"]]
@@ -116,23 +120,28 @@ def commands(number: int) -> list[list[str]]:
 def serve(given: Mapping[str, str], folder: Path) -> int:
     """Run the server until it ends or is told to; its exit code."""
     with ExitStack() as stack:
-        settings = {**security(), **stack.enter_context(database(given, folder))}
+        settings = stack.enter_context(database(given, folder))
         settings |= messaging(given)
+        url = next((url for name in URLS if (url := settings.get(name) or given.get(name))), None)
+        settings |= security(url)
         number = processes(given, settings)
+        host = settings.get("PREFECT_SERVER_API_HOST") or HOST
         if number > 1:
             settings |= AS_ONE_OF_SEVERAL
             _ran(["prefect", "server", "database", "upgrade", "--yes"], settings)
-        parts = [stack.enter_context(_part(command, settings)) for command in commands(number)]
+        parts = [
+            stack.enter_context(_part(command, settings)) for command in commands(number, host)
+        ]
         return parts[0].wait()
 
 
-def security() -> dict[str, str]:
+def security(url: str | None) -> dict[str, str]:
     """Authentication, encryption and CSRF, as deployments/server_security.py decides them."""
     try:
         from deployments import server_security  # type: ignore[attr-defined, unused-ignore]
     except ImportError:
         return {}
-    return dict(server_security.server_settings())
+    return dict(server_security.server_settings(url))
 
 
 def _ran(command: list[str], settings: Mapping[str, str]) -> None:

@@ -9,7 +9,7 @@ import copy
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -19,6 +19,8 @@ from prefect.workers.base import BaseWorker
 from prefect.workers.process import ProcessWorker
 
 from delivery.errors import ConfigurationError
+
+Worker = type[BaseWorker[Any, Any, Any]]
 
 POOL = "delivery"
 FOLDER = Path(__file__).parent / "pools"
@@ -54,9 +56,13 @@ def ensure_pool(asked: str, given: Mapping[str, str]) -> tuple[str, str]:
     return there, f"brought to deployments/pools/{asked}.yaml"
 
 
-def folder_of_flows(kind: str, checkout: Path) -> str:
-    """Where a run on such a pool finds the flows: in the checkout, or in its image."""
-    return str(checkout) if kind == "process" else FOLDER_IN_THE_IMAGE
+def folder_of_flows(kind: str, checkout: Path, given: Mapping[str, str]) -> str:
+    """Where a run on such a pool finds the flows: in the checkout, or in its image.
+
+    FLOWS_FOLDER says otherwise, as for a process worker that is itself in a container.
+    """
+    usual = str(checkout) if kind == "process" else FOLDER_IN_THE_IMAGE
+    return given.get("FLOWS_FOLDER") or usual
 
 
 def template(kind: str, given: Mapping[str, str]) -> dict[str, Any]:
@@ -109,12 +115,12 @@ def _overlay(under: Any, over: Any) -> None:
             under[key] = value
 
 
-def _worker(kind: str) -> type[BaseWorker[Any, Any, Any]]:
+def _worker(kind: str) -> Worker:
     # Each brings a library that the others do without.
     if kind == "docker":
         from prefect_docker.worker import DockerWorker
 
-        return DockerWorker
+        return cast(Worker, DockerWorker)
     if kind == "ecs":
         from prefect_aws.workers import ECSWorker
 

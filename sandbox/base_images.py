@@ -43,11 +43,13 @@ class StandIn:
 def stand_in_for(reference: str) -> StandIn | None:
     """The stand-in that there is for an image, if any."""
     if version := node_stand_in.node_version(reference):
-        recipe, make = node_stand_in.recipe_of(version), node_stand_in.make_node_image
-        return StandIn("node", version, recipe, make, "real Node.js, files of this machine")
+        recipe = node_stand_in.recipe_of(version)
+        what = "real Node.js, files of this machine"
+        return StandIn("node", version, recipe, node_stand_in.make_node_image, what)
     if release := debian_stand_in.debian_release(reference):
-        recipe, make = debian_stand_in.recipe_of(release), debian_stand_in.make_debian_image
-        return StandIn("debian", release, recipe, make, "Debian's packages, unpacked here")
+        recipe = debian_stand_in.recipe_of(release)
+        what = "Debian's packages, unpacked here"
+        return StandIn("debian", release, recipe, debian_stand_in.make_debian_image, what)
     return None
 
 

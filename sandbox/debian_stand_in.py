@@ -76,8 +76,9 @@ def _unpack(release: str, archive: Path) -> None:
             check=False,
         )
         if told.returncode:
+            last = (told.stderr.strip().splitlines() or ["no reason given"])[-1]
             raise ConfigurationError(
-                f"mmdebstrap failed: {(told.stderr.strip().splitlines() or ['no reason given'])[-1]}",
+                f"mmdebstrap failed: {last}",
                 hint="Is Debian's mirror reachable? As another user than root it needs uidmap.",
             )
         shutil.move(partial, archive)

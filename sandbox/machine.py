@@ -68,6 +68,7 @@ NEEDS = {
         _packaged("busybox", "busybox", "busybox-static"),
         _packaged("git", "git", "git"),
         _packaged("make", "make", "make"),
+        _packaged("docker-compose", "docker-compose", "docker-compose"),
         _packaged("mmdebstrap", "mmdebstrap", "mmdebstrap"),
         _packaged("nginx", "nginx", "nginx-light", globs=("/usr/sbin/nginx",)),
         _packaged(

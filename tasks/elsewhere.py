@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable
+from typing import cast
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import run_deployment
 from prefect.logging import get_run_logger
-from prefect.states import Cancelling, State
+from prefect.states import Cancelling
 
 from blocks.environment import Environment
 from delivery.errors import CheckCancelled, StageLost
@@ -55,9 +56,8 @@ def _started(environment: Environment, check: Check, handover: str, proof: str) 
         "proof": proof,
     }
     # A child of this run, so that Prefect cancels it with its parent.
-    return run_deployment(
-        DEPLOYMENT, parameters=parameters, timeout=0, as_subflow=True, tags=[f"check-{check.name}"]
-    )
+    started = run_deployment(DEPLOYMENT, parameters=parameters, timeout=0, as_subflow=True)
+    return cast(FlowRun, started)
 
 
 def _awaited(

@@ -13,6 +13,7 @@ from dataclasses import asdict, replace
 from io import BytesIO
 from pathlib import Path
 
+from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import ClientError
 from prefect.context import FlowRunContext
 
@@ -43,9 +44,10 @@ def hand_over(environment: Environment, source: Source, place: Workspace) -> str
         if not _is_there(environment, bucket, _workspace(digest)):
             # Named by its content, so that sending it again is harmless.
             environment.reads("s3").upload_file(str(archive), bucket, _workspace(digest))
-    except ClientError as error:
+    except (ClientError, S3UploadFailedError) as error:
+        why = _code(error) if isinstance(error, ClientError) else str(error).rpartition(": ")[2]
         raise ConfigurationError(
-            f"the workspace cannot be put into the bucket {bucket}: {_code(error)}",
+            f"the workspace cannot be put into the bucket {bucket}: {why}",
             hint="Is there such a bucket, and may the run's role write to it?",
         ) from None
     finally:

@@ -8,6 +8,7 @@ ROWS = ("engine", "rest")
 # They share the Docker engine, count its containers and fill both processors by themselves.
 ON_THE_ENGINE = (
     *("flows/test_ci.py", "flows/test_any_repository.py", "flows/test_worker.py"),
+    "flows/test_stage.py",
     *("sandbox/test_sandbox.py", "sandbox/test_engine.py", "sandbox/test_base_images.py"),
     *("sandbox/test_service_images.py", "sandbox/test_mongo_stand_in.py"),
     "sandbox/test_databases.py",

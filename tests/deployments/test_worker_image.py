@@ -1,10 +1,10 @@
 """Runs in containers of the worker image, by Prefect's own Docker worker."""
 
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import os
 from contextlib import closing
 from pathlib import Path
 
@@ -97,7 +97,7 @@ def test_a_container_that_is_stopped_gives_its_run_back_and_the_next_one_complet
     run = started(gate)
     first = container_of(engine, run)
     wait_until(lambda: list(gate.glob("began-*")), bool, PATIENCE, what="the flow to begin")
-    assert list(gate.glob("began-*"))[0].read_text() == "10001 /flow"
+    assert next(gate.glob("began-*")).read_text() == "10001 /flow"
 
     first.stop(timeout=60)  # SIGTERM, as when its machine is replaced
 

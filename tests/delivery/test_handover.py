@@ -1,0 +1,38 @@
+"""What a check said on another worker, read by the run that asked."""
+
+import pytest
+
+from delivery.errors import CheckFailed, CheckTimedOut, EngineUnavailable, StageLost
+from delivery.handover import read_verdict, told_failure, told_report
+from delivery.plan import CheckReport
+
+REPORT = CheckReport("unit", "passed", 12.5, ("redis was a stand-in",))
+
+
+def test_a_report_is_read_as_it_was_told():
+    assert read_verdict(told_report(REPORT)) == REPORT
+
+
+@pytest.mark.parametrize("kind", [CheckFailed, CheckTimedOut, EngineUnavailable])
+def test_a_failure_is_raised_as_it_was_told(kind):
+    with pytest.raises(kind) as raised:
+        read_verdict(told_failure(kind("lint said no", hint="Mend it.")))
+    assert type(raised.value) is kind
+    assert (str(raised.value), raised.value.hint) == ("lint said no", "Mend it.")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        '{"report": {"name": "unit"}}',
+        '{"failure": {"kind": "CheckFailed"}}',
+        '{"failure": {"kind": "DeliveryError.__init__", "message": "m", "hint": "h"}}',
+        '{"failure": {"kind": "_restored", "message": "m", "hint": "h"}}',
+    ],
+)
+def test_what_cannot_be_read_is_a_lost_stage_and_never_a_pass(text):
+    with pytest.raises(StageLost):
+        read_verdict(text)

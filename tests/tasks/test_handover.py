@@ -1,0 +1,103 @@
+"""A workspace that goes through S3 to another worker, and comes out as it went in."""
+
+import uuid
+from pathlib import Path
+
+import pytest
+from prefect_aws import AwsCredentials
+
+from blocks.environment import AppRunnerService, Environment
+from delivery.errors import ConfigurationError, RequestRefused
+from sandbox.aws import ACCESS_KEY, SECRET_KEY, Aws
+from tasks.handover import hand_over, take_over, verdict_of
+from tasks.source import Source
+from tasks.workspace import Workspace
+
+
+@pytest.fixture(scope="module")
+def account():
+    with Aws() as aws:
+        yield aws
+
+
+@pytest.fixture
+def environment(account):
+    made = Environment(
+        repository="none",
+        strategy="in-place",
+        aws=AwsCredentials(aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY),
+        endpoints={"s3": account.endpoint},
+        service=AppRunnerService(access_role_arn="arn:aws:iam::1:role/ecr"),
+        handover_bucket=f"handover-{uuid.uuid4().hex[:8]}",
+    )
+    made.reads("s3").create_bucket(Bucket=made.handover_bucket)
+    return made
+
+
+def place_in(folder):
+    for name in ("run", "home", "logs"):
+        (folder / name).mkdir(parents=True)
+    shared = (folder / "mirrors", folder / "cache", folder / "reports")
+    return Workspace(folder / "run" / "source", folder / "home", folder / "logs", *shared)
+
+
+@pytest.fixture
+def here(tmp_path):
+    place = place_in(tmp_path / "here")
+    programs = place.source / "node_modules" / ".bin"
+    programs.mkdir(parents=True)
+    (place.source / "node_modules" / "tool.js").write_text("#!/usr/bin/env node\n")
+    (place.source / "node_modules" / "tool.js").chmod(0o755)
+    (programs / "tool").symlink_to("../tool.js")
+    (place.source / "package.json").write_text("{}")
+    return place
+
+
+def source_of(place):
+    when = "2026-11-27T10:00:00+00:00"
+    words = ("refs/heads/main", place.source, "https://git.invalid/r", "a “change”", "Ann", when)
+    return Source("1" * 40, "2" * 40, *words, notes=("no submodules",))
+
+
+def test_a_workspace_comes_out_as_it_went_in(environment, here, tmp_path):
+    digest = hand_over.fn(environment, source_of(here), here)
+    there = place_in(tmp_path / "there")
+
+    source = take_over.fn(environment, there, digest)
+
+    assert source.folder == there.source
+    assert (source.revision, source.subject, source.notes) == (
+        "1" * 40,
+        "a “change”",
+        ("no submodules",),
+    )
+    tool = there.source / "node_modules" / ".bin" / "tool"
+    assert tool.is_symlink()
+    assert tool.resolve().stat().st_mode & 0o100
+    assert not list(here.home.iterdir())
+
+
+def test_a_workspace_that_was_exchanged_is_refused(environment, here, tmp_path):
+    digest = hand_over.fn(environment, source_of(here), here)
+    key = f"workspaces/{digest}.tar.gz"
+    environment.reads("s3").put_object(Bucket=environment.handover_bucket, Key=key, Body=b"other")
+    there = place_in(tmp_path / "there")
+    with pytest.raises(RequestRefused, match="is not what was handed over"):
+        take_over.fn(environment, there, digest)
+    assert not there.source.exists()
+
+
+def test_a_workspace_that_is_gone_and_a_verdict_that_is_not_there_yet(environment, tmp_path):
+    with pytest.raises(RequestRefused, match="no workspace 0000000000"):
+        take_over.fn(environment, place_in(tmp_path / "there"), "0" * 64)
+    assert verdict_of(environment, uuid.uuid4()) is None
+
+
+def test_a_bucket_that_is_missing_or_not_named_is_said(environment, here):
+    environment.handover_bucket = "no-such-bucket"
+    with pytest.raises(ConfigurationError, match="bucket no-such-bucket"):
+        hand_over.fn(environment, source_of(here), here)
+    environment.handover_bucket = ""
+    with pytest.raises(ConfigurationError, match="has no bucket"):
+        hand_over.fn(environment, source_of(here), here)
+    assert not list(Path(here.home).iterdir())
