@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent
 ROWS = ("engine", "rest")
 # They share the Docker engine, count its containers and fill both processors by themselves.
@@ -28,6 +30,22 @@ AT_THE_END = (
 def pytest_configure():
     """What is drawn at random is drawn the same each time, unless another seed is given."""
     os.environ.setdefault("KANVARO_TEST_SEED", "20261123")
+
+
+FIGURES = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture
+def figure(request):
+    """Say what was counted, at the end of all tests: what a test prints is shown if it fails."""
+    return request.config.stash.setdefault(FIGURES, []).append
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if figures := config.stash.get(FIGURES, []):
+        terminalreporter.section("figures")
+        for each in figures:
+            terminalreporter.write_line(each)
 
 
 def pytest_report_header():

@@ -7,6 +7,7 @@ the changes are all there is to try.
 
 import random
 import time
+import traceback
 from collections.abc import Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -89,6 +90,7 @@ class RotationWorld:
                     live_process(process, self.run, slot)
                 except DeliveryError as error:
                     self.broken(f"{type(error).__name__}: {error} ({error.hint})")
+                    self.check_told(error)
                 if not process.is_dead:
                     break
                 killed += 1
@@ -106,6 +108,7 @@ class RotationWorld:
             except (OutcomeUnknown, Unreachable) as error:
                 if not error.hint:
                     self.broken(f"“{error}” does not say what to do")
+                self.check_told(error)
                 live_process(self.process(), self.run, slot)
         return lost.operation
 
@@ -159,6 +162,12 @@ class RotationWorld:
             ):
                 self.broken(f"{when}: {who} cannot log in")
         self._check_mail(when)
+
+    def check_told(self, error):
+        """I8: an error quotes no secret, nor does what it came from."""
+        told = "".join(traceback.format_exception(error)) + error.hint
+        if any(secret in told for secret in self.rotating.texts()):
+            self.broken(f"a {type(error).__name__} quotes a secret")
 
     def _check_mail(self, when):
         """The same of the mail provider, where a user has two keys at most."""

@@ -78,7 +78,7 @@ def test_all_secrets_are_rotated_rolled_once_and_the_old_ones_stay_good(served):
     assert env.env.holder() is None
 
 
-def test_users_who_are_signed_in_notice_nothing_of_two_rotations(served):
+def test_users_who_are_signed_in_notice_nothing_of_two_rotations(served, figure):
     """Their tokens are from before, from during and from after; the old accounts are retired."""
     env = served(serves=signed_in)
     url = env.stand.edge.url
@@ -90,7 +90,8 @@ def test_users_who_are_signed_in_notice_nothing_of_two_rotations(served):
             assert "the old one is refused" in env.tidy()
             sessions.wait_for(12)
 
-    print(f"{sum(sessions.refused.values())} of {sessions.requests} requests refused")
+    refused = sum(sessions.refused.values())
+    figure(f"{refused} of {sessions.requests} authenticated requests refused during two rotations")
     assert not sessions.refused
     assert sessions.requests > 50
     assert sessions.users > 12

@@ -16,40 +16,41 @@ SAMPLE = 4  # each is a crashed rotation and one with a lost answer
 PARTS = 16  # of about a quarter of an hour each
 
 
-def demand_none(result):
-    print(result)
+def demand_none(result, figure):
+    figure(str(result))
     assert not result.violations, "\n".join([str(result), *result.violations])
     assert result.killed, "no run was killed, so nothing was shown"
 
 
-def test_a_sample_of_crashes_locks_nobody_out(moves, rotation_parts):
+def test_a_sample_of_crashes_locks_nobody_out(moves, rotation_parts, figure):
     seed = int(os.environ["KANVARO_TEST_SEED"])
     print(f"seed {seed}")
     with world(moves, *rotation_parts) as made:
-        demand_none(play_sample(made, seed, SAMPLE))
+        demand_none(play_sample(made, seed, SAMPLE), figure)
 
 
 @pytest.mark.proof
 @pytest.mark.timeout(1800)
-def test_every_single_crash_locks_nobody_out(moves, rotation_parts):
+def test_every_single_crash_locks_nobody_out(moves, rotation_parts, figure):
     with world(moves, *rotation_parts) as made:
-        demand_none(play_singles(made))
+        demand_none(play_singles(made), figure)
 
 
 @pytest.mark.proof
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("part", range(PARTS))
-def test_every_double_crash_locks_nobody_out(moves, rotation_parts, part):
+def test_every_double_crash_locks_nobody_out(moves, rotation_parts, part, figure):
     with world(moves, *rotation_parts) as made:
-        demand_none(play_doubles(made, part, PARTS))
+        demand_none(play_doubles(made, part, PARTS), figure)
 
 
 @pytest.mark.proof
 @pytest.mark.timeout(1800)
-def test_every_lost_answer_is_reconciled(moves, rotation_parts):
+def test_every_lost_answer_is_reconciled(moves, rotation_parts, figure):
     with world(moves, *rotation_parts) as made:
         names = play_every_lost_answer(made)
         print(sorted(names))
+        figure(f"lost answers: {made.result}")
         assert not made.result.violations, "\n".join(made.result.violations)
     assert {"PutSecretValue", "UpdateSecretVersionStage", "StartDeployment"} <= names
     assert {"createUser", "updateUser", "ACL SETUSER", "ACL SAVE", "CLIENT KILL"} & names
