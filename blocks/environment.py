@@ -18,6 +18,7 @@ from slack_sdk.http_retry.builtin_handlers import (
 from blocks.clients import Clients
 from blocks.github_app import GitHubApp
 from blocks.policy import Policy, Provisioning, Settings
+from blocks.service_image import ServiceImage, real_services
 from blocks.slack_limit import RateLimit
 from delivery.errors import ConfigurationError
 from delivery.route import Colour
@@ -31,42 +32,6 @@ LONGEST_SERVICE_NAME = 34
 ADDRESS = r"^https?://[^/@\s]+(/\S*)?$"
 # The same for an address that is sent a token, which goes unencrypted to this machine only.
 API_ADDRESS = r"^(https://[^/@\s]+|http://(127\.0\.0\.1|localhost)(:\d+)?)(/\S*)?$"
-
-
-class ServiceImage(Settings):
-    """A container that checks may ask for, such as a database."""
-
-    reference: str = Field(description="Image to run.")
-    port: int = Field(description="Port the service listens on inside the container.")
-    health_command: list[str] = Field(
-        description="Docker health check that succeeds once it is usable, such as [CMD, …]."
-    )
-    uri: str = Field(description="Address handed to the check; {host} and {port} are filled in.")
-    variable: str = Field(description="Environment variable that carries the address.")
-    is_stand_in: bool = Field(default=False, description="Not the real product, and reported so.")
-
-
-def real_services() -> dict[str, ServiceImage]:
-    """The databases that the application is tested with."""
-    return {
-        "mongodb": ServiceImage(
-            reference="mongo:6.0",
-            port=27017,
-            health_command=[
-                *("CMD", "mongosh", "--quiet", "--eval"),
-                "quit(db.adminCommand({ping: 1}).ok ? 0 : 1)",
-            ],
-            uri="mongodb://{host}:{port}/kanvaro",
-            variable="MONGODB_URI",
-        ),
-        "redis": ServiceImage(
-            reference="redis:7-alpine",
-            port=6379,
-            health_command=["CMD", "redis-cli", "-e", "ping"],
-            uri="redis://{host}:{port}",
-            variable="REDIS_URL",
-        ),
-    }
 
 
 class AppRunnerService(Settings):

@@ -2,8 +2,10 @@
 
 import json
 from dataclasses import asdict
+from typing import Any
 
 from delivery import errors
+from delivery.coverage import Coverage, Covered
 from delivery.errors import DeliveryError, StageLost
 from delivery.plan import CheckReport
 
@@ -24,13 +26,20 @@ def read_verdict(text: str) -> CheckReport:
     try:
         told = json.loads(text)
         if "report" in told:
-            report = told["report"]
-            return CheckReport(**{**report, "remarks": tuple(report["remarks"])})
+            return _report(told["report"])
         failure = told["failure"]
         kind, message, hint = failure["kind"], failure["message"], failure["hint"]
-    except (ValueError, TypeError, KeyError) as unreadable:
+    except (ValueError, TypeError, KeyError, AttributeError) as unreadable:
         raise StageLost(f"a stage left a verdict that cannot be read: {unreadable}") from None
     named = getattr(errors, str(kind), None)
     known = isinstance(named, type) and issubclass(named, DeliveryError)
     raised: type[DeliveryError] = named if named and known else StageLost
     raise raised(str(message), hint=str(hint))
+
+
+def _report(told: dict[str, Any]) -> CheckReport:
+    covered = told["coverage"]
+    if covered:
+        files = {path: Covered(**each) for path, each in covered["files"].items()}
+        covered = Coverage(Covered(**covered["total"]), files)
+    return CheckReport(**{**told, "remarks": tuple(told["remarks"]), "coverage": covered})

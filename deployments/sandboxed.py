@@ -13,11 +13,10 @@ from blocks.environment import (
     AppRunnerService,
     CloudFrontRouter,
     Environment,
-    ServiceImage,
-    real_services,
 )
 from blocks.github_app import GitHubApp
 from blocks.policy import Policy
+from blocks.service_image import ServiceImage, real_services
 from sandbox.addresses import Addresses, Secrets
 from sandbox.aws import ACCESS_KEY, SECRET_KEY
 from sandbox.engine import docker_engine

@@ -11,7 +11,8 @@ from docker import DockerClient
 from docker.errors import APIError, ImageNotFound
 from docker.models.containers import Container
 
-from blocks.environment import Environment, ServiceImage
+from blocks.environment import Environment
+from blocks.service_image import ServiceImage
 from delivery.errors import CheckCancelled, CheckFailed, ConfigurationError, TimedOut
 from delivery.patience import Patience, wait_until
 from tasks.engine import engine

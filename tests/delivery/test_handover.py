@@ -1,16 +1,21 @@
 """What a check said on another worker, read by the run that asked."""
 
+from dataclasses import replace
+
 import pytest
 
+from delivery.coverage import Coverage, Covered
 from delivery.errors import CheckFailed, CheckTimedOut, EngineUnavailable, StageLost
 from delivery.handover import read_verdict, told_failure, told_report
 from delivery.plan import CheckReport
 
 REPORT = CheckReport("unit", "passed", 12.5, ("redis was a stand-in",))
+COVERAGE = Coverage(Covered(8, 10, 1, 2), {"a.ts": Covered(8, 10, 1, 2)})
 
 
-def test_a_report_is_read_as_it_was_told():
-    assert read_verdict(told_report(REPORT)) == REPORT
+@pytest.mark.parametrize("report", [REPORT, replace(REPORT, coverage=COVERAGE)])
+def test_a_report_is_read_as_it_was_told(report):
+    assert read_verdict(told_report(report)) == report
 
 
 @pytest.mark.parametrize("kind", [CheckFailed, CheckTimedOut, EngineUnavailable])
