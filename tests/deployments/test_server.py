@@ -13,6 +13,8 @@ from pathlib import Path
 import asyncpg
 import httpx
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from delivery.errors import ConfigurationError
 from delivery.patience import Patience, wait_until
@@ -22,6 +24,7 @@ from sandbox.machine import ensure
 from sandbox.ports import LOOPBACK, free_port
 from sandbox.redis_process import RedisNode
 
+LOGIN = "ada:for-this-test"
 URL = "postgresql+asyncpg://someone@db.invalid/prefect"
 
 
@@ -140,6 +143,8 @@ def test_two_processes_serve_one_api_with_postgresql_and_redis(folder, tmp_path)
                 "REDIS_URL": redis.admin_uri,
                 "PROCESSES": "2",
                 "PYTHONUNBUFFERED": "1",
+                "KANVARO_KEYS": str(tmp_path / "keys"),
+                "PREFECT_SERVER_API_AUTH_STRING": LOGIN,
             },
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -158,26 +163,29 @@ def test_two_processes_serve_one_api_with_postgresql_and_redis(folder, tmp_path)
 def _awaits_an_event_of_another_process(api):
     """Sent to whichever process answers, it is stored by the process of the services."""
     patience = Patience(timeout=200, interval=0.5)
-    wait_until(
-        lambda: _answer("GET", f"{api}/health"), lambda code: code == 200, patience, what=api
-    )
+    wait_until(lambda: _answer(f"{api}/health"), lambda code: code == 200, patience, what=api)
     sent = {
         "occurred": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "event": "kanvaro.test",
         "resource": {"prefect.resource.id": "kanvaro.test"},
         "id": "5f3759df-0000-4000-8000-000000000001",
     }
-    assert _answer("POST", f"{api}/events", [sent]) == 204
     wanted = {"filter": {"event": {"name": ["kanvaro.test"]}}}
+    with (
+        temporary_settings({PREFECT_API_URL: api, PREFECT_API_AUTH_STRING: LOGIN}),
+        get_client(sync_client=True) as client,  # which asks for the token against CSRF
+    ):
+        client.request("POST", "/events", json=[sent]).raise_for_status()
+        wait_until(
+            lambda: client.request("POST", "/events/filter", json=wanted).json()["total"],
+            lambda total: total == 1,
+            patience,
+            what="the event to be stored",
+        )
 
-    def stored():
-        return httpx.post(f"{api}/events/filter", json=wanted, timeout=10).json()["total"]
 
-    wait_until(stored, lambda total: total == 1, patience, what="the event to be stored")
-
-
-def _answer(method, address, body=None):
+def _answer(address):
     try:
-        return httpx.request(method, address, json=body, timeout=10).status_code
+        return httpx.get(address, timeout=10).status_code
     except httpx.HTTPError:
         return 0
