@@ -12,7 +12,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export NEXT_TELEMETRY_DISABLED := 1
 
 # `test-engine` and `test-rest` are the two halves of `test`.
-.PHONY: test-engine test-rest help demo test proof check lint types ci status sandbox sandbox-stop server worker register bench lock setup
+.PHONY: test-engine test-rest help demo test proof check lint types ci status sandbox sandbox-stop server worker register screenshots bench lock setup
 
 help: ## List these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,10 @@ worker: $(VENV)/ready ## Start a worker for the pool `delivery`
 
 register: $(VENV)/ready ## Save blocks and deployments on the server of PREFECT_API_URL (safe to repeat)
 	@$(RUN) -m deployments.register
+
+screenshots: $(VENV)/ready ## Make docs/ui anew: what a person sees of a rollback in Prefect's UI
+	@$(RUN) -m sandbox.machine chromium
+	KANVARO_SCREENSHOTS=docs/ui $(RUN) -m pytest -q tests/deployments/test_ui.py -k form
 
 bench: $(VENV)/ready ## Measure against plain alternatives; prints a table, writes benchmarks/latest.json
 	@$(RUN) -m sandbox.machine docker chromium redis-server

@@ -21,6 +21,7 @@ POOL = "delivery"
 OURS = {"prefect.resource.role": "tag", "prefect.resource.id": "prefect.tag.kanvaro"}
 # A run says every thirty seconds that it lives (PREFECT_FLOWS_HEARTBEAT_FREQUENCY of the worker).
 SILENT = timedelta(seconds=90)
+WAS_SILENT = "it was silent"
 ENDS = ("Completed", "Failed", "Cancelled", "Crashed")
 # Prefect's names are written by people; what Slack would take for a link or a mention is text here.
 _AS_TEXT = "|replace('&', '&amp;')|replace('<', '&lt;')|replace('>', '&gt;')"
@@ -96,10 +97,23 @@ def _automations(block: SendNotification) -> Iterator[AutomationCore]:
             threshold=1,
             within=SILENT,
         ),
+        # Refused if it has ended after all: events may be processed in another order than they came.
         ChangeFlowRunState(
             state=StateType.CRASHED,
             name="Crashed",
-            message=f"it was silent for {SILENT.seconds} s: its worker or its machine is gone",
+            message=f"{WAS_SILENT} for {SILENT.seconds} s: its worker or its machine is gone",
+        ),
+    )
+    yield _automation(
+        "kanvaro: a silent run is marked as crashed",
+        EventTrigger(
+            posture=Posture.Reactive,
+            expect={"prefect.flow-run.Crashed"},
+            match={
+                "prefect.resource.id": "prefect.flow-run.*",
+                "prefect.state-message": f"{WAS_SILENT}*",
+            },
+            match_related=OURS,
         ),
         _say(
             block,

@@ -1,0 +1,200 @@
+"""A rollback started as a person does: in Prefect's own UI, by Debian's own browser.
+
+With KANVARO_SCREENSHOTS=FOLDER (`make screenshots`) it also keeps pictures of what a person sees.
+"""
+
+import os
+import re
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    ArtifactFilterKey,
+)
+from prefect.events import Event
+from prefect.states import Completed, Running
+
+from deployments import automations
+from deployments.processes import prefect_server, prefect_worker, using
+from deployments.register import register
+from sandbox.machine import ensure
+from tasks.summary import SUMMARY
+from tests.flows.conftest import Application
+from tests.flows.moves import Moves, until
+from tests.flows.stand import Stand
+
+# A server that has just started draws its first page slowly; and a run takes its time.
+SOON_MS, RUN_MS = 60_000, 120_000
+# The least that Prefect takes.
+SILENT = timedelta(seconds=10)
+WINDOW = {"width": 1280, "height": 900}
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+]
+
+
+class Person:
+    """Somebody at a browser, and what they look at."""
+
+    def __init__(self, page, address):
+        self.page, self.address = page, address
+        page.set_default_timeout(SOON_MS)
+
+    def opens(self, path):
+        self.page.goto(f"{self.address}/v2{path}")
+
+    def sees(self, text, timeout=SOON_MS):
+        expect(self.page.get_by_text(text).first).to_be_visible(timeout=timeout)
+
+    def fills_in(self, field, text):
+        self.page.get_by_label(field).first.fill(text)
+
+    def submits(self):
+        self.page.get_by_role("button", name="Submit").click()
+
+    def keeps_a_picture(self, name):
+        if folder := os.environ.get("KANVARO_SCREENSHOTS"):
+            self.page.screenshot(path=Path(folder) / f"{name}.png")
+
+
+@contextmanager
+def person_at(address):
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=ensure("chromium"), args=FLAGS)
+        yield Person(browser.new_page(viewport=WINDOW), address)
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def production(tmp_path_factory):
+    """An environment named `production` on a server of its own; its second version is live."""
+    folder = tmp_path_factory.mktemp("ui")
+    patch = pytest.MonkeyPatch()
+    patch.setattr(automations, "SILENT", SILENT)
+    with Stand() as stand, prefect_server(folder) as server, using(server):
+        env = Moves(stand, Application(folder / "app"), folder / "workshop")
+        env.change(name="production", ui_address=server.address)
+        env.versions = [env.publish(), env.publish()]
+        env.serve(*env.versions)
+        env.server = server
+        register({env.name: env.environment}, say=lambda _: None)
+        with prefect_worker(folder, server):
+            yield env
+    patch.undo()
+
+
+def deployment(name):
+    with get_client(sync_client=True) as client:
+        return client.read_deployment_by_name(name)
+
+
+def runs_of(one):
+    with get_client(sync_client=True) as client:
+        return [run for run in client.read_flow_runs() if run.deployment_id == one.id]
+
+
+def summary_of(run):
+    with get_client(sync_client=True) as client:
+        mine = ArtifactFilter(
+            flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]),
+            key=ArtifactFilterKey(any_=[SUMMARY]),
+        )
+        [found] = client.read_artifacts(artifact_filter=mine)
+        return found.id
+
+
+def test_a_rollback_is_started_in_the_form_which_refuses_what_is_wrong(production):
+    asked = deployment("rollback/production")
+    first, second = production.versions
+    assert production.live() == second
+    with person_at(production.server.address) as person:
+        person.opens("/deployments")
+        person.sees("rotate-secrets")
+        person.keeps_a_picture("deployments")
+
+        person.opens(f"/deployments/deployment/{asked.id}/run")
+        person.sees("Why, for the ledger and Slack: 3 to 300 characters.")
+        person.fills_in("reason", "ok")
+        person.fills_in("target_version", "HEAD~1")
+        person.submits()
+        person.sees("'ok' is too short")
+        person.sees(re.compile("'HEAD~1' does not match"))
+        person.keeps_a_picture("form")
+        assert runs_of(asked) == [], "what is refused in the form makes no run"
+
+        person.fills_in("reason", "the cart is empty")
+        person.fills_in("target_version", "previous")
+        person.submits()
+        person.page.wait_for_url(lambda url: "/run" not in url or "flow-run" in url)
+        [run] = until(lambda: runs_of(asked), "a run of the rollback")
+        person.opens(f"/runs/flow-run/{run.id}")
+        person.sees("Completed", timeout=RUN_MS)
+        person.page.get_by_role("tab", name="Task Runs").click()
+        person.sees(re.compile("^conclude: "))
+        person.keeps_a_picture("steps")
+
+        person.page.get_by_role("tab", name="Artifacts").click()
+        person.sees(re.compile(f"is back on {first[:10]}"))
+        person.opens(f"/artifacts/artifact/{summary_of(run)}")
+        person.sees(re.compile("the cart is empty"))
+        person.keeps_a_picture("artifact")
+    assert production.live() == first
+
+
+def test_the_next_rotation_is_on_its_page(production):
+    asked = deployment("rotate-secrets/production")
+    with person_at(production.server.address) as person:
+        person.opens(f"/deployments/deployment/{asked.id}")
+        person.sees("Next Run")
+        person.sees(re.compile("^Scheduled"))
+        person.sees("At 12:00 AM, only on Sunday")
+
+
+class Run:
+    """A run that says it lives, for as long as it is let."""
+
+    def __init__(self, client, flow):
+        self.client, made = client, client.create_flow_run_from_deployment(deployment(flow).id)
+        self.id = made.id
+        self.resource = {"prefect.resource.id": f"prefect.flow-run.{self.id}"}
+        client.set_flow_run_state(self.id, Running(), force=True)
+
+    def beats(self):
+        related = [{"prefect.resource.id": "prefect.tag.kanvaro", "prefect.resource.role": "tag"}]
+        beat = Event(event="prefect.flow-run.heartbeat", resource=self.resource, related=related)
+        self.client.request(
+            "POST", "/events", json=[beat.model_dump(mode="json")]
+        ).raise_for_status()
+
+    def ends(self):
+        self.client.set_flow_run_state(self.id, Completed(), force=True)
+
+    @property
+    def state(self):
+        return self.client.read_flow_run(self.id).state
+
+
+def test_a_run_that_falls_silent_is_crashed_and_told_and_one_that_ended_is_not(production):
+    with get_client(sync_client=True) as client:
+        silent, ended = (Run(client, "status/production") for _ in range(2))
+        silent.beats()
+        ended.ends()
+        ended.beats()  # its last sign of life arrives late
+        until(lambda: silent.state.is_crashed(), "the silent run to be marked", timeout=60)
+        told = until(lambda: of(production, silent), "Slack to be told", timeout=30)
+        assert "is silent: its worker or its machine is gone" in told
+        assert ended.state.is_completed()
+        assert not of(production, ended)
+
+
+def of(env, run):
+    """What the channel was told of a run by the server itself."""
+    threads = env.stand.inbox.slack.threads("deployments")
+    return " ".join(thread[0].text for thread in threads if str(run.id) in thread[0].text)
