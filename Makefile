@@ -11,8 +11,8 @@ export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export NEXT_TELEMETRY_DISABLED := 1
 
-# `test-engine` and `test-rest` are the two halves of `test`.
-.PHONY: test-engine test-rest help demo test proof check lint types ci status sandbox sandbox-stop server worker register screenshots bench lock setup
+# `test-engine`, `test-github` and `test-rest` are the rows of `test`.
+.PHONY: test-engine test-github test-rest help demo test proof check lint types ci status sandbox sandbox-stop server worker register screenshots bench lock setup
 
 help: ## List these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,10 +23,10 @@ demo: $(VENV)/ready ## Take a commit of the sample application through the whole
 test: $(VENV)/ready check ## Lint, types, import rules and all tests
 	@$(RUN) -m sandbox.machine docker chromium redis-server
 	@$(RUN) -m sandbox.engine start
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-engine test-rest
+	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target test-engine test-github test-rest
 
-# Two rows of tests for two processors; what each says comes when it has ended.
-test-engine test-rest: test-%:
+# Rows of tests side by side; what each says comes when it has ended.
+test-engine test-github test-rest: test-%:
 	$(RUN) -m pytest --row $* $(PYTEST_ARGS)
 
 proof: $(VENV)/ready ## The longer suites: every crash of a delivery and of a rotation, every fault, other package managers

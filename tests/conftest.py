@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent
-ROWS = ("engine", "rest")
+ROWS = ("engine", "github", "rest")
 # They share the Docker engine, count its containers and fill both processors by themselves.
 ON_THE_ENGINE = (
     *("flows/test_ci.py", "flows/test_any_repository.py", "flows/test_worker.py"),
@@ -16,7 +16,13 @@ ON_THE_ENGINE = (
     "sandbox/test_databases.py",
     *("sandbox/app_runner/test_containers.py", "tasks/", "deployments/"),
     # These only even out how long the two rows take.
-    *("flows/test_reconcile.py", "flows/test_rotated_email.py", "flows/test_rotate_secrets.py"),
+    "flows/test_reconcile.py",
+)
+# They wait more than they compute, and so run beside both others.
+WITH_GITHUB = (
+    *("flows/test_pull_request", "flows/test_release", "sandbox/test_github"),
+    *("deployments/test_ui.py", "deployments/test_server", "deployments/test_compose.py"),
+    *("flows/test_rotate_secrets.py", "flows/test_rotated_email.py", "benchmarks/"),
 )
 # Of `make proof`, which takes hours and may be stopped early: every suite shows something first.
 AT_THE_END = (
@@ -53,11 +59,11 @@ def pytest_report_header():
 
 
 def pytest_addoption(parser):
-    parser.addoption("--row", choices=ROWS, help="only the tests of one of the two rows")
+    parser.addoption("--row", choices=ROWS, help="only the tests of one of the rows")
 
 
 def pytest_collection_modifyitems(config, items):
-    """Two rows of tests, for two processors: `make test` runs both side by side.
+    """Rows of tests, which `make test` runs side by side: all of them on two processors.
 
     A row has one Prefect server, one sandbox and one stand, which are slow to start.
     """
@@ -76,4 +82,6 @@ def _lateness(item):
 
 def _row(item):
     path = str(item.path.relative_to(ROOT))
+    if path.startswith(WITH_GITHUB):
+        return "github"
     return "engine" if path.startswith(ON_THE_ENGINE) else "rest"
