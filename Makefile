@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 UV_VERSION := 0.13.9
+# What the tests need of this machine; as root on Debian or Ubuntu it is installed.
+PROGRAMS := docker chromium redis-server nginx postgresql docker-compose
 export KANVARO_CHECKOUT := $(CURDIR)
 # Nothing about this machine leaves it.
 export DO_NOT_TRACK := 1
@@ -21,7 +23,7 @@ demo: $(VENV)/ready ## Take a commit of the sample application through the whole
 	@$(RUN) -m deployments.demo
 
 test: $(VENV)/ready check ## Lint, types, import rules and all tests
-	@$(RUN) -m sandbox.machine docker chromium redis-server
+	@$(RUN) -m sandbox.machine $(PROGRAMS)
 	@$(RUN) -m sandbox.engine start
 	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target test-engine test-github test-rest
 
@@ -30,7 +32,7 @@ test-engine test-github test-rest: test-%:
 	$(RUN) -m pytest --row $* $(PYTEST_ARGS)
 
 proof: $(VENV)/ready ## The longer suites: every crash of a delivery and of a rotation, every fault, other package managers
-	@$(RUN) -m sandbox.machine docker chromium redis-server
+	@$(RUN) -m sandbox.machine $(PROGRAMS)
 	@$(RUN) -m sandbox.engine start
 	$(RUN) -m pytest -m proof $(PYTEST_ARGS)
 
@@ -79,7 +81,7 @@ screenshots: $(VENV)/ready ## Make docs/ui anew: what a person sees of a rollbac
 	KANVARO_SCREENSHOTS=docs/ui $(RUN) -m pytest -q tests/deployments/test_ui.py -k form
 
 bench: $(VENV)/ready ## Measure against plain alternatives; prints a table, writes benchmarks/latest.json
-	@$(RUN) -m sandbox.machine docker chromium redis-server
+	@$(RUN) -m sandbox.machine $(PROGRAMS)
 	@$(RUN) -m sandbox.engine start
 	$(RUN) -m benchmarks
 
