@@ -1,10 +1,12 @@
 """What dead runs left is put in order, and what is in order is left alone."""
 
+import time
 from dataclasses import asdict
 
 import pytest
 
 from delivery.ledger import Intent
+from delivery.rotation_record import Record
 from delivery.route import Colour, shifted, swapped
 from flows.reconcile import reconcile
 from tasks import ledger
@@ -103,3 +105,32 @@ def test_a_living_run_is_left_alone(served):
     assert env.route() == before
     assert run.state().is_completed()
     assert env.live() == version
+
+
+def test_drift_is_told_once_and_once_more_when_it_is_over(served):
+    env = served()
+    messages = env.stand.inbox.slack.messages
+    before, as_it_was = len(messages), env.route()
+    write(env, lambda route: swapped(route, route.hosts[Colour.BLUE], route.token))
+
+    text = reconcile(env.name)
+    assert "A PERSON HAS TO LOOK: drift: the ledger says green" in text
+    assert "A PERSON HAS TO LOOK" in reconcile(env.name), "the run says it as long as it lasts"
+
+    [told] = messages[before:]
+    assert "a person has to look" in str(told.blocks)
+
+    write(env, lambda _: as_it_was)
+    assert reconcile(env.name) == f"{env.name} is in order"
+    reconcile(env.name)
+
+    [over] = messages[before + 1 :]
+    assert "is as it should be again" in str(over.blocks)
+
+
+def test_a_rotation_that_stands_still_is_told_with_what_to_run(served):
+    env = served()
+    begun = Record("kanvaro/mongodb", "2026-11-22", "old", "new", time.time() - 7200, step="set")
+    ledger.write_rotation(env.environment, begun, read_turn(env.environment).token)
+
+    assert "run `rotate-secrets` with rotation_id=2026-11-22" in reconcile(env.name)
