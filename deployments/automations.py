@@ -97,7 +97,7 @@ def _automations(block: SendNotification) -> Iterator[AutomationCore]:
             threshold=1,
             within=SILENT,
         ),
-        # Refused if it has ended after all: events may be processed in another order than they came.
+        # Refused if it has ended after all: events are not always processed as they came.
         ChangeFlowRunState(
             state=StateType.CRASHED,
             name="Crashed",
