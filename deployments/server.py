@@ -22,6 +22,7 @@ from prefect.settings import PREFECT_SERVER_API_PORT
 
 from delivery.errors import ConfigurationError, DeliveryError
 from deployments.postgresql import default_folder, of_this_machine, running
+from deployments.server_security import PASSWORD, keys_folder, server_settings
 from sandbox.machine import THIS_MACHINE
 
 URL = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
@@ -123,9 +124,12 @@ def serve(given: Mapping[str, str], folder: Path) -> int:
         settings = stack.enter_context(database(given, folder))
         settings |= messaging(given)
         url = next((url for name in URLS if (url := settings.get(name) or given.get(name))), None)
-        settings |= security(url)
+        settings |= server_settings(url)
         number = processes(given, settings)
         host = settings.get("PREFECT_SERVER_API_HOST") or HOST
+        if not given.get("PREFECT_SERVER_API_AUTH_STRING"):
+            port = settings["PREFECT_SERVER_API_PORT"]
+            print(f"http://{host}:{port} (user and password: {keys_folder() / PASSWORD})")
         if number > 1:
             settings |= AS_ONE_OF_SEVERAL
             _ran(["prefect", "server", "database", "upgrade", "--yes"], settings)
@@ -133,15 +137,6 @@ def serve(given: Mapping[str, str], folder: Path) -> int:
             stack.enter_context(_part(command, settings)) for command in commands(number, host)
         ]
         return parts[0].wait()
-
-
-def security(url: str | None) -> dict[str, str]:
-    """Authentication, encryption and CSRF, as deployments/server_security.py decides them."""
-    try:
-        from deployments import server_security  # type: ignore[attr-defined, unused-ignore]
-    except ImportError:
-        return {}
-    return dict(server_security.server_settings(url))
 
 
 def _ran(command: list[str], settings: Mapping[str, str]) -> None:

@@ -1,7 +1,5 @@
 """What guards a Prefect server of ours: its settings, its password and the key of its blocks.
 
-    make server        this machine only, with a password, CSRF protection and its own block key
-
 The password and the key are made when they are first needed, and kept where only their owner
 reads them: in `$KANVARO_KEYS`, else `~/.config/kanvaro-delivery`. Neither is in the database, so
 that a copy of it is of no use to anybody (docs/security.md).
@@ -23,7 +21,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from delivery.errors import ConfigurationError, DeliveryError
+from delivery.errors import ConfigurationError
 
 HOST, PORT = "127.0.0.1", 4200
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -166,23 +164,7 @@ async def _asked(database: str, statement: str) -> Any:
         await engine.dispose()
 
 
-def main() -> NoReturn:
-    """Start a server with these settings, in the place of this program."""
-    try:
-        settings = server_settings()
-    except DeliveryError as error:
-        print(f"server: {error}\n{error.hint}", file=sys.stderr)
-        sys.exit(2)
-    address = f"http://{settings['PREFECT_SERVER_API_HOST']}:{settings['PREFECT_SERVER_API_PORT']}"
-    print(f"{address} (user and password: {keys_folder() / PASSWORD})", flush=True)
-    become("server", "start", variables=settings)
-
-
 def become(*arguments: str, variables: Mapping[str, str]) -> NoReturn:
     """Go on as a command of Prefect's; what is secret stands in its environment, not in argv."""
     command = [sys.executable, "-m", "prefect", *arguments]
     os.execve(sys.executable, command, {**os.environ, **variables})  # noqa: S606 - an argv list
-
-
-if __name__ == "__main__":
-    main()

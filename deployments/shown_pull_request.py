@@ -24,7 +24,8 @@ def show_pull_request(line: CommandLine, sample: Sample, addresses: Addresses) -
     """
     name = f"pull-request-{uuid.uuid4().hex[:6]}"
     sample.branch(name)
-    revision = sample.commit({CHANGED: "A pull request shows its checks.\n"}, "Say how it is shown")
+    changed = {CHANGED: "A pull request shows its checks.\n"}
+    revision = sample.commit(changed, "docs: say how it is shown")
     git(sample.folder, "switch", "--quiet", BRANCH)
     with httpx.Client(headers={"Authorization": "Bearer of-a-developer"}, timeout=20) as github:
         number = _opened(github, sample, addresses, name)

@@ -100,7 +100,9 @@ def test_it_starts_its_deployment_with_what_it_was_given_and_passes_on_the_verdi
     (prefect.parent / "python").symlink_to(sys.executable)
     last = steps(file)[-1]
     given = GIVEN[file.stem] | {"BY": "by:ada", "VERDICT": str(verdict)}
-    assert last["env"].keys() - {"PREFECT_API_URL", "PREFECT_API_KEY"} == given.keys() - {"VERDICT"}
+    assert last["env"].keys() - {"PREFECT_API_URL", "PREFECT_API_AUTH_STRING"} == given.keys() - {
+        "VERDICT"
+    }
 
     ended = subprocess.run(  # as GitHub runs it
         ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", last["run"]],
