@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
+import httpx
 import yaml
-from prefect import get_client
 from prefect.blocks.core import Block
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
 from prefect_github import GitHubCredentials
 from prefect_slack import SlackCredentials
@@ -104,15 +106,13 @@ def deploy_all(folder: str = str(ROOT)) -> None:
 def pause_without_environment() -> list[tuple[str, str]]:
     """Pause the schedules of deployments whose environment is not registered; name and environment.
 
-    They would only fail, every ten minutes. Registering never resumes what is paused: that may be
-    somebody's wish, and is one click in the UI.
+    They would only fail, every ten minutes. A server without any environment is left alone.
+    Registering never resumes what is paused: that may be somebody's wish, and is one click.
     """
     paused = []
     with get_client(sync_client=True) as client:
-        known = {
-            document.name
-            for document in client.read_block_documents_by_type(Environment.get_block_type_slug())
-        }
+        if not (known := _known_environments(client)):
+            return []
         flows = {flow.id: flow.name for flow in client.read_flows()}
         for deployment in client.read_deployments(limit=200):
             named = str(deployment.parameters.get("environment", ""))
@@ -120,6 +120,17 @@ def pause_without_environment() -> list[tuple[str, str]]:
                 client.pause_deployment(deployment.id)
                 paused.append((f"{flows[deployment.flow_id]}/{deployment.name}", named))
     return sorted(paused)
+
+
+def _known_environments(client: SyncPrefectClient) -> set[str]:
+    """The names of the environments that the server has."""
+    slug = Environment.get_block_type_slug()
+    try:
+        return {str(each.name) for each in client.read_block_documents_by_type(slug)}
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code == httpx.codes.NOT_FOUND:  # not even their type
+            return set()
+        raise
 
 
 def _environment(name: str, settings: Any, tokens: Mapping[str, str]) -> Environment:

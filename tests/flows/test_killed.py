@@ -101,7 +101,7 @@ def test_a_run_that_nobody_picks_up_is_told_within_a_minute(served, moves):
     before = names_of_automations()
     assert ensure_automations(moves.environment) == "saved"
     assert names_of_automations() == before
-    assert len(before) == 3
+    assert len(before) == 4
 
     run = run_deployment(
         "status/production", parameters={"environment": moves.name}, timeout=0, as_subflow=False
