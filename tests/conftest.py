@@ -29,6 +29,7 @@ AT_THE_END = (
     "test_a_bad_day_of_any_operation",
     "test_the_schedules_notice_it_without_being_told_where",
     "test_single_and_double_crashes_leave_users_served_and_the_ledger_closed",
+    "test_every_crash_leaves_one_comment_and_final_statuses",
     "test_every_double_crash_locks_nobody_out",
 )
 
