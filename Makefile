@@ -4,6 +4,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+# checkov wants other versions than Prefect does.
+VENV_CHECKOV := .venv-checkov
 UV_VERSION := 0.13.9
 # What the tests need of this machine; as root on Debian or Ubuntu it is installed.
 PROGRAMS := docker chromium redis-server nginx postgresql docker-compose
@@ -12,9 +14,12 @@ export KANVARO_CHECKOUT := $(CURDIR)
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export NEXT_TELEMETRY_DISABLED := 1
+# Where Python may not keep what it has compiled, as in many images, that is half of the start of
+# every process: of a server, a worker, a run.
+unexport PYTHONDONTWRITEBYTECODE
 
-# `test-engine`, `test-github` and `test-rest` are the rows of `test`.
-.PHONY: test-engine test-github test-rest help demo test proof check lint types ci status sandbox sandbox-stop server worker register screenshots bench lock setup
+# `test-engine`, `test-github` and `test-rest` are the rows of `test`, `test-after` what compares them.
+.PHONY: test-engine test-github test-rest test-after help demo test proof check lint types ci status sandbox sandbox-stop server worker register screenshots bench lock setup
 
 help: ## List these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,14 +27,20 @@ help: ## List these commands
 demo: $(VENV)/ready ## Take a commit of the sample application through the whole pipeline (KEEP=1: leave it up)
 	@$(RUN) -m deployments.demo
 
-test: $(VENV)/ready check ## Lint, types, import rules and all tests
+test: $(VENV)/ready ## Lint, types, import rules and all tests
 	@$(RUN) -m sandbox.machine $(PROGRAMS)
 	@$(RUN) -m sandbox.engine start
-	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target test-engine test-github test-rest
+	@rm -rf .called
+	@$(MAKE) --no-print-directory --jobs 5 --output-sync=target check test-engine test-github test-rest
+	@$(MAKE) --no-print-directory test-after
 
 # Rows of tests side by side; what each says comes when it has ended.
 test-engine test-github test-rest: test-%:
 	$(RUN) -m pytest --row $* $(PYTEST_ARGS)
+
+# Each row leaves in .called what its flows called of AWS; this compares all of it with their roles.
+test-after:
+	$(RUN) -m pytest tests/test_permissions.py
 
 proof: $(VENV)/ready ## The longer suites: every crash of a delivery and of a rotation, every fault, other package managers
 	@$(RUN) -m sandbox.machine $(PROGRAMS)
@@ -38,11 +49,12 @@ proof: $(VENV)/ready ## The longer suites: every crash of a delivery and of a ro
 
 check: lint types ## Lint, types and import rules only
 
-lint: $(VENV)/ready
+lint: $(VENV)/ready $(VENV_CHECKOV)/ready
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/lint-imports --no-logo
 	$(VENV)/bin/cfn-lint deployments/aws/*.yaml
+	$(RUN) -m deployments.template_rules
 
 types: $(VENV)/ready
 	$(VENV)/bin/mypy
@@ -85,13 +97,16 @@ bench: $(VENV)/ready ## Measure against plain alternatives; prints a table, writ
 	@$(RUN) -m sandbox.engine start
 	$(RUN) -m benchmarks
 
-lock: $(VENV)/ready ## Renew requirements.lock from pyproject.toml
+lock: $(VENV)/ready ## Renew requirements.lock from pyproject.toml, and checkov's beside it
 	$(VENV)/bin/uv pip compile --universal --generate-hashes --python-version 3.11 --group dev \
 	  --no-header --quiet --output-file requirements.lock pyproject.toml
 	@# What a worker needs of it, in the same versions, for deployments/worker/Dockerfile.
 	$(VENV)/bin/uv pip compile --universal --generate-hashes --python-version 3.11 \
 	  --constraint requirements.lock --no-header --no-annotate --quiet \
 	  --output-file deployments/worker/requirements.lock pyproject.toml
+	$(VENV)/bin/uv pip compile --universal --generate-hashes --python-version 3.11 \
+	  --no-header --no-annotate --quiet \
+	  --output-file deployments/aws/checkov.lock deployments/aws/checkov.in
 
 setup: $(VENV)/ready
 
@@ -102,4 +117,10 @@ $(VENV)/ready: requirements.lock pyproject.toml
 	@test -x $(VENV)/bin/uv || $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@$(VENV)/bin/uv pip sync --quiet --require-hashes --python $(VENV)/bin/python requirements.lock
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV_CHECKOV)/ready: deployments/aws/checkov.lock | $(VENV)/ready
+	@echo "setting up $(VENV_CHECKOV)"
+	@$(PYTHON) -m venv --without-pip $(VENV_CHECKOV)
+	@$(VENV)/bin/uv pip sync --quiet --require-hashes --python $(VENV_CHECKOV)/bin/python $<
 	@touch $@

@@ -1,0 +1,109 @@
+"""What checkov finds in the templates for AWS and in the worker's Dockerfile; part of `make check`.
+
+    python -m deployments.template_rules
+
+checkov wants other versions than Prefect does, so it lives in an environment of its own, from
+deployments/aws/checkov.lock. It asks nobody: no key, no downloads. What is skipped carries its
+reason beside the resource; a skip that skips nothing is a finding too. Ends with 0 when nothing
+was found, 1 when something was, 2 when checkov did not check what it was to check.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+CHECKOV = ROOT / ".venv-checkov" / "bin" / "checkov"
+TEMPLATES = "deployments/aws/*.yaml"
+DOCKERFILES = "deployments/*/Dockerfile"
+KINDS = ("cloudformation", "dockerfile")
+TO_CHECK_S = 120
+SKIP = re.compile(r"^\s*(?:- id: |# checkov:skip=)(CKV\w+)", re.MULTILINE)
+
+
+class NotCheckedError(Exception):
+    """What was to be checked was not."""
+
+
+def findings(root: Path, program: Path = CHECKOV) -> list[str]:
+    """A line for each finding in the files of the checkout `root`, and for each skip of nothing.
+
+    Raises `NotCheckedError` if a file was not read, or nothing in it was checked.
+    """
+    files = {
+        f"/{path.relative_to(root)}": path.read_text()
+        for pattern in (TEMPLATES, DOCKERFILES)
+        for path in sorted(root.glob(pattern))
+    }
+    reports = _reports(root, files, program) if files else []
+    failed, skipped, passed = (
+        [each for report in reports for each in report["results"][kind]]
+        for kind in ("failed_checks", "skipped_checks", "passed_checks")
+    )
+    seen = {each["repo_file_path"] for each in (*failed, *skipped, *passed)}
+    if not files or files.keys() - seen:
+        raise NotCheckedError(f"nothing was checked in {', '.join(files.keys() - seen) or root}")
+    used = {(each["repo_file_path"], each["check_id"]) for each in skipped}
+    return [
+        *(_line(each) for each in failed),
+        *(
+            f"{path[1:]}: the skip of {name} skips nothing; take it away"
+            for path, text in files.items()
+            for name in sorted(set(SKIP.findall(text)))
+            if (path, name) not in used
+        ),
+    ]
+
+
+def _reports(root: Path, files: Mapping[str, str], program: Path) -> Sequence[Mapping[str, Any]]:
+    """checkov's own reports, one for each kind of file."""
+    if not program.exists():
+        raise NotCheckedError(f"{program} is not there: `make check` installs it")
+    told = subprocess.run(
+        [
+            *(program, "--compact", "--skip-download", "--output", "json"),
+            *("--framework", *KINDS),
+            *("--file", *(path[1:] for path in files)),
+        ],
+        cwd=root,
+        env={"PATH": os.environ["PATH"], "HOME": str(root / ".venv-checkov")},
+        capture_output=True,
+        text=True,
+        timeout=TO_CHECK_S,
+        check=False,
+    )
+    try:
+        said = json.loads(told.stdout)
+    except ValueError:
+        last = (told.stdout + told.stderr)[-2000:]
+        raise NotCheckedError(f"it said no JSON but {last}") from None
+    reports = said if isinstance(said, list) else [said]
+    if any("results" not in each for each in reports):
+        raise NotCheckedError(f"nothing was checked in {', '.join(files)}")
+    if broken := [name for each in reports for name in each["results"]["parsing_errors"]]:
+        raise NotCheckedError(f"it could not read {', '.join(broken)}")
+    return reports
+
+
+def _line(found: Mapping[str, Any]) -> str:
+    place = f"{found['repo_file_path'][1:]}:{found['file_line_range'][0]}"
+    return f"{place}: {found['resource']}: {found['check_id']}: {found['check_name']}"
+
+
+def main() -> int:
+    try:
+        found = findings(ROOT)
+    except NotCheckedError as reason:
+        print(f"checkov did not check everything: {reason}")
+        return 2
+    print("\n".join(found) or "checkov found nothing in deployments")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
