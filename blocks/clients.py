@@ -7,17 +7,28 @@ Two kinds, because sending twice is harmless for some calls and not for others
 * `writes` sends once. A lost answer is settled by reading, never by sending again.
 
 Everything botocore would choose by default is said, so that an upgrade changes nothing.
+
+What is called for a flow is called in the flow's own role, if there is one: it is taken at the
+first call, and taken again before it ends.
 """
 
 import time
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from boto3 import Session
 from botocore.config import Config
+from botocore.credentials import DeferredRefreshableCredentials
+from botocore.exceptions import ClientError
 from botocore.loaders import Loader
 from prefect_aws import AwsCredentials
+
+from delivery.errors import AccessDenied
+from delivery.refusals import Refusal, refusal
 
 READS = Config(
     retries={"mode": "standard", "total_max_attempts": 5},
@@ -38,26 +49,53 @@ READ_TIMEOUT_S = {"cloudfront-keyvaluestore": 5}
 # Descriptions of AWS's services, megabytes of JSON, are read once a process and not once a client.
 _descriptions = Loader()
 
-# Credentials of an assumed role are fixed for a client's life, so no client lives long.
+# The credentials of a block are fixed for a session's life, so none lives long.
 LIFE_S = 900
+
+# What AWS takes as the name of a session; it is what CloudTrail shows of each call.
+LONGEST_SESSION_NAME = 64
 
 calls: Counter[str] = Counter()
 """How often each AWS operation was called in this process, as `service:Operation`."""
 
 
+@dataclass(frozen=True)
+class Acting:
+    """The run of a flow for which calls are made, and the role it takes for them, if it has one."""
+
+    flow: str
+    run: str
+    role: str | None = None
+
+    @property
+    def session_name(self) -> str:
+        """Who acts, as AWS's own records show it."""
+        return f"{self.flow}.{self.run}"[:LONGEST_SESSION_NAME]
+
+
 class Clients:
     """The boto3 clients of one set of credentials, made when first asked for.
 
-    `endpoints` maps a service to the address to use in place of AWS's own.
+    `endpoints` maps a service to the address to use in place of AWS's own. Where `acting` has a
+    role, the credentials only take it, and calls are signed as that role. A call raises
+    `AccessDenied` if AWS does not let them.
     """
 
     def __init__(
-        self, credentials: AwsCredentials, region: str, endpoints: Mapping[str, str]
+        self,
+        credentials: AwsCredentials,
+        region: str,
+        endpoints: Mapping[str, str],
+        acting: Acting | None = None,
     ) -> None:
+        self.acting = acting
         self._credentials = credentials
         self._region = region
         self._endpoints = endpoints
-        self._made: dict[tuple[str, bool], tuple[float, Any]] = {}
+        self._session: Session | None = None
+        self._born = 0.0
+        self._made: dict[tuple[str, bool], Any] = {}
+        self._one_at_a_time = Lock()  # to make a client is not safe in two threads at once
 
     def reads(self, service: str) -> Any:
         """A client that may try a call up to five times."""
@@ -68,21 +106,66 @@ class Clients:
         return self._client(service, once=True)
 
     def _client(self, service: str, *, once: bool) -> Any:
-        born, client = self._made.get((service, once), (0.0, None))
-        if client is None or time.monotonic() - born > LIFE_S:
-            session = self._credentials.get_boto3_session()
-            session._session.register_component("data_loader", _descriptions)
-            client = session.client(
-                service,
-                region_name=self._region,
-                endpoint_url=self._endpoints.get(service),
-                config=_config(service, once=once),
-            )
-            client.meta.events.register("before-send", _count)
-            if endpoint := self._endpoints.get(service):
-                client.meta.events.register("before-sign", _exactly(endpoint))
-            self._made[service, once] = (time.monotonic(), client)
+        with self._one_at_a_time:
+            if self._session is not None and time.monotonic() - self._born > LIFE_S:
+                self._session, self._made = None, {}
+            if (service, once) not in self._made:
+                if self._session is None:
+                    self._session, self._born = self._new_session(), time.monotonic()
+                self._made[service, once] = self._new_client(self._session, service, once=once)
+            return self._made[service, once]
+
+    def _new_session(self) -> Session:
+        own = self._credentials.get_boto3_session()
+        own._session.register_component("data_loader", _descriptions)
+        if self.acting is None or self.acting.role is None:
+            return own
+        taken = Session(region_name=self._region)
+        taken._session.register_component("data_loader", _descriptions)
+        taken._session._credentials = DeferredRefreshableCredentials(
+            _taking(self._new_client(own, "sts", once=False), self.acting), "assume-role"
+        )
+        return taken
+
+    def _new_client(self, session: Session, service: str, *, once: bool) -> Any:
+        client = session.client(
+            service,
+            region_name=self._region,
+            endpoint_url=self._endpoints.get(service),
+            config=_config(service, once=once),
+        )
+        client.meta.events.register("before-send", _count)
+        if endpoint := self._endpoints.get(service):
+            client.meta.events.register("before-sign", _exactly(endpoint))
         return client
+
+
+def _taking(sts: Any, acting: Acting) -> Any:
+    """What takes the role, as botocore asks for it: at the first call, and before it ends."""
+
+    def take() -> dict[str, str]:
+        try:
+            given = sts.assume_role(RoleArn=acting.role, RoleSessionName=acting.session_name)
+        except ClientError as error:
+            answer = error.response.get("Error", {})
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            if refusal(answer.get("Code", ""), status) is not Refusal.DENIED:
+                raise
+            raise AccessDenied(
+                f"AWS does not let {acting.flow} take its role {acting.role}: "
+                f"{answer.get('Code')}: {answer.get('Message') or 'no message'}",
+                hint="Apply deployments/aws/roles.yaml, with the worker's own role in WorkerArns; "
+                "or correct `flow_role` in blocks/environments.yaml and run `make register`.",
+            ) from None
+        held = given["Credentials"]
+        return {
+            "access_key": held["AccessKeyId"],
+            "secret_key": held["SecretAccessKey"],
+            "token": held["SessionToken"],
+            "expiry_time": held["Expiration"].isoformat(),
+        }
+
+    return take
 
 
 def _config(service: str, *, once: bool) -> Config:

@@ -2,23 +2,25 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, cast
+from typing import Any, ClassVar, Literal, Self, TypeVar, cast
 
 from prefect.blocks.core import Block
+from prefect.context import FlowRunContext
 from prefect_aws import AwsCredentials
 from prefect_docker import DockerHost
 from prefect_slack import SlackCredentials
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, PrivateAttr, SecretStr, model_validator
 from slack_sdk import WebClient
 from slack_sdk.http_retry.builtin_handlers import (
     ConnectionErrorRetryHandler,
     ServerErrorRetryHandler,
 )
 
-from blocks.clients import Clients
+from blocks.clients import Acting, Clients
 from blocks.github_app import GitHubApp
-from blocks.policy import Policy, Provisioning, Settings
+from blocks.policy import Policy, Provisioning
 from blocks.service_image import ServiceImage, real_services
+from blocks.serving import AppRunnerService, CloudFrontRouter
 from blocks.slack_limit import RateLimit
 from delivery.errors import ConfigurationError
 from delivery.route import Colour
@@ -32,44 +34,7 @@ LONGEST_SERVICE_NAME = 34
 ADDRESS = r"^https?://[^/@\s]+(/\S*)?$"
 # The same for an address that is sent a token, which goes unencrypted to this machine only.
 API_ADDRESS = r"^(https://[^/@\s]+|http://(127\.0\.0\.1|localhost)(:\d+)?)(/\S*)?$"
-
-
-class AppRunnerService(Settings):
-    """The App Runner service that serves the application, as it should be."""
-
-    name: str = Field(
-        default="kanvaro",
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{3,39}$",
-        description="Name of the service, unique in its region.",
-    )
-    port: int = Field(default=3000, description="Port the application listens on.")
-    cpu: str = Field(default="1 vCPU", description="Processor share of one instance.")
-    memory: str = Field(default="2 GB", description="Memory of one instance.")
-    access_role_arn: str = Field(description="Role with which App Runner pulls from ECR.")
-    instance_role_arn: str | None = Field(default=None, description="Role of the application.")
-    variables: dict[str, str] = Field(default_factory=dict, description="Plain variables.")
-    secrets: dict[str, str] = Field(
-        default_factory=dict, description="Variable to ARN of the secret it is read from."
-    )
-    health_path: str = Field(default="/api/health/live", description="Asked by App Runner.")
-    health_interval_s: int = Field(default=10, ge=1, le=20, description="Between two looks.")
-    health_timeout_s: int = Field(default=5, ge=1, le=20, description="For one answer.")
-    healthy_after: int = Field(default=1, ge=1, le=20, description="Good answers in a row.")
-    unhealthy_after: int = Field(default=5, ge=1, le=20, description="Bad answers in a row.")
-
-
-class CloudFrontRouter(Settings):
-    """A CloudFront distribution whose function picks the colour by the route document."""
-
-    route_store: str = Field(
-        pattern=r"^arn:aws[a-z-]*:cloudfront::\d{12}:key-value-store/[A-Za-z0-9_-]+$",
-        description="ARN of the KeyValueStore that holds the route document.",
-    )
-    distribution: str | None = Field(
-        default=None,
-        description="Distribution whose default origin is kept at the live colour, for an edge "
-        "that cannot read the store.",
-    )
+FLOW_ROLE = r"^arn:aws[a-z-]*:iam::\d{12}:role/([\w+=,.@-]+/)*[\w+=,.@-]*\{flow\}[\w+=,.@-]*$"
 
 
 class Environment(Block):
@@ -86,6 +51,7 @@ class Environment(Block):
     _block_type_name = "Environment"
     _block_type_slug = "kanvaro-environment"
     _description = "One place the application runs: its AWS account, service and policy."
+    _schemas: ClassVar[dict[tuple[type, str, str], dict[str, Any]]] = {}
 
     name: str = Field(default="production", description="Name people use for it.")
     repository: str = Field(description="Git URL or path of the application's repository.")
@@ -134,6 +100,12 @@ class Environment(Block):
     )
     aws: AwsCredentials = Field(
         default_factory=AwsCredentials, description="How calls to AWS are signed."
+    )
+    flow_role: str | None = Field(
+        default=None,
+        pattern=FLOW_ROLE,
+        description="ARN of the role that each flow takes, with {flow} in place of its name; "
+        "if empty, every flow may do what the credentials may.",
     )
     endpoints: dict[str, str] = Field(
         default_factory=dict, description="AWS service to the address used in place of AWS's own."
@@ -187,16 +159,43 @@ class Environment(Block):
         description="Prefect's UI, for links in messages.",
     )
 
+    _acting: Acting | None = PrivateAttr(default=None)
+
     @classmethod
     def named(cls: type[Kind], name: str) -> Kind:
-        """The environment registered as `name`; `ConfigurationError` if there is none."""
+        """The environment registered as `name`; `ConfigurationError` if there is none.
+
+        Within the run of a flow it acts for that flow.
+        """
         try:
-            return cast(Kind, cls.load(name))
+            found = cast(Kind, cls.load(name))
         except ValueError as error:
             raise ConfigurationError(
                 f"no environment is registered as {name!r}",
                 hint="Run `make register`, or choose a registered environment.",
             ) from error
+        context = FlowRunContext.get()
+        if context is None or context.flow is None or context.flow_run is None:
+            return found
+        return found.act_for(context.flow.name, context.flow_run.id)
+
+    def act_for(self, flow: str, run: object) -> Self:
+        """The environment as a run of this flow may act in it: in the flow's own role."""
+        acting = self.model_copy()
+        acting._acting = Acting(
+            flow, str(run), self.flow_role.format(flow=flow) if self.flow_role else None
+        )
+        # Made now, and not for somebody else, so that each copy of it acts in the same session.
+        acting.__dict__["_clients"] = acting._new_clients()
+        return acting
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **more: Any) -> dict[str, Any]:
+        """The schema of the fields, made once: Prefect asks for it at each field that it saves."""
+        key = (cls, repr(args), repr(sorted(more.items())))
+        if key not in cls._schemas:
+            cls._schemas[key] = super().model_json_schema(*args, **more)
+        return cls._schemas[key]
 
     @model_validator(mode="after")
     def _has_what_its_strategy_needs(self) -> Self:
@@ -234,6 +233,7 @@ class Environment(Block):
             update={
                 "policy": self.policy.model_copy(update={"stages": "here"}),
                 "aws": AwsCredentials(),
+                "flow_role": None,
                 "slack": None,
                 "github": None,
                 "github_app": None,
@@ -241,6 +241,7 @@ class Environment(Block):
                 "codecov_token": None,
             }
         )
+        bare._acting = None
         bare.__dict__.pop("_clients", None)  # which were made with the credentials before
         return bare
 
@@ -253,7 +254,10 @@ class Environment(Block):
 
     @cached_property
     def _clients(self) -> Clients:
-        return Clients(self.aws, self.region, self.endpoints)
+        return self._new_clients()
+
+    def _new_clients(self) -> Clients:
+        return Clients(self.aws, self.region, self.endpoints, self._acting)
 
     def reads(self, service: str) -> Any:
         """A boto3 client for calls that may be repeated."""

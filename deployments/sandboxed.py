@@ -9,14 +9,11 @@ from prefect_docker import DockerHost
 from prefect_slack import SlackCredentials
 from pydantic import SecretStr
 
-from blocks.environment import (
-    AppRunnerService,
-    CloudFrontRouter,
-    Environment,
-)
+from blocks.environment import Environment
 from blocks.github_app import GitHubApp
 from blocks.policy import Policy
 from blocks.service_image import ServiceImage, real_services
+from blocks.serving import AppRunnerService, CloudFrontRouter
 from sandbox.addresses import Addresses, Secrets
 from sandbox.aws import ACCESS_KEY, SECRET_KEY
 from sandbox.engine import docker_engine

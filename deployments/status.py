@@ -18,7 +18,7 @@ def show() -> int:
     """Print the status. Raises `DeliveryError` where it could not be read."""
     name = os.environ.get("ENVIRONMENT") or "production"
     with at_the_server():
-        seen = read_status.fn(Environment.named(name))
+        seen = read_status.fn(Environment.named(name).act_for("status", "by-hand"))
     print(as_text(seen))
     return 0 if seen.is_well else 1
 

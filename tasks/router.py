@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from blocks.environment import CloudFrontRouter, Environment
+from blocks.environment import Environment
+from blocks.serving import CloudFrontRouter
 from delivery.errors import ConfigurationError, OutcomeUnknown
 from delivery.refusals import Refusal
 from delivery.route import Route, demand_ours, read_route, stamped

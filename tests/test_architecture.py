@@ -114,11 +114,11 @@ def test_a_task_takes_its_settings_from_the_environment_block(path):
 
 
 def test_every_field_of_a_block_explains_itself():
-    from blocks import environment, policy
+    from blocks import environment, policy, serving
 
     models = [
         model
-        for module in (environment, policy)
+        for module in (environment, policy, serving)
         for _, model in inspect.getmembers(module, inspect.isclass)
         if model.__module__ == module.__name__ and hasattr(model, "model_fields")
     ]

@@ -5,9 +5,10 @@ import uuid
 
 from pydantic import SecretStr
 
-from blocks.environment import AppRunnerService, Environment
+from blocks.environment import Environment
 from blocks.github_app import GitHubApp
 from blocks.policy import Policy
+from blocks.serving import AppRunnerService
 from delivery.coverage_comment import MARKER
 from flows.pull_request import pull_request
 from sandbox.github.words import BOT

@@ -10,8 +10,9 @@ from botocore.exceptions import ClientError
 from prefect_aws import AwsCredentials
 from prefect_slack import SlackCredentials
 
-from blocks.environment import AppRunnerService, CloudFrontRouter, Environment
+from blocks.environment import Environment
 from blocks.policy import Policy
+from blocks.serving import AppRunnerService, CloudFrontRouter
 from delivery.ledger import Proven
 from delivery.route import read_route
 from sandbox.app_runner import AppRunner
@@ -52,7 +53,7 @@ class Stand:
     def __exit__(self, *args):
         return self._stack.__exit__(*args)
 
-    def environment(self, **policy):
+    def environment(self, settings=None, **policy):
         """A new environment: nothing was ever live in it. The edge serves one at a time."""
         name = f"test-{uuid.uuid4().hex[:8]}"
         self._forget_the_route()
@@ -83,6 +84,7 @@ class Stand:
                 route_store=self.distribution.store_arn, distribution=self.distribution.id
             ),
             public_address=self.edge.url,
+            **(settings or {}),
             slack=SlackCredentials(token=self.inbox.slack.token),
             slack_channel="#deployments",
             slack_address=self.inbox.slack_url,
@@ -176,4 +178,4 @@ class Stand:
             client.delete_key(KvsARN=arn, Key="route", IfMatch=etag)
         except client.exceptions.ResourceNotFoundException:
             return
-        time.sleep(0.05)  # the edge looks every 25 ms
+        time.sleep(0.2)  # the edge looks every 100 ms

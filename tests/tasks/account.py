@@ -13,8 +13,9 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 from prefect_aws import AwsCredentials
 
-from blocks.environment import AppRunnerService, CloudFrontRouter, Environment
+from blocks.environment import Environment
 from blocks.policy import Policy
+from blocks.serving import AppRunnerService, CloudFrontRouter
 from sandbox.aws import ACCESS_KEY, REGION, SECRET_KEY
 
 SERVICES = ("dynamodb", "cloudfront", "cloudfront-keyvaluestore")

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from prefect_aws import AwsCredentials
 
-from blocks.environment import AppRunnerService, Environment
+from blocks.environment import Environment
+from blocks.serving import AppRunnerService
 from delivery.errors import ConfigurationError, RequestRefused
 from sandbox.aws import ACCESS_KEY, SECRET_KEY, Aws
 from tasks.handover import hand_over, take_over, verdict_of

@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 import pytest
 from prefect_docker import DockerHost
 
-from blocks.environment import AppRunnerService, Environment
+from blocks.environment import Environment
+from blocks.serving import AppRunnerService
 from delivery.errors import CheckFailed, ConfigurationError
 from delivery.patience import Patience
 from deployments.sandboxed import _service_images

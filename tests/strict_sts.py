@@ -1,0 +1,43 @@
+"""A way to the emulated account on which a role is given only to who may take it."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from xml.sax.saxutils import escape
+
+from aiohttp import web
+
+from sandbox.aws_proxy import AwsProxy
+
+REFUSED = """<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error>
+<Type>Sender</Type><Code>AccessDenied</Code><Message>User: arn:aws:iam::000000000000:user/worker is
+not authorized to perform: sts:AssumeRole on resource: {role}</Message></Error></ErrorResponse>"""
+
+
+class StrictSts(AwsProxy):
+    """ministack asks no trust policy: here every role but those in `closed` may be taken.
+
+    `sessions` are the names of those that were given, `signed_by` the keys of all other calls.
+    """
+
+    def __init__(self, endpoint):
+        super().__init__(endpoint)
+        self.closed, self.sessions, self.signed_by = set(), [], set()
+        self.expiring = False
+
+    async def answer(self, call):
+        if call.operation != "AssumeRole":
+            self.signed_by.add(call.headers["Authorization"].partition("Credential=")[2][:4])
+            return await self.passed_on(call)
+        role = call.form["RoleArn"]
+        if role in self.closed:
+            return web.Response(status=403, text=REFUSED.format(role=escape(role)))
+        self.sessions.append(call.form["RoleSessionName"])
+        given = await self.passed_on(call)
+        return _expired(given) if self.expiring else given
+
+
+def _expired(given):
+    """A session that has a minute left, so that botocore takes the next one at the next call."""
+    soon = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
+    text = re.sub("<Expiration>.*</Expiration>", f"<Expiration>{soon}</Expiration>", given.text)
+    return web.Response(status=200, text=text, content_type="text/xml")
