@@ -4,13 +4,9 @@ On ministack, as far as it goes: no `github` (it does not know the provider), no
 (it refuses metric math), and every operation on a stack ends at once.
 """
 
-from collections import Counter
-
 import pytest
-import yaml
 from botocore.exceptions import ClientError
 
-from blocks import clients
 from blocks.environment import Environment
 from blocks.policy import Provisioning
 from delivery.errors import (
@@ -28,7 +24,6 @@ from tasks import stacks
 from tasks.app_runner import no_demand
 from tasks.provisioning import name_of
 from tasks.router import default_origin
-from tasks.stack_parameters import TEMPLATES
 from tasks.stacks import read_stack, settled_stack
 from tasks.turn_row import read_turn
 from tests.flows.moves import Beside, answer, until
@@ -102,13 +97,6 @@ class Account:
             IfMatch=found["ETag"],
             DistributionConfig=found["DistributionConfig"],
         )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def called():
-    """Every operation of AWS that was called while these tests ran, as `service:Operation`."""
-    before = Counter(clients.calls)
-    return lambda: {each.replace("cloudwatch-logs:", "logs:") for each in clients.calls - before}
 
 
 @pytest.fixture(scope="module")
@@ -289,35 +277,3 @@ def test_the_resource_that_failed_is_named_and_the_stack_it_left_is_told(with_a_
     assert "provisioning stopped" in str(with_a_colour.stand.said(with_a_colour.run))
 
     assert "is in ROLLBACK_COMPLETE" in str(with_a_colour.fail(ProvisioningFailed, Stack.ALARMS))
-
-
-# Made by these tests themselves, beside the flow.
-OF_THE_TESTS = {
-    "apprunner:CreateService",
-    "apprunner:DeleteService",
-    "cloudformation:ListChangeSets",
-    "cloudfront:UpdateDistribution",
-}
-# Asked for by AWS in the course of these, under another name.
-IN_THEIR_COURSE = {"iam:PassRole"}
-
-
-def test_the_role_that_provisions_may_do_exactly_what_the_flow_calls(called):
-    """Of all the calls above; last in this file, so that it has seen them."""
-    template = yaml.load((TEMPLATES / "roles.yaml").read_text(), Loader=Untagged)  # noqa: S506 - a safe one
-    [policy] = template["Resources"]["ProvisionRole"]["Properties"]["Policies"]
-    allowed = {
-        action
-        for statement in policy["PolicyDocument"]["Statement"]
-        for action in [statement["Action"]]
-        for action in (action if isinstance(action, list) else [action])
-    }
-
-    assert called() - OF_THE_TESTS == allowed - IN_THEIR_COURSE
-
-
-class Untagged(yaml.SafeLoader):
-    """Reads CloudFormation's YAML; what a function such as !Sub makes is not of interest."""
-
-
-Untagged.add_multi_constructor("!", lambda _loader, suffix, _node: suffix)

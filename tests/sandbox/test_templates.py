@@ -20,7 +20,7 @@ GIVEN = {
     "secrets": {**NAMES, "AdminSecret": "kanvaro/admin/database"},
     "services": {"Name": "kanvaro", "RepositoryName": "kanvaro", **NAMES},
     "edge": {"Name": "kanvaro"},
-    "roles": {"WorkerArn": "arn:aws:iam::000000000000:role/worker"},
+    "roles": {"WorkerArns": "arn:aws:iam::000000000000:role/worker"},
     # Without a colour: ministack refuses metric math.
     "alarms": {"Name": "kanvaro", "ServiceName": "kanvaro", "AlertEndpoint": "ada@example.com"},
 }

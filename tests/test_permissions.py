@@ -1,0 +1,68 @@
+"""Each flow's role allows what the flow called of AWS in the whole of the tests, and nothing else.
+
+Run by `make test` when its rows have ended: each has left in .called what its flows called.
+"""
+
+import json
+
+import pytest
+
+from tests.conftest import ROWS
+from tests.permissions import FLOWS, FOLDER, actions, roles
+
+# Needed, and seen by no test of `make test`.
+UNSEEN = {
+    "ci": {
+        "the Docker engine pushes, and boto3 does not": {
+            "ecr:BatchCheckLayerAvailability",
+            "ecr:BatchGetImage",
+            "ecr:CompleteLayerUpload",
+            "ecr:GetDownloadUrlForLayer",
+            "ecr:InitiateLayerUpload",
+            "ecr:PutImage",
+            "ecr:UploadLayerPart",
+        },
+    },
+    "release": {
+        "a run that failed says what serves: in place App Runner is asked, as after `ci`": {
+            "apprunner:DescribeService",
+            "apprunner:ListServices",
+        },
+    },
+}
+# They make a version live by `put_live` of flows/blue_green.py: what one of them is seen to call
+# there, all need. That a rollback asks no figures is in tests/test_roles.py.
+PUT_LIVE = {"ci", "blue-green", "rollback"}
+
+
+@pytest.fixture(scope="module")
+def called():
+    """By flow, the actions that it called in all rows."""
+    missing = [row for row in ROWS if not (FOLDER / f"{row}.json").is_file()]
+    if missing:
+        pytest.fail(f"nothing was recorded by {', '.join(missing)}: run `make test`, which does")
+    records = [json.loads((FOLDER / f"{row}.json").read_text()) for row in ROWS]
+    return {flow: {a for record in records for a in record.get(flow, {})} for flow in FLOWS}
+
+
+@pytest.mark.parametrize("flow", sorted(FLOWS))
+def test_a_flow_may_do_what_it_called_and_nothing_else(flow, called):
+    allowed = actions(roles()[flow])
+    unseen = {action for reason in UNSEEN.get(flow, {}).values() for action in reason}
+
+    lacking = sorted(called[flow] - allowed)
+    assert not lacking, f"{flow} called what its role does not allow: {', '.join(lacking)}"
+    shared = set().union(*(called[each] for each in PUT_LIVE)) if flow in PUT_LIVE else set()
+    idle = sorted(allowed - called[flow] - shared - unseen)
+    assert not idle, (
+        f"the role of {flow} allows what no test saw it call: {', '.join(idle)}. Take it away, or "
+        "test what needs it"
+    )
+
+
+def test_what_no_test_sees_is_allowed_and_indeed_not_seen(called):
+    """Else the list above would keep what nobody needs any more."""
+    for flow, reasons in UNSEEN.items():
+        unseen = {action for reason in reasons.values() for action in reason}
+        assert unseen <= actions(roles()[flow])
+        assert not unseen & called[flow]
