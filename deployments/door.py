@@ -1,5 +1,7 @@
 """The door GitHub knocks on: a signed webhook starts a deployment. An ASGI app.
 
+It is also the one for alarms where KANVARO_ALARM_TOPICS is set (deployments/alarm_door.py).
+
     KANVARO_WEBHOOK_SECRET=… KANVARO_GITHUB_REPOSITORY=owner/name \
       uvicorn --factory deployments.door:from_surroundings
 
@@ -24,6 +26,8 @@ from starlette.routing import Route
 from delivery.errors import ConfigurationError
 from delivery.github_events import Start, chosen
 from delivery.package_json import NOT_JSON
+from deployments.alarm_door import alarms, channel_of, fetched, topics_in
+from deployments.knocks import body_of, said
 
 # GitHub sends 25 MB at most; pushes and pull requests are of some ten kB.
 LARGEST = 5_000_000
@@ -43,41 +47,54 @@ def door(
     secret: str, repository: str, branch: str = "refs/heads/main", run: Runner = start_run
 ) -> Starlette:
     """The app, for one repository; nobody gets in without the secret's signature."""
+    return Starlette(routes=[events(secret, repository, branch, run)])
+
+
+def events(secret: str, repository: str, branch: str, run: Runner) -> Route:
+    """The route for the events of one repository."""
     if len(secret) < 16:
         raise ValueError("the webhook's secret must have 16 characters or more")
 
     async def knock(request: Request) -> JSONResponse:
-        body = await _body(request)
+        body = await body_of(request, LARGEST)
         if body is None:
-            return _said(413, "larger than any event that is waited for")
+            return said(413, "larger than any event that is waited for")
         if not _is_signed(body, request.headers.get("x-hub-signature-256", ""), secret):
-            return _said(401, "the signature is missing or wrong")
+            return said(401, "the signature is missing or wrong")
         delivery = request.headers.get("x-github-delivery", "")
         try:
             payload = json.loads(body)
         except NOT_JSON:
             payload = None
         if not isinstance(payload, dict) or not 0 < len(delivery) <= LONGEST_ID:
-            return _said(400, "no delivery id, or no JSON object (choose application/json)")
+            return said(400, "no delivery id, or no JSON object (choose application/json)")
         what = chosen(request.headers.get("x-github-event", ""), payload, repository, branch)
         if isinstance(what, str):
-            return _said(202, f"ignored: {what}")
+            return said(202, f"ignored: {what}")
         try:
             await run(what, f"github-{delivery}")
         except Exception as error:  # what it says may hold an address; GitHub shows answers
-            return _said(503, f"not started ({type(error).__name__}); redeliver it")
-        return _said(202, f"started: {what.deployment}")
+            return said(503, f"not started ({type(error).__name__}); redeliver it")
+        return said(202, f"started: {what.deployment}")
 
-    return Starlette(routes=[Route("/github", knock, methods=["POST"])])
+    return Route("/github", knock, methods=["POST"])
 
 
 def from_surroundings() -> Starlette:
-    """The app as the environment variables describe it. Raises `ConfigurationError`."""
-    return door(
-        _given("KANVARO_WEBHOOK_SECRET"),
-        _given("KANVARO_GITHUB_REPOSITORY"),
-        os.environ.get("KANVARO_DEPLOY_REF") or "refs/heads/main",
-    )
+    """The app as the environment variables describe it. Raises `ConfigurationError`.
+
+    Nothing of GitHub is needed where it is for alarms alone.
+    """
+    given, routes = os.environ, []
+    if topics := topics_in(given.get("KANVARO_ALARM_TOPICS", "")):
+        name = given.get("KANVARO_ALARM_ENVIRONMENT") or "production"
+        routes.append(alarms(topics, name, channel_of(name), fetched))
+    of_github = ("KANVARO_WEBHOOK_SECRET", "KANVARO_GITHUB_REPOSITORY")
+    if not routes or any(given.get(each) for each in of_github):
+        secret, repository = (_given(each) for each in of_github)
+        branch = given.get("KANVARO_DEPLOY_REF") or "refs/heads/main"
+        routes.append(events(secret, repository, branch, start_run))
+    return Starlette(routes=routes)
 
 
 def _given(name: str) -> str:
@@ -86,20 +103,6 @@ def _given(name: str) -> str:
     return value
 
 
-async def _body(request: Request) -> bytes | None:
-    """The raw body, or None as soon as it is too large."""
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > LARGEST:
-            return None
-    return bytes(body)
-
-
 def _is_signed(body: bytes, signature: str, secret: str) -> bool:
     wanted = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
     return hmac.compare_digest(wanted.encode(), signature.encode())
-
-
-def _said(status: int, sentence: str) -> JSONResponse:
-    return JSONResponse({"said": sentence}, status_code=status)

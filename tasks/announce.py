@@ -101,6 +101,11 @@ def tell(environment: Environment, run_id: UUID, message: Message) -> str | None
     return why or None
 
 
+def post(environment: Environment, message: Message) -> str | None:
+    """Say in the channel what belongs to no run. Why it was not delivered, or None."""
+    return _post(environment, message, None)[1] or None
+
+
 def _post(
     environment: Environment, message: Message, thread: tuple[str, str] | None
 ) -> tuple[dict[str, Any] | None, str]:

@@ -1,0 +1,185 @@
+"""The door Amazon SNS knocks on: an alarm of CloudWatch is told in Slack. One route of ASGI.
+
+    KANVARO_ALARM_TOPICS=arn:aws:sns:…,arn:aws:sns:… \
+      uvicorn --factory deployments.door:from_surroundings
+
+KANVARO_ALARM_ENVIRONMENT is the registered environment whose channel is told, production if it is
+not set.
+
+Nothing is believed that SNS did not sign, for one of these topics, within the last hour. What
+could not be told is answered with 503, and SNS sends it again; each is told once by this process.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection
+from datetime import UTC, datetime
+
+import httpx
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256
+from cryptography.x509 import load_pem_x509_certificate
+from prefect.logging import get_logger
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from blocks.environment import Environment
+from delivery.alarm_events import (
+    CLOCKS_DIFFER,
+    CONFIRMATION,
+    OLDEST,
+    TOPIC,
+    Notice,
+    is_confirmed_at_sns,
+    read_notice,
+    told,
+    why_refused,
+)
+from delivery.errors import ConfigurationError
+from delivery.messages import Message
+from deployments.knocks import body_of, said
+from tasks.announce import post
+
+# SNS sends 256 kB at most; in JSON some characters take six.
+LARGEST = 2_000_000
+LARGEST_ANSWER = 100_000
+ANSWER_WITHIN_S = 10
+A_DAY_S = 86400.0
+MOST_CERTIFICATES = 8
+
+Say = Callable[[Message], str | None]
+Fetch = Callable[[str], Awaitable[bytes]]
+
+
+def alarms(topics: Collection[str], environment: str, say: Say, fetch: Fetch) -> Route:
+    """The route for messages of `topics`; `say` tells them, and says why it could not."""
+    certificates, told_at = _Certificates(fetch), dict[str, datetime]()
+    one_at_a_time = asyncio.Lock()
+
+    async def knock(request: Request) -> JSONResponse:
+        body = await body_of(request, LARGEST)
+        if body is None:
+            return said(413, "larger than any message of SNS")
+        notice = read_notice(body)
+        if isinstance(notice, str):
+            return _not_taken(400, notice)
+        if why := why_refused(notice, topics, datetime.now(UTC)):
+            return _not_taken(403, why)
+        try:
+            key = await certificates.key(notice.certificate)
+        except (httpx.HTTPError, OSError, ValueError) as error:
+            return _not_taken(503, f"no certificate of SNS ({type(error).__name__})")
+        if not is_signed(notice, key):
+            return _not_taken(403, "the signature is wrong")
+        if notice.kind == CONFIRMATION:
+            return await _confirm(notice)
+        async with one_at_a_time:  # SNS may send again what is just being told
+            return await _tell(notice)
+
+    async def _confirm(notice: Notice) -> JSONResponse:
+        if not is_confirmed_at_sns(notice):
+            return _not_taken(403, "the address that would confirm it is not one of SNS")
+        try:
+            await fetch(notice.confirm_at)
+        except (httpx.HTTPError, OSError, ValueError) as error:
+            return _not_taken(503, f"SNS did not take the confirmation ({type(error).__name__})")
+        get_logger("alarms").info("subscribed to %s", notice.topic)
+        return said(200, "subscribed")
+
+    async def _tell(notice: Notice) -> JSONResponse:
+        now = datetime.now(UTC)
+        for id, at in list(told_at.items()):
+            if at < now - OLDEST - CLOCKS_DIFFER:
+                del told_at[id]
+        if notice.id in told_at:
+            return said(200, "told before")
+        if why := await run_in_threadpool(say, told(notice, environment)):
+            return _not_taken(503, why)
+        told_at[notice.id] = now
+        return said(200, "told")
+
+    return Route("/alarms", knock, methods=["POST"])
+
+
+def is_signed(notice: Notice, key: RSAPublicKey) -> bool:
+    hashed = SHA256() if notice.version == "2" else SHA1()  # noqa: S303  topics of before 2022
+    try:
+        key.verify(notice.signature, notice.signed, PKCS1v15(), hashed)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def topics_in(text: str) -> frozenset[str]:
+    """The ARNs of topics with commas between them. Raises `ConfigurationError`."""
+    topics = frozenset(each.strip() for each in text.split(",") if each.strip())
+    for each in sorted(topics):
+        if not TOPIC.fullmatch(each):
+            raise ConfigurationError(
+                f"KANVARO_ALARM_TOPICS holds {each!r}, which is no ARN of a topic",
+                hint="The stack of alarms shows it as `TopicArn` (docs/monitoring.md).",
+            )
+    return topics
+
+
+def channel_of(name: str) -> Say:
+    """Speaks in the channel of a registered environment, as last known if Prefect is away."""
+    known: list[Environment] = []
+
+    def say(message: Message) -> str | None:
+        try:
+            known[:] = [Environment.named(name)]
+        except Exception as error:  # what it says may hold an address
+            if not known:
+                return f"the environment {name} could not be read ({type(error).__name__})"
+        return post(known[0], message)
+
+    return say
+
+
+async def fetched(address: str) -> bytes:
+    """What is at an address of SNS, and nowhere else. Raises `httpx.HTTPError`, `OSError` or
+    `ValueError` if it is not there, comes too slowly or is too large."""
+    found = bytearray()
+    async with (
+        asyncio.timeout(ANSWER_WITHIN_S),
+        httpx.AsyncClient(follow_redirects=False) as client,
+        client.stream("GET", address) as answer,
+    ):
+        answer.raise_for_status()
+        async for part in answer.aiter_bytes():
+            found += part
+            if len(found) > LARGEST_ANSWER:
+                raise ValueError("larger than what SNS answers")
+    return bytes(found)
+
+
+class _Certificates:
+    """The keys that SNS signs with, by the addresses of their certificates, for a day each."""
+
+    def __init__(self, fetch: Fetch) -> None:
+        self._fetch = fetch
+        self._known: dict[str, tuple[RSAPublicKey, float]] = {}
+
+    async def key(self, address: str) -> RSAPublicKey:
+        """Raises what `fetched` raises, and `ValueError` for what is no such certificate."""
+        found = self._known.get(address)
+        if found and time.monotonic() < found[1]:
+            return found[0]
+        key = load_pem_x509_certificate(await self._fetch(address)).public_key()
+        if not isinstance(key, RSAPublicKey):
+            raise ValueError("no certificate of an RSA key")
+        if len(self._known) >= MOST_CERTIFICATES:
+            self._known.clear()
+        self._known[address] = (key, time.monotonic() + A_DAY_S)
+        return key
+
+
+def _not_taken(status: int, why: str) -> JSONResponse:
+    # SNS shows answers to nobody.
+    get_logger("alarms").warning("a message of SNS was not taken: %s", why)
+    return said(status, why)

@@ -1,0 +1,18 @@
+"""What our doors have in common: how much they read of a request, and how they answer."""
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+
+async def body_of(request: Request, largest: int) -> bytes | None:
+    """The raw body, or None as soon as it is larger than `largest` bytes."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > largest:
+            return None
+    return bytes(body)
+
+
+def said(status: int, sentence: str) -> JSONResponse:
+    return JSONResponse({"said": sentence}, status_code=status)

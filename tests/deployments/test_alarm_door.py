@@ -1,0 +1,229 @@
+"""The alarms' door: only what SNS signed gets in, and it is told once."""
+
+import asyncio
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from starlette.applications import Starlette
+
+from delivery.errors import ConfigurationError
+from deployments.alarm_door import LARGEST, LARGEST_ANSWER, alarms, fetched
+from deployments.door import from_surroundings
+from tests.topic import CERTIFICATE, HOST, TOPIC, Topic, certificate_of, rings, stamp
+
+
+class Door:
+    """The door, what was told through it, and a Slack that may not listen."""
+
+    def __init__(self, topic):
+        self.told, self.why_not, self.topic = [], None, topic
+        self.app = Starlette(
+            routes=[alarms({TOPIC}, "production", self._say, lambda a: self.topic.fetch(a))]
+        )
+
+    def _say(self, message):
+        if self.why_not is None:
+            self.told.append(message.text)
+        return self.why_not
+
+    def knock(self, message, *, times=1):
+        """The status of each answer; those knock at the same time."""
+        body = message if isinstance(message, bytes) else json.dumps(message).encode()
+
+        async def ask():
+            transport = httpx.ASGITransport(self.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://door") as client:
+                # SNS sends JSON as text/plain.
+                headers = {"content-type": "text/plain; charset=UTF-8"}
+                knocks = (
+                    client.post("/alarms", content=body, headers=headers) for _ in range(times)
+                )
+                return [answer.status_code for answer in await asyncio.gather(*knocks)]
+
+        return asyncio.run(ask())
+
+
+@pytest.fixture(scope="module")
+def topic():
+    return Topic()
+
+
+@pytest.fixture
+def door(topic):
+    topic.fetched.clear()
+    return Door(topic)
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_an_alarm_is_told_with_either_kind_of_signature(door, topic, version):
+    assert door.knock(topic.notification(rings(), version=version)) == [200]
+    assert door.told == ["🔴 production: the alarm kanvaro-blue-errors rings"]
+
+
+def test_a_message_that_comes_again_is_told_once(door, topic):
+    message = topic.notification(rings(), Subject="ALARM")
+
+    assert door.knock(message, times=3) == [200] * 3
+    assert door.knock(message) == [200]
+    assert len(door.told) == 1
+    assert topic.fetched == [CERTIFICATE]  # and that was asked for once
+
+
+def test_what_was_not_told_is_asked_for_again_until_it_is(door, topic):
+    message = topic.notification(rings())
+    door.why_not = "Slack does not answer"
+
+    assert door.knock(message) == [503]
+    door.why_not = None
+    assert door.knock(message) == [200]
+    assert len(door.told) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"Message": rings("another")},
+        {"Subject": "added"},
+        {"MessageId": "another"},
+        {"Timestamp": stamp(minutes=1)},
+        {"Type": "UnsubscribeConfirmation", "Token": "1", "SubscribeURL": "1"},
+        {"SignatureVersion": "1"},
+        {"Signature": "AAAA"},
+    ],
+)
+def test_what_is_not_as_it_was_signed_is_refused(door, topic, change):
+    assert door.knock({**topic.notification(rings()), **change}) == [403]
+    assert door.told == []
+
+
+def test_what_somebody_else_signed_is_refused(door):
+    assert door.knock(Topic().notification(rings())) == [403]
+    assert door.told == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"TopicArn": TOPIC.replace("123456789012", "210987654321")},
+        {"Timestamp": stamp(minutes=61)},
+        {"Timestamp": stamp(minutes=-6)},
+        {"SigningCertURL": CERTIFICATE.replace("amazonaws.com", "evil.example")},
+        {"SigningCertURL": CERTIFICATE.replace("us-east-1", "eu-west-1")},
+    ],
+)
+def test_what_is_signed_but_not_for_here_and_now_is_refused_without_asking_anybody(
+    door, topic, change
+):
+    assert door.knock(topic.notification(rings(), **change)) == [403]
+    assert (door.told, topic.fetched) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("body", "status"), [(b"[", 400), (b"{}", 400), (b"x" * (LARGEST + 1), 413)]
+)
+def test_what_is_no_message_is_refused(door, body, status):
+    assert door.knock(body) == [status]
+
+
+def test_a_subscription_is_confirmed_at_sns(door, topic):
+    message = topic.about_subscription()
+
+    assert door.knock(message) == [200]
+    assert topic.fetched == [CERTIFICATE, message["SubscribeURL"]]
+    assert door.told == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"https://evil.example/?Action=ConfirmSubscription&TopicArn={TOPIC}",
+        f"{HOST}/?Action=ConfirmSubscription&TopicArn={TOPIC}2",
+        f"{HOST}/?Action=Publish&TopicArn={TOPIC}",
+    ],
+)
+def test_a_confirmation_that_leads_elsewhere_is_not_followed(door, topic, address):
+    assert door.knock(topic.about_subscription(SubscribeURL=address)) == [403]
+    assert topic.fetched == [CERTIFICATE]
+
+
+def test_the_end_of_a_subscription_is_told_and_not_taken_back(door, topic):
+    assert door.knock(topic.about_subscription("UnsubscribeConfirmation")) == [200]
+    assert topic.fetched == [CERTIFICATE]
+    assert "told here no more" in door.told[0]
+
+
+@pytest.mark.parametrize(
+    "there",
+    [b"", b"no certificate", certificate_of(ec.generate_private_key(ec.SECP256R1())), None],
+)
+def test_without_the_certificate_the_message_is_asked_for_again(door, topic, there):
+    class Broken(Topic):
+        async def fetch(self, address):
+            if there is None:
+                raise httpx.ConnectError("at https://secret-address")
+            return there
+
+    door.topic = Broken()
+    message = topic.notification(rings())
+
+    assert door.knock(message) == [503]
+    door.topic = topic
+    assert door.knock(message) == [200]  # what was wrong was not kept
+
+
+class Answers(BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == "/elsewhere":
+            self.send_response(302)
+            self.send_header("location", "/well")
+            self.end_headers()
+            return
+        self.send_response(404 if self.path == "/missing" else 200)
+        self.end_headers()
+        self.wfile.write(b"x" * (LARGEST_ANSWER + 1 if self.path == "/large" else 10))
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def web():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_an_answer_is_read_if_it_is_there_and_small(web):
+    assert asyncio.run(fetched(f"{web}/well")) == b"x" * 10
+    for path, error in (
+        ("elsewhere", httpx.HTTPStatusError),
+        ("missing", httpx.HTTPStatusError),
+        ("large", ValueError),
+    ):
+        with pytest.raises(error):
+            asyncio.run(fetched(f"{web}/{path}"))
+
+
+def test_the_door_for_alarms_needs_nothing_of_github(monkeypatch):
+    monkeypatch.delenv("KANVARO_WEBHOOK_SECRET", raising=False)
+    monkeypatch.delenv("KANVARO_GITHUB_REPOSITORY", raising=False)
+    monkeypatch.setenv("KANVARO_ALARM_TOPICS", f"{TOPIC}, {TOPIC}2")
+    assert [route.path for route in from_surroundings().routes] == ["/alarms"]
+
+    monkeypatch.setenv("KANVARO_GITHUB_REPOSITORY", "kanvaro/kanvaro")
+    with pytest.raises(ConfigurationError, match="KANVARO_WEBHOOK_SECRET is not set"):
+        from_surroundings()
+    monkeypatch.setenv("KANVARO_WEBHOOK_SECRET", "a-secret-of-a-webhook")
+    assert [route.path for route in from_surroundings().routes] == ["/alarms", "/github"]
+
+
+def test_a_topic_that_is_none_is_named(monkeypatch):
+    monkeypatch.setenv("KANVARO_ALARM_TOPICS", f"{TOPIC},kanvaro-alerts")
+    with pytest.raises(ConfigurationError, match="'kanvaro-alerts'"):
+        from_surroundings()
