@@ -1,7 +1,7 @@
 """What Prefect's server itself tells the people on call: what no run of ours can tell any more.
 
-A run that fails says so in its thread. These are for runs that cannot: nobody picked them up, or
-their machine went away. They are kept on the server, and speak to Slack without a worker.
+A run that fails says so in its thread. These are for runs that cannot: nobody picked them up, their
+machine went away, or Slack did not listen. They are kept on the server, and need no worker.
 """
 
 from collections.abc import Iterator
@@ -15,34 +15,48 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from slack_sdk import WebClient
 
 from blocks.environment import Environment
+from deployments.work_pools import POOL
+from tasks.told import TOLD
 
+QUEUE_OF_CHECKS = "stages"  # as prefect.yaml calls it
 ON_CALL = "kanvaro-on-call"  # name of the block that speaks to Slack
-POOL = "delivery"
 OURS = {"prefect.resource.role": "tag", "prefect.resource.id": "prefect.tag.kanvaro"}
 # A run says every thirty seconds that it lives (PREFECT_FLOWS_HEARTBEAT_FREQUENCY of the worker).
 SILENT = timedelta(seconds=90)
 WAS_SILENT = "it was silent"
-ENDS = ("Completed", "Failed", "Cancelled", "Crashed")
+# A hook looks at what serves, and waits out a Slack that is busy.
+TIME_TO_TELL = timedelta(seconds=90)
+BY_US = "kanvaro: "
+NO_WORKER_FOR_CHECKS = f"{BY_US}no worker is left for checks"
+BAD_ENDS = ("Failed", "Crashed", "TimedOut")
+ENDS = ("Completed", "Cancelled", *BAD_ENDS)
 # Prefect's names are written by people; what Slack would take for a link or a mention is text here.
 _AS_TEXT = "|replace('&', '&amp;')|replace('<', '&lt;')|replace('>', '&gt;')"
 RUN = "<{{ flow_run|ui_url }}|{{ flow.name" + _AS_TEXT + " }}: {{ flow_run.name" + _AS_TEXT + " }}>"
 
 
-def ensure_automations(environment: Environment) -> str:
+def ensure_automations(environment: Environment, *others: Environment) -> str:
     """Save the automations with the Slack channel of `environment`; what was done, as a phrase.
 
-    Safe to repeat: each is known by its name.
+    They are those that it and the `others` need. Safe to repeat: each is known by its name, and one
+    of ours that is not wanted any more is taken away.
     """
     if environment.slack is None:
         return "none: there is no Slack token to tell anybody with"
     block = _ensure_block(environment, environment.slack.token.get_secret_value())
+    wanted = {each.name: each for each in _automations(block)}
+    if all(each.policy.stages != "on the pool" for each in (environment, *others)):
+        del wanted[NO_WORKER_FOR_CHECKS]
     with get_client(sync_client=True) as client:
-        for wanted in _automations(block):
-            held = client.read_automations_by_name(wanted.name)
-            if held:
-                client.update_automation(held[0].id, wanted)
+        held = {each.name: each.id for each in client.read_automations()}
+        for name, automation in wanted.items():
+            if name in held:
+                client.update_automation(held[name], automation)
             else:
-                client.create_automation(wanted)
+                client.create_automation(automation)
+        for name in held.keys() - wanted.keys():
+            if name.startswith(BY_US):
+                client.delete_automation(held[name])
     return "saved"
 
 
@@ -61,7 +75,7 @@ def _ensure_block(environment: Environment, token: str) -> SendNotification:
 
 def _automations(block: SendNotification) -> Iterator[AutomationCore]:
     yield _automation(
-        "kanvaro: nobody picks a run up",
+        f"{BY_US}nobody picks a run up",
         EventTrigger(
             posture=Posture.Reactive,
             expect={"prefect.flow-run.Late"},
@@ -74,7 +88,7 @@ def _automations(block: SendNotification) -> Iterator[AutomationCore]:
         ),
     )
     yield _automation(
-        "kanvaro: no worker is left",
+        f"{BY_US}no worker is left",
         EventTrigger(
             posture=Posture.Reactive,
             expect={"prefect.work-pool.not-ready"},
@@ -87,7 +101,7 @@ def _automations(block: SendNotification) -> Iterator[AutomationCore]:
         ),
     )
     yield _automation(
-        "kanvaro: a run went silent",
+        f"{BY_US}a run went silent",
         EventTrigger(
             posture=Posture.Proactive,
             after={"prefect.flow-run.heartbeat"},
@@ -105,7 +119,7 @@ def _automations(block: SendNotification) -> Iterator[AutomationCore]:
         ),
     )
     yield _automation(
-        "kanvaro: a silent run is marked as crashed",
+        f"{BY_US}a silent run is marked as crashed",
         EventTrigger(
             posture=Posture.Reactive,
             expect={"prefect.flow-run.Crashed"},
@@ -119,6 +133,46 @@ def _automations(block: SendNotification) -> Iterator[AutomationCore]:
             block,
             f"{RUN} is silent: its worker or its machine is gone. `reconcile` puts back what it "
             "left within ten minutes, once a worker is there. Then run it again.",
+        ),
+    )
+    yield _automation(
+        f"{BY_US}a run ended badly and told nobody",
+        EventTrigger(
+            posture=Posture.Proactive,
+            after={f"prefect.flow-run.{end}" for end in BAD_ENDS},
+            expect={TOLD},
+            for_each={"prefect.resource.id"},
+            # Of those that went silent the one above speaks.
+            match={
+                "prefect.resource.id": "prefect.flow-run.*",
+                "prefect.state-message": f"!{WAS_SILENT}*",
+            },
+            match_related=OURS,
+            threshold=1,
+            within=TIME_TO_TELL,
+        ),
+        _say(
+            block,
+            f"{RUN} ended as {{{{ flow_run.state.name{_AS_TEXT} }}}}, and could not say why. "
+            "Its page has its logs; `make status` says what is live and whether it is well.",
+        ),
+    )
+    yield _automation(
+        NO_WORKER_FOR_CHECKS,
+        EventTrigger(
+            posture=Posture.Reactive,
+            expect={"prefect.work-queue.not-ready"},
+            match={
+                "prefect.resource.id": "prefect.work-queue.*",
+                "prefect.resource.name": QUEUE_OF_CHECKS,
+            },
+            match_related={"prefect.resource.role": "work-pool", "prefect.resource.name": POOL},
+        ),
+        _say(
+            block,
+            "Nobody asks for checks any more: the queue `stages` of the pool `delivery` has no "
+            "worker. Runs wait for their checks, and say so in the end, until there is one "
+            "(`prefect worker start --pool delivery --work-queue stages`).",
         ),
     )
 

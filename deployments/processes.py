@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from delivery.errors import ConfigurationError
@@ -104,17 +105,26 @@ def _server(folder: Path, port: int) -> tuple[Server, list[str]]:
 
 @contextmanager
 def using(server: Server) -> Iterator[None]:
-    """Let this process, and those that it starts meanwhile, speak to `server`."""
+    """Let this process, and those that it starts meanwhile, speak to `server`.
+
+    Events leave by a thread that keeps to the server of its first one: it ends when all are sent.
+    """
+    _send_all_events()
     before = {name: os.environ.get(name) for name in server.settings}
     os.environ.update(server.settings)
     try:
         with temporary_settings({PREFECT_API_URL: f"{server.address}/api"}):
             yield
     finally:
+        _send_all_events()
         for name, value in before.items():
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
+
+
+def _send_all_events() -> None:
+    EventsWorker.drain_all(timeout=TO_STOP_S, at_exit=False)
 
 
 @contextmanager

@@ -46,6 +46,7 @@ from tasks.github import PAGE, GitHub, calls, github_of
 from tasks.pull_request import find_pull, look_at_pull
 from tasks.source import Branch
 from tasks.summary import write_summary
+from tasks.told import note_told
 
 ROUNDS = 3
 WHAT_NOW = "Run it again: what was proven is not checked anew."
@@ -239,12 +240,16 @@ def _give_up(board: Board, error: Exception) -> None:
 def end_statuses(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
     """Hook of a run that failed, crashed or was cancelled: leave no status of it pending.
 
-    Works from what GitHub shows, since it may be called in another process than the run's.
+    Works from what GitHub shows, since it may be called in another process than the run's. People
+    were told if there is a sum of the checks at the revision.
     """
     asked = flow_run.parameters
     try:
-        environment = Environment.named(str(asked.get("environment", "production")))
+        named = Environment.named(str(asked.get("environment", "production")))
+        environment = named.act_for(flow.name, flow_run.id)
         close_statuses(environment, flow_run, _why(environment, flow_run, state))
+        if SUMMARY in shown(github_of(environment), str(asked["revision"])):
+            note_told(flow_run, state)
     except DeliveryError as error:
         get_logger(HOOK_LOGGER).warning("a status may be left pending: %s", error)
 

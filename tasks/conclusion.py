@@ -25,6 +25,7 @@ from tasks.committed import look_up
 from tasks.health import what_serves
 from tasks.source import Source, is_same_repository
 from tasks.summary import stages_of, write_summary
+from tasks.told import note_told
 from tasks.turn import Turn
 from tasks.versions import Version
 
@@ -133,7 +134,7 @@ def tell_failure(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
 
     Works from what Prefect recorded, since it may be called in another process than the run's.
     """
-    environment = _environment_of(flow_run)
+    environment = _environment_of(flow, flow_run)
     if environment is None:
         return
     failure = _failure(environment, flow_run, state)
@@ -151,6 +152,8 @@ def tell_failure(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
     why = tell(environment, flow_run.id, message)
     if why:
         get_logger(HOOK_LOGGER).warning("Slack was not told: %s", why)
+    else:
+        note_told(flow_run, state)
     began = flow_run.start_time or flow_run.expected_start_time
     seconds = (datetime.now(UTC) - began).total_seconds() if began else 0.0
     facts = [
@@ -200,9 +203,10 @@ def _exception(state: State[Any]) -> BaseException | None:
     return found if isinstance(found, BaseException) else None
 
 
-def _environment_of(run: FlowRun) -> Environment | None:
+def _environment_of(flow: Any, run: FlowRun) -> Environment | None:
     try:
-        return Environment.named(str(run.parameters.get("environment", "production")))
+        found = Environment.named(str(run.parameters.get("environment", "production")))
+        return found.act_for(flow.name, run.id)
     except DeliveryError as error:
         get_logger(HOOK_LOGGER).warning("nobody was told: %s", error)
         return None

@@ -14,6 +14,7 @@ from deployments.processes import standing_server, stop_kept
 from sandbox.engine import docker_engine
 from sandbox.leftovers import OWNER_LABEL, owner_of
 from sandbox.lock import holder
+from tests.databases import migrated_database
 
 SERVER_AND_WORKER = """
 import sys, time
@@ -86,6 +87,7 @@ def in_the_engine(engine, folder):
 
 
 def test_server_and_worker_end_with_a_starter_that_is_killed(tmp_path):
+    migrated_database(tmp_path / "prefect")
     with starter(SERVER_AND_WORKER, tmp_path):
         running = b" ".join(processes_of(tmp_path).values())
         assert b"server" in running
@@ -94,7 +96,9 @@ def test_server_and_worker_end_with_a_starter_that_is_killed(tmp_path):
     wait_until(lambda: processes_of(tmp_path), lambda seen: not seen, PATIENCE, what="their end")
 
 
+@pytest.mark.proof
 def test_a_standing_server_outlives_its_starter_and_serves_the_next_until_it_is_stopped(tmp_path):
+    migrated_database(tmp_path / "prefect")
     with starter(STANDING, tmp_path):
         [kept] = processes_of(tmp_path)
 

@@ -2,19 +2,29 @@
 
 import os
 import signal
-from contextlib import contextmanager
+import sqlite3
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from prefect import get_client
+from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.deployments import run_deployment
+from prefect.events.schemas.automations import AutomationCore
+from prefect.states import Crashed
+from prefect_slack import SlackCredentials
 
-from deployments.automations import ensure_automations
+from blocks.policy import Policy
+from delivery.process_identity import started
+from deployments import automations
+from deployments.automations import NO_WORKER_FOR_CHECKS, ensure_automations
 from deployments.processes import prefect_server, prefect_worker, using
 from deployments.register import register
+from deployments.work_pools import POOL
 from flows.reconcile import reconcile
+from tests.databases import migrated_database
 from tests.flows.conftest import Application
 from tests.flows.moves import Moves, state_of, until
 from tests.waiting import becomes_true
@@ -22,13 +32,28 @@ from tests.waiting import becomes_true
 LONG_BAKE_S = 20
 
 
+class Workers(ExitStack):
+    """One worker after the other: a new one only where the one before was killed."""
+
+    def __init__(self, *where):
+        super().__init__()
+        self._where, self._pid = where, 0
+
+    def pid(self):
+        if not started(self._pid):
+            self._pid = self.enter_context(prefect_worker(*self._where))
+        return self._pid
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     """A server of its own: workers are other processes, and must reach it."""
     folder = tmp_path_factory.mktemp("killed")
+    migrated_database(folder / "prefect")
     with prefect_server(folder) as server, using(server):
         register({}, say=lambda _: None)
-        yield SimpleNamespace(folder=folder, server=server)
+        with Workers(folder, server) as workers:
+            yield SimpleNamespace(folder=folder, server=server, workers=workers)
 
 
 @pytest.fixture
@@ -42,23 +67,22 @@ def moves(served, stand, tmp_path):
     made.remove()
 
 
-@contextmanager
 def moving_traffic(served, moves):
     """A run by a worker that has moved all traffic and watches; its id, process and worker."""
-    with prefect_worker(served.folder, served.server) as worker:
-        run = run_deployment(
-            "blue-green/production",
-            parameters={
-                "version": moves.new,
-                "environment": moves.name,
-                "reason": "a test",
-            },
-            timeout=0,
-            as_subflow=False,
-        )
-        assert becomes_true(lambda: moves.route().share == 100, 120), log_of(served)
-        assert becomes_true(lambda: moves.live() == moves.new, 10)
-        yield SimpleNamespace(id=run.id, pid=process_of(run.id), worker=worker)
+    worker = served.workers.pid()
+    run = run_deployment(
+        "blue-green/production",
+        parameters={
+            "version": moves.new,
+            "environment": moves.name,
+            "reason": "a test",
+        },
+        timeout=0,
+        as_subflow=False,
+    )
+    assert becomes_true(lambda: moves.route().share == 100, 120), log_of(served)
+    assert becomes_true(lambda: moves.live() == moves.new, 10)
+    return SimpleNamespace(id=run.id, pid=process_of(run.id), worker=worker)
 
 
 def process_of(run_id):
@@ -91,6 +115,10 @@ def told(moves):
     return [str(message) for message in moves.stand.inbox.slack.messages]
 
 
+def said(moves, *parts):
+    return [text for text in told(moves) if all(part in text for part in parts)]
+
+
 def names_of_automations():
     with get_client(sync_client=True) as client:
         return sorted(each.name for each in client.read_automations())
@@ -101,7 +129,7 @@ def test_a_run_that_nobody_picks_up_is_told_within_a_minute(served, moves):
     before = names_of_automations()
     assert ensure_automations(moves.environment) == "saved"
     assert names_of_automations() == before
-    assert len(before) == 4
+    assert len(before) == 5
 
     run = run_deployment(
         "status/production", parameters={"environment": moves.name}, timeout=0, as_subflow=False
@@ -115,6 +143,108 @@ def test_a_run_that_nobody_picks_up_is_told_within_a_minute(served, moves):
     assert "make worker" in is_told()[0]
     with get_client(sync_client=True) as client:
         client.delete_flow_run(run.id)
+
+
+def test_a_run_of_a_schedule_that_nobody_picks_up_is_told_like_any_other(served, moves):
+    ensure_automations(moves.environment)
+    with get_client(sync_client=True) as client:
+        deployment = client.read_deployment_by_name("performance/production")
+        soon = IntervalSchedule(interval=timedelta(seconds=15), anchor_date=datetime.now(UTC))
+        [schedule] = client.create_deployment_schedules(deployment.id, [(soon, True)])
+        client.pause_deployment(deployment.id)
+        client.resume_deployment(deployment.id)  # what was just changed is looked at first
+        try:
+            assert becomes_true(lambda: were_made_long_ago(served, deployment.id), 90)
+            assert becomes_true(lambda: said(moves, "Nobody has picked up", "performance"), 90)
+        finally:
+            client.delete_deployment_schedule(deployment.id, schedule.id)
+
+
+def were_made_long_ago(served, deployment):
+    """Date the runs of a schedule back, as they are in life: an hour and more before they are due.
+
+    A run that is late within five minutes after it was made is told a quarter of an hour later: by
+    then Prefect 3.8 stops waiting for the event that its scheduler does not send.
+    """
+    with closing(sqlite3.connect(served.folder / "prefect/prefect.db", timeout=30)) as database:
+        with database:
+            found = database.execute(
+                "UPDATE flow_run_state SET timestamp = datetime(timestamp, '-1 hour') "
+                "WHERE flow_run_id IN "
+                "(SELECT id FROM flow_run WHERE auto_scheduled AND deployment_id = ?)",
+                (str(deployment),),
+            )
+        return found.rowcount
+
+
+def test_an_automation_that_is_not_wanted_any_more_is_taken_away(served, moves):
+    ensure_automations(moves.environment)
+    usual = names_of_automations()
+    with get_client(sync_client=True) as client:
+        pattern = client.read_automations_by_name(usual[0])[0]
+        for name in ("kanvaro: of an earlier release", "of somebody else"):
+            more = pattern.model_dump(include={"description", "trigger", "actions"})
+            client.create_automation(AutomationCore(name=name, **more))
+    on_the_pool = moves.environment.model_copy(
+        update={"policy": Policy(stages="on the pool"), "handover_bucket": "kanvaro-handover"}
+    )
+
+    ensure_automations(moves.environment, on_the_pool)
+    assert set(names_of_automations()) == {*usual, NO_WORKER_FOR_CHECKS, "of somebody else"}
+
+    ensure_automations(moves.environment)
+    assert set(names_of_automations()) == {*usual, "of somebody else"}
+
+
+def test_a_run_that_told_nobody_is_told_and_one_that_told_is_not_told_twice(
+    served, moves, monkeypatch
+):
+    monkeypatch.setattr(automations, "TIME_TO_TELL", timedelta(seconds=40))
+    ensure_automations(moves.environment)
+    with prefect_worker(served.folder, served.server):
+        heard = ended_badly(moves)
+        # Of the environment; the server keeps its own.
+        moves.change(slack=SlackCredentials(token="xoxb-withdrawn"))
+        unheard = ended_badly(moves)
+    # What a worker says whose container does not come up: no hook of ours runs.
+    lost = begun(moves, "status/production")
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(lost, Crashed(message="no container"), force=True)
+
+    def is_told_of(run):
+        return said(moves, "could not say why", str(run))
+
+    assert becomes_true(lambda: is_told_of(lost), 120), told(moves)
+    assert becomes_true(lambda: is_told_of(unheard), 60), told(moves)
+    assert "Failed" in is_told_of(unheard)[0]
+    assert "Crashed" in is_told_of(lost)[0]
+    assert said(moves, "did not reach", str(heard))
+    assert not is_told_of(heard)
+
+
+def ended_badly(moves):
+    """The id of a run that failed by itself, and whose process has said what it could."""
+    run = begun(moves, "blue-green/production", version="f" * 40, reason="a test")
+    assert becomes_true(lambda: state_of(run).is_failed(), 120)
+    assert becomes_true(lambda: process_of(run) is None, 60)
+    return run
+
+
+def begun(moves, deployment, **parameters):
+    parameters = {"environment": moves.name, **parameters}
+    return run_deployment(deployment, parameters=parameters, timeout=0, as_subflow=False).id
+
+
+@pytest.mark.proof
+def test_checks_that_no_worker_asks_for_are_told(served, moves):
+    moves.change(handover_bucket="kanvaro-handover", policy={"stages": "on the pool"})
+    ensure_automations(moves.environment)
+    with get_client(sync_client=True) as client:
+        # What a worker of that queue does every few seconds; then there is none any more.
+        client.get_scheduled_flow_runs_for_work_pool(POOL, work_queue_names=["stages"])
+
+    assert becomes_true(lambda: said(moves, "the queue `stages`"), 150), told(moves)
+    assert len(said(moves, "the queue `stages`")) == 1
 
 
 def test_the_next_weekly_rotation_is_on_the_page_of_its_deployment(served):
@@ -142,44 +272,45 @@ def in_utc(moment):
 @pytest.mark.timeout(400)
 def test_a_run_whose_machine_went_away_is_called_crashed_and_told(served, moves):
     ensure_automations(moves.environment)
-    with moving_traffic(served, moves) as run:
-        # Neither the worker nor the run can say anything any more.
-        for pid in (run.worker, run.pid):
-            os.kill(pid, signal.SIGSTOP)
-        assert becomes_true(lambda: state_of(run.id).is_crashed(), 240)
-        assert becomes_true(lambda: any("is silent" in text for text in told(moves)), 30)
-        for pid in (run.pid, run.worker):
-            os.kill(pid, signal.SIGKILL)
+    run = moving_traffic(served, moves)
+    # Neither the worker nor the run can say anything any more.
+    for pid in (run.worker, run.pid):
+        os.kill(pid, signal.SIGSTOP)
+    assert becomes_true(lambda: state_of(run.id).is_crashed(), 240)
+    assert becomes_true(lambda: any("is silent" in text for text in told(moves)), 30)
+    for pid in (run.pid, run.worker):
+        os.kill(pid, signal.SIGKILL)
 
 
 def test_a_run_that_is_asked_to_end_puts_the_traffic_back_at_once(served, moves):
-    with moving_traffic(served, moves) as run:
-        os.kill(run.pid, signal.SIGTERM)
+    run = moving_traffic(served, moves)
+    os.kill(run.pid, signal.SIGTERM)
 
-        assert becomes_true(lambda: moves.live() == moves.old, 10)
-        assert becomes_true(lambda: state_of(run.id).is_final(), 60)
+    assert becomes_true(lambda: moves.live() == moves.old, 10)
+    assert becomes_true(lambda: state_of(run.id).is_final(), 60)
     assert state_of(run.id).is_crashed()
     assert becomes_true(lambda: is_settled(moves), 5)
 
 
 def test_what_a_killed_run_left_is_put_back_by_reconcile(served, moves):
-    with moving_traffic(served, moves) as run:
-        os.kill(run.pid, signal.SIGKILL)
-        assert moves.live() == moves.new
+    run = moving_traffic(served, moves)
+    os.kill(run.pid, signal.SIGKILL)
+    assert moves.live() == moves.new
 
-        reconcile(moves.name)
+    reconcile(moves.name)
 
-        assert is_settled(moves)
-        assert becomes_true(lambda: state_of(run.id).is_final(), 90)
+    assert is_settled(moves)
+    assert becomes_true(lambda: state_of(run.id).is_final(), 90)
     assert not state_of(run.id).is_completed()
 
 
 @pytest.mark.proof
 def test_a_worker_that_is_ended_takes_its_run_along_and_the_next_run_goes_on(served, moves):
     """Prefect then calls the run Running for ever (PrefectHQ/prefect#22528): nobody believes it."""
-    with moving_traffic(served, moves) as run:
-        os.kill(run.worker, signal.SIGTERM)
-        assert becomes_true(lambda: process_of(run.id) is None, 30)
+    run = moving_traffic(served, moves)
+    os.kill(run.worker, signal.SIGTERM)
+    assert becomes_true(lambda: process_of(run.id) is None, 30)
+    assert becomes_true(lambda: not started(run.worker), 30)  # the next test has another
     moves.change(policy={"bake_s": 0.3})
     sent = moves.changes()
 
@@ -192,9 +323,9 @@ def test_a_worker_that_is_ended_takes_its_run_along_and_the_next_run_goes_on(ser
 
 @pytest.mark.proof
 def test_a_run_whose_worker_was_killed_ends_well_or_puts_the_traffic_back(served, moves):
-    with moving_traffic(served, moves) as run:
-        os.kill(run.worker, signal.SIGKILL)
-        assert becomes_true(lambda: process_of(run.id) is None, LONG_BAKE_S + 60)
+    run = moving_traffic(served, moves)
+    os.kill(run.worker, signal.SIGKILL)
+    assert becomes_true(lambda: process_of(run.id) is None, LONG_BAKE_S + 60)
     reconcile(moves.name)
 
     assert not moves.route().is_shifting
