@@ -17,6 +17,7 @@ from delivery.messages import Message, Mood, counted, duration, escaped
 
 BAR = "█"
 WIDEST = 30
+HOUR_S = 3600
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,15 @@ class Week:
     @property
     def failed(self) -> list[Delivered]:
         return [each for each in self.delivered if each.restored_s is not None]
+
+
+@dataclass(frozen=True)
+class Series:
+    """A figure for each week, None where none is known; in hours, or a count of versions."""
+
+    name: str
+    of_weeks: Sequence[float | None]
+    in_hours: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,8 +120,7 @@ def frequency(performance: Performance) -> str:
 
 def lead_time(delivered: Sequence[Delivered]) -> str:
     """From the commit to all users, by the median; with how many it was known of."""
-    known = [each.lead_s for each in delivered if each.lead_s is not None]
-    return _median(known, len(delivered))
+    return _median(_lead_times_s(delivered), len(delivered))
 
 
 def failure_rate(delivered: Sequence[Delivered]) -> str:
@@ -121,8 +130,16 @@ def failure_rate(delivered: Sequence[Delivered]) -> str:
 
 def time_to_restore(delivered: Sequence[Delivered]) -> str:
     """From the moment a failed version had all users to the rollback's end, by the median."""
-    known = [each.restored_s for each in delivered if each.restored_s is not None]
+    known = _restored_s(delivered)
     return _median(known, len(known))
+
+
+def _lead_times_s(delivered: Sequence[Delivered]) -> list[float]:
+    return [each.lead_s for each in delivered if each.lead_s is not None]
+
+
+def _restored_s(delivered: Sequence[Delivered]) -> list[float]:
+    return [each.restored_s for each in delivered if each.restored_s is not None]
 
 
 def _median(known: Sequence[float], among: int) -> str:
@@ -169,6 +186,27 @@ def plot(performance: Performance) -> str:
         well = max(round(len(week.delivered) * scale) - failed, 0)
         lines.append(f"{week.monday}  {BAR * well}{'x' * failed} {len(week.delivered)}")
     return "\n".join([*lines, f"{BAR} delivered   x taken back"])
+
+
+def weekly_series(performance: Performance) -> list[Series]:
+    """The four keys of each week, as a plot wants them: two counts, and two medians in hours."""
+    weeks = performance.weeks
+    return [
+        Series("versions delivered", [len(week.delivered) for week in weeks]),
+        Series("taken back", [len(week.failed) for week in weeks]),
+        Series(
+            "lead time", [_hours(_lead_times_s(week.delivered)) for week in weeks], in_hours=True
+        ),
+        Series(
+            "time to restore",
+            [_hours(_restored_s(week.delivered)) for week in weeks],
+            in_hours=True,
+        ),
+    ]
+
+
+def _hours(known_s: Sequence[float]) -> float | None:
+    return median(known_s) / HOUR_S if known_s else None
 
 
 def told(performance: Performance, run_url: str) -> Message:

@@ -2,12 +2,13 @@
 
 from datetime import UTC, datetime
 
-from prefect.artifacts import create_markdown_artifact
+from prefect.artifacts import create_image_artifact, create_markdown_artifact
 
 from blocks.environment import Environment
 from delivery.performance import FOUR_KEYS, Performance, as_markdown, performance_of, told
 from tasks import fact, ledger, operation
 from tasks.announce import announce, run_url, this_run
+from tasks.performance_plot import as_data_url, drawn
 from tasks.refusals import in_our_words
 
 
@@ -22,11 +23,16 @@ def read_performance(environment: Environment, weeks: int) -> Performance:
 
 @operation("show how {performance.environment} was delivered to")
 def show_performance(environment: Environment, performance: Performance) -> str:
-    """Publish the report, say its figures in Slack, and return them."""
+    """Publish the report and its plot, say its figures in Slack, and return them."""
     create_markdown_artifact(
         as_markdown(performance),
         key=f"performance-{environment.name}",
         description=f"How {environment.name} was delivered to",
+    )
+    create_image_artifact(
+        as_data_url(drawn(performance)),
+        key=f"performance-plot-{environment.name}",
+        description=f"The weeks of {environment.name}",
     )
     announce(environment, told(performance, run_url(environment, this_run())), first=True)
     return "; ".join(f"{name}: {tell(performance)}" for name, tell in FOUR_KEYS.items())

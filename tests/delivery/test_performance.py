@@ -18,6 +18,7 @@ from delivery.performance import (
     plot,
     time_to_restore,
     told,
+    weekly_series,
 )
 
 TODAY = date(2026, 11, 25)  # a Wednesday
@@ -116,6 +117,22 @@ def test_the_plot_marks_what_was_taken_back():
     seen = report([release(1, 0), release(2, 10), release(3, 12, "rollback")])
 
     assert "2026-11-16  █x 2" in plot(seen)
+
+
+def test_each_week_has_its_figures_and_none_where_nothing_is_known():
+    week = 7 * 24
+    releases = [release(1, -week), release(2, 1), release(3, 5), release(4, 8, "rollback")]
+    proofs = proofs_of(releases[1:2], 2) | proofs_of(releases[2:3], 5)
+
+    seen = {each.name: each.of_weeks for each in weekly_series(report(releases, proofs, weeks=3))}
+
+    assert seen == {
+        "versions delivered": [0, 1, 2],
+        "taken back": [0, 0, 1],
+        "lead time": [None, None, 3.5],
+        "time to restore": [None, None, 3.0],
+    }
+    assert [each.in_hours for each in weekly_series(report([]))] == [False, False, True, True]
 
 
 @given(st.lists(st.sampled_from(["deploy", "rollback"]), max_size=120))
