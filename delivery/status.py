@@ -10,15 +10,18 @@ from delivery.route import Colour
 from delivery.scene import Scene
 from delivery.summary import cell
 
+PAUSED = "PAUSED"  # as App Runner says it
+
 
 @dataclass(frozen=True)
 class Status:
     """Everything that was seen of an environment at one moment.
 
     `public` is what the public name answered; `colours` what each colour did at its own address;
-    `way_back` says what a rollback would do. `unread` names what could not be read, and why: its
-    part of the answer is then empty. `silent_s` is how long nothing was heard of the run that has
-    the turn, and `lease_s` how long that may be.
+    `service` is the state of the one service that is updated in place, empty where there are
+    colours. `way_back` says what a rollback would do. `unread` names what could not be read, and
+    why: its part of the answer is then empty. `silent_s` is how long nothing was heard of the run
+    that has the turn, and `lease_s` how long that may be.
     """
 
     environment: str
@@ -36,6 +39,7 @@ class Status:
     unread: Mapping[str, str] = field(default_factory=dict)
     silent_s: float = 0.0
     lease_s: float = math.inf
+    service: str = ""
 
     @property
     def _is_left_alone(self) -> bool:
@@ -71,6 +75,8 @@ class Status:
             and self.public.revision not in (None, self.live.revision)
         ):
             found.append(f"the public name answers {self.public}, not {self.live}")
+        if self.service == PAUSED:
+            found.append("the service is paused: a deployment or a `rollback` resumes it")
         if self.drift:
             found.append(f"drift: {self.drift}")
         if self.turn.holder and self._is_left_alone:
@@ -114,6 +120,8 @@ def rows(status: Status) -> list[tuple[str, str]]:
         state = service.status if service else "no service"
         answer = status.colours.get(colour)
         told.append((colour, f"{state}, {answer}" if answer else state))
+    if status.service:
+        told.append(("service", status.service))
     told.append(("way back", status.way_back))
     held = f"{status.turn.holder}, heard of {status.silent_s:.0f} s ago"
     told.append(("turn", held if status.turn.holder else "free"))

@@ -14,7 +14,13 @@ from blocks.parameters import Registered
 from tasks.conclusion import tell_failure
 from tasks.retirement import retire_due, tell_what_was_retired, what_is_due
 from tasks.superseding import end_statuses_of_the_dead
-from tasks.tidying import pause_overdue, tell_what_was_settled, what_is_overdue
+from tasks.tidying import (
+    in_words,
+    pause_overdue,
+    tell_what_was_settled,
+    what_is_overdue,
+    what_was_left,
+)
 from tasks.turn import turn_unless_taken
 from tasks.worries import tell_worries, what_needs_a_person
 
@@ -35,10 +41,12 @@ def put_in_order(env: Environment, overdue: list[str], due: list[str]) -> str:
     """Repair what is safe to repair, in a turn of its own; what was done, in a sentence."""
     if not overdue and not due:
         return f"{env.name} is in order"
-    why = "; ".join([*overdue, *(f"{kind}: an old credential is due" for kind in due)])
-    with turn_unless_taken(env, "reconcile", why) as turn:
+    with turn_unless_taken(env, "reconcile", in_words(overdue, due)) as turn:
         if turn is None:
             return f"a living run has the turn in {env.name}"
-        tell_what_was_settled(turn, pause_overdue(turn), overdue)
+        left = what_was_left(turn)
+        tell_what_was_settled(turn, pause_overdue(turn), left)
         told = tell_what_was_retired(turn, retire_due(turn, due))
-    return f"{env.name}: settled {why}" + (f"; {told}" if told else "")
+    if not left and not due:  # whoever was at it has ended by itself
+        return f"{env.name} is in order"
+    return f"{env.name}: settled {in_words(left, due)}" + (f"; {told}" if told else "")

@@ -100,9 +100,15 @@ def steps_back(environment: Environment, scene: Scene | None, target: Version) -
     """What a rollback to `target` does, in sentences."""
     if scene is None:
         service = live_service.fn(environment)
+        is_paused = service is not None and service.status == "PAUSED"
         if service and service.image.endswith(target.digest):
-            return [f"nothing: {target} is what the service runs"]
-        return ["update the service in place, which takes App Runner some minutes"]
+            return [
+                f"resume the service, which is set to run {target}"
+                if is_paused
+                else f"nothing: {target} is what the service runs"
+            ]
+        first = "resume the service, then " if is_paused else ""
+        return [f"{first}update the service in place, which takes App Runner some minutes"]
     colour = scene.colour_of(target.digest)
     if colour is not None and colour == scene.live:
         return [f"nothing: {target} is what {colour} serves to all"]

@@ -12,6 +12,7 @@ from delivery.health import Answer
 from delivery.images import Image
 from delivery.ledger import Release, TurnRow
 from delivery.messages import duration
+from delivery.rollout import Service
 from delivery.route import Colour
 from delivery.scene import Scene, drift
 from delivery.status import Status, as_markdown, as_text, headline
@@ -57,7 +58,10 @@ def read_status(environment: Environment) -> Status:
         "the ledger", lambda: list(ledger.read_releases(env)), []
     )
     env = reading.part("the proof of what is live", lambda: _as_live(environment, releases), env)
-    address = reading.part("the address", lambda: _address(env), "")
+    service = reading.part(
+        "the service", lambda: None if is_blue_green else live_service.fn(env), None
+    )
+    address = _address(env, service)
     scene = reading.part("the colours", lambda: read_scene(env) if is_blue_green else None, None)
     turn = reading.part("the turn", lambda: read_turn(env), TurnRow())
     way_back = "unknown: it could not be read"
@@ -81,6 +85,7 @@ def read_status(environment: Environment) -> Status:
         unread=reading.unread,
         silent_s=max(time.time() - turn.heard, 0.0) if turn.heard else 0.0,
         lease_s=env.policy.turn_lease_s,
+        service="" if is_blue_green else _state(service, reading),
     )
 
 
@@ -112,11 +117,17 @@ def _as_live(environment: Environment, releases: list[Release]) -> Environment:
     return environment
 
 
-def _address(environment: Environment) -> str:
+def _address(environment: Environment, service: Service | None) -> str:
     if environment.public_address:
         return environment.public_address.rstrip("/")
-    service = live_service.fn(environment)
     return f"{environment.service_scheme}://{service.address}" if service else ""
+
+
+def _state(service: Service | None, reading: _Reading) -> str:
+    """What App Runner says of the one service; unknown is not none."""
+    if "the service" in reading.unread:
+        return "unknown"
+    return service.status if service else "no service"
 
 
 def _colours(environment: Environment, scene: Scene) -> dict[Colour, Answer]:

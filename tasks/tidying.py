@@ -16,18 +16,40 @@ from tasks.turn import Turn
 from tasks.turn_row import read_turn
 
 KEPT_WARM = "was to be kept warm"
+HELD = "had the turn"
 
 
 @fact("is anything left to be put in order in {environment.name}?")
 def what_is_overdue(environment: Environment) -> list[str]:
-    """What a dead run left half done, and what should have been retired by now, in sentences."""
+    """What may be half done, and what should have been retired by now, in sentences.
+
+    Whether the run that has the turn lives is not known here: whoever waits for the turn finds out.
+    """
     with in_our_words("look for what is left"):
-        found = [str(intent) for intent in ledger.read_intents(environment)]
+        found = _half_done(environment)
         if holder := read_turn(environment).holder:
-            found.append(f"the turn has {holder}, if it lives")
-        if environment.strategy == "blue-green":
-            found += _left_between_colours(environment)
+            found.append(f"{holder} {HELD}")
     return found
+
+
+@fact("what did dead runs leave in {turn.environment.name}?")
+def what_was_left(turn: Turn) -> list[str]:
+    """The same, seen by the run that has the turn: one that ended meanwhile has left nothing."""
+    with in_our_words("look for what is left"):
+        found = _half_done(turn.environment)
+    return [*found, f"{turn.took_over} {HELD}, and was silent"] if turn.took_over else found
+
+
+def _half_done(environment: Environment) -> list[str]:
+    found = [str(intent) for intent in ledger.read_intents(environment)]
+    if environment.strategy == "blue-green":
+        found += _left_between_colours(environment)
+    return found
+
+
+def in_words(found: Sequence[str], due: Sequence[str]) -> str:
+    """What is to be put in order, as one sentence; `due` are kinds of secrets."""
+    return "; ".join([*found, *(f"{kind}: an old credential is due" for kind in due)])
 
 
 def _left_between_colours(environment: Environment) -> list[str]:
@@ -86,9 +108,9 @@ def _settled_in_place(turn: Turn) -> str:
     return "one service that is updated in place; what it runs is what App Runner says"
 
 
-def tell_what_was_settled(turn: Turn, outcome: str, found: Sequence[str]) -> None:
+def tell_what_was_settled(turn: Turn, outcome: str, left: Sequence[str]) -> None:
     """Tell the channel, unless all there was to do was to pause an idle colour."""
-    if turn.took_over or not all(KEPT_WARM in each for each in found):
+    if not all(KEPT_WARM in each for each in left):
         announce(
-            turn.environment, messages.settled(turn.environment.name, found, outcome), first=True
+            turn.environment, messages.settled(turn.environment.name, left, outcome), first=True
         )

@@ -1,7 +1,7 @@
 """What dead runs left is put in order, and what is in order is left alone."""
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -11,8 +11,8 @@ from delivery.route import Colour, shifted, swapped
 from flows.reconcile import reconcile
 from tasks import ledger
 from tasks.router import router_of, write_route
-from tasks.turn_row import read_turn
-from tests.flows.moves import until
+from tasks.turn_row import change_turn, read_turn, read_waiting
+from tests.flows.moves import Beside, until
 from tests.flows.test_status import hold, open_intent, write
 
 
@@ -105,6 +105,24 @@ def test_a_living_run_is_left_alone(served):
     assert env.route() == before
     assert run.state().is_completed()
     assert env.live() == version
+
+
+def test_a_run_that_ends_by_itself_while_it_is_looked_at_is_not_told_as_dead(served):
+    env = served()
+    told = len(env.stand.inbox.slack.messages)
+    open_intent(env)
+    hold(env)
+    run = Beside(reconcile, {"environment": env.name})
+    until(lambda: read_waiting(env.environment), "reconcile waits to see whether it lives")
+
+    [intent] = env.intents()
+    ledger.close_intent(env.environment, replace(intent, closed=ledger.now(), outcome="done"))
+    token = {":token": {"N": str(read_turn(env.environment).token)}}
+    assert change_turn(env.environment, "REMOVE holder", "#token = :token", token)
+
+    assert run.state().result() == f"{env.name} is in order"
+    assert len(env.stand.inbox.slack.messages) == told
+    assert env.holder() is None
 
 
 def test_drift_is_told_once_and_once_more_when_it_is_over(served):

@@ -6,10 +6,9 @@ import pytest
 
 from delivery.errors import RequestRefused, UnknownRevision
 from delivery.route import Colour, shifted, swapped
-from delivery.status import as_text
+from flows.status import status
 from sandbox.app_runner.programs import Program
 from tasks.router import router_of
-from tasks.status import read_status
 from tests.flows.moves import until
 from tests.flows.test_blue_green import alarm, ring
 
@@ -30,7 +29,7 @@ def served(moves):
 
 def way_back(env):
     """What `status` says that a rollback would do."""
-    return as_text(read_status.fn(env.environment)).split("way back")[1].splitlines()[0]
+    return status(env.name).split("way back")[1].splitlines()[0]
 
 
 def test_to_a_warm_colour_it_is_one_write_and_app_runner_is_not_asked_for_anything(served):
@@ -154,7 +153,7 @@ def test_drift_a_ringing_alarm_and_too_few_requests_do_not_stop_it(served):
     other = seen.route.idle
     by_hand = swapped(seen.route, seen.route.hosts[other], seen.route.token)
     router_of(env.environment).write(by_hand, seen.etag)
-    assert "drift" in as_text(read_status.fn(env.environment))
+    assert "drift" in status(env.name)
 
     state = env.go_back(env.versions[0])
 
