@@ -66,7 +66,7 @@ def put_live(turn: Turn, version: Version, bench: Bench | None) -> Live:
         await_share(turn, version, 100)
         return still_live(turn, scene, version)
     idle = turn.environment.on(scene.idle)
-    with old_version_serves_on_failure(turn):
+    with old_version_serves_on_failure(turn, scene):
         deployment = bring_up(turn, scene, scene.idle, version.image)
         service = await_deployment(idle, deployment, turn.demand)
         address = await_revision(idle, service, version.revision, turn.demand)

@@ -120,7 +120,7 @@ def _first_shift(
 
 
 @contextmanager
-def old_version_serves_on_failure(turn: Turn) -> Iterator[None]:
+def old_version_serves_on_failure(turn: Turn, scene: Scene) -> Iterator[None]:
     """Put the traffic back at once when the block fails, is cancelled or interrupted.
 
     The write comes first and needs nothing of Prefect: a cancelled run is killed after thirty
@@ -129,7 +129,8 @@ def old_version_serves_on_failure(turn: Turn) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        back = put_traffic_back(turn)
+        was_shifting = scene.route is not None and scene.route.is_shifting
+        back = put_traffic_back(turn, may_be_shifted=was_shifting or turn.has_moved_traffic)
         if back:
             with suppress(Exception):  # the traffic is back; only the timeline lacks a line
                 traffic_was_put_back(turn, back, type(error).__name__)
@@ -142,8 +143,11 @@ def old_version_serves_on_failure(turn: Turn) -> Iterator[None]:
         raise
 
 
-def put_traffic_back(turn: Turn) -> str:
-    """Give all traffic to the live colour in one write; what was done, empty if nothing was."""
+def put_traffic_back(turn: Turn, *, may_be_shifted: bool) -> str:
+    """Give all traffic to the live colour in one write; what was done, empty if nothing was.
+
+    Where none of it `may_be_shifted`, a route that cannot be read is no alarm.
+    """
     log = get_run_logger()
     try:
         seen = router_of(turn.environment).read()
@@ -151,6 +155,9 @@ def put_traffic_back(turn: Turn) -> str:
             return ""
         now = write_route(turn.environment, seen, put_back(seen.route, turn.token))
     except (ClientError, BotoCoreError, DeliveryError) as error:
+        if not may_be_shifted:
+            log.warning("nothing was shifted; the route could not be read: %s", said(error))
+            return ""
         log.critical("the traffic could NOT be put back: %s. Run `rollback` now.", said(error))
         return f"{NOT_BACK}: {said(error)}"
     log.warning("the traffic is back: %s", now.route)
@@ -211,6 +218,7 @@ def _go_live(turn: Turn, kind: str, seen: Seen, wanted: Route, release: Release)
 
 
 def _written(turn: Turn, seen: Seen, wanted: Route) -> Route:
+    turn.has_moved_traffic = True  # or may have, if no answer comes
     now = write_route(turn.environment, seen, wanted).route or wanted
     get_run_logger().info("%s", now)
     return now

@@ -56,6 +56,7 @@ class Turn:
         self.holder = holder
         self.took_over = ""
         self.operation: str | None = None  # App Runner's, that brought this run's version up
+        self.has_moved_traffic = False
         self.last_word = ""  # what a person answered to our question
         self.said: PrefectFuture[Any] | None = None  # the first message, if it is still on its way
         self._steps = 0

@@ -364,7 +364,7 @@ def test_a_rollback_does_not_wait_for_the_proof_of_what_is_not_live_yet(live):
 
 
 def test_steps_give_each_share_to_as_many_users_and_nobody_goes_back_and_forth(live):
-    env = live(shift_steps=[10, 50, 100], step_s=1.5, bake_s=0.2, switch_timeout_s=20)
+    env = live(shift_steps=[10, 50, 100], step_s=3, bake_s=0.2, switch_timeout_s=20)
     version = env.publish()
     viewers = [{"Cookie": f"kanvaro-viewer={number:016x}"} for number in range(100)]
     seen = {}
