@@ -4,6 +4,7 @@ It is the one of PREFECT_API_URL, of Prefect's profile, or else that of `make se
 """
 
 import os
+import ssl
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
+    PREFECT_API_SSL_CERT_FILE,
     PREFECT_API_URL,
     get_current_settings,
     temporary_settings,
@@ -57,8 +59,14 @@ def demand_answer(variables: Mapping[str, str]) -> None:
             f"{url}/admin/version",
             auth=(user, password) if given else None,
             timeout=TO_ANSWER_S,
+            verify=_authorities(),
         )
     except httpx.HTTPError as error:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            raise Unreachable(
+                f"the certificate of {url} is of nobody that this machine trusts",
+                hint="Set PREFECT_API_SSL_CERT_FILE to the certificate, or to who signed it.",
+            ) from None
         raise Unreachable(
             f"no Prefect server answers at {url} ({type(error).__name__})",
             hint="Start one (`make server`), or set PREFECT_API_URL to the address of yours.",
@@ -74,6 +82,18 @@ def demand_answer(variables: Mapping[str, str]) -> None:
             f"what answers at {url} is no Prefect server ({answer.status_code})",
             hint="PREFECT_API_URL is the server's address with /api at its end.",
         )
+
+
+def _authorities() -> ssl.SSLContext:
+    """Whom Prefect's own client trusts."""
+    named = PREFECT_API_SSL_CERT_FILE.value()
+    try:
+        return ssl.create_default_context(cafile=named)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{named} cannot be read as certificates ({error})",
+            hint="PREFECT_API_SSL_CERT_FILE is a file of certificates in PEM.",
+        ) from None
 
 
 def command(name: str, run: Callable[[], int]) -> int:

@@ -60,8 +60,8 @@ def register(environments: Mapping[str, Environment], say: Say = print) -> None:
     say("deployments of prefect.yaml: saved")
     for name, missing in pause_without_environment():
         say(f"{name}: paused, since no environment is registered as {missing!r}")
-    for environment in list(environments.values())[:1]:  # its channel is that of the people on call
-        say(f"automations: {ensure_automations(environment)}")
+    if environments:  # the first one's channel is that of the people on call
+        say(f"automations: {ensure_automations(*environments.values())}")
 
 
 def environments_of(text: str, tokens: Mapping[str, str]) -> dict[str, Environment]:

@@ -14,7 +14,7 @@ from typing import Any, cast
 import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.workers.base import BaseWorker
 from prefect.workers.process import ProcessWorker
 
@@ -46,7 +46,12 @@ def ensure_pool(asked: str, given: Mapping[str, str]) -> tuple[str, str]:
         if there is None:
             kind = asked or "process"
             wanted = template(kind, given)
-            client.create_work_pool(WorkPoolCreate(name=POOL, type=kind, base_job_template=wanted))
+            try:
+                client.create_work_pool(
+                    WorkPoolCreate(name=POOL, type=kind, base_job_template=wanted)
+                )
+            except ObjectAlreadyExists:  # a worker that started meanwhile made one for itself
+                return ensure_pool(asked, given)
             return kind, f"created, for {kind} workers"
         if not asked:
             return there, "there"

@@ -3,6 +3,8 @@
 import os
 import shutil
 import subprocess
+from contextlib import contextmanager
+from functools import partial
 
 import httpx
 import pytest
@@ -16,9 +18,11 @@ from prefect.settings import (
     temporary_settings,
 )
 
+from delivery.errors import ConfigurationError, Unreachable
 from delivery.patience import Patience, wait_until
 from deployments.compose_secrets import VALUES, make_secrets
 from deployments.processes import prefect_server, prefect_worker, using
+from deployments.reach import demand_answer
 from deployments.register import ROOT
 from deployments.work_pools import POOL
 from sandbox.machine import ensure
@@ -42,6 +46,7 @@ def nginx_configuration(folder, secrets, port, upstream):
     values = {
         "LISTEN": f"{LOOPBACK}:{port}",
         "UPSTREAM": upstream,
+        "RESOLVER": LOOPBACK,  # not asked, since the upstream is an address
         "CERTIFICATE": str(secrets / "certificate"),
         "CERTIFICATE_KEY": str(secrets / "certificate_key"),
     }
@@ -128,21 +133,48 @@ def test_nginx_takes_the_configuration(secrets, tmp_path):
     assert said.returncode == 0, said.stderr
 
 
+@contextmanager
+def nginx_before(upstream, folder, secrets):
+    """nginx by our template, before an upstream; its address."""
+    port = free_port()
+    written = nginx_configuration(folder, secrets, port, upstream)
+    nginx = subprocess.Popen([ensure("nginx"), "-c", str(written)])
+    try:
+        yield f"https://{LOOPBACK}:{port}"
+    finally:
+        nginx.terminate()
+        nginx.wait(20)
+
+
+def test_whose_certificate_it_is_must_be_said_and_what_answers_is_told(secrets, tmp_path):
+    tmp_path.chmod(0o755)
+
+    def refusal(address):
+        with pytest.raises((Unreachable, ConfigurationError)) as raised:
+            demand_answer({"PREFECT_API_URL": f"{address}/api"})
+        return f"{raised.value} {raised.value.hint}"
+
+    with nginx_before(f"{LOOPBACK}:1", tmp_path, secrets) as address:
+        said = partial(refusal, address)
+        wait_until(said, lambda seen: "no Prefect server" not in seen, PATIENCE, what="nginx")
+        assert "of nobody that this machine trusts Set PREFECT_API_SSL_CERT_FILE" in said()
+        with temporary_settings({PREFECT_API_SSL_CERT_FILE: str(secrets / "certificate")}):
+            assert "is no Prefect server (502)" in said()
+        with temporary_settings({PREFECT_API_SSL_CERT_FILE: str(secrets / "none")}):
+            assert "none cannot be read as certificates" in said()
+
+
 @pytest.fixture(scope="module")
 def behind_nginx(tmp_path_factory, secrets):
     """A server that wants authentication, and the address of nginx in front of it."""
     folder = tmp_path_factory.mktemp("behind")
-    auth, port = (secrets / "api_auth").read_text(), free_port()
+    auth = (secrets / "api_auth").read_text()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_SERVER_API_AUTH_STRING", auth)
         with prefect_server(folder) as server:
-            written = nginx_configuration(folder, secrets, port, server.address.split("//")[1])
-            nginx = subprocess.Popen([ensure("nginx"), "-c", str(written)])
-            try:
-                yield server, f"https://{LOOPBACK}:{port}", auth, folder
-            finally:
-                nginx.terminate()
-                nginx.wait(20)
+            upstream = server.address.split("//")[1]
+            with nginx_before(upstream, folder, secrets) as address:
+                yield server, address, auth, folder
 
 
 @pytest.mark.proof

@@ -5,7 +5,6 @@ import asyncio
 import pytest
 import yaml
 from prefect.client.orchestration import get_client
-from prefect.testing.utilities import prefect_test_harness
 from prefect_aws.workers import ECSWorker
 from prefect_aws.workers.ecs_worker import ECSJobConfiguration
 from prefect_docker.worker import DockerWorker, DockerWorkerJobConfiguration
@@ -13,6 +12,7 @@ from prefect_docker.worker import DockerWorker, DockerWorkerJobConfiguration
 from delivery.errors import ConfigurationError
 from deployments import work_pools
 from deployments.work_pools import POOL, ensure_pool, filled_in, template
+from tests.databases import throwaway_server
 
 GIVEN = {
     "WORKER_IMAGE": "registry.invalid/kanvaro-worker:3f2a",
@@ -43,7 +43,7 @@ def configured(configuration, worker, kind):
 
 @pytest.fixture(scope="module")
 def backend():
-    with prefect_test_harness(server_startup_timeout=120):
+    with throwaway_server():
         yield
 
 
@@ -113,3 +113,14 @@ def test_variables_are_filled_in_anywhere():
 def test_no_default_holds_a_secret(kind):
     text = str(defaults(kind)).lower()
     assert not [word for word in ("password", "auth_string=", "api_key=") if word in text]
+
+
+def test_a_pool_that_a_worker_made_between_look_and_creation_is_taken(backend, monkeypatch):
+    made, _ = ensure_pool("", {})
+    look, early = work_pools._type_of_the_pool, [None]
+    monkeypatch.setattr(
+        work_pools, "_type_of_the_pool", lambda client: early.pop() if early else look(client)
+    )
+
+    assert ensure_pool("", {}) == (made, "there")
+    assert not early

@@ -1,0 +1,60 @@
+"""Registering: schedules of environments that the server does not know are paused, no others."""
+
+from datetime import timedelta
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.schedules import IntervalSchedule
+
+from blocks.environment import AppRunnerService, Environment
+from deployments.register import pause_without_environment
+from tests.databases import throwaway_server
+
+
+@flow
+def tidy(environment="production"):
+    """Stands for any flow that a schedule starts."""
+
+
+@pytest.fixture
+def server():
+    """A server with deployments of two environments, of which it knows none as yet."""
+    with throwaway_server(), get_client(sync_client=True) as client:
+        made = client.create_flow(tidy)
+        for name, parameters, has_schedule in (
+            ("production", {"environment": "production"}, True),
+            ("staging", {"environment": "staging"}, True),
+            ("by-hand", {"environment": "staging"}, False),
+        ):
+            hourly = IntervalSchedule(interval=timedelta(hours=1))
+            schedules = [DeploymentScheduleCreate(schedule=hourly)] if has_schedule else []
+            client.create_deployment(made, name=name, parameters=parameters, schedules=schedules)
+        yield client
+
+
+def paused(client):
+    return {each.name for each in client.read_deployments() if each.paused}
+
+
+def know(name):
+    Environment(
+        name=name,
+        repository="none",
+        strategy="in-place",
+        service=AppRunnerService(access_role_arn="arn:aws:iam::1:role/ecr"),
+    ).save(name, overwrite=True)
+
+
+def test_only_schedules_of_unknown_environments_are_paused_and_none_is_resumed(server):
+    assert pause_without_environment() == []
+    assert paused(server) == set(), "a server without any environment is left alone"
+
+    know("production")
+    assert pause_without_environment() == [("tidy/staging", "staging")]
+    assert paused(server) == {"staging"}
+
+    know("staging")
+    assert pause_without_environment() == []
+    assert paused(server) == {"staging"}, "to resume it may be against somebody's wish"
