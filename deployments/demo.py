@@ -111,12 +111,12 @@ def demonstrate(folder: Path, *, keep: bool) -> str:
                 print(summary_of(client, first.id))
                 live = show_live(revision, addresses)
                 released = show_release(line, sample, addresses)
-                switched = show_switches(line, sample, addresses)
+                switched, newer = show_switches(line, sample, addresses)
                 line.run("status/production")
                 ticked = show_ticks(client, often)
                 show_what_slack_was_told(addresses)
         if keep:
-            show_how_to_use(server, addresses)
+            show_how_to_use(server, addresses, newer)
     return (
         f"{pulled}; {live}, deployed in {duration(seconds_of(first))} without another check; "
         f"{released}; {switched}; {ticked}"
@@ -134,8 +134,11 @@ def prepare_base_images(dockerfile: str) -> None:
         ensure_base_images(client, dockerfile)
 
 
-def show_switches(line: CommandLine, sample: Sample, addresses: Addresses) -> str:
-    """A new version, a way back and a bad version, while users keep coming; the figures."""
+def show_switches(line: CommandLine, sample: Sample, addresses: Addresses) -> tuple[str, str]:
+    """A new version, a way back and a bad version, while users keep coming.
+
+    The figures, and the version that was taken back.
+    """
     good = sample.revision
     print(f"from here on {RATE:g} users a second visit {addresses.public}\n")
     url = f"{addresses.public}/api/health/live"
@@ -159,10 +162,11 @@ def show_switches(line: CommandLine, sample: Sample, addresses: Addresses) -> st
     print(f"{report}\n")
     if report.failed or bad in report.revisions:
         raise RolloutFailed(f"{report.failed} requests failed, or users met {bad[:10]}")
-    return (
+    figures = (
         f"back from {newer[:10]} in {seconds:.1f} s; {bad[:10]} met nobody; "
         f"{report.failed} of {report.due} requests failed; {rotated}"
     )
+    return figures, newer
 
 
 def show_rotation(line: CommandLine, addresses: Addresses) -> str:
@@ -202,12 +206,19 @@ def show_what_slack_was_told(addresses: Addresses) -> None:
     print()
 
 
-def show_how_to_use(server: Server, addresses: Addresses) -> None:
+def show_how_to_use(server: Server, addresses: Addresses, newer: str) -> None:
+    """Addresses to look at, and commands that move the traffic as they stand here."""
+    prefect = f"{Path(sys.executable).relative_to(ROOT).with_name('prefect')}"
     print(
         f"left running:\n  Prefect UI   {server.address}\n  Slack        {addresses.slack_page}\n"
-        f"  App Runner   {addresses.app_runner}\n  AWS          {addresses.aws}\n"
+        f"  live         {addresses.public}/api/health\n"
+        f"  App Runner   {addresses.app_runner}\n  AWS          {addresses.aws}\n\n"
+        "To move the traffic yourself, type in this folder:\n"
         f"  export PREFECT_API_URL={server.address}/api\n"
-        "stop with: make sandbox-stop\n"
+        f"  {prefect} deployment run blue-green/production"
+        f' -p version={newer} -p reason="it was right after all" --watch\n'
+        f'  {prefect} deployment run rollback/production -p reason="trying it" --watch\n\n'
+        "`make status` says what is live and how to get back; `make sandbox-stop` ends it all.\n"
     )
 
 
