@@ -11,11 +11,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
-from prefect.testing.utilities import prefect_test_harness
-
 from benchmarks.report import Measurement, table
 from sandbox.inbox import Inbox
 from tasks import github
+from tests.databases import throwaway_server
 from tests.flows.conftest import Application
 from tests.flows.pull_request_crashes import prepared
 from tests.flows.pulling import Pulling
@@ -37,7 +36,7 @@ def pull_requests() -> list[Measurement]:
 
     with (
         TemporaryDirectory() as folder,
-        prefect_test_harness(server_startup_timeout=120),
+        throwaway_server(),
         Inbox() as inbox,
         patch.object(github.GitHub, "_once", timed),
     ):

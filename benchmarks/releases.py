@@ -8,10 +8,9 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from prefect.testing.utilities import prefect_test_harness
-
 from benchmarks.report import Measurement
 from tasks.github import calls
+from tests.databases import throwaway_server
 from tests.flows.conftest import Application
 from tests.flows.releasing import Releasing
 from tests.flows.stand import Stand
@@ -20,7 +19,7 @@ from tests.flows.stand import Stand
 def releases() -> list[Measurement]:
     """All figures about releases."""
     with (
-        prefect_test_harness(server_startup_timeout=120),
+        throwaway_server(),
         Stand() as stand,
         TemporaryDirectory() as folder,
     ):

@@ -8,10 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from prefect.testing.utilities import prefect_test_harness
-
 from benchmarks.report import Measurement
 from blocks.clients import calls
+from tests.databases import throwaway_server
 from tests.delivery.test_sessions import (
     INSTANCES,
     LIVES,
@@ -32,7 +31,7 @@ from tests.flows.stand import Stand
 def rotating() -> list[Measurement]:
     """All figures about rotations."""
     with (
-        prefect_test_harness(server_startup_timeout=120),
+        throwaway_server(),
         Stand() as stand,
         strict_way(stand) as strict,
         Databases() as databases,

@@ -8,8 +8,6 @@ import time
 from typing import Any
 from unittest.mock import patch
 
-from prefect.testing.utilities import prefect_test_harness
-
 from benchmarks.report import Measurement
 from blocks.clients import calls
 from blocks.environment import Environment
@@ -18,6 +16,7 @@ from delivery.route import swapped
 from flows.rollback import rollback
 from sandbox.load import Load
 from tasks.router import router_of, write_route
+from tests.databases import throwaway_server
 from tests.flows.crash_schedules import run_schedules
 from tests.flows.delivering import deliver
 from tests.flows.stand import Stand
@@ -29,7 +28,7 @@ SEED, SCHEDULES = 20261123, 150
 
 def switching() -> list[Measurement]:
     """All figures about moving traffic."""
-    with prefect_test_harness(server_startup_timeout=120), Stand() as stand:
+    with throwaway_server(), Stand() as stand:
         return [
             *_switches(stand),
             *_way_back(stand),

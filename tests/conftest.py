@@ -1,12 +1,20 @@
 """Which tests run one after the other, and which beside them."""
 
+import atexit
 import os
+import ssl
+import tempfile
+from functools import cache
 from pathlib import Path
 
+import certifi
 import pytest
+from botocore.client import ClientCreator
 
 ROOT = Path(__file__).parent
 ROWS = ("engine", "github", "rest")
+# Compares what all rows have seen, and so is run when they have ended.
+AFTER_THE_ROWS = "test_permissions.py"
 # They share the Docker engine, count its containers and fill both processors by themselves.
 ON_THE_ENGINE = (
     *("flows/test_ci.py", "flows/test_any_repository.py", "flows/test_worker.py"),
@@ -37,9 +45,51 @@ AT_THE_END = (
 def pytest_configure():
     """What is drawn at random is drawn the same each time, unless another seed is given."""
     os.environ.setdefault("KANVARO_TEST_SEED", "20261123")
+    # Each client of Prefect, here and in the processes that tests start, reads all authorities that
+    # it trusts: 25 ms. Its servers here speak no TLS, so that one is enough.
+    os.environ.setdefault("PREFECT_API_SSL_CERT_FILE", _one_authority())
+
+
+def _one_authority():
+    end = "-----END CERTIFICATE-----\n"
+    kept = Path(tempfile.gettempdir()) / f"kanvaro-tests-authority-{os.getpid()}.pem"
+    atexit.register(kept.unlink, missing_ok=True)
+    kept.write_text(Path(certifi.where()).read_text().partition(end)[0] + end)
+    return str(kept)
 
 
 FIGURES = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def authorities_read_once():
+    """Every client of httpx, too, reads all that it trusts."""
+    make, usual = ssl.create_default_context, (certifi.where(), os.environ.get("SSL_CERT_FILE"))
+    made = cache(lambda file: make(cafile=file))
+
+    def once(*given, **more):
+        file = more.get("cafile")
+        is_usual = file in usual and not given and len(more) == 1
+        return made(file) if is_usual else make(*given, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl, "create_default_context", once)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def client_classes_made_once():
+    """boto3 makes a class for each client, with a method for each operation of its service."""
+    make, made = ClientCreator._create_client_class, {}
+
+    def once(creator, name, model):
+        if name not in made:
+            made[name] = make(creator, name, model)
+        return made[name]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ClientCreator, "_create_client_class", once)
+        yield
 
 
 @pytest.fixture
@@ -63,16 +113,19 @@ def pytest_addoption(parser):
     parser.addoption("--row", choices=ROWS, help="only the tests of one of the rows")
 
 
-def pytest_collection_modifyitems(config, items):
+def pytest_ignore_collect(collection_path, config):
     """Rows of tests, which `make test` runs side by side: all of them on two processors.
 
-    A row has one Prefect server, one sandbox and one stand, which are slow to start.
+    A row has one Prefect server, one sandbox and one stand, which are slow to start; it does not
+    even import what the others need.
     """
     wanted = config.getoption("--row")
-    if wanted:
-        others = [item for item in items if _row(item) != wanted]
-        config.hook.pytest_deselected(items=others)
-        items[:] = [item for item in items if _row(item) == wanted]
+    if wanted and collection_path.name.startswith("test_") and collection_path.suffix == ".py":
+        return _row(collection_path) != wanted or None
+    return None
+
+
+def pytest_collection_modifyitems(items):
     items.sort(key=_lateness)
 
 
@@ -81,8 +134,10 @@ def _lateness(item):
     return AT_THE_END.index(name) + 1 if name in AT_THE_END else 0
 
 
-def _row(item):
-    path = str(item.path.relative_to(ROOT))
+def _row(file):
+    path = str(file.relative_to(ROOT))
+    if path == AFTER_THE_ROWS:
+        return "none"
     if path.startswith(WITH_GITHUB):
         return "github"
     return "engine" if path.startswith(ON_THE_ENGINE) else "rest"

@@ -72,7 +72,13 @@ class Region:
         task.add_done_callback(self._tasks.discard)
 
     def pictures(self) -> dict[str, Picture]:
-        return {arn: service.picture() for arn, service in self.services.items()}
+        before = self.history[-1] if self.history else {}
+        gone = {arn: picture for arn, picture in before.items() if picture.is_deleted}
+        # A region remembers every service it ever had, and nothing changes one that is gone.
+        return {
+            arn: gone[arn] if arn in gone else service.picture()
+            for arn, service in self.services.items()
+        }
 
     def remember(self) -> None:
         """Keep what reading calls would answer now, for stale reads later."""

@@ -2,7 +2,7 @@
 // own time.
 import http from 'node:http';
 
-const EVERY_STORE_MS = 25;
+const EVERY_STORE_MS = 100;
 const EVERY_DISTRIBUTION_MS = 1000;
 const PATIENCE_MS = 5000;
 

@@ -16,6 +16,7 @@ from deployments.reach import client_variables, demand_answer
 from deployments.server_security import BLOCK_KEY, PASSWORD, block_key, server_settings
 from sandbox.ports import free_port
 from tests.answering import Answering
+from tests.databases import migrated_database
 
 CANARY = "canary-block-7d1f0c2b9a"
 OURS = (
@@ -145,16 +146,21 @@ def test_a_server_refuses_strangers_and_its_database_cannot_be_read(keys, tmp_pa
         monkeypatch.setenv(name, value)
     password = settings["PREFECT_SERVER_API_AUTH_STRING"]
     login = tuple(password.split(":"))
-    with prefect_server(tmp_path) as server, using(server):
-        api = f"{server.address}/api"
-        assert httpx.get(f"{api}/admin/version").status_code == 401
-        assert httpx.get(f"{api}/admin/version", auth=("kanvaro", "guess")).status_code == 401
-        assert httpx.get(f"{api}/admin/version", auth=login).status_code == 200
-        forged = httpx.post(f"{api}/flows/filter", json={}, auth=login)
+    migrated_database(tmp_path / "prefect")
+    with (
+        prefect_server(tmp_path) as server,
+        using(server),
+        # A server is slow in its first seconds, in which it registers its own blocks.
+        httpx.Client(base_url=f"{server.address}/api", timeout=60) as stranger,
+    ):
+        assert stranger.get("/admin/version").status_code == 401
+        assert stranger.get("/admin/version", auth=("kanvaro", "guess")).status_code == 401
+        assert stranger.get("/admin/version", auth=login).status_code == 200
+        forged = stranger.post("/flows/filter", json={}, auth=login)
         assert forged.status_code == 403
         assert "CSRF" in forged.text
         asked = {"Origin": "https://elsewhere.invalid", "Access-Control-Request-Method": "POST"}
-        assert "access-control-allow-origin" not in httpx.options(api, headers=asked).headers
+        assert "access-control-allow-origin" not in stranger.options("", headers=asked).headers
         with (
             temporary_settings({PREFECT_API_AUTH_STRING: password}),
             get_client(sync_client=True) as client,

@@ -26,6 +26,7 @@ from deployments.processes import prefect_server, prefect_worker, using
 from deployments.register import register
 from sandbox.machine import ensure
 from tasks.summary import SUMMARY
+from tests.databases import migrated_database
 from tests.flows.conftest import Application
 from tests.flows.moves import Moves, until
 from tests.flows.stand import Stand
@@ -87,6 +88,7 @@ def production(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ui")
     patch = pytest.MonkeyPatch()
     patch.setattr(automations, "SILENT", SILENT)
+    migrated_database(folder / "prefect")
     with Stand() as stand, prefect_server(folder) as server, using(server):
         env = Moves(stand, Application(folder / "app"), folder / "workshop")
         env.change(name="production", ui_address=server.address)

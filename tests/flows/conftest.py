@@ -3,14 +3,14 @@
 import json
 import sys
 import uuid
+from contextlib import suppress
 from types import SimpleNamespace
 
 import httpx
 import pytest
+from botocore.exceptions import ClientError
 from prefect import get_client
-from prefect.blocks.core import Block
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
-from prefect.testing.utilities import prefect_test_harness
 
 from deployments.following import summary_of
 from deployments.sandboxed import sandbox_environment
@@ -19,10 +19,12 @@ from sandbox.base_images import ensure_base_image
 from sandbox.engine import docker_engine
 from sandbox.sample import Sample, git
 from sandbox.start import Sandbox
+from tests.databases import throwaway_server, types_registered_once
 from tests.flows.mailing import Mail
 from tests.flows.moves import Moves
 from tests.flows.rotating import Databases, Rotating, strict_way
 from tests.flows.stand import Stand
+from tests.permissions import Called
 
 SERVER = """
 const { createServer } = require('http');
@@ -54,26 +56,28 @@ def prefect_backend(tmp_path_factory):
     """Results of this session are kept apart, so that no pass of yesterday is believed."""
     store = tmp_path_factory.mktemp("results")
     with (
-        prefect_test_harness(server_startup_timeout=120),
+        throwaway_server(),
+        types_registered_once(),
         temporary_settings({PREFECT_LOCAL_STORAGE_PATH: store}),
     ):
         yield
 
 
 @pytest.fixture(scope="session", autouse=True)
-def schemas_made_once():
-    """To save a block, Prefect makes the schema of its class anew for every field: four seconds."""
-    make, made = Block.model_json_schema.__func__, {}
+def called(request):
+    """What the flows of this row call of AWS; tests/test_permissions.py compares it all."""
+    with Called().listening() as record:
+        yield record
+    if row := request.config.getoption("--row"):
+        record.write(row)
 
-    def once(kind, *args, **more):
-        key = (kind, repr(args), repr(sorted(more.items(), key=str)))
-        if key not in made:
-            made[key] = make(kind, *args, **more)
-        return made[key]
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Block, "model_json_schema", classmethod(once))
-        yield
+@pytest.fixture(autouse=True)
+def within_its_role(called):
+    """A permission that is missing fails the test that needed it, not only `make test-after`."""
+    yield
+    beyond = called.beyond_roles()
+    assert not beyond, f"deployments/aws/roles.yaml does not allow it: {'; '.join(beyond)}"
 
 
 @pytest.fixture(scope="session")
@@ -281,6 +285,14 @@ class Runs:
             and self.environment.service.name in str(call.parameters)
         ]
 
+    def remove(self):
+        """Delete its services: each is a container that is looked at several times a second."""
+        client = self.environment.writes("apprunner")
+        for each in client.list_services()["ServiceSummaryList"]:
+            if each["ServiceName"].startswith(self.environment.service.name):
+                with suppress(ClientError):  # one whose operation is under way cannot be deleted
+                    client.delete_service(ServiceArn=each["ServiceArn"])
+
 
 def environment_of(app, sandbox):
     """An environment of its own: its service has a name that no other test uses."""
@@ -305,7 +317,9 @@ def app(tmp_path):
 @pytest.fixture
 def runs(app, sandbox):
     """Runs in an environment where nothing was ever deployed."""
-    return Runs(environment_of(app, sandbox), sandbox)
+    made = Runs(environment_of(app, sandbox), sandbox)
+    yield made
+    made.remove()
 
 
 @pytest.fixture(scope="module")
@@ -315,7 +329,8 @@ def served(tmp_path_factory, sandbox):
     runs = Runs(environment_of(app, sandbox), sandbox)
     first = app.commit()
     runs.ok(first)
-    return SimpleNamespace(app=app, runs=runs, first=first)
+    yield SimpleNamespace(app=app, runs=runs, first=first)
+    runs.remove()
 
 
 @pytest.fixture

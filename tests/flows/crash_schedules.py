@@ -99,8 +99,7 @@ class Theatre:
         # The edge serves one environment at a time.
         world, left = self._worlds.get(begun, (None, 0))
         if not left or begun == "first delivery":
-            for each in self._made:
-                self._stand.remove(each.environment)
+            self.leave()
             world, left = World(self._stand, **POLICIES[begun]), SCHEDULES_PER_WORLD
             self._made = [world]
             if begun != "first delivery":
@@ -109,6 +108,12 @@ class Theatre:
                 world.check("prepared")
         self._worlds = {begun: (world, left - 1)}
         return world
+
+    def leave(self):
+        """Leave the stand to others."""
+        for each in self._made:
+            each.remove()
+        self._made = []
 
 
 class Play:
@@ -259,6 +264,7 @@ def run_schedules(seed, sample, stand=None, seconds=None):
             if seconds and theatre.result.seconds > seconds:
                 break
             theatre.play(schedule)
+        theatre.leave()
     return theatre.result
 
 
@@ -269,6 +275,7 @@ def run_singles(begun, then, stand, most=MOST_CALLS):
         for pair in singles(begun, then):
             came_about = [theatre.play(schedule) for schedule in pair]
             if not any(came_about):
+                theatre.leave()
                 return theatre.result
             if pair[0].crashes[0].number > most:
                 raise AssertionError(f"a {begun} never ends")

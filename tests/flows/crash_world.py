@@ -11,8 +11,10 @@ from delivery.route import read_route
 from tasks import ledger
 from tasks.turn_row import read_turn
 
-# A change of the route takes up to so long to reach an edge; each has its own delay.
-PROPAGATION_S = 0.12
+# A change of the route takes up to so long to reach an edge: each has its own delay, and it is
+# looked for every so often.
+PROPAGATION_S, EVERY_S = 0.12, 0.1
+KNOWN_AFTER_S = PROPAGATION_S + EVERY_S
 LOOKS = 3  # through the public name: so many edges are there
 
 
@@ -33,7 +35,8 @@ class World:
 
     def __init__(self, stand, **policy):
         self.stand = stand
-        policy = {"turn_lease_s": 0.25, "bake_s": 0.05, "step_s": 0.05, **policy}
+        quick = {"turn_lease_s": 0.25, "bake_s": 0.05, "step_s": 0.05}
+        policy = {**quick, "drain_s": 1.4 * KNOWN_AFTER_S, **policy}
         self.environment = stand.environment(**policy)
         self.violations = []
         self.proven, self.was_live, self.witnesses = set(), set(), {}
@@ -46,6 +49,11 @@ class World:
     @property
     def name(self):
         return self.environment.name
+
+    def remove(self):
+        """Leave the stand to others."""
+        self.stand.remove(self.environment)
+        self.stand.edge.set_propagation(0)
 
     def publish(self, program=None):
         """A version that is well unless `program` says otherwise."""
@@ -85,7 +93,7 @@ class World:
             if not route.is_shifting:
                 self.was_live.add(met)
         # Before the first version there is nothing that an edge could answer with.
-        is_known = time.monotonic() - self._first > 1.5 * PROPAGATION_S
+        is_known = time.monotonic() - self._first > 1.5 * KNOWN_AFTER_S
         for _ in range(LOOKS if is_known else 0):
             self._check_answer(f"{when}: the public name", self.stand.edge.url)
         busy = self._busy()
@@ -136,7 +144,7 @@ class World:
 
     def check_end(self, intended, known):
         """`intended` are the revisions that may be live now; `known` releases there were before."""
-        time.sleep(1.2 * PROPAGATION_S)
+        time.sleep(1.2 * KNOWN_AFTER_S)
         self.check("at the end")
         route, live = self.route(), self.live()
         released = [each.revision for each in self.releases()]

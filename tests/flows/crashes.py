@@ -9,7 +9,6 @@ and no beat can do anything either. Real processes under Prefect are killed in `
 import contextvars
 import logging
 import threading
-import time
 from collections import defaultdict
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -142,7 +141,7 @@ def on_the_wire():
             wire = _Wire(make(self, service, once=once))
             known.append(wire)
         wire.process = process
-        self._made[service, once] = (time.monotonic(), wire.client)
+        self._made[service, once] = wire.client
         return wire.client
 
     with patch.object(Clients, "_client", made):

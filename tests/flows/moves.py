@@ -2,6 +2,7 @@
 
 import json
 import threading
+from contextlib import suppress
 from contextvars import copy_context
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
@@ -69,8 +70,7 @@ class Moves:
 
     def __init__(self, stand, app, workshop, **policy):
         self.stand, self.app = stand, app
-        self.environment = stand.environment(**{**PATIENCE, **policy})
-        self.change(workshop=workshop)
+        self.environment = stand.environment({"workshop": workshop}, **{**PATIENCE, **policy})
         self.digests = {}
         self.id = None
 
@@ -212,8 +212,10 @@ class Moves:
         return Beside(rollback, parameters)
 
     def live(self):
-        """The revision that the public name answers with."""
-        return json.loads(self.get("/api/health")[1])["revision"]
+        """The revision that the public name answers with; None where the edge meets nobody."""
+        with suppress(ValueError):
+            return json.loads(self.get("/api/health")[1])["revision"]
+        return None
 
     def route(self):
         return self.stand.route()

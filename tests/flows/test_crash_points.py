@@ -6,9 +6,8 @@ import secrets
 import pytest
 
 from tests.flows.crash_schedules import run_schedules, run_singles
-from tests.flows.stand import Stand
 
-SAMPLE = 12
+SAMPLE = 8
 # What is killed at each of its calls in turn. What else may follow a crash is drawn at random: a
 # schedule takes about two seconds, and there are fifteen hundred of them.
 EVERY_CALL = [
@@ -18,12 +17,6 @@ EVERY_CALL = [
     ("warm rollback", "again"),
 ]
 DRAWN, DRAWN_SECONDS = 400, 600
-
-
-@pytest.fixture(scope="module")
-def stand():
-    with Stand() as opened:
-        yield opened
 
 
 def demand_none(result):

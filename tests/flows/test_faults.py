@@ -13,7 +13,6 @@ from delivery.errors import AccessDenied, DeliveryError, OutcomeUnknown
 from tests.flows.crash_world import World
 from tests.flows.crashes import BEAT, Process, live_process, on_the_wire, without_engine
 from tests.flows.delivering import deliver
-from tests.flows.stand import Stand
 
 SAMPLE = 8
 # Every operation that a delivery sends to a colour that was paused.
@@ -96,10 +95,10 @@ class Fault:
         return AWSResponse(answer.url, answer.status_code, answer.headers, _Body(told))
 
 
-@pytest.fixture(scope="module")
-def stand():
-    with Stand() as opened, on_the_wire(), without_engine():
-        yield opened
+@pytest.fixture(scope="module", autouse=True)
+def pretended():
+    with on_the_wire(), without_engine():
+        yield
 
 
 class Served:
@@ -116,13 +115,16 @@ class Served:
         return self._world
 
     def forget(self):
-        self._stand.remove(self._world.environment)
+        if self._world:
+            self._world.remove()
         self._world = None
 
 
 @pytest.fixture(scope="module")
 def served(stand):
-    return Served(stand)
+    made = Served(stand)
+    yield made
+    made.forget()
 
 
 def error_of(world, version, fault):

@@ -10,19 +10,19 @@ from tasks import ledger
 from tests.flows.crash_world import World
 from tests.flows.crashes import BEAT, Process, live_process, on_the_wire, without_engine
 from tests.flows.delivering import deliver
-from tests.flows.stand import Stand
 
 PATIENCE_S = 60
 
 
 @pytest.fixture(scope="module")
-def world():
+def world(stand):
     """An environment in which two versions were live, so that a third one needs every step."""
-    with Stand() as stand, on_the_wire(), without_engine():
+    with on_the_wire(), without_engine():
         world = World(stand, keep_warm_s=0, turn_lease_s=0.6)
         for _ in range(2):
             live_process(Process(), deliver.fn, world.publish(), world.name)
         yield world
+        world.remove()
 
 
 class Held:

@@ -22,13 +22,16 @@ from delivery.errors import (
     Unforeseen,
 )
 from delivery.rotation_record import Step
+from delivery.route import Colour, shifted
 from flows.rotate_secrets import rotate_secrets
 from sandbox.first_secrets import _key_rings
 from sandbox.load import Sessions
 from tasks.rotated_database import RotatedDatabase
+from tasks.router import default_origin, router_of
 from tests.flows.moves import Beside
 from tests.flows.rotating import Rotating
 from tests.flows.signed_in import signed_in
+from tests.flows.test_status import hold, open_intent, write
 
 
 @pytest.fixture
@@ -134,6 +137,38 @@ def test_a_service_without_colours_is_started_anew_in_place(served):
     assert env.logs_in(env.value("database"))
     assert env.logs_in(before)
     assert env.value("database") != before
+
+
+def test_a_shift_that_a_dead_run_left_is_put_back_before_anything_is_rotated(served):
+    env = served()
+    write(env.env, lambda route: shifted(route, 50, route.hosts[Colour.BLUE], route.token))
+    open_intent(env.env)
+    hold(env.env, "a-dead-run")
+    router_of(env.env.environment).keep_default("elsewhere.invalid", lambda: None)
+    before = env.current("jwt")
+
+    env.ok(secrets=["jwt"], reason="a test")
+
+    assert env.env.all_on() is Colour.GREEN
+    assert not env.env.intents()
+    distribution = env.env.environment.router.distribution
+    assert default_origin(env.env.environment, distribution) != "elsewhere.invalid"
+    assert env.current("jwt") != before
+
+
+def test_a_paused_colour_that_is_gone_back_to_is_started_with_todays_secrets(served):
+    env = served()
+    client = env.environment.reads("apprunner")
+    name = env.environment.on(Colour.BLUE).service.name
+    [blue] = [
+        each for each in client.list_services()["ServiceSummaryList"] if each["ServiceName"] == name
+    ]
+    env.environment.writes("apprunner").pause_service(ServiceArn=blue["ServiceArn"])
+
+    state = env.env.go_back()
+
+    assert state.is_completed(), state
+    assert changes(env) == ["PauseService", "ResumeService", "StartDeployment"]
 
 
 def test_a_second_run_of_a_slot_changes_nothing(served):

@@ -12,7 +12,7 @@ from tests.flows.rotation_crashes import (
     world,
 )
 
-SAMPLE = 4  # each is a crashed rotation and one with a lost answer
+SAMPLE = 3  # each is a crashed rotation and one with a lost answer
 PARTS = 16  # of about a quarter of an hour each
 
 

@@ -15,6 +15,7 @@ from delivery.patience import Patience, wait_until
 from deployments.processes import prefect_server, prefect_worker, using
 from deployments.register import register
 from tasks.leftovers import MARKER
+from tests.databases import migrated_database
 from tests.flows.conftest import Application, Runs, environment_of
 from tests.flows.moves import state_of
 
@@ -30,6 +31,7 @@ PATIENCE = Patience(timeout=130, interval=0.5)
 def operated(tmp_path_factory, sandbox):
     """A server with our deployment and a worker: its address, folder, application and runs."""
     folder = tmp_path_factory.mktemp("operated")
+    migrated_database(folder / "prefect")
     with prefect_server(folder) as server, using(server):
         app = Application(folder / "app")
         runs = Runs(environment_of(app, sandbox), sandbox)

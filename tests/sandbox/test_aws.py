@@ -27,6 +27,8 @@ def _is_gone(url):
         httpx.get(url, timeout=1)
     except httpx.ConnectError:
         return True
+    except httpx.TransportError:  # it was just ending
+        return False
     return False
 
 

@@ -6,8 +6,9 @@ import subprocess
 import pytest
 from prefect.logging import disable_run_logger
 
-from blocks.environment import AppRunnerService, Environment
+from blocks.environment import Environment
 from blocks.policy import Policy
+from blocks.serving import AppRunnerService
 from delivery.errors import CheckCancelled, CheckFailed
 from delivery.packages import choose_manager
 from delivery.plan import Plan

@@ -124,7 +124,7 @@ def test_an_old_document_that_comes_late_does_not_undo_a_newer_one(clients, edge
     edge.set_propagation(1)
     for _ in range(5):
         routes.put(live="green", next="green", wait=False)
-        time.sleep(0.06)
+        time.sleep(0.15)  # the edge looks every 100 ms
     edge.set_propagation(0)
     last = routes.put(live="blue", next="blue")
     deadline = time.monotonic() + 1.2
