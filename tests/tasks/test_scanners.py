@@ -422,6 +422,8 @@ def test_a_file_that_is_too_large_is_said_to_be_unread(bench):
 
 
 def test_a_scan_that_is_stopped_gave_no_verdict(bench):
+    for number in range(3000):  # or it would end before anybody looks whether to stop
+        (bench.tree / f"{number}.js").write_text(f"exports.number = {number};\n" * 20)
     stopped = Bench(
         bench.tree, bench.logs, bench.environment, log=lambda line: None, stop=lambda: True
     )
