@@ -24,13 +24,14 @@ ON_THE_ENGINE = (
     "sandbox/test_databases.py",
     *("sandbox/app_runner/test_containers.py", "tasks/", "deployments/"),
     # These only even out how long the two rows take.
-    "flows/test_reconcile.py",
+    *("flows/test_reconcile.py", "flows/test_rollback.py"),
 )
 # They wait more than they compute, and so run beside both others.
 WITH_GITHUB = (
     *("flows/test_pull_request", "flows/test_release", "sandbox/test_github"),
     *("deployments/test_ui.py", "deployments/test_server", "deployments/test_compose.py"),
-    *("flows/test_rotate_secrets.py", "flows/test_rotated_email.py", "benchmarks/"),
+    *("flows/test_rotate_secrets.py", "flows/test_rotated_email.py", "flows/test_rotation"),
+    "benchmarks/",
 )
 # Of `make proof`, which takes hours and may be stopped early: every suite shows something first.
 AT_THE_END = (
