@@ -309,8 +309,8 @@ def test_a_worker_that_is_ended_takes_its_run_along_and_the_next_run_goes_on(ser
     """Prefect then calls the run Running for ever (PrefectHQ/prefect#22528): nobody believes it."""
     run = moving_traffic(served, moves)
     os.kill(run.worker, signal.SIGTERM)
-    assert becomes_true(lambda: process_of(run.id) is None, 30)
-    assert becomes_true(lambda: not started(run.worker), 30)  # the next test has another
+    assert becomes_true(lambda: process_of(run.id) is None, 60)
+    assert becomes_true(lambda: not started(run.worker), 120)  # the next test has another
     moves.change(policy={"bake_s": 0.3})
     sent = moves.changes()
 
