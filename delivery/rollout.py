@@ -17,6 +17,7 @@ Sent = TypeVar("Sent")
 
 BRING_UP = {"CREATE_SERVICE", "UPDATE_SERVICE", "START_DEPLOYMENT"}
 UNDER_WAY = {"PENDING", "IN_PROGRESS", "ROLLBACK_IN_PROGRESS"}
+PAUSED = "PAUSED"
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,10 @@ class Service:
     def exists(self) -> bool:
         return self.status not in ("DELETED",)
 
+    @property
+    def is_paused(self) -> bool:
+        return self.status == PAUSED
+
 
 @dataclass(frozen=True)
 class Deployment:
@@ -102,7 +107,7 @@ def next_step(service: Service | None, wanted: Mapping[str, Any]) -> Step:
         return Step.CREATE
     if service.status == "OPERATION_IN_PROGRESS":
         return Step.WAIT
-    if service.status == "PAUSED":
+    if service.is_paused:
         return Step.RESUME
     if service.status == "RUNNING" and is_within(normal(wanted), normal(service.settings)):
         return Step.NOTHING

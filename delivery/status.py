@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 
 from delivery.health import Answer
 from delivery.ledger import Holder, Intent, Release, TurnRow
+from delivery.rollout import PAUSED
 from delivery.route import Colour
 from delivery.scene import Scene
 from delivery.summary import cell
-
-PAUSED = "PAUSED"  # as App Runner says it
 
 
 @dataclass(frozen=True)

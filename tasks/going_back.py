@@ -100,14 +100,12 @@ def steps_back(environment: Environment, scene: Scene | None, target: Version) -
     """What a rollback to `target` does, in sentences."""
     if scene is None:
         service = live_service.fn(environment)
-        is_paused = service is not None and service.status == "PAUSED"
-        if service and service.image.endswith(target.digest):
-            return [
-                f"resume the service, which is set to run {target}"
-                if is_paused
-                else f"nothing: {target} is what the service runs"
-            ]
-        first = "resume the service, then " if is_paused else ""
+        is_set_to_run = service is not None and service.image.endswith(target.digest)
+        if service and service.is_paused and is_set_to_run:
+            return [f"resume the service, which is set to run {target}"]
+        if is_set_to_run:
+            return [f"nothing: {target} is what the service runs"]
+        first = "resume the service, then " if service and service.is_paused else ""
         return [f"{first}update the service in place, which takes App Runner some minutes"]
     colour = scene.colour_of(target.digest)
     if colour is not None and colour == scene.live:
@@ -115,7 +113,7 @@ def steps_back(environment: Environment, scene: Scene | None, target: Version) -
     if colour is not None:
         return [f"one write of the route: all traffic to {colour}, which still runs {target}"]
     paused = scene.services[scene.idle]
-    first = f"resume {scene.idle}, then " if paused and paused.status == "PAUSED" else ""
+    first = f"resume {scene.idle}, then " if paused and paused.is_paused else ""
     return [
         f"{first}bring {target} up on {scene.idle} with today's settings: some minutes",
         "prove it there, then shift the traffic",

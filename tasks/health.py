@@ -129,7 +129,7 @@ def what_serves(environment: Environment) -> str:
         service = live_service.fn(environment)
         if service is None:
             return "nothing: there is no service of that name yet"
-        if service.status == "PAUSED":
+        if service.is_paused:
             return "nothing: the service is paused"
         answer = answer_of(environment, service)
     except (DeliveryError, BotoCoreError, ClientError) as error:
