@@ -6,7 +6,6 @@ import shutil
 import ssl
 import subprocess
 import sys
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,10 +26,10 @@ from deployments.compose_secrets import make_secrets
 from deployments.register import ROOT
 from deployments.work_pools import POOL
 from sandbox.base_images import ensure_base_images
-from sandbox.engine import docker_engine
 from sandbox.machine import ensure
 from sandbox.ports import free_port
 from sandbox.service_images import ensure_service_images
+from tests.deployments.conftest import WORKER_IMAGE
 
 # Images are built, and a server, two workers and their runs start beside whatever else goes on.
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(1800)]
@@ -38,7 +37,6 @@ pytestmark = [pytest.mark.proof, pytest.mark.timeout(1800)]
 COMPOSE = ROOT / "deployments" / "compose"
 STAND_INS = Path(__file__).parent / "stand_ins"
 SLOW = (Path(__file__).parent / "container" / "slow.py").read_text()
-WORKER = "kanvaro-delivery-worker:test"
 UP_S, DOWN_S = 900, 120
 PATIENCE = Patience(timeout=400, interval=0.5)
 PREFECT = ("server", "worker", "stages")
@@ -50,22 +48,13 @@ os.kill(int(program), signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
-def engine():
-    with closing(docker_engine().client()) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def images(engine):
-    """The image of each service that is not ours, made of Debian's packages; and our own."""
-    ours = ROOT / "deployments" / "worker" / "Dockerfile"
+def images(engine, worker_image):
+    """The image of each service that is not ours, made of Debian's packages; ours is there, too."""
     made = {"redis": ensure_service_images(engine, ["redis"])["redis"].reference}
     for folder in STAND_INS.iterdir():
         ensure_base_images(engine, (folder / "Dockerfile").read_text())
         made[folder.name] = f"kanvaro-sandbox/{folder.name}-debian:test"
         engine.images.build(path=str(folder), tag=made[folder.name], rm=True)
-    ensure_base_images(engine, ours.read_text())
-    engine.images.build(path=str(ROOT), dockerfile=str(ours), tag=WORKER, rm=True)
     return made
 
 
@@ -91,7 +80,7 @@ class Installation:
                 "PATH": os.environ["PATH"],
                 "HOME": str(self.folder),
                 "PORT": str(self.port),
-                "WORKER_IMAGE": WORKER,
+                "WORKER_IMAGE": WORKER_IMAGE,
                 "DOCKER_GROUP": str(Path("/var/run/docker.sock").stat().st_gid),
             },
             capture_output=True,

@@ -11,7 +11,6 @@ import pytest
 from delivery.patience import Patience, wait_until
 from delivery.process_identity import started
 from deployments.processes import standing_server, stop_kept
-from sandbox.engine import docker_engine
 from sandbox.leftovers import OWNER_LABEL, owner_of
 from sandbox.lock import holder
 from tests.databases import migrated_database
@@ -71,13 +70,6 @@ def processes_of(folder):
         except OSError:
             continue
     return found
-
-
-@pytest.fixture
-def engine():
-    client = docker_engine().client()
-    yield client
-    client.close()
 
 
 def in_the_engine(engine, folder):

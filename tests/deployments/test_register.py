@@ -8,7 +8,8 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.schedules import IntervalSchedule
 
-from blocks.environment import AppRunnerService, Environment
+from blocks.environment import Environment
+from blocks.serving import AppRunnerService
 from deployments.register import pause_without_environment
 from tests.databases import throwaway_server
 

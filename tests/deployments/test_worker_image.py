@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,31 +12,13 @@ from prefect.client.orchestration import get_client
 
 from delivery.patience import Patience, wait_until
 from deployments.processes import prefect_server, using
-from deployments.register import ROOT
 from deployments.work_pools import POOL, ensure_pool
-from sandbox.base_images import ensure_base_images
-from sandbox.engine import docker_engine
+from tests.deployments.conftest import WORKER_IMAGE
 
 pytestmark = pytest.mark.proof
 
-DOCKERFILE = "deployments/worker/Dockerfile"
-IMAGE = "kanvaro-delivery-worker:test"
 HERE = Path(__file__).parent / "container"
 PATIENCE = Patience(timeout=280, interval=0.5)
-
-
-@pytest.fixture(scope="module")
-def engine():
-    with closing(docker_engine().client()) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def image(engine):
-    """Built from this checkout; layers that did not change are the engine's."""
-    ensure_base_images(engine, (ROOT / DOCKERFILE).read_text())
-    made, _ = engine.images.build(path=str(ROOT), dockerfile=DOCKERFILE, tag=IMAGE, rm=True)
-    return made
 
 
 def said_by(engine, image, *command):
@@ -46,18 +27,22 @@ def said_by(engine, image, *command):
     ).decode()
 
 
-def test_the_image_has_what_checks_need_and_nobody_in_it_is_root(engine, image):
+def test_the_image_has_what_checks_need_and_nobody_in_it_is_root(engine, worker_image):
     script = "id -u; node --version; npm --version; git --version"
-    said = said_by(engine, image, "sh", "-c", script)
+    said = said_by(engine, worker_image, "sh", "-c", script)
     assert said.startswith("10001\nv22.")
     assert "git version" in said
     assert "imported" in said_by(
-        engine, image, "python", "-c", "import flows.ci, flows.rotate_secrets; print('imported')"
+        engine,
+        worker_image,
+        "python",
+        "-c",
+        "import flows.ci, flows.rotate_secrets; print('imported')",
     )
 
 
-def test_the_image_holds_code_only(engine, image):
-    listed = said_by(engine, image, "find", "/opt/kanvaro", "-maxdepth", "1").split()
+def test_the_image_holds_code_only(engine, worker_image):
+    listed = said_by(engine, worker_image, "find", "/opt/kanvaro", "-maxdepth", "1").split()
     expected = ("blocks", "delivery", "deployments", "flows", "tasks")
     assert sorted(listed) == ["/opt/kanvaro", *(f"/opt/kanvaro/{name}" for name in expected)]
 
@@ -72,11 +57,11 @@ def gate():
 
 
 @pytest.fixture(scope="module")
-def pool(tmp_path_factory, engine, image):
+def pool(tmp_path_factory, engine, worker_image):
     """A server on loopback, a docker pool on it, and Prefect's worker for that."""
     folder = tmp_path_factory.mktemp("docker-pool")
     with prefect_server(folder) as server, using(server):
-        ensure_pool("docker", {**os.environ, "WORKER_IMAGE": IMAGE})
+        ensure_pool("docker", {**os.environ, "WORKER_IMAGE": WORKER_IMAGE})
         with (folder / "worker.log").open("wb") as log:
             command = ["worker", "start", "--pool", POOL, "--type", "docker"]
             worker = subprocess.Popen(

@@ -3,12 +3,10 @@
 import json
 import sys
 import uuid
-from contextlib import suppress
 from types import SimpleNamespace
 
 import httpx
 import pytest
-from botocore.exceptions import ClientError
 from prefect import get_client
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
@@ -23,7 +21,7 @@ from tests.databases import throwaway_server, types_registered_once
 from tests.flows.mailing import Mail
 from tests.flows.moves import Moves
 from tests.flows.rotating import Databases, Rotating, strict_way
-from tests.flows.stand import Stand
+from tests.flows.stand import Stand, remove_services
 from tests.permissions import Called
 
 SERVER = """
@@ -285,14 +283,6 @@ class Runs:
             and self.environment.service.name in str(call.parameters)
         ]
 
-    def remove(self):
-        """Delete its services: each is a container that is looked at several times a second."""
-        client = self.environment.writes("apprunner")
-        for each in client.list_services()["ServiceSummaryList"]:
-            if each["ServiceName"].startswith(self.environment.service.name):
-                with suppress(ClientError):  # one whose operation is under way cannot be deleted
-                    client.delete_service(ServiceArn=each["ServiceArn"])
-
 
 def environment_of(app, sandbox):
     """An environment of its own: its service has a name that no other test uses."""
@@ -319,7 +309,7 @@ def runs(app, sandbox):
     """Runs in an environment where nothing was ever deployed."""
     made = Runs(environment_of(app, sandbox), sandbox)
     yield made
-    made.remove()
+    remove_services(made.environment)
 
 
 @pytest.fixture(scope="module")
@@ -330,7 +320,7 @@ def served(tmp_path_factory, sandbox):
     first = app.commit()
     runs.ok(first)
     yield SimpleNamespace(app=app, runs=runs, first=first)
-    runs.remove()
+    remove_services(runs.environment)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from tests.flows.crashes import (
     without_engine,
 )
 from tests.flows.delivering import deliver
-from tests.flows.stand import Stand
+from tests.flows.stand import Stand, arn_of
 
 # What is begun, and what may be run after it died.
 THEN = {
@@ -199,13 +199,8 @@ class Play:
 
     def _on_idle(self):
         route = self.world.route()
-        name = f"{self.world.environment.service.name}-{route.idle}"
         client = self.world.environment.reads("apprunner")
-        [arn] = [
-            each["ServiceArn"]
-            for each in client.list_services()["ServiceSummaryList"]
-            if each["ServiceName"] == name
-        ]
+        arn = arn_of(self.world.environment, route.idle)
         service = client.describe_service(ServiceArn=arn)["Service"]
         image = service["SourceConfiguration"]["ImageRepository"]["ImageIdentifier"]
         return next(e.revision for e in self.world.releases() if image.endswith(e.digest))

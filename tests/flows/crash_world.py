@@ -10,6 +10,7 @@ from aiohttp import web
 from delivery.route import read_route
 from tasks import ledger
 from tasks.turn_row import read_turn
+from tests.flows.stand import remove_services
 
 # A change of the route takes up to so long to reach an edge: each has its own delay, and it is
 # looked for every so often.
@@ -52,7 +53,7 @@ class World:
 
     def remove(self):
         """Leave the stand to others."""
-        self.stand.remove(self.environment)
+        remove_services(self.environment)
         self.stand.edge.set_propagation(0)
 
     def publish(self, program=None):

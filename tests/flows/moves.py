@@ -21,6 +21,7 @@ from tasks import ledger
 from tasks.app_runner import await_deployment, change_service
 from tasks.router import router_of, write_route
 from tasks.turn_row import TURN, read_turn
+from tests.flows.stand import remove_services
 
 # A machine that does much else is slow, and not wrong.
 PATIENCE = {
@@ -247,7 +248,7 @@ class Moves:
         }
 
     def remove(self):
-        self.stand.remove(self.environment)
+        remove_services(self.environment)
 
     def services_in_place(self):
         """The one service of an environment without colours, as App Runner describes it."""

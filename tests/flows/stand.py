@@ -163,14 +163,6 @@ class Stand:
             and environment.service.name in str(call.parameters)
         ]
 
-    def remove(self, environment):
-        """Delete its services: a region holds so many of them and no more."""
-        client = environment.writes("apprunner")
-        for each in client.list_services()["ServiceSummaryList"]:
-            if each["ServiceName"].startswith(environment.service.name):
-                with suppress(ClientError):  # one whose operation is under way cannot be deleted
-                    client.delete_service(ServiceArn=each["ServiceArn"])
-
     def _forget_the_route(self):
         client, arn = self._store, self.distribution.store_arn
         etag = client.describe_key_value_store(KvsARN=arn)["ETag"]
@@ -179,3 +171,20 @@ class Stand:
         except client.exceptions.ResourceNotFoundException:
             return
         time.sleep(0.2)  # the edge looks every 100 ms
+
+
+def arn_of(environment, colour):
+    """The ARN of the service of a colour."""
+    name = environment.on(colour).service.name
+    listed = environment.reads("apprunner").list_services()["ServiceSummaryList"]
+    [arn] = [each["ServiceArn"] for each in listed if each["ServiceName"] == name]
+    return arn
+
+
+def remove_services(environment):
+    """Delete its services: a region holds so many of them, and one in a container costs time."""
+    client = environment.writes("apprunner")
+    for each in client.list_services()["ServiceSummaryList"]:
+        if each["ServiceName"].startswith(environment.service.name):
+            with suppress(ClientError):  # one whose operation is under way cannot be deleted
+                client.delete_service(ServiceArn=each["ServiceArn"])

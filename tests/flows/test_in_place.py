@@ -3,14 +3,12 @@
 from dataclasses import replace
 
 import pytest
-from botocore.exceptions import EndpointConnectionError
 
-from blocks.environment import Environment
 from delivery.errors import RequestRefused
 from flows.reconcile import reconcile
 from flows.status import status
 from tests.flows.moves import until
-from tests.flows.test_status import hold, open_intent, seen
+from tests.flows.test_status import hold, open_intent, seen, without_app_runner
 
 
 @pytest.fixture
@@ -112,14 +110,7 @@ def test_a_service_that_somebody_deleted_is_a_worry(env):
 
 
 def test_a_service_that_cannot_be_described_is_not_called_absent(env, monkeypatch):
-    reads = Environment.reads
-
-    def without_app_runner(self, service):
-        if service == "apprunner":
-            raise EndpointConnectionError(endpoint_url="https://apprunner")
-        return reads(self, service)
-
-    monkeypatch.setattr(Environment, "reads", without_app_runner)
+    without_app_runner(monkeypatch)
     told = seen(env)
 
     assert told.service == "unknown"

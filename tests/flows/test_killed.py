@@ -136,7 +136,7 @@ def test_a_run_that_nobody_picks_up_is_told_within_a_minute(served, moves):
     )
 
     def is_told():
-        return [text for text in told(moves) if "Nobody has picked up" in text]
+        return said(moves, "Nobody has picked up")
 
     assert becomes_true(is_told, 60), told(moves)
     assert str(run.id) in is_told()[0]
@@ -277,7 +277,7 @@ def test_a_run_whose_machine_went_away_is_called_crashed_and_told(served, moves)
     for pid in (run.worker, run.pid):
         os.kill(pid, signal.SIGSTOP)
     assert becomes_true(lambda: state_of(run.id).is_crashed(), 240)
-    assert becomes_true(lambda: any("is silent" in text for text in told(moves)), 30)
+    assert becomes_true(lambda: said(moves, "is silent"), 30)
     for pid in (run.pid, run.worker):
         os.kill(pid, signal.SIGKILL)
 

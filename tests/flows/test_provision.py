@@ -27,6 +27,7 @@ from tasks.router import default_origin
 from tasks.stacks import read_stack, settled_stack
 from tasks.turn_row import read_turn
 from tests.flows.moves import Beside, answer, until
+from tests.flows.stand import remove_services
 from tests.flows.test_status import hold
 
 APPLICABLE = [stack for stack in Stack if stack is not Stack.GITHUB]
@@ -237,7 +238,7 @@ def with_a_colour(stand):
         ServiceName=env.on(Colour.BLUE).service.name, SourceConfiguration=source
     )["Service"]
     yield account
-    stand.remove(env)
+    remove_services(env)
 
 
 def test_it_waits_its_turn_like_every_run_that_changes_something(account):

@@ -10,6 +10,7 @@ from flows.status import status
 from sandbox.app_runner.programs import Program
 from tasks.router import router_of
 from tests.flows.moves import until
+from tests.flows.stand import arn_of
 from tests.flows.test_blue_green import alarm, ring
 
 
@@ -54,11 +55,7 @@ def test_to_a_warm_colour_it_is_one_write_and_app_runner_is_not_asked_for_anythi
 
 def test_to_a_paused_colour_it_resumes_proves_and_shifts(served):
     env = served()
-    arn = {
-        each["ServiceName"][-4:]: each["ServiceArn"]
-        for each in env.environment.reads("apprunner").list_services()["ServiceSummaryList"]
-        if each["ServiceName"].startswith(env.environment.service.name)
-    }["blue"]
+    arn = arn_of(env.environment, Colour.BLUE)
     env.environment.writes("apprunner").pause_service(ServiceArn=arn)
     said = way_back(env)
 

@@ -31,6 +31,7 @@ from tasks.router import default_origin, router_of
 from tests.flows.moves import Beside
 from tests.flows.rotating import Rotating
 from tests.flows.signed_in import signed_in
+from tests.flows.stand import arn_of
 from tests.flows.test_status import hold, open_intent, write
 
 
@@ -158,12 +159,8 @@ def test_a_shift_that_a_dead_run_left_is_put_back_before_anything_is_rotated(ser
 
 def test_a_paused_colour_that_is_gone_back_to_is_started_with_todays_secrets(served):
     env = served()
-    client = env.environment.reads("apprunner")
-    name = env.environment.on(Colour.BLUE).service.name
-    [blue] = [
-        each for each in client.list_services()["ServiceSummaryList"] if each["ServiceName"] == name
-    ]
-    env.environment.writes("apprunner").pause_service(ServiceArn=blue["ServiceArn"])
+    arn = arn_of(env.environment, Colour.BLUE)
+    env.environment.writes("apprunner").pause_service(ServiceArn=arn)
 
     state = env.env.go_back()
 

@@ -16,6 +16,7 @@ from tasks.router import router_of
 from tasks.status import read_status
 from tasks.turn_row import ask_to_stop, change_turn, read_turn
 from tests.flows.moves import until
+from tests.flows.stand import arn_of
 
 
 @pytest.fixture
@@ -103,11 +104,7 @@ def test_drift_is_a_worry(env):
 
 def test_an_image_changed_by_hand_is_drift(env):
     client = env.environment.reads("apprunner")
-    [arn] = [
-        each["ServiceArn"]
-        for each in client.list_services()["ServiceSummaryList"]
-        if each["ServiceName"] == f"{env.environment.service.name}-green"
-    ]
+    arn = arn_of(env.environment, Colour.GREEN)
     source = client.describe_service(ServiceArn=arn)["Service"]["SourceConfiguration"]
     other = source["ImageRepository"]["ImageIdentifier"].partition("@")[0]
     source["ImageRepository"]["ImageIdentifier"] = f"{other}@{env.digests[env.versions[0]]}"
@@ -160,15 +157,20 @@ def test_a_run_that_is_not_heard_of_is_a_worry(env):
     assert "heard of 6" in status(env.name)
 
 
-def test_what_cannot_be_read_hides_nothing_else(env, monkeypatch):
+def without_app_runner(monkeypatch):
+    """Let App Runner, and nothing else, be out of reach of whoever looks."""
     reads = Environment.reads
 
-    def without_app_runner(self, service):
+    def unless_of_app_runner(self, service):
         if service == "apprunner":
             raise EndpointConnectionError(endpoint_url="https://apprunner")
         return reads(self, service)
 
-    monkeypatch.setattr(Environment, "reads", without_app_runner)
+    monkeypatch.setattr(Environment, "reads", unless_of_app_runner)
+
+
+def test_what_cannot_be_read_hides_nothing_else(env, monkeypatch):
+    without_app_runner(monkeypatch)
     told = seen(env)
 
     assert set(told.unread) == {"the colours", "the way back"}

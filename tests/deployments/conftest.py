@@ -1,0 +1,26 @@
+"""The Docker engine, and the image of the workers built from this checkout."""
+
+from contextlib import closing
+
+import pytest
+
+from deployments.register import ROOT
+from sandbox.base_images import ensure_base_images
+from sandbox.engine import docker_engine
+
+DOCKERFILE = "deployments/worker/Dockerfile"
+WORKER_IMAGE = "kanvaro-delivery-worker:test"
+
+
+@pytest.fixture(scope="session")
+def engine():
+    with closing(docker_engine().client()) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def worker_image(engine):
+    """Built from this checkout, as `WORKER_IMAGE`; layers that did not change are the engine's."""
+    ensure_base_images(engine, (ROOT / DOCKERFILE).read_text())
+    made, _ = engine.images.build(path=str(ROOT), dockerfile=DOCKERFILE, tag=WORKER_IMAGE, rm=True)
+    return made
