@@ -54,11 +54,20 @@ class Policy(Settings):
         default_factory=lambda: [100],
         description="Percentages of the traffic that the new version gets, one after the other.",
     )
-    step_s: float = Field(default=120, ge=0, description="How long each step is watched.")
+    step_s: float = Field(
+        default=120,
+        ge=0,
+        description="How long each step is watched: at least two periods of the metrics, or "
+        "there are no figures of it.",
+    )
     bake_s: float = Field(
         default=300, ge=0, description="How long a version with all the traffic is watched."
     )
     probe_interval_s: float = Field(default=1, gt=0, description="Between two looks meanwhile.")
+    metric_period_s: Literal[1, 5, 10, 30, 60] = Field(
+        default=60,
+        description="Seconds of one figure of App Runner's metrics: 60 on AWS, less in a sandbox.",
+    )
     fewest_requests: int = Field(
         default=20, ge=0, description="Requests below which a comparison says nothing."
     )

@@ -7,7 +7,9 @@ verdict; a missing metric is not a good one; 4xx are the visitors' doing.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import Enum
+from math import floor
 
 from delivery.health import Answer
 
@@ -40,6 +42,15 @@ class Traffic:
             return "no requests"
         latency = f", p95 {self.p95_ms:.0f} ms" if self.p95_ms is not None else ""
         return f"{self.requests} requests, {self.error_percent:.1f} % 5xx{latency}"
+
+
+def next_period(moment: datetime, seconds: int) -> datetime:
+    """When the next whole period of a metric begins, in UTC.
+
+    What is counted from there on is counted of users: the period in which a shift begins also
+    holds our own looks at a version that was not ready yet.
+    """
+    return datetime.fromtimestamp((floor(moment.timestamp() / seconds) + 1) * seconds, UTC)
 
 
 @dataclass(frozen=True)

@@ -89,9 +89,9 @@ def sandbox_environment(
             step_s=2,
             bake_s=3,
             probe_interval_s=0.2,
-            # Nobody but us may be there to visit it, or to be asked. CloudWatch counts whole
-            # minutes, and our own looks at a version that was not ready: few say nothing of users.
-            fewest_requests=200,
+            metric_period_s=1,
+            # Nobody but us may be there to visit it, or to be asked.
+            fewest_requests=10,
             if_too_few="go on",
             switch_timeout_s=30,
             drain_s=5,

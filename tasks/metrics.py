@@ -5,15 +5,14 @@ ServiceID. A metric without data was not zero: it was not measured.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from blocks.environment import Environment
-from delivery.analysis import Traffic
+from delivery.analysis import Traffic, next_period
 from delivery.errors import ConfigurationError
 from delivery.rollout import Service
 
-PERIOD_S = 60
 METRICS = {"requests": ("Requests", "Sum"), "errors": ("5xxStatusResponses", "Sum")}
 LATENCY = ("RequestLatency", "p95")
 
@@ -21,9 +20,13 @@ LATENCY = ("RequestLatency", "p95")
 def read_traffic(
     environment: Environment, services: Sequence[Service | None], since: Sequence[datetime]
 ) -> list[Traffic]:
-    """What users met on each service since its time, with one call; nothing where there is none."""
+    """What users met on each service since its time, with one call; nothing where there is none.
+
+    A time is the beginning of a period. A period that is not over is not whole, or not there yet.
+    """
+    period = environment.policy.metric_period_s
     queries = [
-        _query(f"{name}{index}", service, metric, statistic)
+        _query(f"{name}{index}", service, metric, statistic, period)
         for index, service in enumerate(services)
         if service
         for name, (metric, statistic) in {**METRICS, "latency": LATENCY}.items()
@@ -32,14 +35,14 @@ def read_traffic(
     pages = environment.reads("cloudwatch").get_paginator("get_metric_data")
     for page in pages.paginate(
         MetricDataQueries=queries,
-        StartTime=_minute(min(since)),
-        EndTime=_minute(datetime.now(UTC)) + timedelta(minutes=1),
+        StartTime=min(since),
+        EndTime=next_period(datetime.now(UTC), period),
     ):
         for result in page["MetricDataResults"]:
             points = zip(result["Timestamps"], result["Values"], strict=True)
             measured.setdefault(result["Id"], []).extend(points)
     return [
-        _traffic(measured, index, _minute(since[index])) if service else Traffic()
+        _traffic(measured, index, since[index]) if service else Traffic()
         for index, service in enumerate(services)
     ]
 
@@ -58,7 +61,7 @@ def ringing(environment: Environment) -> list[str]:
     return [alarm["AlarmName"] for alarm in found if alarm["StateValue"] == "ALARM"]
 
 
-def _query(name: str, service: Service, metric: str, statistic: str) -> dict[str, Any]:
+def _query(name: str, service: Service, metric: str, statistic: str, period: int) -> dict[str, Any]:
     dimensions = [
         {"Name": "ServiceName", "Value": service.settings["ServiceName"]},
         {"Name": "ServiceID", "Value": service.settings["ServiceId"]},
@@ -71,7 +74,7 @@ def _query(name: str, service: Service, metric: str, statistic: str) -> dict[str
                 "MetricName": metric,
                 "Dimensions": dimensions,
             },
-            "Period": PERIOD_S,
+            "Period": period,
             "Stat": statistic,
         },
     }
@@ -89,7 +92,3 @@ def _traffic(
         errors=int(sum(of("errors"))),
         p95_ms=max(latencies) if latencies else None,
     )
-
-
-def _minute(moment: datetime) -> datetime:
-    return moment.replace(second=0, microsecond=0)

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from datetime import UTC, datetime
 
 from botocore.exceptions import BotoCoreError, ClientError
 from prefect.logging import get_run_logger
 
-from delivery.analysis import Judgement, Verdict
+from delivery.analysis import Judgement, Verdict, next_period
 from delivery.errors import (
     ConfigurationError,
     DeliveryError,
@@ -52,13 +53,14 @@ def shift_in_steps(turn: Turn, scene: Scene, version: Version, service: Service)
     policy = turn.environment.policy
     scene = scene.having(scene.idle, service)
     for share in _steps(turn, scene):
+        since = next_period(datetime.now(UTC), policy.metric_period_s)
         route = shift(turn, scene.idle, service, version, share)
         proof = await_share(turn, version, share)
         announce_share(turn, version, share, scene.idle, proof)
         if turn.is_rollback:
             continue  # it was well before, and what it replaces is not
         seconds = policy.bake_s if share == 100 else policy.step_s
-        convince(turn, scene, version, route, share, seconds)
+        convince(turn, scene, version, route, share, seconds, since)
 
 
 def _steps(turn: Turn, scene: Scene) -> list[int]:
@@ -71,13 +73,22 @@ def _steps(turn: Turn, scene: Scene) -> list[int]:
 
 
 def convince(
-    turn: Turn, scene: Scene, version: Version, route: Route, share: int, seconds: float
+    turn: Turn,
+    scene: Scene,
+    version: Version,
+    route: Route,
+    share: int,
+    seconds: float,
+    since: datetime,
 ) -> None:
-    """Watch one step until there is a verdict. Raises `NotConvincing`."""
+    """Watch one step until there is a verdict; figures count `since` then.
+
+    Raises `NotConvincing`.
+    """
     policy = turn.environment.policy
     judgement = Judgement(Verdict.TOO_FEW, "not watched yet")
     for _ in range(1 + policy.extensions):
-        judgement = watch(turn, scene, version, route, share, seconds)
+        judgement = watch(turn, scene, version, route, share, seconds, since)
         if judgement.verdict is Verdict.WELL:
             return
         if judgement.verdict is Verdict.SICK:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID, uuid4
 
@@ -80,11 +80,18 @@ def demand_silence(turn: Turn) -> None:
 
 @fact("is {version} well with {share} % of the traffic, for {seconds:g} s?")
 def watch(
-    turn: Turn, scene: Scene, version: Version, route: Route, share: int, seconds: float
+    turn: Turn,
+    scene: Scene,
+    version: Version,
+    route: Route,
+    share: int,
+    seconds: float,
+    since: datetime,
 ) -> Judgement:
     """Watch the new version for a while; what is to be thought of it.
 
-    Ends at once where it is certainly sick. Raises what the turn says: `TakenBack`, `Fenced`.
+    `since` is when the first period began whose figures are users'. Ends at once where it is
+    certainly sick. Raises what the turn says: `TakenBack`, `Fenced`.
     """
     environment = turn.environment
     policy, log = environment.policy, get_run_logger()
@@ -92,12 +99,11 @@ def watch(
     limits = Limits(policy.fewest_requests, policy.more_errors, policy.slower, policy.slow_ms)
     url = f"{environment.service_scheme}://{route.hosts[colour]}{policy.readiness_path}"
     services = [scene.services[colour], scene.services[colour.other]]
-    began = datetime.now(UTC)
     probes: list[Answer] = []
 
     def judged() -> Judgement:
         with in_our_words("read the figures of the shift"):
-            new, old = read_traffic(environment, services, [began, began - BASELINE])
+            new, old = read_traffic(environment, services, [since, since - BASELINE])
             return judge(new, old, probes, _alarms(turn), limits)
 
     judgement = Judgement(Verdict.TOO_FEW, "nothing was seen yet")

@@ -64,6 +64,7 @@ class Telemetry:
         self._warned = False
         self._period = settings.scaled(METRIC_PERIOD_SECONDS, METRIC_PERIOD_AT_LEAST)
         self._metrics_due = time.monotonic() + self._period
+        self._counted_since = time.time()
 
     @property
     def is_on(self) -> bool:
@@ -114,7 +115,9 @@ class Telemetry:
         metrics: dict[str, list[dict[str, Any]]] = {}
         if is_last or time.monotonic() >= self._metrics_due:
             self._metrics_due = time.monotonic() + self._period
-            metrics = {arn: _metrics(*pair) for arn, pair in self._services.items()}
+            # As with AWS, a figure bears the time at which its period began.
+            since, self._counted_since = self._counted_since, time.time()
+            metrics = {arn: _metrics(*pair, since) for arn, pair in self._services.items()}
         if lines or any(metrics.values()):
             await asyncio.to_thread(self._send, lines, metrics)
 
@@ -156,7 +159,7 @@ class Telemetry:
         return self._clients[service]
 
 
-def _metrics(service: Service, meter: ServiceMeter) -> list[dict[str, Any]]:
+def _metrics(service: Service, meter: ServiceMeter, since: float) -> list[dict[str, Any]]:
     """One period of a service that runs; 5xx does not exist before the first one."""
     classes, meter.classes = meter.classes, Counter()
     latencies, meter.latencies = meter.latencies, []
@@ -180,7 +183,7 @@ def _metrics(service: Service, meter: ServiceMeter) -> list[dict[str, Any]]:
         for name, value in counts.items()
     ]
     numbers += _latency(latencies)
-    return [{**number, "Dimensions": dimensions} for number in numbers]
+    return [{**number, "Dimensions": dimensions, "Timestamp": since} for number in numbers]
 
 
 def _latency(latencies: list[float]) -> list[dict[str, Any]]:

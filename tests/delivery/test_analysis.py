@@ -1,6 +1,8 @@
+from datetime import UTC, datetime
+
 import pytest
 
-from delivery.analysis import Limits, Traffic, Verdict, bad_in_a_row, judge
+from delivery.analysis import Limits, Traffic, Verdict, bad_in_a_row, judge, next_period
 from delivery.health import Answer
 
 LIMITS = Limits(fewest_requests=20, more_errors=1.0, slower=1.5, slow_ms=500)
@@ -67,3 +69,20 @@ def test_a_judgement_says_why():
     )
     assert str(Traffic(4, 1, 12.3)) == "4 requests, 25.0 % 5xx, p95 12 ms"
     assert str(Traffic()) == "no requests"
+
+
+@pytest.mark.parametrize(
+    ("began", "period", "first"),
+    [
+        ((12, 0, 40), 60, (12, 1, 0)),
+        ((12, 0, 0), 60, (12, 1, 0)),
+        ((12, 59, 59, 999_999), 60, (13, 0, 0)),
+        ((12, 0, 40, 1), 1, (12, 0, 41)),
+        ((12, 0, 40), 30, (12, 1, 0)),
+    ],
+)
+def test_figures_count_from_the_next_whole_period(began, period, first):
+    def on_the_day(*at):
+        return datetime(2026, 11, 28, *at, tzinfo=UTC)
+
+    assert next_period(on_the_day(*began), period) == on_the_day(*first)

@@ -58,15 +58,21 @@ def gate():
 
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory, engine, worker_image):
-    """A server on loopback, a docker pool on it, and Prefect's worker for that."""
+    """A server on loopback, a docker pool on it, and Prefect's worker for that.
+
+    A worker hands its own settings of Prefect to its containers, and no container has a file of
+    ours: so this one has none of the authorities that tests trust.
+    """
     folder = tmp_path_factory.mktemp("docker-pool")
+    given = {**os.environ}
+    given.pop("PREFECT_API_SSL_CERT_FILE", None)
     with prefect_server(folder) as server, using(server):
         ensure_pool("docker", {**os.environ, "WORKER_IMAGE": WORKER_IMAGE})
         with (folder / "worker.log").open("wb") as log:
             command = ["worker", "start", "--pool", POOL, "--type", "docker"]
             worker = subprocess.Popen(
                 [sys.executable, "-m", "prefect", *command],
-                env={**os.environ, **server.settings},
+                env={**given, **server.settings},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

@@ -98,6 +98,7 @@ class Stand:
                     "bake_s": 0.3,
                     "step_s": 0.2,
                     "probe_interval_s": 0.05,
+                    "metric_period_s": 1,
                     "fewest_requests": 0,
                     "public_answers": 5,
                     "switch_timeout_s": 5,

@@ -193,14 +193,41 @@ def test_post_promotion_fail_errors_that_only_users_meet_are_seen_in_cloudwatch(
     bad = env.publish()
     run = env.begin(bad)
     until(lambda: env.live() == bad, "the new version has the traffic")
-    for _ in range(20):
+    for _ in range(40):  # longer than one period of the metrics
         env.get("/status/500")
+        time.sleep(0.05)
 
     error = run.error()
 
     assert isinstance(error, NotConvincing), error
     assert "requests failed" in str(error)
     assert env.live() == env.first
+
+
+class SlowToWake:
+    """Not ready for so many looks, then well."""
+
+    def __init__(self, revision, looks):
+        self.revision, self.looks, self.asked = revision, looks, 0
+
+    async def __call__(self, request):
+        if request.rel_url.path == "/api/health/live":
+            return web.Response()
+        self.asked += 1
+        said = {"status": "ok", "revision": self.revision()}
+        return web.json_response(said, status=200 if self.asked > self.looks else 503)
+
+
+def test_our_own_looks_at_a_version_that_was_not_ready_yet_are_no_failures_of_users(live):
+    """CloudWatch counts them, and hardly anybody else is there."""
+    env = live(bake_s=3)
+    health = SlowToWake(lambda: good, looks=15)
+    good = env.publish(health)
+
+    env.ok(good)
+
+    assert health.asked > health.looks
+    assert env.live() == good
 
 
 def test_abort_retry_promote(live, monkeypatch):
