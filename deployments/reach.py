@@ -4,6 +4,7 @@ It is the one of PREFECT_API_URL, of Prefect's profile, or else that of `make se
 """
 
 import os
+import signal
 import ssl
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -97,12 +98,21 @@ def _authorities() -> ssl.SSLContext:
 
 
 def command(name: str, run: Callable[[], int]) -> int:
-    """What a command of ours returns; where it cannot be done, a sentence and what to do."""
+    """What a command of ours returns; where it cannot be done, a sentence and what to do.
+
+    Where nobody reads on (`make status | head -1`) it ends as a program that SIGPIPE ended.
+    """
     try:
-        return run()
+        code = run()
+        sys.stdout.flush()
+        return code
     except DeliveryError as error:
         print(f"{name}: {error}\n{error.hint}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # What is left to write must go somewhere, or Python complains when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
 
 
 def _password(url: str) -> str:

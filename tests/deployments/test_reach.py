@@ -1,5 +1,9 @@
 """What a command says where it cannot begin: no server, no pool, nobody who works."""
 
+import os
+import signal
+import subprocess
+import sys
 import uuid
 
 import pytest
@@ -101,3 +105,18 @@ def test_a_run_that_is_never_created_is_not_waited_for_for_ever(unattended, monk
 
     with pytest.raises(TimedOut, match="the run was not created"):
         run_with_tag(unattended[0], "no-such-tag")
+
+
+def test_a_command_whose_reader_left_ends_without_a_word():
+    program = "import sys; from deployments.reach import command; "
+    program += "sys.exit(command('status', lambda: print('production') or 0))"
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], stdout=writer, stderr=subprocess.PIPE, timeout=120
+    )
+    os.close(writer)
+
+    assert done.stderr == b""
+    assert done.returncode == 128 + signal.SIGPIPE
