@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -129,10 +130,26 @@ def _send_all_events() -> None:
 
 @contextmanager
 def prefect_worker(folder: Path, server: Server, *, keep: bool = False) -> Iterator[int]:
-    """A process worker for our pool; its pid."""
+    """A process worker for our pool; its pid. Raises `ConfigurationError` if it ends at once."""
     command = ["worker", "start", "--pool", POOL, "--type", "process", "--limit", "4"]
-    with _process("worker", command, server.settings, folder, keep) as process:
+    settings = {**server.settings, **writable_temporary_folder()}
+    with _process("worker", command, settings, folder, keep) as process:
+        _await_worker(process, folder / "worker.log")
         yield process.pid
+
+
+def writable_temporary_folder() -> dict[str, str]:
+    """TMPDIR for a worker, where it could not write in the usual folder; else nothing.
+
+    All of Prefect's workers on a machine share `runner_storage` there, and it belongs to the user
+    who started the first of them.
+    """
+    shared = Path(tempfile.gettempdir()) / "runner_storage"
+    if not shared.exists() or os.access(shared, os.W_OK):
+        return {}
+    own = Path.home() / ".cache" / "kanvaro-delivery"
+    own.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return {"TMPDIR": str(own)}
 
 
 def stop_kept(folder: Path) -> int:
@@ -195,11 +212,27 @@ def _await_server(process: subprocess.Popen[bytes], address: str, log: Path) -> 
         if _answers(address):
             return
         time.sleep(0.3)
-    tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
     raise ConfigurationError(
-        f"the Prefect server did not start within {TO_START_S} s; it said last:\n{tail}",
+        f"the Prefect server did not start within {TO_START_S} s; it said last:\n{_tail(log)}",
         hint="Is its port free, and is there room on the disk?",
     )
+
+
+def _await_worker(process: subprocess.Popen[bytes], log: Path) -> None:
+    """Return once it says that it works: whoever started a run meanwhile would wait in vain."""
+    deadline = time.monotonic() + TO_START_S
+    while time.monotonic() < deadline and process.poll() is None:
+        if b" started!" in log.read_bytes():
+            return
+        time.sleep(0.1)
+    raise ConfigurationError(
+        f"the worker did not start within {TO_START_S} s; it said last:\n{_tail(log)}",
+        hint="Mend what it names, then begin again.",
+    )
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-15:])
 
 
 def _answers(address: str) -> bool:

@@ -9,6 +9,7 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 
 from delivery.errors import ConfigurationError
+from deployments.processes import writable_temporary_folder
 from deployments.reach import at_the_server, command
 from deployments.register import POOL
 from deployments.server_security import become
@@ -25,9 +26,8 @@ def work() -> int:
     """Go on as Prefect's worker. Raises `ConfigurationError` where the server has no such pool."""
     with at_the_server() as variables:
         demand_pool()
-        become(
-            "worker", "start", "--pool", POOL, "--type", "process", variables={**HOW, **variables}
-        )
+        given = {**HOW, **variables, **writable_temporary_folder()}
+        become("worker", "start", "--pool", POOL, "--type", "process", variables=given)
 
 
 def demand_pool() -> None:

@@ -8,9 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from delivery.errors import ConfigurationError
 from delivery.patience import Patience, wait_until
 from delivery.process_identity import started
-from deployments.processes import standing_server, stop_kept
+from deployments.processes import (
+    prefect_server,
+    prefect_worker,
+    standing_server,
+    stop_kept,
+    writable_temporary_folder,
+)
 from sandbox.leftovers import OWNER_LABEL, owner_of
 from sandbox.lock import holder
 from tests.databases import migrated_database
@@ -109,3 +116,28 @@ def test_a_sandbox_that_is_not_to_be_kept_ends_with_a_starter_that_is_killed(tmp
 
     wait_until(lambda: started(sandbox), lambda seen: seen is None, PATIENCE, what="its end")
     assert in_the_engine(engine, tmp_path) == []
+
+
+def test_a_worker_that_ends_at_once_is_no_worker_and_its_last_words_are_told(tmp_path, monkeypatch):
+    migrated_database(tmp_path / "prefect")
+    with prefect_server(tmp_path) as server:
+        (tmp_path / "runner_storage").write_text("where Prefect wants a folder")
+        monkeypatch.setenv("TMPDIR", str(tmp_path))
+        worker = prefect_worker(tmp_path, server)
+        with pytest.raises(ConfigurationError, match="runner_storage"), worker:
+            raise AssertionError("it is said to work")
+
+
+def test_a_worker_gets_a_folder_of_its_own_where_another_users_is_in_the_way(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert writable_temporary_folder() == {}
+    (tmp_path / "runner_storage").mkdir()
+    assert writable_temporary_folder() == {}
+
+    # Root may write anywhere, so that the answer is given here.
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path / "runner_storage")
+
+    own = Path(writable_temporary_folder()["TMPDIR"])
+    assert own.is_relative_to(tmp_path / "home")
+    assert own.stat().st_mode & 0o777 == 0o700
