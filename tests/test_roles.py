@@ -10,7 +10,17 @@ from pathlib import Path
 import cfnlint.data.AdditionalSpecs
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
-from tests.permissions import FLOWS, TEMPLATE, actions, listed, name_of, roles, template
+from tests.needs import ON_NO_RESOURCE
+from tests.permissions import (
+    FLOWS,
+    TEMPLATE,
+    actions,
+    grants_of,
+    listed,
+    name_of,
+    roles,
+    template,
+)
 
 ROLES = roles()
 # Those of AWS itself belong to no dataset, which is all that this action can be restricted to.
@@ -63,6 +73,13 @@ def test_everything_is_allowed_where_aws_knows_nothing_narrower_only():
     }
     assert wide
     assert {action for action in wide if resources_of(action)} == METRICS
+
+
+def test_what_a_flow_may_do_on_everything_is_what_acts_on_no_resource():
+    """So that a call which does act on one is never allowed by such a statement."""
+    flows = {each for flow in FLOWS for each in grants_of(ROLES[flow]) if each.pattern == "*"}
+
+    assert {action for grant in flows for action in grant.actions} == set(ON_NO_RESOURCE)
 
 
 def resources_of(action):

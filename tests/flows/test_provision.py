@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 
 from blocks.environment import Environment
 from blocks.policy import Provisioning
+from blocks.serving import CloudFrontRouter
 from delivery.errors import (
     AccessDenied,
     ConfigurationError,
@@ -20,6 +21,7 @@ from delivery.provisioning import Stack
 from delivery.route import Colour
 from flows.provision import provision
 from sandbox.app_runner.programs import Program
+from sandbox.aws import ACCOUNT
 from tasks import stacks
 from tasks.app_runner import no_demand
 from tasks.provisioning import name_of
@@ -44,7 +46,11 @@ class Account:
         made.ledger_table = made.ecr_repository = made.name
         made.rotated = {kind: f"{made.name}/{kind}" for kind in ("database", "jwt", "email")}
         made.admin_secret = f"{made.name}/admin"
-        made.provisioning = Provisioning(prefix=f"p-{made.name[-8:]}", log_days=14)
+        made.provisioning = Provisioning(
+            prefix=f"p-{made.name[-8:]}",
+            stack_role_arn=f"arn:aws:iam::{ACCOUNT}:role/{made.service.name}-stacks",
+            log_days=14,
+        )
         self.save()
 
     def save(self):
@@ -102,9 +108,14 @@ class Account:
 
 @pytest.fixture(scope="module")
 def account(stand):
-    """An account that was provisioned once: `told` is what that said."""
+    """An account that was provisioned once: `told` is what that said, and it was written down."""
     made = Account(stand)
     made.told = made.ok()
+    edge = made.seen(Stack.EDGE).outputs
+    made.environment.router = CloudFrontRouter(
+        route_store=edge["RouteStoreArn"], distribution=edge["DistributionId"]
+    )
+    made.save()
     return made
 
 
