@@ -19,6 +19,7 @@ from prefect.context import TaskRunContext
 
 from blocks.clients import Clients
 from blocks.environment import Environment
+from delivery.route import Colour
 from sandbox.aws import ACCOUNT
 from tests.needs import OF_ANY_NAME, Need, needs_of
 
@@ -245,6 +246,12 @@ def pattern_of(resource):
             name = template()["Resources"][attribute.removesuffix(".Arn")]["Properties"]["RoleName"]
             return f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/{name['Sub']}"
     return resource
+
+
+def twin_of(pattern):
+    """The same of the other colour; what has no colour is its own twin."""
+    other = {f"-{each}/": f"-{each.other}/" for each in Colour}
+    return re.sub("|".join(other), lambda found: other[found[0]], pattern)
 
 
 def _passed_to(condition):

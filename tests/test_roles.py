@@ -18,8 +18,10 @@ from tests.permissions import (
     grants_of,
     listed,
     name_of,
+    pattern_of,
     roles,
     template,
+    twin_of,
 )
 
 ROLES = roles()
@@ -80,6 +82,13 @@ def test_what_a_flow_may_do_on_everything_is_what_acts_on_no_resource():
     flows = {each for flow in FLOWS for each in grants_of(ROLES[flow]) if each.pattern == "*"}
 
     assert {action for grant in flows for action in grant.actions} == set(ON_NO_RESOURCE)
+
+
+def test_what_may_be_done_to_one_colour_may_be_done_to_the_other():
+    """Which of both a test meets is chance, so that this is not left to what is called there."""
+    for role, each in STATEMENTS:
+        said = {pattern_of(resource) for resource in listed(each["Resource"])}
+        assert {twin_of(pattern) for pattern in said} == said, role
 
 
 def resources_of(action):
