@@ -67,16 +67,15 @@ def others(names):
 
 
 class Grant(NamedTuple):
-    """What one statement allows on one of its resources, `pattern` as the template has it."""
+    """An action that is allowed on a resource, `pattern` as the template has it."""
 
-    sid: str
-    actions: frozenset[str]
+    action: str
     pattern: str
     passed_to: str | None
 
     def covers(self, need, names):
         return (
-            need.action in self.actions
+            need.action == self.action
             and self.passed_to in (None, need.passed_to)
             and _expression(_filled(self.pattern, names)).fullmatch(need.resource) is not None
         )
@@ -211,28 +210,25 @@ def wrong_with(flow, seen, grants):
 
 def idle(grants, seen):
     """The grants without any of which all that was seen would be allowed still."""
-    return [
-        grant
-        for grant in grants
-        if not any(
-            grant.covers(each.need, each.names)
-            and not is_allowed([g for g in grants if g != grant], each.need, each.names)
-            for each in seen
-        )
-    ]
+    return [grant for grant in grants if not _is_needed(grant, grants, seen)]
+
+
+def _is_needed(grant, grants, seen):
+    left = [each for each in grants if each.action == grant.action and each != grant]
+    return any(
+        grant.covers(each.need, each.names) and not is_allowed(left, each.need, each.names)
+        for each in seen
+        if each.need.action == grant.action
+    )
 
 
 def grants_of(statements):
-    """What some statements allow, each on one resource."""
+    """What some statements allow, action by action and resource by resource."""
     return [
-        Grant(
-            each["Sid"],
-            frozenset(listed(each["Action"])),
-            pattern_of(resource),
-            _passed_to(each.get("Condition")),
-        )
+        Grant(action, pattern_of(resource), _passed_to(each.get("Condition")))
         for each in statements
         if each["Effect"] == "Allow"
+        for action in listed(each["Action"])
         for resource in listed(each["Resource"])
     ]
 

@@ -31,7 +31,7 @@ from tasks import ledger
 from tasks.rotated_database import RotatedDatabase
 from tasks.router import default_origin, router_of
 from tasks.turn_row import read_turn
-from tests.flows.moves import Beside
+from tests.flows.moves import Beside, until
 from tests.flows.rotating import Rotating
 from tests.flows.signed_in import signed_in
 from tests.flows.stand import arn_of
@@ -143,6 +143,26 @@ def test_a_service_without_colours_is_started_anew_in_place(served):
     assert env.value("database") != before
 
 
+def test_in_place_a_service_is_given_what_it_lacks_and_resumes_with_todays_secrets(served):
+    env = served(without=["SECRET_VERSION_JWT"])
+    env.environment.strategy, env.environment.public_address = "in-place", None
+    env.save()
+    env.env.ok(env.env.versions[1])
+    env.with_all_references()
+    before = len(changes(env))
+
+    env.ok(reason="a test")
+    [service] = env.env.services_in_place()
+    env.environment.writes("apprunner").pause_service(ServiceArn=service["ServiceArn"])
+    until(lambda: env.env.services_in_place()[0]["Status"] == "PAUSED", "it is paused")
+    env.env.ok(env.env.versions[1])
+
+    assert changes(env)[before:] == [
+        *("UpdateService", "PauseService"),
+        *("ResumeService", "StartDeployment"),
+    ]
+
+
 def test_a_shift_that_a_dead_run_left_is_put_back_before_anything_is_rotated(served):
     env = served()
     write(env.env, lambda route: shifted(route, 50, route.hosts[Colour.BLUE], route.token))
@@ -207,8 +227,9 @@ def test_an_old_credential_is_retired_once_it_is_due_and_drained(served):
     assert changes(env) == ["StartDeployment", "StartDeployment"]
 
 
-def test_a_rotation_of_keys_whose_run_died_before_it_wrote_the_end_is_closed(served):
-    """There is nothing to retire: what is left is to see that every service runs with it."""
+@pytest.fixture
+def unclosed(served):
+    """The keys were rotated by a run that died before it wrote the end, long ago."""
     env = served()
     env.ok(secrets=["jwt"])
     [row] = env.rows("jwt")
@@ -216,12 +237,27 @@ def test_a_rotation_of_keys_whose_run_died_before_it_wrote_the_end_is_closed(ser
     token = read_turn(env.environment).token
     ledger.write_rotation(env.environment, replace(row, step=Step.ROLL), token)
     env.age()
+    return env
 
-    env.tidy()
 
-    [row] = env.rows("jwt")
+def test_a_rotation_of_keys_that_was_not_closed_is_closed(unclosed):
+    """There is nothing to retire: what is left is to see that every service runs with it."""
+    before = changes(unclosed)
+
+    unclosed.tidy()
+
+    [row] = unclosed.rows("jwt")
     assert row.is_over
-    assert changes(env) == ["StartDeployment", "StartDeployment"]
+    assert changes(unclosed) == before
+
+
+def test_what_is_pending_is_left_to_a_rotation(unclosed):
+    unclosed.put("jwt", unclosed.value("jwt"), "AWSPENDING")
+    before = unclosed.labels("jwt"), changes(unclosed)
+
+    unclosed.tidy()
+
+    assert (unclosed.labels("jwt"), changes(unclosed)) == before
 
 
 def given_to(environment):
