@@ -154,6 +154,11 @@ class Provisioning(Settings):
         default="",
         description="Role with which AWS makes what the templates hold; the run's own if empty.",
     )
+    permissions_boundary: str = Field(
+        default="",
+        pattern=r"^$|^arn:aws[a-z-]*:iam::\d{12}:policy/.+$",
+        description="The most that a role made by a stack may do; that role demands it.",
+    )
     certificate_arn: str = Field(default="", description="Of the public name, in us-east-1.")
     web_acl_arn: str = Field(default="", description="Firewall in front of the edge.")
     alert_protocol: Literal["email", "https"] = Field(
