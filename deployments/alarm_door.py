@@ -42,6 +42,7 @@ from delivery.alarm_events import (
 from delivery.errors import ConfigurationError
 from delivery.messages import Message
 from deployments.knocks import body_of, said
+from deployments.reach import client_variables, speaking_by
 from tasks.announce import post
 
 # SNS sends 256 kB at most; in JSON some characters take six.
@@ -132,7 +133,8 @@ def channel_of(name: str) -> Say:
 
     def say(message: Message) -> str | None:
         try:
-            known[:] = [Environment.named(name)]
+            with speaking_by(client_variables()):
+                known[:] = [Environment.named(name)]
         except Exception as error:  # what it says may hold an address
             if not known:
                 return f"the environment {name} could not be read ({type(error).__name__})"

@@ -43,11 +43,18 @@ def at_the_server() -> Iterator[Mapping[str, str]]:
     variables = client_variables()
     demand_answer(variables)
     os.environ.update(variables)
+    with speaking_by(variables):
+        yield variables
+
+
+@contextmanager
+def speaking_by(variables: Mapping[str, str]) -> Iterator[None]:
+    """Let what is called meanwhile speak to the server of these variables, answering or not."""
     password = variables.get("PREFECT_API_AUTH_STRING")
     with temporary_settings(
         {PREFECT_API_URL: variables["PREFECT_API_URL"], PREFECT_API_AUTH_STRING: password}
     ):
-        yield variables
+        yield
 
 
 def demand_answer(variables: Mapping[str, str]) -> None:

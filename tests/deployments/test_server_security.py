@@ -1,16 +1,25 @@
 """A server of ours lets in only who knows its password, and its database tells nothing."""
 
+import asyncio
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
 from cryptography.fernet import Fernet, InvalidToken
+from prefect import flow
 from prefect.blocks.system import Secret
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
 
+from blocks.environment import Environment
+from blocks.serving import AppRunnerService
 from delivery.errors import AccessDenied, ConfigurationError, Unreachable
+from delivery.github_events import Start
+from delivery.messages import Message, Mood
+from deployments.alarm_door import channel_of
+from deployments.door import start_run
 from deployments.processes import prefect_server, using
 from deployments.reach import client_variables, demand_answer
 from deployments.server_security import BLOCK_KEY, PASSWORD, block_key, server_settings
@@ -140,18 +149,55 @@ class At:
         self.value = lambda: url
 
 
-def test_a_server_refuses_strangers_and_its_database_cannot_be_read(keys, tmp_path, monkeypatch):
+@pytest.fixture
+def guarded(keys, tmp_path, monkeypatch):
+    """The settings of a server of ours that runs, and that everything in this process asks."""
     settings = server_settings(sqlite_url(tmp_path / "prefect" / "prefect.db"))
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
+    migrated_database(tmp_path / "prefect")
+    with prefect_server(tmp_path) as server, using(server):
+        yield SimpleNamespace(server=server, settings=settings)
+
+
+@flow
+def checks(revision, ref):
+    """Stands for `ci`."""
+
+
+def test_the_door_finds_the_password_of_this_machines_server(guarded):
+    password = guarded.settings["PREFECT_SERVER_API_AUTH_STRING"]
+    with (
+        temporary_settings({PREFECT_API_AUTH_STRING: password}),
+        get_client(sync_client=True) as client,
+    ):
+        client.create_deployment(client.create_flow(checks), name="kanvaro")
+        Environment(
+            name="production",
+            repository="none",
+            strategy="in-place",
+            service=AppRunnerService(access_role_arn="arn:aws:iam::1:role/ecr"),
+        ).save("production")
+
+    why_not = channel_of("production")(Message(Mood.FAILED, "it rings"))
+    start = Start("checks/kanvaro", {"revision": "a" * 40, "ref": "refs/heads/main"})
+    asyncio.run(start_run(start, "github-1"))
+
+    assert why_not == "the environment has no Slack credentials"  # and so it was read
+    with (
+        temporary_settings({PREFECT_API_AUTH_STRING: password}),
+        get_client(sync_client=True) as client,
+    ):
+        assert [run.idempotency_key for run in client.read_flow_runs()] == ["github-1"]
+
+
+def test_a_server_refuses_strangers_and_its_database_cannot_be_read(guarded, keys, tmp_path):
+    settings = guarded.settings
     password = settings["PREFECT_SERVER_API_AUTH_STRING"]
     login = tuple(password.split(":"))
-    migrated_database(tmp_path / "prefect")
     with (
-        prefect_server(tmp_path) as server,
-        using(server),
         # A server is slow in its first seconds, in which it registers its own blocks.
-        httpx.Client(base_url=f"{server.address}/api", timeout=60) as stranger,
+        httpx.Client(base_url=f"{guarded.server.address}/api", timeout=60) as stranger,
     ):
         assert stranger.get("/admin/version").status_code == 401
         assert stranger.get("/admin/version", auth=("kanvaro", "guess")).status_code == 401
