@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import ssl
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,8 +11,13 @@ import pytest
 from cryptography.fernet import Fernet, InvalidToken
 from prefect import flow
 from prefect.blocks.system import Secret
-from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_SSL_CERT_FILE,
+    PREFECT_API_TLS_INSECURE_SKIP_VERIFY,
+    temporary_settings,
+)
 
 from blocks.environment import Environment
 from blocks.serving import AppRunnerService
@@ -23,6 +29,7 @@ from deployments.door import start_run
 from deployments.processes import prefect_server, using
 from deployments.reach import client_variables, demand_answer
 from deployments.server_security import BLOCK_KEY, PASSWORD, block_key, server_settings
+from sandbox.certificates import write_certificate
 from sandbox.ports import free_port
 from tests.answering import Answering
 from tests.databases import migrated_database
@@ -133,6 +140,42 @@ def test_a_server_that_does_not_let_us_in_is_said_in_a_sentence(status, given, s
         pytest.raises((AccessDenied, ConfigurationError), match=said),
     ):
         demand_answer({"PREFECT_API_URL": f"{answering.url}/api", "PREFECT_API_AUTH_STRING": given})
+
+
+@pytest.fixture
+def of_nobody(tmp_path):
+    """A server whose certificate is its own authority, and the file of that."""
+    certificate, key = write_certificate(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    with Answering(body="3.8.8", headers={"Content-Type": "application/json"}, tls=tls) as server:
+        yield {"PREFECT_API_URL": f"{server.url}/api"}, certificate
+
+
+@pytest.mark.parametrize(
+    ("trusted", "answers"),
+    [("nobody", False), ("whom certifi lists", True), ("who is named", True), ("anybody", True)],
+)
+def test_a_server_is_trusted_where_prefects_own_client_trusts_it(
+    of_nobody, monkeypatch, trusted, answers
+):
+    server, certificate = of_nobody
+    if trusted == "whom certifi lists":
+        monkeypatch.setattr("certifi.where", lambda: str(certificate))
+    settings = {
+        PREFECT_API_SSL_CERT_FILE: str(certificate) if trusted == "who is named" else None,
+        PREFECT_API_TLS_INSECURE_SKIP_VERIFY: trusted == "anybody",
+    }
+
+    with temporary_settings(settings):
+        refused = SyncPrefectClient(server["PREFECT_API_URL"]).api_healthcheck()
+        if answers:
+            demand_answer(server)
+        else:
+            with pytest.raises(Unreachable, match="nobody that this machine trusts"):
+                demand_answer(server)
+
+    assert (refused is None) == answers
 
 
 def test_the_password_of_this_machine_is_sent_to_this_machine_only(keys, monkeypatch):
