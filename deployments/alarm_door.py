@@ -107,6 +107,7 @@ def alarms(topics: Collection[str], environment: str, say: Say, fetch: Fetch) ->
 
 
 def is_signed(notice: Notice, key: RSAPublicKey) -> bool:
+    """Whether the owner of the key signed what the notice says, by its version's digest."""
     hashed = SHA256() if notice.version == "2" else SHA1()  # noqa: S303  topics of before 2022
     try:
         key.verify(notice.signature, notice.signed, PKCS1v15(), hashed)

@@ -101,6 +101,7 @@ def _line(found: Mapping[str, Any]) -> str:
 
 
 def main() -> int:
+    """Print what checkov found, and return what this module's process ends with."""
     try:
         found = findings(ROOT)
     except NotCheckedError as reason:
