@@ -61,7 +61,10 @@ class Policy(Settings):
         "there are no figures of it.",
     )
     bake_s: float = Field(
-        default=300, ge=0, description="How long a version with all the traffic is watched."
+        default=300,
+        ge=0,
+        description="How long a version with all the traffic is watched: like a step, at least two "
+        "periods.",
     )
     probe_interval_s: float = Field(default=1, gt=0, description="Between two looks meanwhile.")
     metric_period_s: Literal[1, 5, 10, 30, 60] = Field(
