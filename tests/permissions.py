@@ -1,16 +1,27 @@
-"""What the flows call of AWS while they are tested, and what their roles allow."""
+"""What the flows call of AWS while they are tested, and what their roles allow.
+
+A role is that of an environment: its resources are those that the environment names. So each call
+is held against the template of the roles, filled in with what the environment under test says of
+itself; and against the same template with other names, which must not allow it.
+"""
 
 import json
-from collections import defaultdict
+import re
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
+from typing import NamedTuple
 from unittest.mock import patch
 
 import yaml
 from prefect.context import TaskRunContext
 
 from blocks.clients import Clients
+from blocks.environment import Environment
+from delivery.route import Colour
+from sandbox.aws import ACCOUNT
+from tests.needs import OF_ANY_NAME, Need, needs_of
 
 ROOT = Path(__file__).parent.parent
 TEMPLATE = ROOT / "deployments/aws/roles.yaml"
@@ -19,85 +30,237 @@ FLOWS = {
     each["entrypoint"].rpartition(":")[2].replace("_", "-")
     for each in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 }
-
-# What policies call a service, where botocore's name for it is another.
-SERVICES = {"cloudwatch-logs": "logs", "secrets-manager": "secretsmanager"}
-# What an operation is called in policies, where its own name is no action: several calls are made
-# of others, S3 tells a missing object from a forbidden one only to who may list, and who has a
-# service act in a role must be allowed to pass it.
-ACTIONS = {
-    "sts:GetCallerIdentity": set(),  # nobody can be denied it
-    "s3:HeadObject": {"s3:GetObject", "s3:ListBucket"},
-    "s3:GetObject": {"s3:GetObject", "s3:ListBucket"},
-    "s3:CreateMultipartUpload": {"s3:PutObject"},
-    "s3:UploadPart": {"s3:PutObject"},
-    "s3:CompleteMultipartUpload": {"s3:PutObject"},
-    "apprunner:CreateService": {"apprunner:CreateService", "iam:PassRole"},
-    "apprunner:UpdateService": {"apprunner:UpdateService", "iam:PassRole"},
-    "cloudformation:CreateChangeSet": {"cloudformation:CreateChangeSet", "iam:PassRole"},
-}
-ITEMS = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem"}
+# By environment, the IAM user of its mail: only the value of its secret names it.
+MAIL_USERS: dict[str, str] = {}
 
 
-def actions_of(service, operation, params):
-    """The actions that a policy must allow for a call."""
-    called = f"{SERVICES.get(service, service)}:{operation}"
-    if called == "dynamodb:TransactWriteItems":
-        return {f"dynamodb:{ITEMS[kind]}" for item in params["TransactItems"] for kind in item}
-    return ACTIONS.get(called, {called})
+def names_of(environment):
+    """What an environment says of itself, by the template's parameters and AWS's own.
+
+    What it does not say is missing, and so are the resources that would be called so.
+    """
+    router = environment.router
+    said = {
+        "AWS::Partition": "aws",
+        "AWS::Region": environment.region,
+        "AWS::AccountId": ACCOUNT,
+        "Name": environment.service.name,
+        "Prefix": environment.provisioning.prefix,
+        "TableName": environment.ledger_table,
+        "RepositoryName": environment.ecr_repository,
+        "AdminSecret": environment.admin_secret,
+        "MailUser": MAIL_USERS.get(environment.name),
+        "HandoverBucket": environment.handover_bucket,
+        "RouteStoreId": router and router.route_store.rpartition("/")[2],
+        "DistributionId": router and router.distribution,
+        **{f"{kind.title()}Secret": name for kind, name in environment.rotated.items()},
+    }
+    return {parameter: name for parameter, name in said.items() if name}
+
+
+def others(names):
+    """The names of another environment in the same account, which shares nothing with this one."""
+    return {
+        parameter: name if parameter.startswith("AWS::") else "another"
+        for parameter, name in names.items()
+    }
+
+
+class Grant(NamedTuple):
+    """What one statement allows on one of its resources, `pattern` as the template has it."""
+
+    sid: str
+    actions: frozenset[str]
+    pattern: str
+    passed_to: str | None
+
+    def covers(self, need, names):
+        return (
+            need.action in self.actions
+            and self.passed_to in (None, need.passed_to)
+            and _expression(_filled(self.pattern, names)).fullmatch(need.resource) is not None
+        )
+
+
+def _filled(pattern, names):
+    # What has no name stays as it is, and so matches nothing that there is.
+    return re.sub(r"\$\{([\w:]+)\}", lambda found: names.get(found[1], found[0]), pattern)
+
+
+@cache
+def _expression(pattern):
+    wild = {"*": ".*", "?": "."}
+    return re.compile("".join(wild.get(each) or re.escape(each) for each in pattern), re.DOTALL)
+
+
+def is_allowed(grants, need, names):
+    """Whether one of some grants covers what is needed."""
+    return any(grant.covers(need, names) for grant in grants)
+
+
+@dataclass
+class Seen:
+    """Something that was called, in an environment of those names, and the tasks that needed it.
+
+    Of calls which the same grants cover it is the first.
+    """
+
+    need: Need
+    names: dict[str, str]
+    tasks: set[str] = field(default_factory=set)
 
 
 class Called:
-    """The actions that each flow needed, and the tasks that needed them."""
+    """What each flow needed to be allowed."""
 
-    def __init__(self):
-        self.by_flow = defaultdict(lambda: defaultdict(set))
-        self._allowed = {flow: actions(statements) for flow, statements in roles().items()}
-        self._told = set()
+    def __init__(self, grants=None):
+        self._grants = grants or {flow: grants_of(roles()[flow]) for flow in FLOWS}
+        self._seen: dict[tuple, Seen] = {}
+        self._rows: dict[tuple, Seen] = {}
+        self._owners: dict[str, str] = {}
+        self._told: set[tuple] = set()
 
     @contextmanager
     def listening(self):
         """Within it, every call of a client that acts for a flow is noted, from any thread."""
-        make = Clients._new_client
+        make, make_all = Clients._new_client, Environment._new_clients
+
+        def make_and_name(environment):
+            made = make_all(environment)
+            made.names = names_of(environment)
+            return made
 
         def make_and_listen(clients, session, service, *, once):
             client = make(clients, session, service, once=once)
-            if clients.acting:
-                note = partial(self._note, clients.acting.flow)
+            if clients.acting and clients.acting.flow in self._grants:
+                note = partial(self._note, clients.acting.flow, clients.names)
                 client.meta.events.register("before-parameter-build", note)
+                client.meta.events.register("after-call.iam", self._learn)
             return client
 
-        with patch.object(Clients, "_new_client", make_and_listen):
+        with (
+            patch.object(Environment, "_new_clients", make_and_name),
+            patch.object(Clients, "_new_client", make_and_listen),
+        ):
             yield self
 
-    def _note(self, flow, params, event_name, **_):
+    def _note(self, flow, names, params, event_name, **_):
         _, service, operation = event_name.split(".", 2)
         if operation == "AssumeRole":  # which the credentials do, before there is a role
             return
         context = TaskRunContext.get()
-        where = context.task.name if context else "outside of tasks"
-        for action in actions_of(service, operation, params):
-            self.by_flow[flow][action].add(where)
+        task = context.task.name if context else "outside of tasks"
+        region = names["AWS::Region"]
+        for need in needs_of(service, operation, params, region, self._owners):
+            self._see(flow, need, names).tasks.add(task)
+
+    def _see(self, flow, need, names):
+        asked = (flow, need, tuple(names.items()))
+        if asked not in self._seen:
+            grants = tuple(each for each in self._grants[flow] if each.covers(need, names))
+            row = (flow, need.action, grants or asked)
+            self._seen[asked] = self._rows.setdefault(row, Seen(need, names))
+        return self._seen[asked]
+
+    def _learn(self, parsed, **_):
+        """Whose an access key is: AWS tells it to who lists or makes them."""
+        made = [parsed["AccessKey"]] if "AccessKey" in parsed else []
+        for each in [*parsed.get("AccessKeyMetadata", []), *made]:
+            self._owners[each["AccessKeyId"]] = each["UserName"]
 
     def beyond_roles(self):
-        """What a flow of ours called and its role does not allow; each is said once."""
-        beyond = {
-            f"{flow} called {action} in {', '.join(sorted(tasks))}"
-            for flow, called in self.by_flow.items()
-            if flow in self._allowed
-            for action, tasks in called.items()
-            if action not in self._allowed[flow]
+        """What a flow called and its role does not allow, or allows others; each is said once."""
+        found = {
+            (flow, seen.need): wrong
+            for (flow, *_), seen in list(self._rows.items())
+            if (wrong := wrong_with(flow, seen, self._grants[flow]))
         }
-        news, self._told = beyond - self._told, self._told | beyond
-        return sorted(news)
+        news = {what: wrong for what, wrong in found.items() if what not in self._told}
+        self._told |= news.keys()
+        return sorted(news.values())
 
     def write(self, row):
         FOLDER.mkdir(exist_ok=True)
-        plain = {
-            flow: {action: sorted(tasks) for action, tasks in sorted(actions.items())}
-            for flow, actions in sorted(self.by_flow.items())
-        }
+        plain = [
+            {"flow": flow, "need": seen.need, "names": seen.names, "tasks": sorted(seen.tasks)}
+            for (flow, *_), seen in self._rows.items()
+        ]
         (FOLDER / f"{row}.json").write_text(json.dumps(plain, indent=1) + "\n")
+
+
+def read(row):
+    """What a row of tests has written, by flow."""
+    read = {}
+    for each in json.loads((FOLDER / f"{row}.json").read_text()):
+        seen = Seen(Need(*each["need"]), each["names"], set(each["tasks"]))
+        read.setdefault(each["flow"], []).append(seen)
+    return read
+
+
+def wrong_with(flow, seen, grants):
+    """What is wrong with the grants of a flow that called something; empty if nothing is."""
+    need = seen.need
+    what = f"{flow} called {need.action} on {need.resource} in {', '.join(sorted(seen.tasks))}"
+    if not is_allowed(grants, need, seen.names):
+        return f"{what}, which its role does not allow"
+    is_ours = need.resource != "*" and need.action not in OF_ANY_NAME
+    if is_ours and is_allowed(grants, need, others(seen.names)):
+        return f"{what}, which is allowed by the role of an environment with other names, too"
+    return ""
+
+
+def idle(grants, seen):
+    """The grants without any of which all that was seen would be allowed still."""
+    return [
+        grant
+        for grant in grants
+        if not any(
+            grant.covers(each.need, each.names)
+            and not is_allowed([g for g in grants if g != grant], each.need, each.names)
+            for each in seen
+        )
+    ]
+
+
+def grants_of(statements):
+    """What some statements allow, each on one resource."""
+    return [
+        Grant(
+            each["Sid"],
+            frozenset(listed(each["Action"])),
+            pattern_of(resource),
+            _passed_to(each.get("Condition")),
+        )
+        for each in statements
+        if each["Effect"] == "Allow"
+        for resource in listed(each["Resource"])
+    ]
+
+
+def pattern_of(resource):
+    """A resource of a statement as text, in which the template's parameters still are."""
+    match resource:
+        case {"Sub": text}:
+            return text
+        case {"GetAtt": attribute}:  # of another role
+            name = template()["Resources"][attribute.removesuffix(".Arn")]["Properties"]["RoleName"]
+            return f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/{name['Sub']}"
+    return resource
+
+
+def twin_of(pattern):
+    """The same of the other colour; what has no colour is its own twin."""
+    other = {f"-{each}/": f"-{each.other}/" for each in Colour}
+    return re.sub("|".join(other), lambda found: other[found[0]], pattern)
+
+
+def _passed_to(condition):
+    if condition is None:
+        return None
+    [(operator, asked)] = condition.items()
+    [(key, service)] = asked.items()
+    assert (operator, key) == ("StringEquals", "iam:PassedToService"), f"not known here: {asked}"
+    return service
 
 
 def roles():

@@ -10,7 +10,19 @@ from pathlib import Path
 import cfnlint.data.AdditionalSpecs
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
-from tests.permissions import FLOWS, TEMPLATE, actions, listed, name_of, roles, template
+from tests.needs import ON_NO_RESOURCE
+from tests.permissions import (
+    FLOWS,
+    TEMPLATE,
+    actions,
+    grants_of,
+    listed,
+    name_of,
+    pattern_of,
+    roles,
+    template,
+    twin_of,
+)
 
 ROLES = roles()
 # Those of AWS itself belong to no dataset, which is all that this action can be restricted to.
@@ -63,6 +75,20 @@ def test_everything_is_allowed_where_aws_knows_nothing_narrower_only():
     }
     assert wide
     assert {action for action in wide if resources_of(action)} == METRICS
+
+
+def test_what_a_flow_may_do_on_everything_is_what_acts_on_no_resource():
+    """So that a call which does act on one is never allowed by such a statement."""
+    flows = {each for flow in FLOWS for each in grants_of(ROLES[flow]) if each.pattern == "*"}
+
+    assert {action for grant in flows for action in grant.actions} == set(ON_NO_RESOURCE)
+
+
+def test_what_may_be_done_to_one_colour_may_be_done_to_the_other():
+    """Which of both a test meets is chance, so that this is not left to what is called there."""
+    for role, each in STATEMENTS:
+        said = {pattern_of(resource) for resource in listed(each["Resource"])}
+        assert {twin_of(pattern) for pattern in said} == said, role
 
 
 def resources_of(action):

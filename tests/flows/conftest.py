@@ -21,7 +21,7 @@ from tests.databases import throwaway_server, types_registered_once
 from tests.flows.mailing import Mail
 from tests.flows.moves import Moves
 from tests.flows.rotating import Databases, Rotating, strict_way
-from tests.flows.stand import Stand, remove_services
+from tests.flows.stand import Stand, remove_services, rename_service
 from tests.permissions import Called
 
 SERVER = """
@@ -288,7 +288,7 @@ def environment_of(app, sandbox):
     """An environment of its own: its service has a name that no other test uses."""
     name = f"test-{uuid.uuid4().hex[:8]}"
     made = sandbox_environment(sandbox.folder, repository=app.address, name=name)
-    made.service.name = f"kanvaro-{name}"
+    rename_service(made, f"kanvaro-{name}")
     # One service is all that most tests of `ci` look at; others switch this back.
     made.strategy, made.public_address = "in-place", None
     made.policy.healthy_answers = 2

@@ -34,6 +34,8 @@ from tasks.redis_connection import connected as redis_connection
 from tasks.roll import look_at_consumers
 from tasks.turn_row import read_turn
 from tests.flows.mailing import REFERENCES as MAIL_REFERENCES
+from tests.flows.stand import role_of
+from tests.permissions import MAIL_USERS
 from tests.tasks.account import client_at
 
 ROOT = Login("root", "canary-root-password")
@@ -100,6 +102,8 @@ class Rotating:
         made_by = {"ses": self.mail.ses, "operator": self.mail.by_hand} if self.mail else {}
         unknown = {"provider": provider, "smtp_user": "u", "smtp_pass": "p"}
         email = made_by[provider](self.key) if provider in made_by else unknown
+        if user := email.get("iam_user"):
+            MAIL_USERS[self.environment.name] = user
         plain = self.stand.aws.client("secretsmanager")
         for name, value in (
             ("database", database),
@@ -127,7 +131,7 @@ class Rotating:
         self.with_all_references()
 
     def with_all_references(self):
-        role = "arn:aws:iam::000000000000:role/instance"
+        role = role_of(self.environment.service.name, "instance")
         self.environment.service = self.environment.service.model_copy(
             update={"secrets": self.references, "instance_role_arn": role}
         )

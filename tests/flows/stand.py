@@ -17,7 +17,7 @@ from delivery.ledger import Proven
 from delivery.route import read_route
 from sandbox.app_runner import AppRunner
 from sandbox.app_runner.programs import Program, Programs
-from sandbox.aws import ACCESS_KEY, SECRET_KEY, Aws
+from sandbox.aws import ACCESS_KEY, ACCOUNT, SECRET_KEY, Aws
 from sandbox.edge import Edge, ensure_distribution
 from sandbox.inbox import Inbox
 from sandbox.ledger_table import ensure_ledger_table
@@ -77,9 +77,7 @@ class Stand:
             },
             ecr_repository=ECR,
             service_scheme="http",
-            service=AppRunnerService(
-                name=f"k-{name}", access_role_arn="arn:aws:iam::000000000000:role/ecr"
-            ),
+            service=AppRunnerService(name=f"k-{name}", access_role_arn=role_of(f"k-{name}", "ecr")),
             router=CloudFrontRouter(
                 route_store=self.distribution.store_arn, distribution=self.distribution.id
             ),
@@ -172,6 +170,22 @@ class Stand:
         except client.exceptions.ResourceNotFoundException:
             return
         time.sleep(0.2)  # the edge looks every 100 ms
+
+
+def role_of(service, what):
+    """The role of a service as deployments/aws/services.yaml names it: `ecr` or `instance`."""
+    return f"arn:aws:iam::{ACCOUNT}:role/{service}-apprunner-{what}"
+
+
+def rename_service(environment, name):
+    """Give the service of an environment a name that no other test uses, and its roles with it."""
+    environment.service = environment.service.model_copy(
+        update={
+            "name": name,
+            "access_role_arn": role_of(name, "ecr"),
+            "instance_role_arn": role_of(name, "instance"),
+        }
+    )
 
 
 def arn_of(environment, colour):

@@ -13,6 +13,7 @@ from deployments.following import summary_of
 from deployments.sandboxed import sandbox_environment
 from flows.ci import ci
 from sandbox.sample import Sample, git
+from tests.flows.stand import rename_service
 
 UNREACHABLE = """
 require("https").get("https://binaries.unreachable.invalid/thing.node")
@@ -62,7 +63,7 @@ def stranger(tmp_path):
 def environment(sandbox, stranger):
     name = f"test-{uuid.uuid4().hex[:8]}"
     made = sandbox_environment(sandbox.folder, repository=str(stranger.folder), name=name)
-    made.service.name = f"kanvaro-{name}"
+    rename_service(made, f"kanvaro-{name}")
     made.policy.healthy_answers = 2
     made.policy.answer_interval_s = 0.05
     made.policy.operation_interval_s = 0.2

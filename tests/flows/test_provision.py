@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from blocks.environment import Environment
 from blocks.policy import Provisioning
+from blocks.serving import CloudFrontRouter
 from delivery.errors import (
     AccessDenied,
     ConfigurationError,
@@ -23,6 +24,7 @@ from delivery.provisioning import Stack
 from delivery.route import Colour
 from flows.provision import provision
 from sandbox.app_runner.programs import Program
+from sandbox.aws import ACCOUNT
 from tasks import stacks
 from tasks.app_runner import no_demand
 from tasks.provisioning import name_of
@@ -50,7 +52,10 @@ class Account:
         made.rotated = {kind: f"{made.name}/{kind}" for kind in ("database", "jwt", "email")}
         made.admin_secret = f"{made.name}/admin"
         made.provisioning = Provisioning(
-            prefix=f"p-{made.name[-8:]}", log_days=14, permissions_boundary=BOUNDARY
+            prefix=f"p-{made.name[-8:]}",
+            stack_role_arn=f"arn:aws:iam::{ACCOUNT}:role/{made.service.name}-stacks",
+            log_days=14,
+            permissions_boundary=BOUNDARY,
         )
         self.save()
 
@@ -109,9 +114,14 @@ class Account:
 
 @pytest.fixture(scope="module")
 def account(stand):
-    """An account that was provisioned once: `told` is what that said."""
+    """An account that was provisioned once: `told` is what that said, and it was written down."""
     made = Account(stand)
     made.told = made.ok()
+    edge = made.seen(Stack.EDGE).outputs
+    made.environment.router = CloudFrontRouter(
+        route_store=edge["RouteStoreArn"], distribution=edge["DistributionId"]
+    )
+    made.save()
     return made
 
 
@@ -240,8 +250,8 @@ def test_an_operation_of_somebody_else_is_waited_for_and_not_for_ever(account, m
 
 
 @pytest.fixture(scope="module")
-def with_a_colour(stand):
-    """An account whose blue service runs, and which has a ledger."""
+def with_services(stand):
+    """An account with a ledger, where a colour runs, and the service from before it had any."""
     account = Account(stand)
     account.ok(Stack.LEDGER)
     env = account.environment
@@ -254,9 +264,12 @@ def with_a_colour(stand):
         },
         "AuthenticationConfiguration": {"AccessRoleArn": env.service.access_role_arn},
     }
-    account.blue = env.writes("apprunner").create_service(
-        ServiceName=env.on(Colour.BLUE).service.name, SourceConfiguration=source
-    )["Service"]
+    account.services = [
+        env.writes("apprunner").create_service(ServiceName=name, SourceConfiguration=source)[
+            "Service"
+        ]
+        for name in (env.on(Colour.BLUE).service.name, env.service.name)
+    ]
     yield account
     remove_services(env)
 
@@ -274,27 +287,32 @@ def retentions(logs, folder: str) -> dict[str, int | None]:
     return {each["logGroupName"]: each.get("retentionInDays") for each in groups}
 
 
-def test_the_groups_that_app_runner_writes_to_are_kept_as_long_as_is_said(with_a_colour):
-    blue, logs = with_a_colour.blue, with_a_colour.stand.aws.client("logs")
-    folder = f"/aws/apprunner/{blue['ServiceName']}/{blue['ServiceId']}"
-    logs.create_log_group(logGroupName=f"{folder}-other")
-    if f"{folder}/application" not in retentions(logs, folder):
-        logs.create_log_group(logGroupName=f"{folder}/application")
+def test_the_groups_that_app_runner_writes_to_are_kept_as_long_as_is_said(with_services):
+    logs = with_services.stand.aws.client("logs")
+    folders = [
+        f"/aws/apprunner/{service['ServiceName']}/{service['ServiceId']}"
+        for service in with_services.services
+    ]
+    for folder in folders:
+        logs.create_log_group(logGroupName=f"{folder}-other")
+        if f"{folder}/application" not in retentions(logs, folder):
+            logs.create_log_group(logGroupName=f"{folder}/application")
 
-    told = with_a_colour.ok(Stack.LEDGER)
+    told = with_services.ok(Stack.LEDGER)
 
-    days = retentions(logs, folder)
-    assert days[f"{folder}/application"] == 14
-    assert days[f"{folder}-other"] is None
-    assert f"{folder}/application is kept for 14 days" in told
+    for folder in folders:
+        days = retentions(logs, folder)
+        assert days[f"{folder}/application"] == 14
+        assert days[f"{folder}-other"] is None
+        assert f"{folder}/application is kept for 14 days" in told
 
 
-def test_the_resource_that_failed_is_named_and_the_stack_it_left_is_told(with_a_colour):
+def test_the_resource_that_failed_is_named_and_the_stack_it_left_is_told(with_services):
     """Alarms of a colour, which ministack refuses: on AWS they are expected to be made."""
-    error = with_a_colour.fail(ProvisioningFailed, Stack.ALARMS)
+    error = with_services.fail(ProvisioningFailed, Stack.ALARMS)
 
     assert "ROLLBACK_COMPLETE: BlueErrors (AWS::CloudWatch::Alarm): " in str(error)
     assert "delete-stack" in error.hint
-    assert "provisioning stopped" in str(with_a_colour.stand.said(with_a_colour.run))
+    assert "provisioning stopped" in str(with_services.stand.said(with_services.run))
 
-    assert "is in ROLLBACK_COMPLETE" in str(with_a_colour.fail(ProvisioningFailed, Stack.ALARMS))
+    assert "is in ROLLBACK_COMPLETE" in str(with_services.fail(ProvisioningFailed, Stack.ALARMS))

@@ -2,6 +2,7 @@
 
 import threading
 from contextlib import closing
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -26,8 +27,10 @@ from delivery.route import Colour, shifted
 from flows.rotate_secrets import rotate_secrets
 from sandbox.first_secrets import _key_rings
 from sandbox.load import Sessions
+from tasks import ledger
 from tasks.rotated_database import RotatedDatabase
 from tasks.router import default_origin, router_of
+from tasks.turn_row import read_turn
 from tests.flows.moves import Beside
 from tests.flows.rotating import Rotating
 from tests.flows.signed_in import signed_in
@@ -201,6 +204,23 @@ def test_an_old_credential_is_retired_once_it_is_due_and_drained(served):
     assert "is in order" in env.tidy()
 
     assert env.everything() == before
+    assert changes(env) == ["StartDeployment", "StartDeployment"]
+
+
+def test_a_rotation_of_keys_whose_run_died_before_it_wrote_the_end_is_closed(served):
+    """There is nothing to retire: what is left is to see that every service runs with it."""
+    env = served()
+    env.ok(secrets=["jwt"])
+    [row] = env.rows("jwt")
+    assert row.is_over
+    token = read_turn(env.environment).token
+    ledger.write_rotation(env.environment, replace(row, step=Step.ROLL), token)
+    env.age()
+
+    env.tidy()
+
+    [row] = env.rows("jwt")
+    assert row.is_over
     assert changes(env) == ["StartDeployment", "StartDeployment"]
 
 

@@ -1,0 +1,118 @@
+"""What a call of AWS needs to be allowed: actions, each on a resource as policies name it."""
+
+from typing import NamedTuple
+
+from sandbox.aws import ACCOUNT
+
+# What policies call a service, where botocore's name for it is another.
+SERVICES = {"cloudwatch-logs": "logs", "secrets-manager": "secretsmanager"}
+# Calls that act on no resource which a policy could name, and so are allowed on "*" or not at all.
+ON_NO_RESOURCE = {
+    "apprunner:ListServices": "an account's services are listed, whoever's they are",
+    "cloudwatch:GetMetricData": "AWS's own metrics are no resources",
+    "ecr:GetAuthorizationToken": "a login is to all repositories of an account",
+    "logs:DescribeLogGroups": "an account's groups are listed; a prefix of a name is no name",
+}
+# Resources that an environment's role may reach whatever they are called.
+OF_ANY_NAME = {"cloudwatch:DescribeAlarms": "policy.alarms names any alarms that are there"}
+# S3 tells a missing object from a forbidden one only to who may list.
+READING = {"HeadObject": "GetObject", "GetObject": "GetObject"}
+WRITING = dict.fromkeys(
+    ("PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"), "PutObject"
+)
+ITEMS = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem"}
+# Who acts in a role that is given to it, by the parameter that gives it.
+ACTING = {
+    "AccessRoleArn": "build.apprunner.amazonaws.com",
+    "InstanceRoleArn": "tasks.apprunner.amazonaws.com",
+    "RoleARN": "cloudformation.amazonaws.com",
+}
+# Ends of ARNs that are drawn at random, for resources which a call names without them.
+SERVICE_ID, STACK_ID = "0" * 32, "00000000-0000-0000-0000-000000000000"
+SECRET_ID = "Ab0Cd1"
+# How a resource is named after `arn:aws:service:region:account:`, or its whole ARN.
+RESOURCES = {
+    "apprunner": lambda p: p.get("ServiceArn") or f"service/{p['ServiceName']}/{SERVICE_ID}",
+    "cloudformation": lambda p: f"stack/{p['StackName']}/{STACK_ID}",
+    "cloudfront": lambda p: f"distribution/{p['Id']}",
+    "cloudfront-keyvaluestore": lambda p: p["KvsARN"],
+    "cloudwatch": lambda p: f"alarm:{p['AlarmName']}",
+    "dynamodb": lambda p: f"table/{p['TableName']}",
+    "ecr": lambda p: f"repository/{p['repositoryName']}",
+    "iam": lambda p: f"user/{p['UserName']}",
+    "logs": lambda p: f"log-group:{p['logGroupName']}",
+    "secretsmanager": lambda p: _whole(p["SecretId"]) or f"secret:{p['SecretId']}-{SECRET_ID}",
+}
+UNKNOWN = "a resource that tests/needs.py cannot tell"
+
+
+class Need(NamedTuple):
+    """An action on a resource; where that is a role, `passed_to` is who will act in it."""
+
+    action: str
+    resource: str
+    passed_to: str = ""
+
+
+def needs_of(service, operation, params, region, owners):
+    """All that must be allowed for a call; `owners` are the IAM users of access keys."""
+    service = SERVICES.get(service, service)
+    action = f"{service}:{operation}"
+    if action == "sts:GetCallerIdentity":  # nobody can be denied it
+        return set()
+    if action in ON_NO_RESOURCE:
+        return {Need(action, "*")}
+    if service == "s3":
+        return _of_objects(operation, params)
+    return {
+        Need(f"{service}:{name}", _arn(service, each, region))
+        for name, each in _singly(operation, params, owners)
+    } | {Need("iam:PassRole", role, ACTING[name]) for name, role in _given_roles(params)}
+
+
+def _singly(operation, params, owners):
+    """The actions of a call, each with the parameters that name one resource."""
+    match operation:
+        case "TransactWriteItems":
+            return [(ITEMS[k], item[k]) for item in params["TransactItems"] for k in item]
+        case "DescribeRepositories":
+            names = params.get("repositoryNames") or ["*"]
+            return [(operation, {"repositoryName": each}) for each in names]
+        case "DescribeAlarms":
+            return [(operation, {"AlarmName": each}) for each in params.get("AlarmNames") or ["*"]]
+        case "GetAccessKeyLastUsed":
+            owner = owners.get(params["AccessKeyId"])
+            return [(operation, {"UserName": owner} if owner else {})]
+    return [(operation, params)]
+
+
+def _of_objects(operation, params):
+    bucket = f"arn:aws:s3:::{params.get('Bucket')}"
+    if operation in WRITING:
+        return {Need("s3:PutObject", f"{bucket}/{params['Key']}")}
+    if operation in READING:
+        reading = Need("s3:GetObject", f"{bucket}/{params['Key']}")
+        return {reading, Need("s3:ListBucket", bucket)}
+    return {Need(f"s3:{operation}", UNKNOWN)}
+
+
+def _arn(service, params, region):
+    try:
+        name = RESOURCES[service](params)
+    except KeyError:
+        return UNKNOWN
+    where = "" if service in ("iam", "cloudfront") else region
+    return _whole(name) or f"arn:aws:{service}:{where}:{ACCOUNT}:{name}"
+
+
+def _whole(name):
+    return name if name.startswith("arn:") else None
+
+
+def _given_roles(params):
+    """The roles in the parameters of a call, however deep, by the parameter's name."""
+    for name, value in params.items():
+        if name in ACTING:
+            yield name, value
+        elif isinstance(value, dict):
+            yield from _given_roles(value)
