@@ -8,7 +8,7 @@ RUN := $(VENV)/bin/python
 VENV_CHECKOV := .venv-checkov
 UV_VERSION := 0.13.9
 # What the tests need of this machine; as root on Debian or Ubuntu it is installed.
-PROGRAMS := docker chromium redis-server nginx postgresql docker-compose
+PROGRAMS := chromium redis-server nginx postgresql docker-compose
 export KANVARO_CHECKOUT := $(CURDIR)
 # Nothing about this machine leaves it.
 export DO_NOT_TRACK := 1

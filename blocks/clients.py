@@ -14,7 +14,7 @@ first call, and taken again before it ends.
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -43,14 +43,22 @@ WRITES = Config(
     tcp_keepalive=True,
 )
 
-# What is awaited less long: putting traffic back must not hang on one lost answer.
-READ_TIMEOUT_S = {"cloudfront-keyvaluestore": 5}
+# What is awaited less long: putting traffic back must not hang on one lost answer, nor a turn be
+# lost while a role is taken.
+READ_TIMEOUT_S = {"cloudfront-keyvaluestore": 5, "sts": 5}
 
 # Descriptions of AWS's services, megabytes of JSON, are read once a process and not once a client.
 _descriptions = Loader()
 
-# The credentials of a block are fixed for a session's life, so none lives long.
+# The credentials of a block are fixed for a session's life, so none lives long. One in a role
+# does: botocore has the role taken again in time, and what takes it is made anew.
 LIFE_S = 900
+
+# What AWS says where it does not know who asks, as opposed to what they may not.
+UNKNOWN = {
+    *("ExpiredToken", "ExpiredTokenException", "UnrecognizedClientException"),
+    *("InvalidClientTokenId", "SignatureDoesNotMatch", "InvalidSignatureException"),
+}
 
 # What AWS takes as the name of a session; it is what CloudTrail shows of each call.
 LONGEST_SESSION_NAME = 64
@@ -107,7 +115,8 @@ class Clients:
 
     def _client(self, service: str, *, once: bool) -> Any:
         with self._one_at_a_time:
-            if self._session is not None and time.monotonic() - self._born > LIFE_S:
+            is_old = time.monotonic() - self._born > LIFE_S
+            if self._session is not None and is_old and not self._takes_a_role:
                 self._session, self._made = None, {}
             if (service, once) not in self._made:
                 if self._session is None:
@@ -115,17 +124,28 @@ class Clients:
                 self._made[service, once] = self._new_client(self._session, service, once=once)
             return self._made[service, once]
 
+    @property
+    def _takes_a_role(self) -> bool:
+        return self.acting is not None and self.acting.role is not None
+
     def _new_session(self) -> Session:
-        own = self._credentials.get_boto3_session()
-        own._session.register_component("data_loader", _descriptions)
         if self.acting is None or self.acting.role is None:
-            return own
+            return self._own_session()
         taken = Session(region_name=self._region)
         taken._session.register_component("data_loader", _descriptions)
         taken._session._credentials = DeferredRefreshableCredentials(
-            _taking(self._new_client(own, "sts", once=False), self.acting), "assume-role"
+            _taking(self._own_sts, self.acting), "assume-role"
         )
         return taken
+
+    def _own_session(self) -> Session:
+        own = self._credentials.get_boto3_session()
+        own._session.register_component("data_loader", _descriptions)
+        return own
+
+    def _own_sts(self) -> Any:
+        """A client with the credentials as they are now: somebody may have renewed them."""
+        return self._new_client(self._own_session(), "sts", once=False)
 
     def _new_client(self, session: Session, service: str, *, once: bool) -> Any:
         client = session.client(
@@ -140,20 +160,27 @@ class Clients:
         return client
 
 
-def _taking(sts: Any, acting: Acting) -> Any:
+def _taking(sts: Callable[[], Any], acting: Acting) -> Any:
     """What takes the role, as botocore asks for it: at the first call, and before it ends."""
 
     def take() -> dict[str, str]:
         try:
-            given = sts.assume_role(RoleArn=acting.role, RoleSessionName=acting.session_name)
+            given = sts().assume_role(RoleArn=acting.role, RoleSessionName=acting.session_name)
         except ClientError as error:
             answer = error.response.get("Error", {})
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
             if refusal(answer.get("Code", ""), status) is not Refusal.DENIED:
                 raise
+            said = f"{answer.get('Code')}: {answer.get('Message') or 'no message'}"
+            if answer.get("Code") in UNKNOWN:
+                raise AccessDenied(
+                    f"AWS does not take the credentials with which {acting.flow} takes its role: "
+                    f"{said}",
+                    hint="Renew the worker's credentials, then run again: it goes on from what "
+                    "is there.",
+                ) from None
             raise AccessDenied(
-                f"AWS does not let {acting.flow} take its role {acting.role}: "
-                f"{answer.get('Code')}: {answer.get('Message') or 'no message'}",
+                f"AWS does not let {acting.flow} take its role {acting.role}: {said}",
                 hint="Apply deployments/aws/roles.yaml, with the worker's own role in WorkerArns; "
                 "or correct `flow_role` in blocks/environments.yaml and run `make register`.",
             ) from None

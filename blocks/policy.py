@@ -61,7 +61,10 @@ class Policy(Settings):
         "there are no figures of it.",
     )
     bake_s: float = Field(
-        default=300, ge=0, description="How long a version with all the traffic is watched."
+        default=300,
+        ge=0,
+        description="How long a version with all the traffic is watched: like a step, at least two "
+        "periods.",
     )
     probe_interval_s: float = Field(default=1, gt=0, description="Between two looks meanwhile.")
     metric_period_s: Literal[1, 5, 10, 30, 60] = Field(
@@ -153,6 +156,11 @@ class Provisioning(Settings):
     stack_role_arn: str = Field(
         default="",
         description="Role with which AWS makes what the templates hold; the run's own if empty.",
+    )
+    permissions_boundary: str = Field(
+        default="",
+        pattern=r"^$|^arn:aws[a-z-]*:iam::\d{12}:policy/.+$",
+        description="The most that a role made by a stack may do; that role demands it.",
     )
     certificate_arn: str = Field(default="", description="Of the public name, in us-east-1.")
     web_acl_arn: str = Field(default="", description="Firewall in front of the edge.")

@@ -64,6 +64,7 @@ class Service:
 
     @property
     def is_paused(self) -> bool:
+        """Whether it answers nobody until it is resumed."""
         return self.status == PAUSED
 
 

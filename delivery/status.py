@@ -17,7 +17,7 @@ class Status:
     """Everything that was seen of an environment at one moment.
 
     `public` is what the public name answered; `colours` what each colour did at its own address;
-    `service` is the state of the one service that is updated in place, empty where there are
+    `service_state` is that of the one service that is updated in place, empty where there are
     colours. `way_back` says what a rollback would do. `unread` names what could not be read, and
     why: its part of the answer is then empty. `silent_s` is how long nothing was heard of the run
     that has the turn, and `lease_s` how long that may be.
@@ -38,7 +38,7 @@ class Status:
     unread: Mapping[str, str] = field(default_factory=dict)
     silent_s: float = 0.0
     lease_s: float = math.inf
-    service: str = ""
+    service_state: str = ""
 
     @property
     def _is_left_alone(self) -> bool:
@@ -74,7 +74,7 @@ class Status:
             and self.public.revision not in (None, self.live.revision)
         ):
             found.append(f"the public name answers {self.public}, not {self.live}")
-        if self.service == PAUSED:
+        if self.service_state == PAUSED:
             found.append("the service is paused: a deployment or a `rollback` resumes it")
         if self.drift:
             found.append(f"drift: {self.drift}")
@@ -119,8 +119,8 @@ def rows(status: Status) -> list[tuple[str, str]]:
         state = service.status if service else "no service"
         answer = status.colours.get(colour)
         told.append((colour, f"{state}, {answer}" if answer else state))
-    if status.service:
-        told.append(("service", status.service))
+    if status.service_state:
+        told.append(("service", status.service_state))
     told.append(("way back", status.way_back))
     held = f"{status.turn.holder}, heard of {status.silent_s:.0f} s ago"
     told.append(("turn", held if status.turn.holder else "free"))

@@ -42,6 +42,7 @@ from delivery.alarm_events import (
 from delivery.errors import ConfigurationError
 from delivery.messages import Message
 from deployments.knocks import body_of, said
+from deployments.reach import client_variables, speaking_by
 from tasks.announce import post
 
 # SNS sends 256 kB at most; in JSON some characters take six.
@@ -106,6 +107,7 @@ def alarms(topics: Collection[str], environment: str, say: Say, fetch: Fetch) ->
 
 
 def is_signed(notice: Notice, key: RSAPublicKey) -> bool:
+    """Whether the owner of the key signed what the notice says, by its version's digest."""
     hashed = SHA256() if notice.version == "2" else SHA1()  # noqa: S303  topics of before 2022
     try:
         key.verify(notice.signature, notice.signed, PKCS1v15(), hashed)
@@ -132,7 +134,8 @@ def channel_of(name: str) -> Say:
 
     def say(message: Message) -> str | None:
         try:
-            known[:] = [Environment.named(name)]
+            with speaking_by(client_variables()):
+                known[:] = [Environment.named(name)]
         except Exception as error:  # what it says may hold an address
             if not known:
                 return f"the environment {name} could not be read ({type(error).__name__})"

@@ -18,7 +18,8 @@ from blocks.environment import Environment
 from deployments.work_pools import POOL
 from tasks.told import TOLD
 
-QUEUE_OF_CHECKS = "stages"  # as prefect.yaml calls it
+# Of all deployments that prefect.yaml gives no other, and the one that it does.
+QUEUE_OF_RUNS, QUEUE_OF_CHECKS = "default", "stages"
 ON_CALL = "kanvaro-on-call"  # name of the block that speaks to Slack
 OURS = {"prefect.resource.role": "tag", "prefect.resource.id": "prefect.tag.kanvaro"}
 # A run says every thirty seconds that it lives (PREFECT_FLOWS_HEARTBEAT_FREQUENCY of the worker).
@@ -89,15 +90,12 @@ def _automations(block: SendNotification) -> Iterator[AutomationCore]:
     )
     yield _automation(
         f"{BY_US}no worker is left",
-        EventTrigger(
-            posture=Posture.Reactive,
-            expect={"prefect.work-pool.not-ready"},
-            match={"prefect.resource.id": "prefect.work-pool.*", "prefect.resource.name": POOL},
-        ),
+        _nobody_asks(QUEUE_OF_RUNS),
         _say(
             block,
-            "The pool `delivery` has no worker any more: nothing is deployed, rolled back or put "
-            "in order until there is one (`make worker`).",
+            "Nobody asks for runs any more: the queue `default` of the pool `delivery` has no "
+            "worker. Nothing is deployed, rolled back or put in order until there is one "
+            "(`make worker`).",
         ),
     )
     yield _automation(
@@ -159,21 +157,26 @@ def _automations(block: SendNotification) -> Iterator[AutomationCore]:
     )
     yield _automation(
         NO_WORKER_FOR_CHECKS,
-        EventTrigger(
-            posture=Posture.Reactive,
-            expect={"prefect.work-queue.not-ready"},
-            match={
-                "prefect.resource.id": "prefect.work-queue.*",
-                "prefect.resource.name": QUEUE_OF_CHECKS,
-            },
-            match_related={"prefect.resource.role": "work-pool", "prefect.resource.name": POOL},
-        ),
+        _nobody_asks(QUEUE_OF_CHECKS),
         _say(
             block,
             "Nobody asks for checks any more: the queue `stages` of the pool `delivery` has no "
             "worker. Runs wait for their checks, and say so in the end, until there is one "
             "(`prefect worker start --pool delivery --work-queue stages`).",
         ),
+    )
+
+
+def _nobody_asks(queue: str) -> EventTrigger:
+    """That no worker asks for the runs of a queue of ours any more.
+
+    Not that the pool has none: it has one as long as any of its queues does.
+    """
+    return EventTrigger(
+        posture=Posture.Reactive,
+        expect={"prefect.work-queue.not-ready"},
+        match={"prefect.resource.id": "prefect.work-queue.*", "prefect.resource.name": queue},
+        match_related={"prefect.resource.role": "work-pool", "prefect.resource.name": POOL},
     )
 
 

@@ -5,7 +5,9 @@ It is also the one for alarms where KANVARO_ALARM_TOPICS is set (deployments/ala
     KANVARO_WEBHOOK_SECRET=… KANVARO_GITHUB_REPOSITORY=owner/name \
       uvicorn --factory deployments.door:from_surroundings
 
-KANVARO_DEPLOY_REF is the ref that is deployed from, refs/heads/main if it is not set.
+KANVARO_DEPLOY_REF is the ref that is deployed from, refs/heads/main if it is not set. Prefect's
+server and its password are found as by our commands (deployments/reach.py), anew for each knock:
+the door stays open while the server is away.
 
 A delivery that comes twice starts one run: its id is the run's idempotency key, kept by Prefect.
 Signature: https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
@@ -28,6 +30,7 @@ from delivery.github_events import Start, chosen
 from delivery.package_json import NOT_JSON
 from deployments.alarm_door import alarms, channel_of, fetched, topics_in
 from deployments.knocks import body_of, said
+from deployments.reach import client_variables, speaking_by
 
 # GitHub sends 25 MB at most; pushes and pull requests are of some ten kB.
 LARGEST = 5_000_000
@@ -38,9 +41,10 @@ Runner = Callable[[Start, str], Awaitable[None]]
 
 async def start_run(start: Start, key: str) -> None:
     """Start a deployment's run, unless there is one with that key; its end is not awaited."""
-    await arun_deployment(
-        start.deployment, parameters=dict(start.parameters), idempotency_key=key, timeout=0
-    )
+    with speaking_by(client_variables()):
+        await arun_deployment(
+            start.deployment, parameters=dict(start.parameters), idempotency_key=key, timeout=0
+        )
 
 
 def door(

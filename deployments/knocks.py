@@ -15,4 +15,5 @@ async def body_of(request: Request, largest: int) -> bytes | None:
 
 
 def said(status: int, sentence: str) -> JSONResponse:
+    """An answer that says one sentence, as JSON."""
     return JSONResponse({"said": sentence}, status_code=status)

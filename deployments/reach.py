@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
+import certifi
 import httpx
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
     PREFECT_API_SSL_CERT_FILE,
+    PREFECT_API_TLS_INSECURE_SKIP_VERIFY,
     PREFECT_API_URL,
     get_current_settings,
     temporary_settings,
@@ -43,11 +45,18 @@ def at_the_server() -> Iterator[Mapping[str, str]]:
     variables = client_variables()
     demand_answer(variables)
     os.environ.update(variables)
+    with speaking_by(variables):
+        yield variables
+
+
+@contextmanager
+def speaking_by(variables: Mapping[str, str]) -> Iterator[None]:
+    """Let what is called meanwhile speak to the server of these variables, answering or not."""
     password = variables.get("PREFECT_API_AUTH_STRING")
     with temporary_settings(
         {PREFECT_API_URL: variables["PREFECT_API_URL"], PREFECT_API_AUTH_STRING: password}
     ):
-        yield variables
+        yield
 
 
 def demand_answer(variables: Mapping[str, str]) -> None:
@@ -86,10 +95,14 @@ def demand_answer(variables: Mapping[str, str]) -> None:
 
 
 def _authorities() -> ssl.SSLContext:
-    """Whom Prefect's own client trusts."""
+    """Whom Prefect's own client trusts: who is named, else certifi's list, or anybody if so set."""
+    if PREFECT_API_TLS_INSECURE_SKIP_VERIFY.value():
+        anybody = ssl.create_default_context()
+        anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+        return anybody
     named = PREFECT_API_SSL_CERT_FILE.value()
     try:
-        return ssl.create_default_context(cafile=named)
+        return ssl.create_default_context(cafile=named or certifi.where())
     except OSError as error:
         raise ConfigurationError(
             f"{named} cannot be read as certificates ({error})",

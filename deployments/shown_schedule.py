@@ -29,7 +29,10 @@ def quicken(client: SyncPrefectClient, name: str) -> DeploymentResponse:
 
 
 def show_ticks(client: SyncPrefectClient, deployment: DeploymentResponse) -> str:
-    """The runs that nobody started but the schedule. Raises `RolloutFailed` if one went wrong."""
+    """The runs that nobody started but the schedule. Raises `RolloutFailed` if one went wrong.
+
+    One that finds the last still under way is cancelled: that is what its deployment asks for.
+    """
     runs = client.read_flow_runs(
         flow_run_filter=FlowRunFilter(
             deployment_id=FlowRunFilterDeploymentId(any_=[deployment.id]),
@@ -40,8 +43,12 @@ def show_ticks(client: SyncPrefectClient, deployment: DeploymentResponse) -> str
     ended = [run for run in runs if run.state and run.state.is_final()]
     for run in ended:
         print(f"the schedule started {run.name}: {run.state_name} after {seconds_of(run):.0f} s")
-    bad = [run for run in ended if run.state_name != "Completed"]
-    if bad or not ended:
-        raise RolloutFailed(f"{len(ended)} scheduled runs have ended, {len(bad)} of them badly")
+    bad = [run for run in ended if run.state_name not in {"Completed", "Cancelled"}]
+    well = [run for run in ended if run.state_name == "Completed"]
+    if bad or not well:
+        raise RolloutFailed(
+            f"of {len(ended)} scheduled runs {len(well)} were completed, {len(bad)} ended badly",
+            hint="Open them in the Prefect UI: what they ended with says what to do.",
+        )
     print()
     return f"the schedule ticked {len(ended)} times"

@@ -13,7 +13,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ class NotCheckedError(Exception):
 def findings(root: Path, program: Path = CHECKOV) -> list[str]:
     """A line for each finding in the files of the checkout `root`, and for each skip of nothing.
 
-    Raises `NotCheckedError` if a file was not read, or nothing in it was checked.
+    Raises `NotCheckedError` if a file was not read in time, or nothing in it was checked.
     """
     files = {
         f"/{path.relative_to(root)}": path.read_text()
@@ -48,35 +49,39 @@ def findings(root: Path, program: Path = CHECKOV) -> list[str]:
     seen = {each["repo_file_path"] for each in (*failed, *skipped, *passed)}
     if not files or files.keys() - seen:
         raise NotCheckedError(f"nothing was checked in {', '.join(files.keys() - seen) or root}")
-    used = {(each["repo_file_path"], each["check_id"]) for each in skipped}
-    return [
-        *(_line(each) for each in failed),
-        *(
-            f"{path[1:]}: the skip of {name} skips nothing; take it away"
-            for path, text in files.items()
-            for name in sorted(set(SKIP.findall(text)))
-            if (path, name) not in used
-        ),
-    ]
+    return [*(_line(each) for each in failed), *_needless(files, skipped)]
+
+
+def _needless(files: Mapping[str, str], skipped: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """A line for each skip of a file more than there are resources of it that it was for."""
+    written = Counter((path, name) for path, text in files.items() for name in SKIP.findall(text))
+    used = {(each["repo_file_path"], each["check_id"], each["resource"]) for each in skipped}
+    needed = Counter((path, name) for path, name, _ in used)
+    for (path, name), more in sorted((written - needed).items()):
+        of = f"{more} of {written[path, name]}"
+        yield f"{path[1:]}: the skip of {name} skips nothing ({of}); take it away"
 
 
 def _reports(root: Path, files: Mapping[str, str], program: Path) -> Sequence[Mapping[str, Any]]:
     """checkov's own reports, one for each kind of file."""
     if not program.exists():
         raise NotCheckedError(f"{program} is not there: `make check` installs it")
-    told = subprocess.run(
-        [
-            *(program, "--compact", "--skip-download", "--output", "json"),
-            *("--framework", *KINDS),
-            *("--file", *(path[1:] for path in files)),
-        ],
-        cwd=root,
-        env={"PATH": os.environ["PATH"], "HOME": str(root / ".venv-checkov")},
-        capture_output=True,
-        text=True,
-        timeout=TO_CHECK_S,
-        check=False,
-    )
+    try:
+        told = subprocess.run(
+            [
+                *(program, "--compact", "--skip-download", "--output", "json"),
+                *("--framework", *KINDS),
+                *("--file", *(path[1:] for path in files)),
+            ],
+            cwd=root,
+            env={"PATH": os.environ["PATH"], "HOME": str(root / ".venv-checkov")},
+            capture_output=True,
+            text=True,
+            timeout=TO_CHECK_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise NotCheckedError(f"it did not end within {TO_CHECK_S} s") from None
     try:
         said = json.loads(told.stdout)
     except ValueError:
@@ -96,6 +101,7 @@ def _line(found: Mapping[str, Any]) -> str:
 
 
 def main() -> int:
+    """Print what checkov found, and return what this module's process ends with."""
     try:
         found = findings(ROOT)
     except NotCheckedError as reason:

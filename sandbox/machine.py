@@ -63,8 +63,9 @@ NEEDS = {
     need.name: need
     for need in (
         _packaged("redis-server", "redis-server", "redis-server"),
-        _packaged("docker", "dockerd", "docker.io", "iptables"),
-        _packaged("iptables", "iptables", "iptables"),
+        # Debian gives only root a PATH with /usr/sbin.
+        _packaged("docker", "dockerd", "docker.io", "iptables", globs=("/usr/sbin/dockerd",)),
+        _packaged("iptables", "iptables", "iptables", globs=("/usr/sbin/iptables",)),
         _packaged("busybox", "busybox", "busybox-static"),
         _packaged("git", "git", "git"),
         _packaged("make", "make", "make"),

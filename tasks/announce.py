@@ -19,7 +19,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectException
-from prefect.logging import get_run_logger
+from prefect.logging import get_logger, get_run_logger
 from prefect.states import Completed
 
 from blocks.environment import Environment
@@ -30,6 +30,7 @@ from tasks import operation
 from tasks.source import Source
 
 THREAD = "slack-thread"
+HOOK_LOGGER = "prefect.flow_runs"
 
 
 @operation("announce: {message.headline}")
@@ -92,12 +93,14 @@ def open_thread(environment: Environment, message: Message) -> str | None:
 def tell(environment: Environment, run_id: UUID, message: Message) -> str | None:
     """Tell the thread of a run how it ended, and bring its first message up to date.
 
-    Goes to the channel if the run has no thread yet. Why it was not delivered, or None.
+    Goes to the channel if the run has no thread yet. Why it was not delivered, or None: what was
+    posted is told, whatever became of the first message.
     """
     thread = _thread(run_id)
     answer, why = _post(environment, message, thread)
-    if answer and thread:
-        why = _update(environment, message.in_short, thread)
+    if answer and thread and (stale := _update(environment, message.in_short, thread)):
+        # Also called by hooks, where there is no logger of a run.
+        get_logger(HOOK_LOGGER).warning("the thread's first message is as it was: %s", stale)
     return why or None
 
 

@@ -40,17 +40,16 @@ from delivery.plan import CheckReport, Plan
 from delivery.pull_request import Pull, demand_head
 from delivery.stages import Check
 from tasks import operation
-from tasks.announce import run_url, seconds_so_far, this_run
+from tasks.announce import HOOK_LOGGER, run_url, seconds_so_far, this_run
 from tasks.checks import Watcher
 from tasks.github import PAGE, GitHub, calls, github_of
 from tasks.pull_request import find_pull, look_at_pull
 from tasks.source import Branch
 from tasks.summary import write_summary
-from tasks.told import note_told
+from tasks.told import error_of, note_told
 
 ROUNDS = 3
 WHAT_NOW = "Run it again: what was proven is not checked anew."
-HOOK_LOGGER = "prefect.flow_runs"
 
 
 def looked_up(github: GitHub, revision: str) -> tuple[str, dict[str, Status]]:
@@ -240,18 +239,27 @@ def _give_up(board: Board, error: Exception) -> None:
 def end_statuses(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
     """Hook of a run that failed, crashed or was cancelled: leave no status of it pending.
 
-    Works from what GitHub shows, since it may be called in another process than the run's. People
-    were told if there is a sum of the checks at the revision.
+    Works from what GitHub shows, since it may be called in another process than the run's.
     """
     asked = flow_run.parameters
     try:
         named = Environment.named(str(asked.get("environment", "production")))
         environment = named.act_for(flow.name, flow_run.id)
         close_statuses(environment, flow_run, _why(environment, flow_run, state))
-        if SUMMARY in shown(github_of(environment), str(asked["revision"])):
+        if _is_told(environment, flow_run, state):
             note_told(flow_run, state)
     except DeliveryError as error:
         get_logger(HOOK_LOGGER).warning("a status may be left pending: %s", error)
+
+
+def _is_told(environment: Environment, run: FlowRun, state: State[Any]) -> bool:
+    """Whether GitHub shows how this run ended, and not how another one of the revision did."""
+    sum_of_checks = shown(github_of(environment), str(run.parameters["revision"])).get(SUMMARY)
+    if sum_of_checks is None or not sum_of_checks.is_final:
+        return False
+    # A run that gives way lets an earlier verdict stand.
+    is_this_runs = sum_of_checks.target == run_url(environment, run.id)
+    return is_this_runs or isinstance(error_of(state), Superseded)
 
 
 def close_statuses(environment: Environment, run: FlowRun, why: str) -> int:

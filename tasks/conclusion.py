@@ -20,16 +20,15 @@ from delivery.release_messages import release_failed
 from delivery.rotation_messages import rotation_failed
 from delivery.summary import Stage
 from tasks import fact, news, operation
-from tasks.announce import run_url, seconds_so_far, subject, tell, this_run
+from tasks.announce import HOOK_LOGGER, run_url, seconds_so_far, subject, tell, this_run
 from tasks.committed import look_up
 from tasks.health import what_serves
 from tasks.source import Source, is_same_repository
 from tasks.summary import stages_of, write_summary
-from tasks.told import note_told
+from tasks.told import error_of, note_told
 from tasks.turn import Turn
 from tasks.versions import Version
 
-HOOK_LOGGER = "prefect.flow_runs"
 TO_SAY_S = 30
 # Flows whose failure is not that of a version.
 FAILED = {
@@ -148,7 +147,7 @@ def tell_failure(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
     if flow.name in FAILED:
         message = FAILED[flow.name](environment.name, failure, about.run_url)
     else:
-        message = _last_word(about, failure, state, _exception(state))
+        message = _last_word(about, failure, state, error_of(state))
     why = tell(environment, flow_run.id, message)
     if why:
         get_logger(HOOK_LOGGER).warning("Slack was not told: %s", why)
@@ -179,7 +178,7 @@ def _last_word(
 def _failure(environment: Environment, run: FlowRun, state: State[Any]) -> Failure:
     stages = stages_of(run.id)
     failed = [stage for stage in stages if stage.verdict == "failed"]
-    error = _exception(state)
+    error = error_of(state)
     return Failure(
         stage=min(failed, key=lambda s: s.ended).name if failed else (state.name or "the run"),
         was_sent=_has(stages, "deploy "),
@@ -193,14 +192,6 @@ def _failure(environment: Environment, run: FlowRun, state: State[Any]) -> Failu
 
 def _has(stages: Sequence[Stage], beginning: str) -> bool:
     return any(s.name.startswith(beginning) and s.verdict == "passed" for s in stages)
-
-
-def _exception(state: State[Any]) -> BaseException | None:
-    try:
-        found = state.result(raise_on_failure=False)
-    except Exception:  # the exception stayed in a process that is gone
-        return None
-    return found if isinstance(found, BaseException) else None
 
 
 def _environment_of(flow: Any, run: FlowRun) -> Environment | None:

@@ -8,6 +8,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from prefect.logging import get_run_logger
 
+from delivery.errors import DeliveryError
 from delivery.ledger import Intent
 from tasks import ledger
 from tasks.turn import Turn
@@ -43,5 +44,5 @@ def intent(turn: Turn, kind: str, colour: str, **detail: Any) -> Iterator[None]:
 def _close(turn: Turn, said: Intent, outcome: str) -> None:
     try:
         ledger.close_intent(turn.environment, replace(said, closed=ledger.now(), outcome=outcome))
-    except (ClientError, BotoCoreError) as error:
+    except (ClientError, BotoCoreError, DeliveryError) as error:
         get_run_logger().warning("%s stays open in the ledger: %s", said, type(error).__name__)

@@ -60,4 +60,5 @@ def _from_nothing(series: Sequence[Series], at_least: float) -> tuple[float, flo
 
 
 def as_data_url(svg: str) -> str:
+    """The picture as an address that holds all of it, so that a page shows it without fetching."""
     return f"data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}"

@@ -21,6 +21,7 @@ NAME = re.compile(r"[a-z][a-z0-9-]{2,39}")
 SECRET = re.compile(r"arn:aws[a-z-]*:secretsmanager:[^:]+:\d+:secret:(.+)-\w{6}")
 SECRETS = {"database": "DatabaseSecret", "jwt": "JwtSecret", "email": "EmailSecret"}
 ORIGIN = "DefaultOrigin"
+BOUNDARY = "PermissionsBoundary"
 
 
 @fact("what should the stack {seen.name} be made of?")
@@ -34,6 +35,9 @@ def wish_for(environment: Environment, stack: Stack, seen: Seen) -> Wish:
     if stack is Stack.EDGE:
         with in_our_words("read the distribution's default origin"):
             given |= _origin(environment, seen, Wish(template, given))
+    if stack is Stack.GITHUB:
+        # Environments of one account share it, and each has a boundary: the first one's stays.
+        given[BOUNDARY] = seen.parameters.get(BOUNDARY) or given[BOUNDARY]
     if stack is Stack.ALARMS:
         with in_our_words("read the ids of App Runner's services", CLOSED):
             given |= _service_ids(environment)
@@ -58,7 +62,12 @@ def settings_for(environment: Environment, stack: Stack) -> dict[str, str]:
         case Stack.SECRETS:
             return _secrets(given) | {"AdminSecret": _name_of(given.admin_secret)}
         case Stack.SERVICES:
-            return {"Name": _name(given), "RepositoryName": given.ecr_repository, **_secrets(given)}
+            return {
+                "Name": _name(given),
+                "RepositoryName": given.ecr_repository,
+                BOUNDARY: provisioning.permissions_boundary,
+                **_secrets(given),
+            }
         case Stack.EDGE:
             return {
                 "Name": _name(given),
@@ -79,6 +88,7 @@ def settings_for(environment: Environment, stack: Stack) -> dict[str, str]:
                 "Repository": _github(given),
                 "Ref": given.policy.deploy_ref,
                 "RepositoryName": given.ecr_repository,
+                BOUNDARY: provisioning.permissions_boundary,
             }
 
 

@@ -85,7 +85,7 @@ def read_status(environment: Environment) -> Status:
         unread=reading.unread,
         silent_s=max(time.time() - turn.heard, 0.0) if turn.heard else 0.0,
         lease_s=env.policy.turn_lease_s,
-        service="" if is_blue_green else _state(service, reading),
+        service_state="" if is_blue_green else _state(service, reading),
     )
 
 

@@ -1,4 +1,4 @@
-"""That people were told how a run ended: an event that Prefect's server waits for.
+"""What a run ended with, and that people were told: an event that Prefect's server waits for.
 
 Where it does not come, the server tells them itself (deployments/automations.py).
 """
@@ -9,6 +9,15 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.events import Event, emit_event
 
 TOLD = "kanvaro.run.told"
+
+
+def error_of(state: State[Any]) -> BaseException | None:
+    """The exception that a run ended with, or None where there is none to be read."""
+    try:
+        found = state.result(raise_on_failure=False)
+    except Exception:  # the exception stayed in a process that is gone
+        return None
+    return found if isinstance(found, BaseException) else None
 
 
 def note_told(run: FlowRun, state: State[Any]) -> None:

@@ -13,9 +13,12 @@ class Request(NamedTuple):
 
 
 class Answering:
-    """Answers every request with `status` and, as JSON, `body`; remembers its `requests`."""
+    """Answers every request with `status` and, as JSON, `body`; remembers its `requests`.
 
-    def __init__(self, status=200, body=None, headers=None):
+    `tls` is the context of a server that speaks TLS.
+    """
+
+    def __init__(self, status=200, body=None, headers=None, tls=None):
         self.body = body
         self.requests = []
         answering = self
@@ -39,7 +42,9 @@ class Answering:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"http{'s' * bool(tls)}://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self):
         threading.Thread(target=self._server.serve_forever, daemon=True).start()

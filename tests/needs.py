@@ -21,10 +21,11 @@ WRITING = dict.fromkeys(
     ("PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"), "PutObject"
 )
 ITEMS = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem"}
-# Who acts in a role that is given to it, by the parameter that gives it.
+# To whom a role is passed, by the parameter that gives it: App Runner is said not to tell, so that
+# no condition on it holds.
 ACTING = {
-    "AccessRoleArn": "build.apprunner.amazonaws.com",
-    "InstanceRoleArn": "tasks.apprunner.amazonaws.com",
+    "AccessRoleArn": "",
+    "InstanceRoleArn": "",
     "RoleARN": "cloudformation.amazonaws.com",
 }
 # Ends of ARNs that are drawn at random, for resources which a call names without them.
@@ -47,7 +48,7 @@ UNKNOWN = "a resource that tests/needs.py cannot tell"
 
 
 class Need(NamedTuple):
-    """An action on a resource; where that is a role, `passed_to` is who will act in it."""
+    """An action on a resource; `passed_to` is who will act in a role, where AWS is told."""
 
     action: str
     resource: str

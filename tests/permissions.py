@@ -299,9 +299,9 @@ def listed(one_or_many):
     return one_or_many if isinstance(one_or_many, list) else [one_or_many]
 
 
-def template():
-    """The template of the roles; what a function such as !Sub makes is the function by its name."""
-    return yaml.load(TEMPLATE.read_text(), Loader=Tagged)  # noqa: S506 - a safe one
+def template(path=TEMPLATE):
+    """A template, that of the roles; what a function such as !Sub makes is it by its name."""
+    return yaml.load(path.read_text(), Loader=Tagged)  # noqa: S506 - a safe one
 
 
 class Tagged(yaml.SafeLoader):

@@ -8,6 +8,9 @@ from aiohttp import web
 
 from sandbox.aws_proxy import AwsProxy
 
+EXPIRED = """<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error>
+<Type>Sender</Type><Code>ExpiredToken</Code><Message>The security token included in the request is
+expired</Message></Error></ErrorResponse>"""
 REFUSED = """<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error>
 <Type>Sender</Type><Code>AccessDenied</Code><Message>User: arn:aws:iam::000000000000:user/worker is
 not authorized to perform: sts:AssumeRole on resource: {role}</Message></Error></ErrorResponse>"""
@@ -16,19 +19,22 @@ not authorized to perform: sts:AssumeRole on resource: {role}</Message></Error><
 class StrictSts(AwsProxy):
     """ministack asks no trust policy: here every role but those in `closed` may be taken.
 
-    `sessions` are the names of those that were given, `signed_by` the keys of all other calls.
+    None may where `is_over`: who asks has credentials that have ended. `sessions` are the names
+    of those that were given, `signed_by` the keys of all other calls.
     """
 
     def __init__(self, endpoint):
         super().__init__(endpoint)
         self.closed, self.sessions, self.signed_by = set(), [], set()
-        self.expiring = False
+        self.expiring = self.is_over = False
 
     async def answer(self, call):
         if call.operation != "AssumeRole":
             self.signed_by.add(call.headers["Authorization"].partition("Credential=")[2][:4])
             return await self.passed_on(call)
         role = call.form["RoleArn"]
+        if self.is_over:
+            return web.Response(status=403, text=EXPIRED)
         if role in self.closed:
             return web.Response(status=403, text=REFUSED.format(role=escape(role)))
         self.sessions.append(call.form["RoleSessionName"])

@@ -177,7 +177,6 @@ MUTATIONS = [
     ("-apprunner-ecr", "-ecr", NOT_ALLOWED, "apprunner", "update_service", UPDATE),
     ("${AWS::Region}", "eu-west-1", NOT_ALLOWED, "dynamodb", "query", TABLE),
     ("${AWS::AccountId}", "1" * 12, NOT_ALLOWED, "dynamodb", "query", TABLE),
-    ("build.apprunner", "x.apprunner", NOT_ALLOWED, "apprunner", "update_service", UPDATE),
 ]
 
 
@@ -192,6 +191,18 @@ def test_a_template_that_names_something_else_is_noticed(
     [told] = told_of(environment, grants_of(mutant), service, operation, params)
 
     assert wrong in told
+
+
+def test_a_role_that_may_be_passed_to_somebody_else_only_is_noticed(environment):
+    given = {**STACK, "ChangeSetName": "x", "RoleARN": f"{IN_IAM}:role/ours-stacks"}
+    call = "cloudformation", "create_change_set", given
+    whole = grants_of(roles()["provision"])
+    to_another = [each._replace(passed_to=each.passed_to and "another") for each in whole]
+
+    assert not told_of(environment, whole, *call)
+    [told] = told_of(environment, to_another, *call)
+
+    assert NOT_ALLOWED in told
 
 
 def test_what_no_call_needed_is_idle(environment):

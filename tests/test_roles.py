@@ -126,14 +126,58 @@ def test_the_administrators_are_read_and_never_written():
     assert actions(said) == {"secretsmanager:GetSecretValue"}
 
 
-def test_a_role_is_passed_by_its_name_and_to_one_service():
+def test_a_role_is_passed_by_its_name():
     passing = [each for _, each in STATEMENTS if "iam:PassRole" in listed(each["Action"])]
 
     assert passing
     for each in passing:
         assert listed(each["Action"]) == ["iam:PassRole"]
-        assert each["Condition"]["StringEquals"]["iam:PassedToService"]
         assert "*" not in str(each["Resource"])
+
+
+MADE_BY_STACKS = [
+    (name, resource["Properties"])
+    for name in ("services", "github")
+    for resource in template(TEMPLATE.parent / f"{name}.yaml")["Resources"].values()
+    if resource["Type"] == "AWS::IAM::Role"
+]
+
+
+def test_what_a_stack_makes_is_bounded_and_cloudformation_may_make_nothing_else():
+    """Who may plan a stack could otherwise make a role that may do everything."""
+    bounded = {"StringEquals": {"iam:PermissionsBoundary": {"Ref": "Boundary"}}}
+    giving = {
+        *("iam:CreateRole", "iam:PutRolePolicy", "iam:PutRolePermissionsBoundary"),
+        *("iam:AttachRolePolicy", "iam:DeleteRolePermissionsBoundary", "iam:CreatePolicyVersion"),
+    }
+    for each in ROLES[STACKS]:
+        if giving & set(listed(each["Action"])):
+            assert each["Condition"] == bounded
+    assert len(MADE_BY_STACKS) == 3
+    for _, role in MADE_BY_STACKS:
+        assert role["PermissionsBoundary"]["If"][:2] == [
+            "IsBounded",
+            {"Ref": "PermissionsBoundary"},
+        ]
+
+
+def test_the_boundary_is_what_the_roles_that_stacks_make_are_given_and_no_more():
+    def allowed(statements):
+        return {
+            (action, str(resource))
+            for each in statements
+            for action in listed(each["Action"])
+            for resource in listed(each["Resource"])
+        }
+
+    given = [
+        statement
+        for _, role in MADE_BY_STACKS
+        for policy in role["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+    ]
+    boundary = template()["Resources"]["Boundary"]["Properties"]["PolicyDocument"]["Statement"]
+    assert allowed(boundary) == allowed(given)
 
 
 def test_no_flow_can_widen_a_role():
@@ -197,8 +241,8 @@ NOT_OURS = (
     r"cloudfront:CreateDistributionWithTags",
     r"secretsmanager:(Replicate|RemoveRegions|GetRandomPassword)",
     r"sns:\w+DataProtectionPolicy",
-    # Nobody's policies are attached, and no boundary is moved.
-    r"iam:(Attach|Detach|PutRolePermissions|DeleteRolePermissions)",
+    # Nobody's policies are attached, and no boundary is taken away.
+    r"iam:(Attach|Detach|DeleteRolePermissions)",
     # Of one's own accord nothing that lasts is deleted, and no secret is read.
     r"ecr:(DeleteRepository$|\w+RepositoryPolicy)|secretsmanager:(DeleteSecret|GetSecretValue)",
     # A topic's delivery log, which would be written in a role.

@@ -1,19 +1,35 @@
 """A server of ours lets in only who knows its password, and its database tells nothing."""
 
+import asyncio
 import sqlite3
+import ssl
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
 from cryptography.fernet import Fernet, InvalidToken
+from prefect import flow
 from prefect.blocks.system import Secret
-from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_SSL_CERT_FILE,
+    PREFECT_API_TLS_INSECURE_SKIP_VERIFY,
+    temporary_settings,
+)
 
+from blocks.environment import Environment
+from blocks.serving import AppRunnerService
 from delivery.errors import AccessDenied, ConfigurationError, Unreachable
+from delivery.github_events import Start
+from delivery.messages import Message, Mood
+from deployments.alarm_door import channel_of
+from deployments.door import start_run
 from deployments.processes import prefect_server, using
 from deployments.reach import client_variables, demand_answer
 from deployments.server_security import BLOCK_KEY, PASSWORD, block_key, server_settings
+from sandbox.certificates import write_certificate
 from sandbox.ports import free_port
 from tests.answering import Answering
 from tests.databases import migrated_database
@@ -126,6 +142,42 @@ def test_a_server_that_does_not_let_us_in_is_said_in_a_sentence(status, given, s
         demand_answer({"PREFECT_API_URL": f"{answering.url}/api", "PREFECT_API_AUTH_STRING": given})
 
 
+@pytest.fixture
+def of_nobody(tmp_path):
+    """A server whose certificate is its own authority, and the file of that."""
+    certificate, key = write_certificate(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    with Answering(body="3.8.8", headers={"Content-Type": "application/json"}, tls=tls) as server:
+        yield {"PREFECT_API_URL": f"{server.url}/api"}, certificate
+
+
+@pytest.mark.parametrize(
+    ("trusted", "answers"),
+    [("nobody", False), ("whom certifi lists", True), ("who is named", True), ("anybody", True)],
+)
+def test_a_server_is_trusted_where_prefects_own_client_trusts_it(
+    of_nobody, monkeypatch, trusted, answers
+):
+    server, certificate = of_nobody
+    if trusted == "whom certifi lists":
+        monkeypatch.setattr("certifi.where", lambda: str(certificate))
+    settings = {
+        PREFECT_API_SSL_CERT_FILE: str(certificate) if trusted == "who is named" else None,
+        PREFECT_API_TLS_INSECURE_SKIP_VERIFY: trusted == "anybody",
+    }
+
+    with temporary_settings(settings):
+        refused = SyncPrefectClient(server["PREFECT_API_URL"]).api_healthcheck()
+        if answers:
+            demand_answer(server)
+        else:
+            with pytest.raises(Unreachable, match="nobody that this machine trusts"):
+                demand_answer(server)
+
+    assert (refused is None) == answers
+
+
 def test_the_password_of_this_machine_is_sent_to_this_machine_only(keys, monkeypatch):
     keys.mkdir()
     (keys / PASSWORD).write_text("kanvaro:secret\n")
@@ -140,18 +192,55 @@ class At:
         self.value = lambda: url
 
 
-def test_a_server_refuses_strangers_and_its_database_cannot_be_read(keys, tmp_path, monkeypatch):
+@pytest.fixture
+def guarded(keys, tmp_path, monkeypatch):
+    """The settings of a server of ours that runs, and that everything in this process asks."""
     settings = server_settings(sqlite_url(tmp_path / "prefect" / "prefect.db"))
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
+    migrated_database(tmp_path / "prefect")
+    with prefect_server(tmp_path) as server, using(server):
+        yield SimpleNamespace(server=server, settings=settings)
+
+
+@flow
+def checks(revision, ref):
+    """Stands for `ci`."""
+
+
+def test_the_door_finds_the_password_of_this_machines_server(guarded):
+    password = guarded.settings["PREFECT_SERVER_API_AUTH_STRING"]
+    with (
+        temporary_settings({PREFECT_API_AUTH_STRING: password}),
+        get_client(sync_client=True) as client,
+    ):
+        client.create_deployment(client.create_flow(checks), name="kanvaro")
+        Environment(
+            name="production",
+            repository="none",
+            strategy="in-place",
+            service=AppRunnerService(access_role_arn="arn:aws:iam::1:role/ecr"),
+        ).save("production")
+
+    why_not = channel_of("production")(Message(Mood.FAILED, "it rings"))
+    start = Start("checks/kanvaro", {"revision": "a" * 40, "ref": "refs/heads/main"})
+    asyncio.run(start_run(start, "github-1"))
+
+    assert why_not == "the environment has no Slack credentials"  # and so it was read
+    with (
+        temporary_settings({PREFECT_API_AUTH_STRING: password}),
+        get_client(sync_client=True) as client,
+    ):
+        assert [run.idempotency_key for run in client.read_flow_runs()] == ["github-1"]
+
+
+def test_a_server_refuses_strangers_and_its_database_cannot_be_read(guarded, keys, tmp_path):
+    settings = guarded.settings
     password = settings["PREFECT_SERVER_API_AUTH_STRING"]
     login = tuple(password.split(":"))
-    migrated_database(tmp_path / "prefect")
     with (
-        prefect_server(tmp_path) as server,
-        using(server),
         # A server is slow in its first seconds, in which it registers its own blocks.
-        httpx.Client(base_url=f"{server.address}/api", timeout=60) as stranger,
+        httpx.Client(base_url=f"{guarded.server.address}/api", timeout=60) as stranger,
     ):
         assert stranger.get("/admin/version").status_code == 401
         assert stranger.get("/admin/version", auth=("kanvaro", "guess")).status_code == 401

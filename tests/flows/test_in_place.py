@@ -104,7 +104,7 @@ def test_a_service_that_somebody_deleted_is_a_worry(env):
 
     told = seen(env)
 
-    assert told.service == "no service"
+    assert told.service_state == "no service"
     assert "no answer (no address yet)" in "; ".join(told.worries)
     assert f"drift: the ledger says {env.versions[1][:10]}" in "; ".join(told.worries)
 
@@ -113,7 +113,7 @@ def test_a_service_that_cannot_be_described_is_not_called_absent(env, monkeypatc
     without_app_runner(monkeypatch)
     told = seen(env)
 
-    assert told.service == "unknown"
+    assert told.service_state == "unknown"
     assert "the service could not be read" in "; ".join(told.worries)
     assert told.live.revision == env.versions[1]
     assert not told.drift

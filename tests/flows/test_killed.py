@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 from prefect import get_client
+from prefect.client.schemas.objects import WorkPoolStatus, WorkQueueStatus
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.deployments import run_deployment
 from prefect.events.schemas.automations import AutomationCore
@@ -236,15 +237,38 @@ def begun(moves, deployment, **parameters):
 
 
 @pytest.mark.proof
-def test_checks_that_no_worker_asks_for_are_told(served, moves):
+@pytest.mark.parametrize(
+    ("left", "kept", "so"),
+    [("default", "stages", "Nothing is deployed"), ("stages", "default", "Runs wait")],
+)
+def test_a_queue_that_its_worker_left_is_told_though_the_other_has_one(
+    served, moves, left, kept, so
+):
     moves.change(handover_bucket="kanvaro-handover", policy={"stages": "on the pool"})
     ensure_automations(moves.environment)
     with get_client(sync_client=True) as client:
-        # What a worker of that queue does every few seconds; then there is none any more.
-        client.get_scheduled_flow_runs_for_work_pool(POOL, work_queue_names=["stages"])
 
-    assert becomes_true(lambda: said(moves, "the queue `stages`"), 150), told(moves)
-    assert len(said(moves, "the queue `stages`")) == 1
+        def asks(*queues):
+            """What a worker of these queues does every few seconds."""
+            client.send_worker_heartbeat(POOL, queues[0])
+            client.get_scheduled_flow_runs_for_work_pool(POOL, work_queue_names=list(queues))
+
+        def is_ready(queue):
+            return client.read_work_queue_by_name(queue, POOL).status is WorkQueueStatus.READY
+
+        asks(kept, left)
+        assert becomes_true(lambda: is_ready(kept) and is_ready(left), 20)
+        before = {queue: len(said(moves, f"the queue `{queue}`")) for queue in (kept, left)}
+
+        def is_told():
+            asks(kept)
+            return len(said(moves, f"the queue `{left}`", so)) == before[left] + 1
+
+        assert becomes_true(is_told, 150), told(moves)
+
+        assert is_ready(kept)
+        assert len(said(moves, f"the queue `{kept}`")) == before[kept]
+        assert client.read_work_pool(POOL).status is WorkPoolStatus.READY
 
 
 def test_the_next_weekly_rotation_is_on_the_page_of_its_deployment(served):

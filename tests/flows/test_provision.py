@@ -4,6 +4,9 @@ On ministack, as far as it goes: no `github` (it does not know the provider), no
 (it refuses metric math), and every operation on a stack ends at once.
 """
 
+from dataclasses import replace
+from functools import partial
+
 import pytest
 from botocore.exceptions import ClientError
 
@@ -26,6 +29,7 @@ from tasks import stacks
 from tasks.app_runner import no_demand
 from tasks.provisioning import name_of
 from tasks.router import default_origin
+from tasks.stack_parameters import wish_for
 from tasks.stacks import read_stack, settled_stack
 from tasks.turn_row import read_turn
 from tests.flows.moves import Beside, answer, until
@@ -33,6 +37,7 @@ from tests.flows.stand import remove_services
 from tests.flows.test_status import hold
 
 APPLICABLE = [stack for stack in Stack if stack is not Stack.GITHUB]
+BOUNDARY = "arn:aws:iam::000000000000:policy/the-most"
 
 
 class Account:
@@ -50,6 +55,7 @@ class Account:
             prefix=f"p-{made.name[-8:]}",
             stack_role_arn=f"arn:aws:iam::{ACCOUNT}:role/{made.service.name}-stacks",
             log_days=14,
+            permissions_boundary=BOUNDARY,
         )
         self.save()
 
@@ -126,6 +132,19 @@ def test_an_empty_account_gets_every_stack_that_can_be_tried_here(account):
     assert read_turn(account.environment).holder is None
     store = account.seen(Stack.EDGE).outputs["RouteStoreArn"]
     assert f"write into blocks/environments.yaml: router.route_store: {store}" in account.told
+    # ministack makes roles without one, so that no more is seen of it here.
+    assert account.seen(Stack.SERVICES).parameters["PermissionsBoundary"] == BOUNDARY
+
+
+def test_the_role_for_github_keeps_the_boundary_of_the_environment_that_made_it(account):
+    named = account.environment.model_copy(update={"github_repository": "kanvaro/kanvaro"})
+    wish = partial(wish_for.fn, named, Stack.GITHUB)
+
+    first = wish(account.seen(Stack.GITHUB)).parameters["PermissionsBoundary"]
+    there = replace(account.seen(Stack.GITHUB), parameters={"PermissionsBoundary": "theirs"})
+
+    assert first == BOUNDARY
+    assert wish(there).parameters["PermissionsBoundary"] == "theirs"
 
 
 def test_what_is_as_it_should_be_is_left_alone_even_after_a_promotion(account):

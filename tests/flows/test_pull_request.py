@@ -16,6 +16,7 @@ from delivery.errors import (
     NotOnGitHub,
     RequestRefused,
     Superseded,
+    Unreachable,
 )
 from flows.ci import ci
 from flows.pull_request import pull_request
@@ -329,6 +330,49 @@ class TestANewerPush:
         assert pulls.comments == []
         assert pulls.states(revision)["kanvaro/coverage"] == "success"
         assert pulls.statuses(revision)["kanvaro"].startswith("error: superseded")
+
+
+class TestWhoWasTold:
+    """Where nobody was, the server speaks, and no other run's status keeps it from that."""
+
+    @pytest.fixture
+    def noted(self, monkeypatch):
+        """The ids of runs of which people were told."""
+        ids = []
+        monkeypatch.setattr("tasks.commit_statuses.note_told", lambda run, _: ids.append(run.id))
+        return ids
+
+    def test_of_a_run_that_said_no_whoever_looks_at_github(self, pulls, app, quick, noted):
+        revision = branch(app, "change", **FAILS)
+
+        assert isinstance(pulls.error(pulls.open(), revision), CheckFailed)
+
+        assert noted == [pulls.id]
+
+    def test_nobody_of_one_that_did_not_begin_though_an_earlier_run_had_its_verdict(
+        self, pulls, pulled, noted, monkeypatch
+    ):
+        pulls.ok(*pulled)
+
+        def away(*_):
+            raise Unreachable("GitHub does not answer")
+
+        monkeypatch.setattr("tasks.commit_statuses.find_pull", away)
+        assert isinstance(pulls.error(*pulled), Unreachable)
+
+        assert pulls.states(pulled[1])["kanvaro"] == "success"
+        assert noted == []
+
+    def test_of_one_that_gave_way_by_the_verdict_that_stands(self, pulls, app, pulled, noted):
+        number, older = pulled
+        pulls.ok(number, older)
+        git(app.sample.folder, "switch", "--quiet", "change")
+        app.commit()
+
+        assert isinstance(pulls.error(number, older), Superseded)
+
+        assert pulls.states(older)["kanvaro"] == "success"
+        assert noted == [pulls.id]
 
 
 class TestWhatARunLeaves:

@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from delivery.errors import RequestRefused
 from flows.reconcile import reconcile
 from flows.rollback import rollback
 from tests.flows.crashes import Crash, live_process
@@ -77,8 +78,12 @@ class Between:
 
     def go_back(self):
         name = self.made.env.name
-        self.live_through("go back", rollback.fn, "a test", "previous", name, False)
-        self.wanted = self.made.env.releases()[-1].revision
+        try:
+            self.live_through("go back", rollback.fn, "a test", "previous", name, False)
+        except RequestRefused:  # ways back lead to the first version, and no further
+            assert self.made.env.live() == self.made.env.releases()[0].revision
+        else:
+            self.wanted = self.made.env.releases()[-1].revision
 
     def tidy_up(self):
         self.live_through("reconcile", reconcile.fn, self.made.env.name)

@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from delivery.patience import Patience, wait_until
 from sandbox.aws import Aws
+from tests.permissions import Tagged
 
 FOLDER = Path(__file__).parents[2] / "deployments" / "aws"
 NAMES = {
@@ -59,6 +61,20 @@ def test_no_value_of_a_secret_passes_through_a_template():
     text = (FOLDER / "secrets.yaml").read_text()
     assert "AWS::SecretsManager::Secret" in text
     assert "SecretString" not in text
+
+
+def test_sns_tries_the_door_for_as_long_as_it_may():
+    template = yaml.load((FOLDER / "alarms.yaml").read_text(), Loader=Tagged)  # noqa: S506 - a safe one
+    subscription = template["Resources"]["Subscription"]["Properties"]
+    policy = subscription["DeliveryPolicy"]["If"][1]["healthyRetryPolicy"]
+    least, most = policy["minDelayTarget"], policy["maxDelayTarget"]
+    even = policy["numMinDelayRetries"] * least + policy["numMaxDelayRetries"] * most
+    between = policy["numRetries"] - policy["numMinDelayRetries"] - policy["numMaxDelayRetries"]
+
+    # How SNS spaces the retries in between is its own, so both bounds are looked at.
+    assert even + between * least >= 50 * 60
+    assert even + between * most <= 3600, "SNS refuses more"
+    assert policy["numRetries"] <= 100
 
 
 def test_tags_of_images_are_final_and_no_rule_meets_a_tagged_one(account):

@@ -3,8 +3,10 @@
 import logging
 
 import pytest
+from prefect_aws import AwsCredentials
 from pydantic import ValidationError
 
+from blocks import clients
 from delivery.errors import AccessDenied
 from delivery.route import Colour
 from tests.strict_sts import StrictSts
@@ -24,7 +26,8 @@ def way(aws):
 
 @pytest.fixture
 def env(aws, way):
-    way.closed, way.sessions, way.signed_by, way.expiring = set(), [], set(), False
+    way.closed, way.sessions, way.signed_by = set(), [], set()
+    way.expiring = way.is_over = False
     made = environment_in(aws)
     made.flow_role = ROLE
     made.endpoints |= dict.fromkeys(("sts", "dynamodb"), way.url)
@@ -74,6 +77,45 @@ def test_the_role_is_taken_again_before_it_ends(env, way):
     who(acting)
 
     assert len(way.sessions) > 1
+
+
+def test_a_role_outlives_the_session_of_the_credentials_that_took_it(env, way, monkeypatch):
+    acting = env.act_for("ci", RUN)
+    who(acting)
+    monkeypatch.setattr(clients, "LIFE_S", -1)
+    way.is_over = True
+
+    who(acting)
+
+    assert len(way.sessions) == 1
+
+
+def test_the_next_role_is_taken_with_the_credentials_as_they_are_by_then(env, way, monkeypatch):
+    made = []
+    fresh = AwsCredentials.get_boto3_session
+
+    def counted(block):
+        made.append(block)
+        return fresh(block)
+
+    monkeypatch.setattr(AwsCredentials, "get_boto3_session", counted)
+    way.expiring = True
+    acting = env.act_for("ci", RUN)
+
+    who(acting)
+    before = len(made)
+    who(acting)
+
+    assert len(made) > before
+
+
+def test_credentials_that_have_ended_are_told_as_such(env, way):
+    way.is_over = True
+
+    with pytest.raises(AccessDenied, match=r"credentials with which .*ExpiredToken") as refused:
+        env.act_for(NOT_OURS, RUN).reads("dynamodb").list_tables()
+
+    assert "Renew the worker's credentials" in refused.value.hint
 
 
 def test_a_colour_of_an_environment_acts_as_the_environment_does(env):
