@@ -123,6 +123,7 @@ def test_a_worker_that_ends_at_once_is_no_worker_and_its_last_words_are_told(tmp
     with prefect_server(tmp_path) as server:
         (tmp_path / "runner_storage").write_text("where Prefect wants a folder")
         monkeypatch.setenv("TMPDIR", str(tmp_path))
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nobody was here"))
         worker = prefect_worker(tmp_path, server)
         with pytest.raises(ConfigurationError, match="runner_storage"), worker:
             raise AssertionError("it is said to work")

@@ -1,5 +1,6 @@
 """A workspace that goes through S3 to another worker, and comes out as it went in."""
 
+import tarfile
 import uuid
 from pathlib import Path
 
@@ -60,6 +61,14 @@ def source_of(place):
     return Source("1" * 40, "2" * 40, *words, notes=("no submodules",))
 
 
+@pytest.fixture(params=["this Python's tarfile", "Debian 12's tarfile"])
+def tar(request, monkeypatch):
+    """With each kind of tarfile: that of Python 3.11.2 cannot filter."""
+    if request.param.startswith("Debian"):
+        monkeypatch.delattr(tarfile, "data_filter", raising=False)
+
+
+@pytest.mark.usefixtures("tar")
 def test_a_workspace_comes_out_as_it_went_in(environment, here, tmp_path):
     digest = hand_over.fn(environment, source_of(here), here)
     there = place_in(tmp_path / "there")
@@ -76,6 +85,16 @@ def test_a_workspace_comes_out_as_it_went_in(environment, here, tmp_path):
     assert tool.is_symlink()
     assert tool.resolve().stat().st_mode & 0o100
     assert not list(here.home.iterdir())
+
+
+@pytest.mark.usefixtures("tar")
+@pytest.mark.parametrize("target", ["/etc/passwd", "../../../outside"])
+def test_a_workspace_that_leads_out_of_its_folder_is_refused(environment, here, tmp_path, target):
+    (here.source / "link").symlink_to(target)
+    digest = hand_over.fn(environment, source_of(here), here)
+
+    with pytest.raises(RequestRefused, match=r"leads out of its folder.*source/link"):
+        take_over.fn(environment, place_in(tmp_path / "there"), digest)
 
 
 def test_a_workspace_that_was_exchanged_is_refused(environment, here, tmp_path):
