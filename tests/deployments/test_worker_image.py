@@ -13,6 +13,7 @@ from prefect.client.orchestration import get_client
 from delivery.patience import Patience, wait_until
 from deployments.processes import prefect_server, using
 from deployments.work_pools import POOL, ensure_pool
+from sandbox import lifeline
 from tests.deployments.conftest import WORKER_IMAGE
 
 pytestmark = pytest.mark.proof
@@ -78,8 +79,7 @@ def pool(tmp_path_factory, engine, worker_image):
                 start_new_session=True,
             )
         yield
-        worker.terminate()
-        worker.wait(60)
+        lifeline.end(worker, 20)  # Prefect's worker was seen to hang at its end
 
 
 def test_a_container_that_is_stopped_gives_its_run_back_and_the_next_one_completes_it(
