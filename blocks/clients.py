@@ -28,7 +28,7 @@ from botocore.loaders import Loader
 from prefect_aws import AwsCredentials
 
 from delivery.errors import AccessDenied
-from delivery.refusals import Refusal, refusal
+from delivery.refusals import WHO_ASKS, Refusal, refusal
 
 READS = Config(
     retries={"mode": "standard", "total_max_attempts": 5},
@@ -53,12 +53,6 @@ _descriptions = Loader()
 # The credentials of a block are fixed for a session's life, so none lives long. One in a role
 # does: botocore has the role taken again in time, and what takes it is made anew.
 LIFE_S = 900
-
-# What AWS says where it does not know who asks, as opposed to what they may not.
-UNKNOWN = {
-    *("ExpiredToken", "ExpiredTokenException", "UnrecognizedClientException"),
-    *("InvalidClientTokenId", "SignatureDoesNotMatch", "InvalidSignatureException"),
-}
 
 # What AWS takes as the name of a session; it is what CloudTrail shows of each call.
 LONGEST_SESSION_NAME = 64
@@ -116,7 +110,7 @@ class Clients:
     def _client(self, service: str, *, once: bool) -> Any:
         with self._one_at_a_time:
             is_old = time.monotonic() - self._born > LIFE_S
-            if self._session is not None and is_old and not self._takes_a_role:
+            if self._session is not None and is_old and self._taker is None:
                 self._session, self._made = None, {}
             if (service, once) not in self._made:
                 if self._session is None:
@@ -125,16 +119,17 @@ class Clients:
             return self._made[service, once]
 
     @property
-    def _takes_a_role(self) -> bool:
-        return self.acting is not None and self.acting.role is not None
+    def _taker(self) -> Acting | None:
+        """The run that takes a role, if one does."""
+        return self.acting if self.acting and self.acting.role is not None else None
 
     def _new_session(self) -> Session:
-        if self.acting is None or self.acting.role is None:
+        if (taker := self._taker) is None:
             return self._own_session()
         taken = Session(region_name=self._region)
         taken._session.register_component("data_loader", _descriptions)
         taken._session._credentials = DeferredRefreshableCredentials(
-            _taking(self._own_sts, self.acting), "assume-role"
+            _taking(self._own_sts, taker), "assume-role"
         )
         return taken
 
@@ -172,7 +167,7 @@ def _taking(sts: Callable[[], Any], acting: Acting) -> Any:
             if refusal(answer.get("Code", ""), status) is not Refusal.DENIED:
                 raise
             said = f"{answer.get('Code')}: {answer.get('Message') or 'no message'}"
-            if answer.get("Code") in UNKNOWN:
+            if answer.get("Code") in WHO_ASKS:
                 raise AccessDenied(
                     f"AWS does not take the credentials with which {acting.flow} takes its role: "
                     f"{said}",

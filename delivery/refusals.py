@@ -24,6 +24,12 @@ CLOSED = (
     "(Express Mode, or a service behind a load balancer) in its place; see docs/provisioning.md."
 )
 
+# Of what is denied: AWS does not know who asks, whatever they may.
+WHO_ASKS = {
+    *("UnrecognizedClientException", "InvalidClientTokenId", "InvalidSignatureException"),
+    *("SignatureDoesNotMatch", "ExpiredToken", "ExpiredTokenException"),
+}
+
 _BY_CODE = {
     Refusal.TRY_AGAIN: """Throttling ThrottlingException ThrottledException RequestThrottled
         RequestThrottledException TooManyRequestsException RequestLimitExceeded
@@ -32,9 +38,7 @@ _BY_CODE = {
     Refusal.BUSY: """InvalidStateException ConflictException ServiceNotActiveException
         ResourceInUseException OperationNotPermittedException EntityTemporarilyUnmodifiable
         ConcurrentModification""",
-    Refusal.DENIED: """AccessDenied AccessDeniedException UnauthorizedOperation
-        UnrecognizedClientException InvalidClientTokenId InvalidSignatureException
-        SignatureDoesNotMatch ExpiredToken ExpiredTokenException AuthFailure
+    Refusal.DENIED: """AccessDenied AccessDeniedException UnauthorizedOperation AuthFailure
         MissingAuthenticationToken MissingAuthenticationTokenException OptInRequired
         KMSAccessDeniedException SubscriptionRequiredException""",
     Refusal.QUOTA: "ServiceQuotaExceededException LimitExceededException LimitExceeded",
@@ -42,6 +46,7 @@ _BY_CODE = {
         ImageNotFoundException NoSuchEntity NotFoundException""",
 }
 _MEANING = {code: refusal for refusal, codes in _BY_CODE.items() for code in codes.split()}
+_MEANING |= dict.fromkeys(WHO_ASKS, Refusal.DENIED)
 
 
 def refusal(code: str, status: int) -> Refusal:
