@@ -59,8 +59,7 @@ def shift_in_steps(turn: Turn, scene: Scene, version: Version, service: Service)
         announce_share(turn, version, share, scene.idle, proof)
         if turn.is_rollback:
             continue  # it was well before, and what it replaces is not
-        seconds = policy.bake_s if share == 100 else policy.step_s
-        convince(turn, scene, version, route, share, seconds, since)
+        convince(turn, scene, version, route, share, since)
 
 
 def _steps(turn: Turn, scene: Scene) -> list[int]:
@@ -73,19 +72,14 @@ def _steps(turn: Turn, scene: Scene) -> list[int]:
 
 
 def convince(
-    turn: Turn,
-    scene: Scene,
-    version: Version,
-    route: Route,
-    share: int,
-    seconds: float,
-    since: datetime,
+    turn: Turn, scene: Scene, version: Version, route: Route, share: int, since: datetime
 ) -> None:
     """Watch one step until there is a verdict; figures count `since` then.
 
     Raises `NotConvincing`.
     """
     policy = turn.environment.policy
+    seconds = policy.bake_s if share == 100 else policy.step_s
     judgement = Judgement(Verdict.TOO_FEW, "not watched yet")
     for _ in range(1 + policy.extensions):
         judgement = watch(turn, scene, version, route, share, seconds, since)
