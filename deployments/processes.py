@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,8 @@ from sandbox.ports import LOOPBACK, free_port
 
 TO_START_S = 120
 TO_STOP_S = 15
+NO_SERVER = "Is its port free, and is there room on the disk?"
+NO_WORKER = "Mend what it names, then begin again."
 PIDS = "prefect-processes.json"
 
 
@@ -207,32 +209,27 @@ def _launched(
 
 
 def _await_server(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
-    deadline = time.monotonic() + TO_START_S
-    while time.monotonic() < deadline and process.poll() is None:
-        if _answers(address):
-            return
-        time.sleep(0.3)
-    raise ConfigurationError(
-        f"the Prefect server did not start within {TO_START_S} s; it said last:\n{_tail(log)}",
-        hint="Is its port free, and is there room on the disk?",
-    )
+    _await_start(process, "the Prefect server", log, lambda: _answers(address), NO_SERVER)
 
 
 def _await_worker(process: subprocess.Popen[bytes], log: Path) -> None:
     """Return once it says that it works: whoever started a run meanwhile would wait in vain."""
+    _await_start(process, "the worker", log, lambda: b" started!" in log.read_bytes(), NO_WORKER)
+
+
+def _await_start(
+    process: subprocess.Popen[bytes], what: str, log: Path, is_up: Callable[[], bool], hint: str
+) -> None:
+    """Return once it is up. Raises `ConfigurationError` with its last words if it ends instead."""
     deadline = time.monotonic() + TO_START_S
     while time.monotonic() < deadline and process.poll() is None:
-        if b" started!" in log.read_bytes():
+        if is_up():
             return
-        time.sleep(0.1)
+        time.sleep(0.2)
+    tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
     raise ConfigurationError(
-        f"the worker did not start within {TO_START_S} s; it said last:\n{_tail(log)}",
-        hint="Mend what it names, then begin again.",
+        f"{what} did not start within {TO_START_S} s; it said last:\n{tail}", hint=hint
     )
-
-
-def _tail(log: Path) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-15:])
 
 
 def _answers(address: str) -> bool:
