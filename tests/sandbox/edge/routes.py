@@ -63,7 +63,7 @@ def next_version():
     return next(_versions)
 
 
-def becomes_true(condition, seconds=15):
+def becomes_true(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it never became true"

@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import socket
+import threading
 import time
 from urllib.parse import urlsplit
 
@@ -103,12 +104,21 @@ def test_a_body_that_waits_for_permission_is_invited(edge, routes):
 
 
 def test_the_first_piece_of_a_stream_comes_before_the_last_is_made(client, routes):
-    client.connection.request("GET", "/stream/20/0.05")
-    answer = client.connection.getresponse()
-    began = time.monotonic()
-    assert answer.readline() == b"blue 0\n"
-    assert time.monotonic() - began < 0.5
-    assert answer.read().endswith(b"blue 19\n")
+    seen = threading.Event()
+
+    def in_pieces(connection, number):
+        read_head(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nfirst\n")
+        if seen.wait(60):
+            connection.sendall(b"last\n")
+
+    with RawOrigin(in_pieces) as origin:
+        to(routes, origin.host)
+        client.connection.request("GET", "/")
+        answer = client.connection.getresponse()
+        assert answer.readline() == b"first\n"
+        seen.set()
+        assert answer.read() == b"last\n"
 
 
 # --- through a switch ---
@@ -213,14 +223,14 @@ def test_an_answer_that_falls_silent_is_broken_off(client, routes):
     def half(connection, number):
         read_head(connection)
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
-        time.sleep(8)
+        connection.recv(1)  # until the edge hangs up
 
     with RawOrigin(half) as origin:
         to(routes, origin.host)
         began = time.monotonic()
         with pytest.raises(http.client.IncompleteRead):
             client.ask()
-    assert 1.5 < time.monotonic() - began < 5
+    assert time.monotonic() - began > 1.5
 
 
 def closes_a_kept_connection(connection, number):
@@ -282,7 +292,7 @@ def test_connections_to_an_origin_are_kept(client, routes):
         assert origin.accepted == 1
 
 
-@pytest.mark.parametrize("path", ["/slow/1.5", "/stream/200/0.05"])
+@pytest.mark.parametrize("path", ["/slow/1.5", "/stream/1000/0.05"])
 def test_an_origin_learns_that_the_client_went_away(edge, routes, path):
     with Origin("red") as red:
         to(routes, red.host)
@@ -290,11 +300,9 @@ def test_an_origin_learns_that_the_client_went_away(edge, routes, path):
         with Client(edge.url) as leaving:
             leaving.connection.request("GET", path)
             time.sleep(0.3)
-        gone = time.monotonic()
         becomes_true(lambda: edge.requests["aborted"] == before + 1)
         if "stream" in path:
-            assert red.abandoned.wait(5)
-            assert time.monotonic() - gone < 3
+            assert red.abandoned.wait(30)
 
 
 def test_a_client_that_goes_away_during_its_upload_takes_the_request_with_it(edge, routes):
