@@ -311,16 +311,17 @@ def test_a_client_that_goes_away_during_its_upload_takes_the_request_with_it(edg
     def read_all(connection, number):
         while connection.recv(65536):
             pass
-        ended.append(time.monotonic())
+        ended.append(number)
 
     with RawOrigin(read_all) as origin:
         to(routes, origin.host)
+        before = edge.requests["aborted"]
         address = urlsplit(edge.url).netloc.split(":")
         with socket.create_connection(address, timeout=5) as connection:
             connection.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 999999\r\n\r\nbegin")
             time.sleep(0.3)
             assert not ended
-        becomes_true(lambda: ended, seconds=1)
+        becomes_true(lambda: ended and edge.requests["aborted"] == before + 1)
 
 
 def test_an_origin_may_answer_before_it_has_read_the_whole_body(client, routes):
