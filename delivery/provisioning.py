@@ -25,6 +25,7 @@ class Stack(StrEnum):
 
     REGISTRY = "registry"
     LEDGER = "ledger"
+    HANDOVER = "handover"
     SECRETS = "secrets"
     SERVICES = "services"
     EDGE = "edge"
@@ -34,7 +35,7 @@ class Stack(StrEnum):
     @property
     def is_shared(self) -> bool:
         """Whether all environments of an account use the same one."""
-        return self in (Stack.REGISTRY, Stack.LEDGER, Stack.GITHUB)
+        return self in (Stack.REGISTRY, Stack.LEDGER, Stack.HANDOVER, Stack.GITHUB)
 
 
 # What may be replaced or removed without a word: it holds nothing, and nothing refers to it.

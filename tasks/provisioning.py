@@ -6,7 +6,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from blocks.environment import Environment
 from delivery import provisioning_messages as messages
-from delivery.errors import RequestRefused
+from delivery.errors import ConfigurationError, RequestRefused
 from delivery.messages import plain
 from delivery.provisioning import (
     Plan,
@@ -31,10 +31,17 @@ from tasks.turn import Turn
 def in_order(environment: Environment, stacks: Iterable[Stack]) -> list[Stack]:
     """The stacks that were asked for, each once, in the order in which they are applied.
 
-    Raises `ConfigurationError` before anything is looked at, where the environment does not say
-    what one of them must be told.
+    `handover` is left out where no workspace is handed over. Raises `ConfigurationError` before
+    anything is looked at, where the environment does not say what one of them must be told.
     """
     wanted = set(stacks)
+    if not environment.handover_bucket:
+        wanted -= {Stack.HANDOVER}
+    if not wanted:
+        raise ConfigurationError(
+            f"{environment.name} names no handover_bucket",
+            hint="Name it if checks are to run on other workers (docs/scaling.md).",
+        )
     chosen = [stack for stack in Stack if stack in wanted]
     for stack in chosen:
         settings_for(environment, stack)

@@ -59,6 +59,8 @@ def settings_for(environment: Environment, stack: Stack) -> dict[str, str]:
             return {"RepositoryName": given.ecr_repository}
         case Stack.LEDGER:
             return {"TableName": given.ledger_table}
+        case Stack.HANDOVER:
+            return {"BucketName": given.handover_bucket}
         case Stack.SECRETS:
             return _secrets(given) | {"AdminSecret": _name_of(given.admin_secret)}
         case Stack.SERVICES:

@@ -233,7 +233,11 @@ def length(document):
 # What AWS's description of a type of resource asks for, and our templates have no use for.
 NOT_OURS = (
     # Keys and streams of one's own, imports, replicas, contributor insights.
-    r"(kms|kinesis|logs|s3):|iam:CreateServiceLinkedRole",
+    r"(kms|kinesis|logs|s3tables):|iam:CreateServiceLinkedRole",
+    # Of a bucket what ours is not set to, and whatever touches what is in it.
+    r"s3:(Delete(?!BucketPolicy)|(Create|Update)BucketMetadata|(Get|Head)Object|GetBucketLocation)",
+    r"s3:Put(Accelerate|Analytics|Intelligent|Inventory|Metrics|Object|Replication)",
+    r"s3:PutBucket(Abac|Acl|CORS|Logging|Notification|Object|Replication|Versioning|Website)",
     r"dynamodb:(Associate|BatchWrite|Import|DescribeImport|\w+Replica|(En|Dis)able|Get|Put|Query|Scan)",
     r"dynamodb:(UpdateItem|UpdateContributor|UpdateKinesis|Delete\w+)",
     r"cloudfront:(\w+ConnectionGroup|GetVpcOrigin|\w+StagingConfig)",

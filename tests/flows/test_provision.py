@@ -28,7 +28,7 @@ from sandbox.app_runner.programs import Program
 from sandbox.aws import ACCOUNT
 from tasks import stacks
 from tasks.app_runner import no_demand
-from tasks.provisioning import name_of
+from tasks.provisioning import in_order, name_of
 from tasks.router import default_origin
 from tasks.stack_parameters import wish_for
 from tasks.stacks import read_stack, settled_stack
@@ -49,7 +49,7 @@ class Account:
         self.environment = made = stand.environment()
         for service in ("cloudformation", "logs"):
             made.endpoints[service] = stand.aws.endpoint
-        made.ledger_table = made.ecr_repository = made.name
+        made.ledger_table = made.ecr_repository = made.handover_bucket = made.name
         made.rotated = {kind: f"{made.name}/{kind}" for kind in ("database", "jwt", "email")}
         made.admin_secret = f"{made.name}/admin"
         made.provisioning = Provisioning(
@@ -205,6 +205,14 @@ def test_what_the_environment_does_not_say_is_refused_before_anything_is_looked_
     error = account.fail(ConfigurationError, Stack.REGISTRY, Stack.GITHUB)
 
     assert "github_repository" in str(error)
+
+
+def test_no_bucket_is_made_where_no_workspace_is_handed_over(account):
+    here = account.environment.model_copy(update={"handover_bucket": ""})
+
+    assert in_order(here, [Stack.HANDOVER, Stack.LEDGER]) == [Stack.LEDGER]
+    with pytest.raises(ConfigurationError, match="handover_bucket"):
+        in_order(here, [Stack.HANDOVER])
 
 
 def test_credentials_that_expire_in_the_middle_are_told_with_what_goes_on(stand, monkeypatch):

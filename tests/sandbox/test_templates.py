@@ -19,6 +19,7 @@ NAMES = {
 GIVEN = {
     "registry": {"RepositoryName": "kanvaro"},
     "ledger": {"TableName": "kanvaro-delivery"},
+    "handover": {"BucketName": "kanvaro-handover"},
     "secrets": {**NAMES, "AdminSecret": "kanvaro/admin/database"},
     "services": {"Name": "kanvaro", "RepositoryName": "kanvaro", **NAMES},
     "edge": {"Name": "kanvaro"},
@@ -92,6 +93,15 @@ def test_the_ledger_is_protected(account):
 
     assert found["DeletionProtectionEnabled"] is True
     assert [each["AttributeName"] for each in found["KeySchema"]] == ["environment", "entry"]
+
+
+def test_the_bucket_is_closed(account):
+    client, bucket = account.client("s3"), {"Bucket": "kanvaro-handover"}
+    closed = client.get_public_access_block(**bucket)["PublicAccessBlockConfiguration"]
+
+    assert len(closed) == 4
+    assert all(closed.values())
+    assert "aws:SecureTransport" in client.get_bucket_policy(**bucket)["Policy"]
 
 
 def test_the_edge_runs_the_function_of_this_repository(account):
