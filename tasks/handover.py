@@ -50,7 +50,7 @@ def hand_over(environment: Environment, source: Source, place: Workspace) -> str
         why = _code(error) if isinstance(error, ClientError) else str(error).rpartition(": ")[2]
         raise ConfigurationError(
             f"the workspace cannot be put into the bucket {bucket}: {why}",
-            hint="Does it exist (`provision` makes it: handover), and may the run's role write to it?",
+            hint="Does it exist (`provision` makes it), and may the run's role write to it?",
         ) from None
     finally:
         archive.unlink()
