@@ -20,8 +20,9 @@ class Desk:
 
         `requests` (`total`, `retried`, `aborted`: by the client, `broken`: by the origin,
         `by_default`: routed without the function's word, `origins` and `statuses`: counts by name),
-        `locations` (each with its `name`, `route` as text or None, `since` in seconds of the
-        epoch), `default_origin`, `propagation_s`, `store_fails`, `store_reads`.
+        `locations` (each with its `name`, `route` as text or None, and `delay_s`, by which that
+        came later than it could have), `default_origin`, `propagation_s`, `store_fails`,
+        `store_reads`.
         """
         return self._ask("GET", "/")
 

@@ -15,20 +15,20 @@ export class Location {
     this.name = name;
     this.#store = store;
     this.text = undefined;
-    this.since = null;
+    this.delayMs = 0;
   }
 
   /** Apply a document after `delayMs`, unless a later one has been applied by then. */
   receive(order, text, delayMs) {
-    if (delayMs > 0) setTimeout(() => this.#apply(order, text), delayMs).unref();
-    else this.#apply(order, text);
+    if (delayMs > 0) setTimeout(() => this.#apply(order, text, delayMs), delayMs).unref();
+    else this.#apply(order, text, 0);
   }
 
-  #apply(order, text) {
+  #apply(order, text, delayMs) {
     if (order < this.#newest) return;
     this.#newest = order;
     this.text = text;
-    this.since = Date.now() / 1000;
+    this.delayMs = delayMs;
   }
 
   read = (key) => {
@@ -37,7 +37,7 @@ export class Location {
   };
 
   shown() {
-    return { name: this.name, route: this.text ?? null, since: this.since };
+    return { name: this.name, route: this.text ?? null, delay_s: this.delayMs / 1000 };
   }
 }
 
