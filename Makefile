@@ -82,7 +82,8 @@ server: override export REDIS_URL := $(value REDIS_URL)
 server: $(VENV)/ready ## Start a Prefect server on 127.0.0.1:4200: [DATABASE=sqlite] [REDIS_URL=… PROCESSES=3]
 	@$(RUN) -m deployments.server
 
-worker: $(VENV)/ready ## Start a worker for the pool `delivery`
+worker: override export QUEUE := $(value QUEUE)
+worker: $(VENV)/ready ## Start a worker for the pool `delivery`: [QUEUE=stages]
 	@$(RUN) -m deployments.worker
 
 register: $(VENV)/ready ## Save blocks and deployments on the server of PREFECT_API_URL (safe to repeat)

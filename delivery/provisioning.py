@@ -220,10 +220,26 @@ _SETTINGS = {
 }
 
 
-def settings_to_write(outputs: Mapping[str, str], known: Mapping[str, str]) -> list[str]:
-    """What blocks/environments.yaml must be told: where it differs from the stacks' outputs."""
-    return [
+# Output of a stack that is the ARN of a secret, to which references add a key.
+_SECRETS = ("DatabaseArn", "JwtArn", "EmailArn")
+
+
+def settings_to_write(
+    outputs: Mapping[str, str], known: Mapping[str, str], references: Iterable[str] = ()
+) -> list[str]:
+    """What blocks/environments.yaml must be told: where it differs from the stacks' outputs.
+
+    `references` are those to secrets, `ARN:KEY::`.
+    """
+    settings = [
         f"{setting}: {outputs[name]}"
         for name, setting in _SETTINGS.items()
         if name in outputs and outputs[name] != known.get(setting)
     ]
+    referred_to = {":".join(each.split(":")[:7]) for each in references}
+    secrets = [
+        f"service.secrets: {outputs[name]} before each `:KEY::` of that secret"
+        for name in _SECRETS
+        if name in outputs and outputs[name] not in referred_to
+    ]
+    return settings + secrets

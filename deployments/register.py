@@ -38,6 +38,7 @@ from deployments.work_pools import POOL as POOL
 from deployments.work_pools import ensure_pool, folder_of_flows
 
 ROOT = Path(__file__).parent.parent
+BY_HAND = ("aws", "docker", "github_app")
 CREDENTIALS = "kanvaro"  # name of the vendors' blocks that hold our tokens
 DEFINITIONS = ROOT / "blocks" / "environments.yaml"
 
@@ -66,6 +67,8 @@ def register(environments: Mapping[str, Environment], say: Say = print) -> None:
 
 def environments_of(text: str, tokens: Mapping[str, str]) -> dict[str, Environment]:
     """The environments that a YAML document describes, with credentials from `tokens`.
+
+    What is not given, and was on the server before, stays.
 
     Raises `ConfigurationError`, naming the setting, where the document does not fit.
     """
@@ -139,7 +142,7 @@ def _environment(name: str, settings: Any, tokens: Mapping[str, str]) -> Environ
     if unknown := settings.keys() - Environment.model_fields.keys():
         raise ConfigurationError(f"environment {name!r} has unknown settings: {sorted(unknown)}")
     try:
-        return Environment(name=name, **settings, **_credentials(name, tokens))
+        return Environment(name=name, **{**_credentials(name, tokens), **settings})
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -153,8 +156,8 @@ def _credentials(name: str, tokens: Mapping[str, str]) -> dict[str, Any]:
         "github": CREDENTIALS if _kept(GitHubCredentials, tokens.get("GITHUB_TOKEN")) else None,
         "snyk_token": tokens.get("SNYK_TOKEN") or (stored and stored.snyk_token),
         "codecov_token": tokens.get("CODECOV_TOKEN") or (stored and stored.codecov_token),
-        # Set by hand in the UI, if at all: how calls are signed, and which engine builds.
-        **({"aws": stored.aws, "docker": stored.docker} if stored else {}),
+        # Set by hand in the UI, if at all: who we are at AWS and GitHub, and which engine builds.
+        **({each: getattr(stored, each) for each in BY_HAND} if stored else {}),
     }
 
 

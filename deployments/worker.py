@@ -1,19 +1,24 @@
 """Start a worker for our pool, once there is a server and a pool to work for.
 
-make worker
+make worker                 both queues
+QUEUE=stages make worker    checks only, which other runs wait for (docs/scaling.md)
 """
 
+import os
 import sys
+from collections.abc import Mapping
 
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 
 from delivery.errors import ConfigurationError
+from deployments.automations import QUEUE_OF_CHECKS, QUEUE_OF_RUNS
 from deployments.processes import writable_temporary_folder
 from deployments.reach import at_the_server, command
 from deployments.register import POOL
 from deployments.server_security import become
 
+QUEUES = (QUEUE_OF_RUNS, QUEUE_OF_CHECKS)
 HOW = {
     # Prefect's workers look every ten seconds; a rollback is waited for.
     "PREFECT_WORKER_QUERY_SECONDS": "2",
@@ -23,11 +28,26 @@ HOW = {
 
 
 def work() -> int:
-    """Go on as Prefect's worker. Raises `ConfigurationError` where the server has no such pool."""
+    """Go on as Prefect's worker. Raises `ConfigurationError` for a pool or queue there is not."""
+    queues = queue_asked_for(os.environ)
     with at_the_server() as variables:
         demand_pool()
         given = {**HOW, **variables, **writable_temporary_folder()}
-        become("worker", "start", "--pool", POOL, "--type", "process", variables=given)
+        # Without a type it is the pool's: processes, containers or tasks.
+        become("worker", "start", "--pool", POOL, *queues, variables=given)
+
+
+def queue_asked_for(given: Mapping[str, str]) -> list[str]:
+    """The option for the queue that QUEUE names, if any. Raises `ConfigurationError`."""
+    queue = given.get("QUEUE", "")
+    if not queue:
+        return []
+    if queue not in QUEUES:
+        raise ConfigurationError(
+            f"QUEUE={queue} is no queue of the pool {POOL!r}",
+            hint=f"One of: {', '.join(QUEUES)}; without QUEUE the worker serves both.",
+        )
+    return ["--work-queue", queue]
 
 
 def demand_pool() -> None:

@@ -153,7 +153,8 @@ def conclude_provisioning(turn: Turn, plans: Sequence[Plan], logs: Sequence[str]
             for plan in plans
             for name, value in read_stack(environment, plan.name).outputs.items()
         }
-    to_write = settings_to_write(outputs, _known(environment))
+    references = environment.service.secrets.values()
+    to_write = settings_to_write(outputs, _known(environment), references)
     told = [*changed, *logs, *(f"write into blocks/environments.yaml: {each}" for each in to_write)]
     url = run_url(environment, this_run())
     message = messages.provisioned(environment.name, told, seconds, url)

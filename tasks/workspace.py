@@ -14,10 +14,12 @@ from prefect.context import FlowRunContext
 from prefect.logging import get_logger
 
 from blocks.environment import Environment
-from tasks.leftovers import is_orphaned, our_mark, sweep_leftovers
+from tasks.leftovers import is_orphaned, is_out_of_sight, our_mark, sweep_leftovers
 from tasks.source import remove_workspace
 
 DAY_S = 86_400
+# No run goes on for longer: what one in another container left on the same volume may go then.
+LONGEST_RUN_S = 2 * DAY_S
 OWNER = "owner"
 HOME = "kanvaro-"
 
@@ -79,12 +81,21 @@ def _tidy(shop: Path, days: int) -> None:
     homes = Path(tempfile.gettempdir()).glob(f"{HOME}*")
     for left in (*(shop / "workspaces").glob("*"), *homes):
         with suppress(OSError):
-            if is_orphaned((left / OWNER).read_text()):
+            if _is_nobodys(left / OWNER):
                 remove_workspace(left)
     for kept in (shop / "logs").glob("*"):
         with suppress(OSError):
-            if time.time() - kept.stat().st_mtime > days * DAY_S:
+            if _age_s(kept) > days * DAY_S:
                 shutil.rmtree(kept, ignore_errors=True)
+
+
+def _is_nobodys(owner: Path) -> bool:
+    mark = owner.read_text()
+    return is_orphaned(mark) or (is_out_of_sight(mark) and _age_s(owner) > LONGEST_RUN_S)
+
+
+def _age_s(path: Path) -> float:
+    return time.time() - path.stat().st_mtime
 
 
 def _made(folder: Path) -> Path:

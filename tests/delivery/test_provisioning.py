@@ -135,6 +135,15 @@ def test_settings_that_differ_from_the_outputs_are_to_be_written():
     assert settings_to_write(outputs, known) == ["router.distribution: E2"]
 
 
+def test_a_secret_that_no_reference_names_is_to_be_written():
+    ours, theirs = (f"arn:aws:secretsmanager:us-east-1:1:secret:{each}" for each in ("a-1", "b-2"))
+    outputs = {"DatabaseArn": ours, "JwtArn": theirs, "AdminArn": "arn:never:given"}
+
+    [told] = settings_to_write(outputs, {}, [f"{ours}:mongodb_uri::", f"{ours}:version::"])
+
+    assert told == f"service.secrets: {theirs} before each `:KEY::` of that secret"
+
+
 def test_an_empty_change_set_is_told_from_one_that_failed():
     assert is_empty("FAILED", "The submitted information didn't contain changes. Submit")
     assert not is_empty("FAILED", "Template error")

@@ -61,6 +61,14 @@ def test_a_worker_without_its_pool_says_that_nobody_registered(backend):
     assert "make register" in raised.value.hint
 
 
+def test_a_worker_serves_both_queues_or_the_one_that_is_named():
+    assert worker.queue_asked_for({}) == []
+    assert worker.queue_asked_for({"QUEUE": "stages"}) == ["--work-queue", "stages"]
+    with pytest.raises(ConfigurationError, match="QUEUE=stage is no queue") as raised:
+        worker.queue_asked_for({"QUEUE": "stage"})
+    assert "default, stages" in raised.value.hint
+
+
 def test_status_of_an_environment_that_nobody_registered_names_it(backend, monkeypatch, capsys):
     monkeypatch.setenv("ENVIRONMENT", "moon")
     assert command("status", status.show) == 2
