@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from logging import ERROR, getLogger
 from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -43,9 +44,17 @@ WRITES = Config(
     tcp_keepalive=True,
 )
 
-# What is awaited less long: putting traffic back must not hang on one lost answer, nor a turn be
-# lost while a role is taken.
-READ_TIMEOUT_S = {"cloudfront-keyvaluestore": 5, "sts": 5}
+# What is awaited less long: putting traffic back must not hang on one lost answer. And a role is
+# taken again within any call, a heartbeat among them: both must be over before a turn is lost.
+SOONER = {
+    "cloudfront-keyvaluestore": Config(read_timeout=5),
+    "sts": Config(
+        read_timeout=5, connect_timeout=3, retries={"mode": "standard", "total_max_attempts": 2}
+    ),
+}
+
+# It logs each role that cannot be taken with its traceback, and raises it, too: we tell it.
+getLogger("botocore.credentials").setLevel(ERROR)
 
 # Descriptions of AWS's services, megabytes of JSON, are read once a process and not once a client.
 _descriptions = Loader()
@@ -192,9 +201,7 @@ def _taking(sts: Callable[[], Any], acting: Acting) -> Any:
 
 def _config(service: str, *, once: bool) -> Config:
     config = WRITES if once else READS
-    if service in READ_TIMEOUT_S:
-        config = config.merge(Config(read_timeout=READ_TIMEOUT_S[service]))
-    return config
+    return config.merge(SOONER[service]) if service in SOONER else config
 
 
 def _count(event_name: str, **_unused: Any) -> None:

@@ -23,8 +23,9 @@ TOPIC = re.compile(
 )
 CONFIRMATION = "SubscriptionConfirmation"
 FAREWELL = "UnsubscribeConfirmation"
-# SNS tries for an hour at most, so what is older was kept by somebody else.
-OLDEST = timedelta(hours=1)
+# SNS waits for an hour at most between its tries, and may wait for each answer. What is older was
+# kept by somebody else.
+OLDEST = timedelta(hours=2)
 CLOCKS_DIFFER = timedelta(minutes=5)
 
 _OF_A_SUBSCRIPTION = ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn")

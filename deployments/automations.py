@@ -7,11 +7,11 @@ machine went away, or Slack did not listen. They are kept on the server, and nee
 from collections.abc import Iterator
 from datetime import timedelta
 
-from prefect import get_client
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ActionTypes, ChangeFlowRunState, SendNotification
-from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger, Posture
 from slack_sdk import WebClient
 
 from blocks.environment import Environment
@@ -27,6 +27,8 @@ SILENT = timedelta(seconds=90)
 WAS_SILENT = "it was silent"
 # A hook looks at what serves, and waits out a Slack that is busy.
 TIME_TO_TELL = timedelta(seconds=90)
+# Workers look every two seconds, and a server that comes back has much to catch up with.
+TIME_TO_COME_BACK = timedelta(seconds=30)
 BY_US = "kanvaro: "
 NO_WORKER_FOR_CHECKS = f"{BY_US}no worker is left for checks"
 BAD_ENDS = ("Failed", "Crashed", "TimedOut")
@@ -49,7 +51,7 @@ def ensure_automations(environment: Environment, *others: Environment) -> str:
     if all(each.policy.stages != "on the pool" for each in (environment, *others)):
         del wanted[NO_WORKER_FOR_CHECKS]
     with get_client(sync_client=True) as client:
-        held = {each.name: each.id for each in client.read_automations()}
+        held = {each.name: each.id for each in _all_automations(client)}
         for name, automation in wanted.items():
             if name in held:
                 client.update_automation(held[name], automation)
@@ -59,6 +61,14 @@ def ensure_automations(environment: Environment, *others: Environment) -> str:
             if name.startswith(BY_US):
                 client.delete_automation(held[name])
     return "saved"
+
+
+def _all_automations(client: SyncPrefectClient) -> Iterator[Automation]:
+    """Page by page: a server may hold more of others than it tells at once."""
+    offset = 0
+    while page := client.read_automations(offset=offset):
+        yield from page
+        offset += len(page)
 
 
 def _ensure_block(environment: Environment, token: str) -> SendNotification:
@@ -168,13 +178,18 @@ def _automations(block: SendNotification) -> Iterator[AutomationCore]:
 
 
 def _nobody_asks(queue: str) -> EventTrigger:
-    """That no worker asks for the runs of a queue of ours any more.
+    """That no worker asks for the runs of a queue of ours any more, for a minute and a half.
 
     Not that the pool has none: it has one as long as any of its queues does.
     """
     return EventTrigger(
-        posture=Posture.Reactive,
-        expect={"prefect.work-queue.not-ready"},
+        posture=Posture.Proactive,
+        after={"prefect.work-queue.not-ready"},
+        # A server that was away calls every queue so, until its workers have found it again.
+        expect={"prefect.work-queue.ready"},
+        for_each={"prefect.resource.id"},
+        threshold=1,
+        within=TIME_TO_COME_BACK,
         match={"prefect.resource.id": "prefect.work-queue.*", "prefect.resource.name": queue},
         match_related={"prefect.resource.role": "work-pool", "prefect.resource.name": POOL},
     )

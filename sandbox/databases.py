@@ -25,6 +25,7 @@ from sandbox.part import Part
 from sandbox.service_images import ServiceImage
 
 _HEALTHY_SECONDS = 60.0
+_ANSWER_SECONDS = 10
 _LOOK_EVERY = 0.2
 _STOP_SECONDS = 10
 # Users of MongoDB are kept in the database `admin`, whatever they may read.
@@ -136,6 +137,7 @@ class Databases(Part):
         own = accounts.starts(self._passwords)[name].health_command
         kind, *command = own or self._images[name].health_command
         probe = ["/bin/sh", "-c", *command] if kind == "CMD-SHELL" else command
+        probe = ["timeout", str(_ANSWER_SECONDS), *probe]
         deadline = time.monotonic() + _HEALTHY_SECONDS
         while (seen := _probed(container, probe)) != "healthy":
             container.reload()

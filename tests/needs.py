@@ -8,13 +8,12 @@ from sandbox.aws import ACCOUNT
 SERVICES = {"cloudwatch-logs": "logs", "secrets-manager": "secretsmanager"}
 # Calls that act on no resource which a policy could name, and so are allowed on "*" or not at all.
 ON_NO_RESOURCE = {
+    "cloudwatch:DescribeAlarms": "what is allowed on less is told of no composite alarm",
     "apprunner:ListServices": "an account's services are listed, whoever's they are",
     "cloudwatch:GetMetricData": "AWS's own metrics are no resources",
     "ecr:GetAuthorizationToken": "a login is to all repositories of an account",
     "logs:DescribeLogGroups": "an account's groups are listed; a prefix of a name is no name",
 }
-# Resources that an environment's role may reach whatever they are called.
-OF_ANY_NAME = {"cloudwatch:DescribeAlarms": "policy.alarms names any alarms that are there"}
 # S3 tells a missing object from a forbidden one only to who may list.
 READING = {"HeadObject": "GetObject", "GetObject": "GetObject"}
 WRITING = dict.fromkeys(
@@ -37,7 +36,6 @@ RESOURCES = {
     "cloudformation": lambda p: f"stack/{p['StackName']}/{STACK_ID}",
     "cloudfront": lambda p: f"distribution/{p['Id']}",
     "cloudfront-keyvaluestore": lambda p: p["KvsARN"],
-    "cloudwatch": lambda p: f"alarm:{p['AlarmName']}",
     "dynamodb": lambda p: f"table/{p['TableName']}",
     "ecr": lambda p: f"repository/{p['repositoryName']}",
     "iam": lambda p: f"user/{p['UserName']}",
@@ -79,8 +77,6 @@ def _singly(operation, params, owners):
         case "DescribeRepositories":
             names = params.get("repositoryNames") or ["*"]
             return [(operation, {"repositoryName": each}) for each in names]
-        case "DescribeAlarms":
-            return [(operation, {"AlarmName": each}) for each in params.get("AlarmNames") or ["*"]]
         case "GetAccessKeyLastUsed":
             owner = owners.get(params["AccessKeyId"])
             return [(operation, {"UserName": owner} if owner else {})]

@@ -19,9 +19,10 @@ from prefect.context import TaskRunContext
 
 from blocks.clients import Clients
 from blocks.environment import Environment
+from delivery.provisioning import Stack, stack_name
 from delivery.route import Colour
 from sandbox.aws import ACCOUNT
-from tests.needs import OF_ANY_NAME, Need, needs_of
+from tests.needs import Need, needs_of
 
 ROOT = Path(__file__).parent.parent
 TEMPLATE = ROOT / "deployments/aws/roles.yaml"
@@ -46,6 +47,7 @@ def names_of(environment):
         "AWS::AccountId": ACCOUNT,
         "Name": environment.service.name,
         "Prefix": environment.provisioning.prefix,
+        "Environment": environment.name,
         "TableName": environment.ledger_table,
         "RepositoryName": environment.ecr_repository,
         "AdminSecret": environment.admin_secret,
@@ -202,8 +204,7 @@ def wrong_with(flow, seen, grants):
     what = f"{flow} called {need.action} on {need.resource} in {', '.join(sorted(seen.tasks))}"
     if not is_allowed(grants, need, seen.names):
         return f"{what}, which its role does not allow"
-    is_ours = need.resource != "*" and need.action not in OF_ANY_NAME
-    if is_ours and is_allowed(grants, need, others(seen.names)):
+    if need.resource != "*" and is_allowed(grants, need, others(seen.names)):
         return f"{what}, which is allowed by the role of an environment with other names, too"
     return ""
 
@@ -244,10 +245,14 @@ def pattern_of(resource):
     return resource
 
 
-def twin_of(pattern):
-    """The same of the other colour; what has no colour is its own twin."""
+def twins_of(pattern):
+    """The same of both colours, or of every stack; what is of neither is its own twin."""
+    before, is_stack, _ = pattern.partition(":stack/")
+    if is_stack:
+        names = (stack_name("${Prefix}", "${Environment}", each) for each in Stack)
+        return {f"{before}:stack/{name}/*" for name in names}
     other = {f"-{each}/": f"-{each.other}/" for each in Colour}
-    return re.sub("|".join(other), lambda found: other[found[0]], pattern)
+    return {pattern, re.sub("|".join(other), lambda found: other[found[0]], pattern)}
 
 
 def _passed_to(condition):

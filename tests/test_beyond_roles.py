@@ -51,7 +51,8 @@ UPDATE = {**at("ours"), **PULLS}
 ROUTE, EDGE = {"KvsARN": STORE, "Key": "x"}, {"Id": "E2OURS"}
 IMAGES = {"repositoryNames": ["ours-images"]}
 OBJECT = {"Bucket": "ours-handover", "Key": "x"}
-STACK = {"StackName": "ours-stacks-x"}
+EDGE_STACK = "${Prefix}-${Environment}-edge/*"
+STACK = {"StackName": "ours-stacks-ours-edge"}
 SECRETS = {f"${{{kind.title()}Secret}}-??????": kind for kind in ("database", "jwt", "email")}
 SECRETS["${AdminSecret}-??????"] = "admin"
 JWT = {"SecretId": "ours/jwt"}
@@ -83,11 +84,11 @@ CALLS = [
         for name in (f"ours/{kind}", secret(f"ours/{kind}-Zz9Yy8"))
     ),
     ("reconcile", "iam", "list_access_keys", {"UserName": "ours-mail"}, ["user/${MailUser}"]),
-    ("provision", "cloudformation", "get_template", STACK, ["stack/${Prefix}-*"]),
+    ("provision", "cloudformation", "get_template", STACK, [f"stack/{EDGE_STACK}"]),
     (
         *("provision", "cloudformation", "create_change_set"),
         {**STACK, "ChangeSetName": "x", "RoleARN": f"{IN_IAM}:role/ours-stacks"},
-        ["stack/${Prefix}-*", "role/${Name}-stacks"],
+        [f"stack/{EDGE_STACK}", "role/${Name}-stacks"],
     ),
     (
         *("provision", "logs", "put_retention_policy"),

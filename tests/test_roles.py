@@ -10,6 +10,7 @@ from pathlib import Path
 import cfnlint.data.AdditionalSpecs
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
+from delivery.provisioning import Stack, stack_name
 from tests.needs import ON_NO_RESOURCE
 from tests.permissions import (
     FLOWS,
@@ -20,12 +21,14 @@ from tests.permissions import (
     name_of,
     roles,
     template,
-    twin_of,
+    twins_of,
 )
 
 ROLES = roles()
 # Those of AWS itself belong to no dataset, which is all that this action can be restricted to.
 METRICS = {"cloudwatch:GetMetricData"}
+# What is allowed on less is told of no composite alarm (API reference, DescribeAlarms).
+WHOLE = {"cloudwatch:DescribeAlarms"}
 # What CloudFormation acts in.
 STACKS = "stacks"
 STATEMENTS = [(role, each) for role, all_of_it in ROLES.items() for each in all_of_it]
@@ -73,7 +76,7 @@ def test_everything_is_allowed_where_aws_knows_nothing_narrower_only():
         for action in listed(each["Action"])
     }
     assert wide
-    assert {action for action in wide if resources_of(action)} == METRICS
+    assert {action for action in wide if resources_of(action)} == METRICS | WHOLE
 
 
 def test_what_a_flow_may_do_on_everything_is_what_acts_on_no_resource():
@@ -83,11 +86,21 @@ def test_what_a_flow_may_do_on_everything_is_what_acts_on_no_resource():
     assert {each.action for each in allowed if each.pattern == "*"} == set(ON_NO_RESOURCE)
 
 
-def test_what_may_be_done_to_one_colour_may_be_done_to_the_other():
-    """Which of both a test meets is chance, so that this is not left to what is called there."""
+def test_what_may_be_done_to_one_colour_or_stack_may_be_done_to_the_others():
+    """Which of them a test meets is chance, so that this is not left to what is called there."""
     for flow in FLOWS:
         grants = set(grants_of(ROLES[flow]))
-        assert {each._replace(pattern=twin_of(each.pattern)) for each in grants} == grants, flow
+        twins = {each._replace(pattern=twin) for each in grants for twin in twins_of(each.pattern)}
+        assert twins == grants, flow
+
+
+def test_provisioning_reaches_its_own_stacks_and_those_that_all_share():
+    """Not those of an environment whose names begin alike, nor the one that made the roles."""
+    named = {each.pattern for each in grants_of(ROLES["provision"]) if ":stack/" in each.pattern}
+
+    assert {each.rpartition(":stack/")[2] for each in named} == {
+        f"{stack_name('${Prefix}', '${Environment}', stack)}/*" for stack in Stack
+    }
 
 
 def resources_of(action):
@@ -248,7 +261,7 @@ NOT_OURS = (
     # Nobody's policies are attached, and no boundary is taken away.
     r"iam:(Attach|Detach|DeleteRolePermissions)",
     # Of one's own accord nothing that lasts is deleted, and no secret is read.
-    r"ecr:(DeleteRepository$|\w+RepositoryPolicy)|secretsmanager:(DeleteSecret|GetSecretValue)",
+    r"ecr:(DeleteRepository$|(Set|Delete)RepositoryPolicy)|secretsmanager:(DeleteSecret|GetSecretValue)",
     # A topic's delivery log, which would be written in a role.
     r"iam:PassRole",
 )

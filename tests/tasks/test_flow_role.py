@@ -140,7 +140,7 @@ def test_for_what_strangers_wrote_no_role_is_taken(env):
     assert bare._clients.acting is None
 
 
-def test_a_role_that_may_not_be_taken_is_told_with_what_to_do(env, way):
+def test_a_role_that_may_not_be_taken_is_told_with_what_to_do(env, way, caplog):
     way.closed = {ROLE.format(flow=NOT_OURS)}
 
     with pytest.raises(AccessDenied) as refused:
@@ -153,6 +153,7 @@ def test_a_role_that_may_not_be_taken_is_told_with_what_to_do(env, way):
     assert "roles.yaml" in refused.value.hint
     assert "flow_role" in refused.value.hint
     assert not way.signed_by, "nothing is sent with other credentials instead"
+    assert not [record for record in caplog.records if record.exc_info], "told once, in our words"
 
 
 def test_what_sts_gives_is_not_logged(env, caplog):
