@@ -133,7 +133,8 @@ class Ready(Enum):
 
 _STUCK = {
     "ROLLBACK_COMPLETE": "Its first creation failed, and nothing in it serves. Delete the stack "
-    "(`aws cloudformation delete-stack`), mend what its events name, and run again.",
+    "(`aws cloudformation delete-stack`) and what it left, which is empty; mend what its events "
+    "name, and run again.",
     "ROLLBACK_FAILED": "Its first creation failed, and so did its removal. Delete the stack, "
     "keeping what its events name with --retain-resources, and run again.",
     "CREATE_FAILED": "Delete the stack, mend what its events name, and run again.",

@@ -172,7 +172,7 @@ def _automations(block: SendNotification) -> Iterator[AutomationCore]:
             block,
             "Nobody asks for checks any more: the queue `stages` of the pool `delivery` has no "
             "worker. Runs wait for their checks, and say so in the end, until there is one "
-            "(`prefect worker start --pool delivery --work-queue stages`).",
+            "(`QUEUE=stages make worker`).",
         ),
     )
 
