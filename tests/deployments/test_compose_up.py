@@ -21,6 +21,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
+from blocks.environment import Environment
 from delivery.patience import Patience, wait_until
 from deployments.compose_secrets import make_secrets
 from deployments.register import ROOT
@@ -221,6 +222,18 @@ def test_a_container_of_prefect_can_do_little(installation, service):
     assert installation.runs(service, "id", "-u") == "10001"
     script = "touch /opt/kanvaro/x 2>/dev/null && echo written || echo read-only"
     assert installation.runs(service, "sh", "-c", script) == "read-only"
+
+
+@pytest.mark.parametrize("service", ["worker", "stages"])
+def test_a_worker_may_run_programs_where_checks_do(installation, service):
+    shop = Environment.model_fields["workshop"].default
+    script = (
+        "set -e; for folder in %s /tmp; do mkdir -p $folder; file=$folder/program; "
+        "printf '#!/bin/sh\\necho ran' > $file; chmod +x $file; $file; rm $file; done; df %s"
+    )
+    said = installation.runs(service, "sh", "-c", script % (shop, shop))
+    assert said.startswith("ran\nran\n")
+    assert said.endswith(" /workshop"), "logs and caches outlive the container"
 
 
 def test_the_worker_reaches_the_engine_and_the_server_reaches_nothing_outside(installation):

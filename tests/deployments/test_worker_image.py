@@ -32,6 +32,8 @@ def test_the_image_has_what_checks_need_and_nobody_in_it_is_root(engine, worker_
     script = "id -u; node --version; npm --version; git --version"
     said = said_by(engine, worker_image, "sh", "-c", script)
     assert said.startswith("10001\nv22.")
+    # Where what is to outlive a container is kept: ~/.cache/kanvaro-delivery on its volume.
+    assert said_by(engine, worker_image, "sh", "-c", "echo ~") == "/workshop\n"
     assert "git version" in said
     assert "imported" in said_by(
         engine,
