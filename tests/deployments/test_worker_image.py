@@ -72,7 +72,7 @@ def pool(tmp_path_factory, engine, worker_image):
     with prefect_server(folder) as server, using(server):
         ensure_pool("docker", {**os.environ, "WORKER_IMAGE": WORKER_IMAGE})
         with (folder / "worker.log").open("wb") as log:
-            command = ["worker", "start", "--pool", POOL, "--type", "docker"]
+            command = ["worker", "start", "--pool", POOL]  # as `make worker`: of the pool's type
             worker = subprocess.Popen(
                 [sys.executable, "-m", "prefect", *command],
                 env={**given, **server.settings},
