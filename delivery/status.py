@@ -140,11 +140,19 @@ def headline(status: Status) -> str:
 
 
 def as_text(status: Status) -> str:
-    """The status for a terminal."""
-    told = rows(status)
+    """The status for a terminal, with the five releases before the live one."""
+    told = rows(status) + [
+        ("before", f"{r.revision[:10]} since {r.since} by {r.actor}: {r.reason} ({r.kind})")
+        for r in reversed(status.releases[-6:-1])
+    ]
     width = max(len(name) for name, _ in told)
-    lines = [f"  {name:<{width}}  {value}" for name, value in told]
+    lines = [f"  {name:<{width}}  {_on_one_line(value)}" for name, value in told]
     return "\n".join([headline(status), *lines])
+
+
+def _on_one_line(text: str) -> str:
+    # Reasons are anybody's, and a terminal obeys what it is shown.
+    return "".join(each if each.isprintable() else " " for each in text)
 
 
 def as_markdown(status: Status) -> str:

@@ -98,6 +98,22 @@ def test_everything_that_was_seen_is_said(seen, told):
     assert told.replace("`", "") in as_markdown(seen).replace("`", "").replace("\\", "")
 
 
+def test_a_terminal_is_told_the_releases_before_the_live_one_the_newest_first():
+    past = [replace(RELEASE, number=n, revision=f"{n}" * 40, reason=f"why {n}") for n in range(9)]
+    lines = as_text(replace(WELL, releases=past)).splitlines()
+
+    told = [line.split()[1] for line in lines if line.startswith("  before")]
+    assert told == ["7" * 10, "6" * 10, "5" * 10, "4" * 10, "3" * 10]
+
+
+def test_a_reason_cannot_speak_to_the_terminal():
+    hostile = replace(RELEASE, reason="fine\x1b[2J\nway back: none")
+
+    told = as_text(replace(WELL, releases=[hostile]))
+    assert "\x1b" not in told
+    assert "\nway back: none" not in told
+
+
 def test_a_paused_colour_is_not_asked_for_its_health():
     [line] = [line for line in as_text(WELL).splitlines() if line.startswith("  green")]
 
