@@ -226,7 +226,10 @@ def _await_start(
         if is_up():
             return
         time.sleep(0.2)
-    tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+    said = log.read_text(errors="replace").splitlines()
+    # Why it ended is said first, and what that broke in turn may be long.
+    told = [line for line in said[:-15] if "| ERROR" in line][:3] + said[-15:]
+    tail = "\n".join(told)
     raise ConfigurationError(
         f"{what} did not start within {TO_START_S} s; it said last:\n{tail}", hint=hint
     )

@@ -36,6 +36,8 @@ from tasks.turn_row import (
 BEATS_IN_A_LEASE = 3
 # A run that Prefect calls finished and that missed a beat has died.
 SILENCE_OF_A_FINISHED_RUN = 0.5
+# One more beat of a run that has died may be on its way while others look already.
+LAST_WORDS = 1
 LOOK_AGAIN_S = 1.0
 IF_IT_IS_STUCK = "Look at that run. If it is stuck, cancel it: its turn then runs out."
 # What to do after a rollback asked a run to stop, where that was no deployment.
@@ -208,6 +210,7 @@ def _after_waiting(environment: Environment, mine: Holder, only_from_the_dead: b
     silence, told = _Silence(policy.turn_lease_s), ""
     try:
         while True:
+            looked = time.monotonic()
             row = read_turn(environment)
             say_waiting(environment, mine)
             others = [each for each in read_waiting(environment) if each.run != mine.run]
@@ -221,9 +224,9 @@ def _after_waiting(environment: Environment, mine: Holder, only_from_the_dead: b
                 ask_to_stop(environment, row, f"{mine.title}: {mine.reason}")
             if told != (told := str(row.holder)):
                 log.info("waiting: the turn has %s", told)
-            if only_from_the_dead and silence.was_broken:
+            if only_from_the_dead and silence.beats > LAST_WORDS:
                 raise PlatformBusy(f"{row.holder} lives, and has the turn", hint=IF_IT_IS_STUCK)
-            if time.monotonic() > deadline:
+            if looked > deadline:
                 raise PlatformBusy(
                     f"the turn did not come in {patience_s:g} s; it has {row.holder}",
                     hint=IF_IT_IS_STUCK,
@@ -243,13 +246,13 @@ class _Silence:
     def forget(self) -> None:
         self._seen: tuple[int, int] = (-1, -1)
         self._since = time.monotonic()
-        self.was_broken = False
+        self.beats = 0
 
     def is_too_long(self, row: TurnRow) -> bool:
         if row.holder is None:
             return False
         if (row.token, row.beat) != self._seen:
-            self.was_broken = self._seen != (-1, -1)
+            self.beats += self._seen != (-1, -1)
             self._seen, self._since = (row.token, row.beat), time.monotonic()
         silent = time.monotonic() - self._since
         if silent > self._lease_s:

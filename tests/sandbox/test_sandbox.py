@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from slack_sdk import WebClient
 
 from blocks.github_app import GitHubApp
 from delivery.errors import ConfigurationError
+from delivery.process_identity import started
 from sandbox import start as start_module
 from sandbox.__main__ import main
 from sandbox.addresses import Addresses, Secrets
@@ -68,15 +68,13 @@ def _left_behind(engine, folder):
     ]
 
 
-def _listeners(process):
-    """The ports the process and its descendants listen on."""
-    listing = subprocess.run(["ss", "-ltnp"], capture_output=True, text=True, check=True).stdout
-    family = {process, *_descendants(process)}
-    return {
-        int(line.split()[3].rpartition(":")[2])
-        for line in listing.splitlines()
-        if any(f"pid={one}," in line for one in family)
-    }
+def _family(process):
+    """The process and its descendants: when each of them was started."""
+    return {pid: started(pid) for pid in (process, *_descendants(process))}
+
+
+def _is_over(family):
+    return not any(began and started(pid) == began for pid, began in family.items())
 
 
 def _descendants(process):
@@ -86,11 +84,6 @@ def _descendants(process):
     except FileNotFoundError:
         return []
     return [*direct, *(below for child in direct for below in _descendants(child))]
-
-
-def _answers(port):
-    with socket.socket() as visitor:
-        return visitor.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _command(folder, *options):
@@ -256,11 +249,11 @@ def test_a_detached_one_runs_until_it_is_stopped(engine, tmp_path, capfd, reques
     assert where.slack_page in shown.out
     assert where.aws in shown.err
     assert httpx.get(where.slack_page).is_success
-    ports = _listeners(holder(tmp_path))
-    assert len(ports) >= 4
+    family = _family(holder(tmp_path))
+    assert len(family) > 1
     assert main(["--folder", str(tmp_path), "--stop"]) == 0
     assert _left_behind(engine, tmp_path) == []
-    assert not any(map(_answers, ports))
+    assert becomes_true(lambda: _is_over(family))
 
 
 def test_an_interruption_while_it_starts_leaves_nothing(engine, tmp_path):
@@ -277,7 +270,7 @@ def test_an_interruption_while_it_starts_leaves_nothing(engine, tmp_path):
 def test_what_a_killed_one_left_is_removed_by_stop(engine, tmp_path, request):
     request.addfinalizer(lambda: main(["--folder", str(tmp_path), "--stop"]))
     program = _started_program(tmp_path)
-    ports = _listeners(program.pid)
+    family = _family(program.pid)
     program.kill()
     program.wait()
     assert _left_behind(engine, tmp_path)
@@ -285,7 +278,7 @@ def test_what_a_killed_one_left_is_removed_by_stop(engine, tmp_path, request):
         Addresses.read(tmp_path)
     assert main(["--folder", str(tmp_path), "--stop"]) == 0
     assert _left_behind(engine, tmp_path) == []
-    assert becomes_true(lambda: not any(map(_answers, ports)))
+    assert becomes_true(lambda: _is_over(family))
 
 
 def test_one_that_lost_its_account_ends_and_says_so(tmp_path, monkeypatch, capsys):

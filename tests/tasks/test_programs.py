@@ -115,10 +115,10 @@ def test_lines_are_told_while_the_program_runs(run):
 
 
 def test_a_program_that_cannot_be_started_is_told_so(run):
-    outcome = run("no-such-program")
+    outcome = run("/no/such-program")
 
     assert outcome.exit_code == 127
-    assert outcome.last_lines == ("cannot start no-such-program: No such file or directory",)
+    assert outcome.last_lines == ("cannot start /no/such-program: No such file or directory",)
 
 
 def test_an_argument_is_an_argument_whatever_it_holds(run, tmp_path):
