@@ -147,7 +147,7 @@ def as_text(status: Status) -> str:
     ]
     width = max(len(name) for name, _ in told)
     lines = [f"  {name:<{width}}  {_on_one_line(value)}" for name, value in told]
-    return "\n".join([headline(status), *lines])
+    return "\n".join([_on_one_line(headline(status)), *lines])
 
 
 def _on_one_line(text: str) -> str:
