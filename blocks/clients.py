@@ -49,7 +49,7 @@ WRITES = Config(
 SOONER = {
     "cloudfront-keyvaluestore": Config(read_timeout=5),
     "sts": Config(
-        read_timeout=5, connect_timeout=3, retries={"mode": "standard", "total_max_attempts": 2}
+        read_timeout=3, connect_timeout=3, retries={"mode": "standard", "total_max_attempts": 3}
     ),
 }
 
