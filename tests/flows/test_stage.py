@@ -71,14 +71,17 @@ def on_the_pool(folder, sandbox):
 def handing_over(tmp_path, sandbox):
     """The same on the server of all tests, with a thread as the worker of `stage`."""
     made = on_the_pool(tmp_path, sandbox)
-    with working_beside(stage.to_deployment("kanvaro").apply()) as made.worked:
+    with working_beside(stage.to_deployment("kanvaro").apply()) as (made.worked, made.at_work):
         yield made
 
 
 @contextmanager
 def working_beside(deployment):
-    """Run what is scheduled of a deployment in a thread of this process; the runs, as they end."""
-    ended, over = [], threading.Event()
+    """Run what is scheduled of a deployment in a thread of this process.
+
+    Yields the runs, as they end, and a lock that is held while one goes on.
+    """
+    ended, at_work, over = [], threading.Lock(), threading.Event()
 
     def work():
         with get_client(sync_client=True) as client:
@@ -92,13 +95,14 @@ def working_beside(deployment):
                     ),
                 ):
                     parameters = run.parameters
-                    run_flow(stage, flow_run=run, parameters=parameters, return_type="state")
-                    ended.append(run)
+                    with at_work:
+                        run_flow(stage, flow_run=run, parameters=parameters, return_type="state")
+                        ended.append(run)
 
     thread = threading.Thread(target=copy_context().run, args=(work,), daemon=True)
     thread.start()
     try:
-        yield ended
+        yield ended, at_work
     finally:
         over.set()
         thread.join(60)
@@ -133,7 +137,9 @@ def objects(spread, prefix):
 
 def check_on_a_branch(handing_over, revision):
     git(handing_over.app.sample.folder, "branch", "--force", "topic")
-    return handing_over.runs.run(revision, ref="refs/heads/topic")
+    state = handing_over.runs.run(revision, ref="refs/heads/topic")
+    with handing_over.at_work:  # whoever asked has a verdict before the run that gave it has ended
+        return state
 
 
 def test_a_check_takes_the_workspace_over_and_its_pass_is_told_and_remembered(handing_over):
