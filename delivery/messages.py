@@ -11,7 +11,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 LONGEST_SECTION = 2900
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
+# What a terminal obeys, and what turns the text after it round.
+_CONTROL = re.compile(
+    r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
+)
 
 
 class Mood(StrEnum):

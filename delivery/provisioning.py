@@ -14,6 +14,7 @@ from typing import Any
 
 from delivery.errors import ProvisioningFailed
 from delivery.messages import counted
+from delivery.secret_value import secret_of
 from delivery.summary import cell
 
 PREFIX = "provision-"
@@ -237,7 +238,7 @@ def settings_to_write(
         for name, setting in _SETTINGS.items()
         if name in outputs and outputs[name] != known.get(setting)
     ]
-    referred_to = {":".join(each.split(":")[:7]) for each in references}
+    referred_to = {secret_of(each) for each in references}
     secrets = [
         f"service.secrets: {outputs[name]} before each `:KEY::` of that secret"
         for name in _SECRETS

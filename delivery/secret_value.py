@@ -10,6 +10,12 @@ from delivery.errors import SecretMalformed
 LARGEST_VALUE = 65536
 
 
+def secret_of(reference: str) -> str:
+    """The ARN of the secret that a reference of App Runner's is to."""
+    # arn:aws:secretsmanager:region:account:secret:name:json-key:stage:version
+    return ":".join(reference.split(":")[:7])
+
+
 def members_of(text: str) -> dict[str, Any]:
     """The members of the JSON object in `text`. Raises `SecretMalformed`."""
     try:

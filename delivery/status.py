@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from delivery.health import Answer
 from delivery.ledger import Holder, Intent, Release, TurnRow
+from delivery.messages import plain
 from delivery.rollout import PAUSED
 from delivery.route import Colour
 from delivery.scene import Scene
@@ -140,19 +141,17 @@ def headline(status: Status) -> str:
 
 
 def as_text(status: Status) -> str:
-    """The status for a terminal, with the five releases before the live one."""
+    """The status for a terminal, with the five releases before the live one.
+
+    Reasons are anybody's, and a terminal obeys what it is shown: so they are made `plain`.
+    """
     told = rows(status) + [
         ("before", f"{r.revision[:10]} since {r.since} by {r.actor}: {r.reason} ({r.kind})")
         for r in reversed(status.releases[-6:-1])
     ]
     width = max(len(name) for name, _ in told)
-    lines = [f"  {name:<{width}}  {_on_one_line(value)}" for name, value in told]
-    return "\n".join([_on_one_line(headline(status)), *lines])
-
-
-def _on_one_line(text: str) -> str:
-    # Reasons are anybody's, and a terminal obeys what it is shown.
-    return "".join(each if each.isprintable() else " " for each in text)
+    lines = [f"  {name:<{width}}  {plain(value)}" for name, value in told]
+    return "\n".join([plain(headline(status)), *lines])
 
 
 def as_markdown(status: Status) -> str:

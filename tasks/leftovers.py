@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from delivery.process_identity import is_elsewhere, is_gone, our_identity
+from delivery.process_identity import is_gone, our_identity
 
 MARKER = "KANVARO_CHECK"
 
@@ -69,11 +69,6 @@ def _marked() -> Iterator[tuple[int, str]]:
 def is_orphaned(mark: str) -> bool:
     """Whether the worker that made `mark` is certainly dead; never true of another machine's."""
     return is_gone(mark.partition(":")[2])
-
-
-def is_out_of_sight(mark: str) -> bool:
-    """Whether the worker that made `mark` is of another machine or container."""
-    return is_elsewhere(mark)
 
 
 def _name(pid: int) -> str:

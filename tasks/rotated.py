@@ -11,6 +11,7 @@ from blocks.environment import Environment
 from delivery.errors import ConfigurationError, SecretMalformed
 from delivery.rotation_facts import Kind, Old, PendingValue, Policy
 from delivery.rotation_record import Record
+from delivery.secret_value import secret_of
 from tasks.secret_store import Value, read_value
 
 VERSION = "version"
@@ -116,10 +117,7 @@ def is_given(environment: Environment, key: str) -> bool:
 
 def _keys_given(references: Mapping[str, str], arn: str) -> dict[str, str]:
     """By JSON key, the version or stage that a reference is pinned to, empty if to none."""
-    # arn:aws:secretsmanager:region:account:secret:name:json-key:stage:version
-    parts = [reference.split(":") for reference in references.values()]
+    parts = [each.split(":") for each in references.values() if secret_of(each) == arn]
     return {
-        each[7]: "".join(each[8:10]).replace("AWSCURRENT", "")
-        for each in parts
-        if ":".join(each[:7]) == arn and len(each) > 7
+        each[7]: "".join(each[8:10]).replace("AWSCURRENT", "") for each in parts if len(each) > 7
     }

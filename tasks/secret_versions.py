@@ -4,6 +4,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
+from delivery.secret_value import secret_of
 from tasks.refusals import said
 
 
@@ -15,17 +16,12 @@ def secret_versions(environment: Environment) -> dict[str, str]:
     current: dict[str, str] = {}
     found: dict[str, str] = {}
     for variable, reference in environment.service.secrets.items():
-        secret = _secret_of(reference)
+        secret = secret_of(reference)
         if secret not in current:
             current[secret] = _current(environment, secret)
         if current[secret]:
             found[variable] = current[secret]
     return found
-
-
-def _secret_of(reference: str) -> str:
-    # arn:aws:secretsmanager:region:account:secret:name:json-key:stage:version
-    return ":".join(reference.split(":")[:7])
 
 
 def _current(environment: Environment, secret: str) -> str:

@@ -14,7 +14,8 @@ from prefect.context import FlowRunContext
 from prefect.logging import get_logger
 
 from blocks.environment import Environment
-from tasks.leftovers import is_orphaned, is_out_of_sight, our_mark, sweep_leftovers
+from delivery.process_identity import is_elsewhere
+from tasks.leftovers import is_orphaned, our_mark, sweep_leftovers
 from tasks.source import remove_workspace
 
 DAY_S = 86_400
@@ -91,7 +92,7 @@ def _tidy(shop: Path, days: int) -> None:
 
 def _is_nobodys(owner: Path) -> bool:
     mark = owner.read_text()
-    return is_orphaned(mark) or (is_out_of_sight(mark) and _age_s(owner) > LONGEST_RUN_S)
+    return is_orphaned(mark) or (is_elsewhere(mark) and _age_s(owner) > LONGEST_RUN_S)
 
 
 def _age_s(path: Path) -> float:

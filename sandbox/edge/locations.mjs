@@ -20,8 +20,9 @@ export class Location {
 
   /** Apply a document after `delayMs`, unless a later one has been applied by then. */
   receive(order, text, delayMs) {
-    if (delayMs > 0) setTimeout(() => this.#apply(order, text, delayMs), delayMs).unref();
-    else this.#apply(order, text, 0);
+    const apply = () => this.#apply(order, text, delayMs);
+    if (delayMs > 0) setTimeout(apply, delayMs).unref();
+    else apply();
   }
 
   #apply(order, text, delayMs) {

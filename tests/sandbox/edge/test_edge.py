@@ -117,6 +117,7 @@ def test_each_location_learns_of_a_change_in_its_own_time(clients, edge, routes)
     times = sorted(learned.values())
     assert len(times) == 3
     assert times[-1] - times[0] > 0.1
+    assert all(0 <= place["delay_s"] <= 1.5 for place in edge.desk.state["locations"])
 
 
 def test_an_old_document_that_comes_late_does_not_undo_a_newer_one(clients, edge, routes):
