@@ -14,7 +14,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
 from delivery.errors import RolloutFailed
 from delivery.patience import Patience, wait_until
-from delivery.process_identity import started
+from delivery.workspace.process_identity import started
 
 CI = "ci/kanvaro"
 TO_START_S = 60

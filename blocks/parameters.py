@@ -10,8 +10,8 @@ from pydantic import Field
 
 from delivery.provisioning import Stack
 from delivery.rotation_facts import Kind
-from delivery.source_names import REF, REPOSITORY, REVISION, VERSION
 from delivery.version_tag import LONGEST_TAG, TAG
+from delivery.workspace.source_names import REF, REPOSITORY, REVISION, VERSION
 
 # An environment: what Prefect lets a block be called, and no longer than names of services may be.
 Registered = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote
 
 from delivery.messages import Message, Mood, clipped, escaped, plain
-from delivery.package_json import NOT_JSON
+from delivery.workspace.package_json import NOT_JSON
 
 TOPIC = re.compile(
     r"arn:(?P<partition>aws[a-z-]*):sns:(?P<region>[a-z0-9-]+):\d{12}:[A-Za-z0-9_.-]{1,256}"

@@ -33,8 +33,8 @@ from typing import Any
 from delivery.commands import command_line
 from delivery.errors import ConfigurationError
 from delivery.ledger import Migration
-from delivery.node_versions import is_readable_wish
 from delivery.stages import AUDIT_LEVELS, SERVICES, Check, StageTable
+from delivery.workspace.node_versions import is_readable_wish
 
 FILE = "delivery.toml"
 _HINT = f"Correct {FILE}, commit, and run again."

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, replace
 
 from delivery.coverage import Coverage
 from delivery.errors import CheckFailed
-from delivery.packages import Manager
 from delivery.stages import Check, StageTable
+from delivery.workspace.packages import Manager
 
 # Goes up when a check's pass would mean something else than before.
 PROOF = 1

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from delivery.errors import GitHubRefused, RequestRefused, Superseded
-from delivery.source_names import full_ref
+from delivery.workspace.source_names import full_ref
 
 _REVISION = re.compile(r"[0-9a-f]{40}")
 

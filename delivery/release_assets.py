@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from delivery.errors import ConfigurationError
-from delivery.package_json import NOT_JSON
 from delivery.version_tag import VersionTag
+from delivery.workspace.package_json import NOT_JSON
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from delivery.messages import counted, plain
-from delivery.package_json import NOT_JSON
+from delivery.workspace.package_json import NOT_JSON
 
 OTHERS = "Other changes"
 LONGEST_SUBJECT = 200

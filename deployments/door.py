@@ -27,7 +27,7 @@ from starlette.routing import Route
 
 from delivery.errors import ConfigurationError
 from delivery.github_events import Start, chosen
-from delivery.package_json import NOT_JSON
+from delivery.workspace.package_json import NOT_JSON
 from deployments.alarm_door import alarms, channel_of, fetched, topics_in
 from deployments.knocks import body_of, said
 from deployments.reach import client_variables, speaking_by

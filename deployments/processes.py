@@ -24,7 +24,7 @@ from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from delivery.errors import ConfigurationError
-from delivery.process_identity import started
+from delivery.workspace.process_identity import started
 from deployments.register import ROOT
 from deployments.work_pools import POOL
 from sandbox import lifeline

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from delivery.errors import DeliveryError, RequestRefused, UnknownRevision
 from delivery.overlay import FILE
 from delivery.plan import Plan
-from delivery.source_names import full_ref, is_path, plain_revision, repository_address
+from delivery.workspace.source_names import full_ref, is_path, plain_revision, repository_address
 from tasks.committed import read_committed
 from tasks.git import GitFailed, run_git, verdict_about, write_settings
 from tasks.mirrors import Mirror, find_commit, mirror_of

@@ -17,7 +17,7 @@ import requests
 from docker.errors import APIError, DockerException, NotFound
 from docker.models.containers import Container
 
-from delivery.process_identity import is_gone, our_identity
+from delivery.workspace.process_identity import is_gone, our_identity
 
 LABEL = "kanvaro.sandbox"
 OWNER_LABEL = "kanvaro.sandbox.owner"

@@ -15,9 +15,9 @@ import yaml
 
 from delivery.audit_readers import read_npm_audit, read_yarn_npm_audit
 from delivery.errors import ConfigurationError
-from delivery.package_json import for_an_audit
-from delivery.packages import LOCKFILES, Manager
 from delivery.scans import ScannerReport, did_not_run
+from delivery.workspace.package_json import for_an_audit
+from delivery.workspace.packages import LOCKFILES, Manager
 from tasks.scanners import Bench, cut_short, regular_files
 
 # npm's own retries can outlast the time a check is given; in milliseconds.

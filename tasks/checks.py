@@ -19,7 +19,6 @@ from prefect.results import ResultStore, get_result_store
 
 from blocks.environment import Environment
 from delivery.errors import CheckCancelled, CheckFailed, CheckTimedOut, ScannerDidNotRun
-from delivery.install_hints import explain_install_failure, is_worth_another_try
 from delivery.plan import (
     CheckReport,
     Plan,
@@ -30,6 +29,7 @@ from delivery.plan import (
 )
 from delivery.stages import Check
 from delivery.summary import cell
+from delivery.workspace.install_hints import explain_install_failure, is_worth_another_try
 from tasks import fact, operation
 from tasks.elsewhere import checked_elsewhere
 from tasks.evidence import keep_evidence

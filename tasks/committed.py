@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from delivery.errors import RequestRefused
-from delivery.packages import FILES_OF_INTEREST
+from delivery.workspace.packages import FILES_OF_INTEREST
 from tasks.git import run_git, write_settings
 from tasks.source import Source
 
@@ -77,7 +77,9 @@ def tracked_files(source: Source) -> list[str]:
 
 
 def package_files(source: Source, folder: str = ".") -> tuple[dict[str, str], tuple[str, ...]]:
-    """What `delivery.packages.choose_manager` wants: texts by path, and Yarn's releases."""
+    """What `delivery.workspace.packages.choose_manager` wants: texts by path, and Yarn's
+    releases.
+    """
     if not look_up(source, folder).is_dir():
         raise RequestRefused(f"there is no folder {folder!r} in this revision")
     places = [posixpath.normpath(str(each)) for each in (Path(folder), *Path(folder).parents)]

@@ -8,7 +8,7 @@ from delivery.images import DIGEST, Image
 from delivery.ledger import Live, Release, find_target, in_the_way
 from delivery.route import Colour
 from delivery.scene import Scene, as_settled
-from delivery.source_names import is_revision
+from delivery.workspace.source_names import is_revision
 from tasks import fact, ledger, operation
 from tasks.app_runner import live_service
 from tasks.colours import read_scene, settle

@@ -1,6 +1,6 @@
 """Processes that outlived the run which started them, found by a mark in their environment.
 
-The mark names the worker (`delivery.process_identity`), so that a sweep never touches
+The mark names the worker (`delivery.workspace.process_identity`), so that a sweep never touches
 the programs of a worker that lives, nor those of another container.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from delivery.process_identity import is_gone, our_identity
+from delivery.workspace.process_identity import is_gone, our_identity
 
 MARKER = "KANVARO_CHECK"
 

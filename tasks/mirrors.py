@@ -173,7 +173,7 @@ class Mirror:
 def mirror_of(
     address: str, cache: Path, credentials: Mapping[str, str], *also: str
 ) -> Iterator[Mirror]:
-    """The mirror of the repository at `address` (of `delivery.source_names`), ours alone.
+    """The mirror of the repository at `address` (of `delivery.workspace.source_names`), ours alone.
 
     `also` are more refspecs to fetch.
     """

@@ -7,12 +7,12 @@ from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
 from delivery.errors import ConfigurationError, RequestRefused
-from delivery.node_versions import node_is_wanted
 from delivery.overlay import FILE, parse_table
-from delivery.package_json import read_package
-from delivery.packages import choose_manager, wanted_node
 from delivery.plan import Plan, applicable, remarks_about
 from delivery.stages import DEFAULT_TABLE, StageTable, with_audit_level
+from delivery.workspace.node_versions import node_is_wanted
+from delivery.workspace.package_json import read_package
+from delivery.workspace.packages import choose_manager, wanted_node
 from tasks import fact
 from tasks.committed import package_files, read_committed, tracked_files
 from tasks.source import Source

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from delivery.lines import LineReader
+from delivery.workspace.lines import LineReader
 from tasks.leftovers import MARKER, kill_marked, our_mark
 
 GRACE_S = 5.0

@@ -3,9 +3,9 @@
 from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
-from delivery.package_json import read_package
 from delivery.plan import Plan
 from delivery.release_tests import tests_of
+from delivery.workspace.package_json import read_package
 from tasks import fact
 from tasks.committed import read_committed
 from tasks.plan import plan_of

@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 from prefect.artifacts import create_table_artifact
 
 from blocks.environment import Environment
-from delivery.package_json import read_package
 from delivery.plan import Plan
 from delivery.release_assets import (
     GZIP,
@@ -22,6 +21,7 @@ from delivery.release_assets import (
     sbom_of,
     sha256_of,
 )
+from delivery.workspace.package_json import read_package
 from tasks import operation
 from tasks.announce import run_url, this_run
 from tasks.answers import answer_of

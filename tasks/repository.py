@@ -3,7 +3,7 @@
 from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
-from delivery.source_names import is_on_github
+from delivery.workspace.source_names import is_on_github
 from tasks import operation, source
 from tasks.git import credentials_env
 from tasks.source import Source

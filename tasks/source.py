@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from delivery.errors import ConfigurationError, RequestRefused, UnknownRevision
-from delivery.source_names import full_ref, is_path, plain_revision, repository_address
+from delivery.workspace.source_names import full_ref, is_path, plain_revision, repository_address
 from tasks.git import GitFailed, last_words, run_git
 from tasks.mirrors import Mirror, find_commit, mirror_of
 

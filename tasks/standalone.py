@@ -6,7 +6,6 @@ from pathlib import Path
 
 from blocks.environment import Environment
 from delivery.errors import CheckFailed, ConfigurationError, RequestRefused
-from delivery.package_json import read_package
 from delivery.plan import Plan
 from delivery.release_build import (
     BUILD_ID,
@@ -16,6 +15,7 @@ from delivery.release_build import (
     build_variables,
     replacements,
 )
+from delivery.workspace.package_json import read_package
 from tasks import operation
 from tasks.archive import write_archive
 from tasks.checks import install, run_logged, told

@@ -7,7 +7,7 @@ from delivery.errors import NeverProven, RequestRefused, UnknownRevision
 from delivery.images import DIGEST, Image
 from delivery.ledger import SHORTEST_REVISION, Proven
 from delivery.plan import Plan
-from delivery.source_names import is_revision
+from delivery.workspace.source_names import is_revision
 from tasks import fact, ledger, operation
 from tasks.announce import this_run
 from tasks.images import described_image, repository_of

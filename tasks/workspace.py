@@ -14,7 +14,7 @@ from prefect.context import FlowRunContext
 from prefect.logging import get_logger
 
 from blocks.environment import Environment
-from delivery.process_identity import is_elsewhere
+from delivery.workspace.process_identity import is_elsewhere
 from tasks.leftovers import is_orphaned, our_mark, sweep_leftovers
 from tasks.source import remove_workspace
 

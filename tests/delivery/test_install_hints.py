@@ -2,7 +2,7 @@
 
 import pytest
 
-from delivery.install_hints import explain_install_failure, is_worth_another_try
+from delivery.workspace.install_hints import explain_install_failure, is_worth_another_try
 
 IGNORE_SCRIPTS = 'install = "npm ci --ignore-scripts"'
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delivery.lines import LONGEST_LINE, LineReader, plain
+from delivery.workspace.lines import LONGEST_LINE, LineReader, plain
 
 
 def lines_of(*chunks):

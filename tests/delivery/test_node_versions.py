@@ -2,7 +2,7 @@
 
 import pytest
 
-from delivery.node_versions import is_readable_wish, node_is_wanted
+from delivery.workspace.node_versions import is_readable_wish, node_is_wanted
 
 
 @pytest.mark.parametrize(

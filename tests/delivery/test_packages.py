@@ -5,8 +5,8 @@ import json
 import pytest
 
 from delivery.errors import ConfigurationError, RequestRefused
-from delivery.package_json import read_package
-from delivery.packages import choose_manager, wanted_node
+from delivery.workspace.package_json import read_package
+from delivery.workspace.packages import choose_manager, wanted_node
 
 PACKAGE = json.dumps({"name": "app", "scripts": {"lint": "eslint ."}})
 LOCK = json.dumps({"lockfileVersion": 3, "packages": {}})

@@ -3,7 +3,6 @@ from dataclasses import replace
 import pytest
 
 from delivery.errors import CheckFailed, CheckTimedOut
-from delivery.packages import Manager
 from delivery.plan import (
     CheckReport,
     Plan,
@@ -14,6 +13,7 @@ from delivery.plan import (
     proof_key,
 )
 from delivery.stages import DEFAULT_TABLE, Check, StageTable
+from delivery.workspace.packages import Manager
 
 NPM = Manager("npm", ("npm",), ("npm", "ci"))
 LINT = Check("lint", script="lint", timeout_s=60)

@@ -6,9 +6,11 @@ import sys
 
 import pytest
 
-from delivery.process_identity import is_gone, our_identity, started
+from delivery.workspace.process_identity import is_gone, our_identity, started
 
-PRINTS_ITS_OWN = "from delivery.process_identity import our_identity; print(our_identity())"
+PRINTS_ITS_OWN = (
+    "from delivery.workspace.process_identity import our_identity; print(our_identity())"
+)
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,11 @@ import random
 
 import pytest
 
-from delivery.packages import Manager
 from delivery.plan import Plan
 from delivery.release_build import HOME, build_variables, replacements
 from delivery.release_tests import tests_of as plan_of_release
 from delivery.stages import DEFAULT_TABLE, Check
+from delivery.workspace.packages import Manager
 
 REVISION = "0123456789" * 4
 UNIT = Check("unit", script="test:unit")

@@ -7,7 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delivery.errors import RequestRefused
-from delivery.source_names import full_ref, is_on_github, plain_revision, repository_address
+from delivery.workspace.source_names import (
+    full_ref,
+    is_on_github,
+    plain_revision,
+    repository_address,
+)
 
 HOSTILE = [
     "--upload-pack=touch /tmp/x",

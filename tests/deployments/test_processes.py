@@ -10,7 +10,7 @@ import pytest
 
 from delivery.errors import ConfigurationError
 from delivery.patience import Patience, wait_until
-from delivery.process_identity import started
+from delivery.workspace.process_identity import started
 from deployments.processes import (
     prefect_server,
     prefect_worker,

@@ -18,7 +18,7 @@ from prefect.states import Crashed
 from prefect_slack import SlackCredentials
 
 from blocks.policy import Policy
-from delivery.process_identity import started
+from delivery.workspace.process_identity import started
 from deployments import automations
 from deployments.automations import NO_WORKER_FOR_CHECKS, ensure_automations
 from deployments.processes import prefect_server, prefect_worker, using

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from delivery.process_identity import started
+from delivery.workspace.process_identity import started
 from tests.waiting import becomes_true
 
 # A program that ends when it is asked to, and has started one that does not.

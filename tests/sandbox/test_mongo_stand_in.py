@@ -19,7 +19,7 @@ import pytest
 from bson import Binary, Decimal128, Int64, ObjectId, Regex
 from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, WriteError
 
-from delivery.process_identity import started
+from delivery.workspace.process_identity import started
 from sandbox import mongo_process
 from sandbox.mongo_process import mongo_stand_in
 

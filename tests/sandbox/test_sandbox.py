@@ -20,7 +20,7 @@ from slack_sdk import WebClient
 
 from blocks.github_app import GitHubApp
 from delivery.errors import ConfigurationError
-from delivery.process_identity import started
+from delivery.workspace.process_identity import started
 from sandbox import start as start_module
 from sandbox.__main__ import main
 from sandbox.addresses import Addresses, Secrets

@@ -6,7 +6,7 @@ import pytest
 from prefect.logging import disable_run_logger
 
 from delivery.errors import CheckFailed
-from delivery.packages import Manager
+from delivery.workspace.packages import Manager
 from tasks.checks import install
 
 SCRIPT = """

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from delivery.process_identity import started
+from delivery.workspace.process_identity import started
 from tasks.leftovers import MARKER, sweep_leftovers
 from tasks.programs import run_program
 from tests.waiting import becomes_true

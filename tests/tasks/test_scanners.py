@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from delivery.packages import choose_manager
+from delivery.workspace.packages import choose_manager
 from sandbox.advisories import Advisories
 from tasks.audit import audit
 from tasks.scanners import Bench, secret_scan, snyk

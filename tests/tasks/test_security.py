@@ -10,9 +10,9 @@ from blocks.environment import Environment
 from blocks.policy import Policy
 from blocks.serving import AppRunnerService
 from delivery.errors import CheckCancelled, CheckFailed
-from delivery.packages import choose_manager
 from delivery.plan import Plan
 from delivery.stages import DEFAULT_TABLE
+from delivery.workspace.packages import choose_manager
 from sandbox.advisories import Advisories
 from tasks import security
 from tasks.security import security_report

@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from delivery.install_hints import explain_install_failure
-from delivery.packages import choose_manager
+from delivery.workspace.install_hints import explain_install_failure
+from delivery.workspace.packages import choose_manager
 from tasks.programs import run_program
 from tasks.surroundings import surroundings, withheld_proxies
 
