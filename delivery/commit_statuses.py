@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from delivery.checks.plan import CheckReport
 from delivery.errors import CheckCancelled, CheckFailed, DeliveryError, ScannerDidNotRun, Superseded
 from delivery.messages import counted, duration, plain
-from delivery.plan import CheckReport
 
 SUMMARY = "kanvaro"
 LONGEST_DESCRIPTION = 140

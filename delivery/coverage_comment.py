@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from delivery.coverage import Coverage, Covered
+from delivery.checks.coverage import Coverage, Covered
 from delivery.messages import counted
 from delivery.release_notes import as_text
 

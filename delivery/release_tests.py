@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from delivery.plan import Plan
-from delivery.stages import PLACEHOLDER, SERVICES, Check
+from delivery.checks.plan import Plan
+from delivery.checks.table import PLACEHOLDER, SERVICES, Check
 
 ALL = "test:all"
 TIMEOUT_S = 3600

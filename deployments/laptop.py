@@ -23,10 +23,10 @@ from prefect.client.orchestration import get_client
 
 from blocks.environment import Environment
 from blocks.policy import Policy
+from delivery.checks.delivery_toml import parse_table
+from delivery.checks.table import DEFAULT_TABLE
 from delivery.errors import ConfigurationError, DeliveryError, RequestRefused, RolloutFailed
 from delivery.messages import duration
-from delivery.overlay import parse_table
-from delivery.stages import DEFAULT_TABLE
 from deployments.demo import prepare_base_images, start_sandbox, step
 from deployments.following import summary_of
 from deployments.processes import standing_server, using

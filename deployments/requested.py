@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from delivery.checks.delivery_toml import FILE
+from delivery.checks.plan import Plan
 from delivery.errors import DeliveryError, RequestRefused, UnknownRevision
-from delivery.overlay import FILE
-from delivery.plan import Plan
 from delivery.workspace.source_names import full_ref, is_path, plain_revision, repository_address
 from tasks.committed import read_committed
 from tasks.git import GitFailed, run_git, verdict_about, write_settings

@@ -24,8 +24,8 @@ from prefect.states import Completed
 
 from blocks.environment import Environment
 from delivery import messages
+from delivery.checks.plan import CheckReport
 from delivery.messages import Message, Subject
-from delivery.plan import CheckReport
 from tasks import operation
 from tasks.source import Source
 

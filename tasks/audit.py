@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from delivery.audit_readers import read_npm_audit, read_yarn_npm_audit
+from delivery.checks.audit_readers import read_npm_audit, read_yarn_npm_audit
+from delivery.checks.scans import ScannerReport, did_not_run
 from delivery.errors import ConfigurationError
-from delivery.scans import ScannerReport, did_not_run
 from delivery.workspace.package_json import for_an_audit
 from delivery.workspace.packages import LOCKFILES, Manager
 from tasks.scanners import Bench, cut_short, regular_files

@@ -1,6 +1,6 @@
 """The application's own checks: which apply, which are proven already, and running the others.
 
-A pass is remembered by content (`delivery.plan.proof_key`) through Prefect's
+A pass is remembered by content (`delivery.checks.plan.proof_key`) through Prefect's
 own cache, so that an unchanged revision is not checked twice. A failure never is.
 """
 
@@ -18,8 +18,7 @@ from prefect.logging import get_run_logger
 from prefect.results import ResultStore, get_result_store
 
 from blocks.environment import Environment
-from delivery.errors import CheckCancelled, CheckFailed, CheckTimedOut, ScannerDidNotRun
-from delivery.plan import (
+from delivery.checks.plan import (
     CheckReport,
     Plan,
     first_failure,
@@ -27,7 +26,8 @@ from delivery.plan import (
     next_check,
     proof_key,
 )
-from delivery.stages import Check
+from delivery.checks.table import Check
+from delivery.errors import CheckCancelled, CheckFailed, CheckTimedOut, ScannerDidNotRun
 from delivery.summary import cell
 from delivery.workspace.install_hints import explain_install_failure, is_worth_another_try
 from tasks import fact, operation

@@ -12,6 +12,8 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.logging import get_logger, get_run_logger
 
 from blocks.environment import Environment
+from delivery.checks.plan import CheckReport, Plan
+from delivery.checks.table import Check
 from delivery.commit_statuses import (
     SUMMARY,
     Status,
@@ -36,9 +38,7 @@ from delivery.errors import (
     Unreachable,
 )
 from delivery.messages import counted
-from delivery.plan import CheckReport, Plan
 from delivery.pull_request import Pull, demand_head
-from delivery.stages import Check
 from tasks import operation
 from tasks.announce import HOOK_LOGGER, run_url, seconds_so_far, this_run
 from tasks.checks import Watcher

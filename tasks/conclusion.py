@@ -10,11 +10,11 @@ from prefect.logging import get_logger, get_run_logger
 from blocks.clients import calls
 from blocks.environment import Environment
 from delivery import messages
+from delivery.checks.plan import CheckReport, Plan
 from delivery.decision import why_not_deployed as decide
 from delivery.errors import DeliveryError, Superseded
 from delivery.ledger import Live
 from delivery.messages import Failure, Message, Subject
-from delivery.plan import CheckReport, Plan
 from delivery.provisioning_messages import provisioning_failed
 from delivery.release_messages import release_failed
 from delivery.rotation_messages import rotation_failed

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lcov_cobertura import LcovCobertura
 
-from delivery.coverage import Coverage, Covered
+from delivery.checks.coverage import Coverage, Covered
 from delivery.errors import CheckFailed
 from tasks.programs import run_program
 from tasks.source import Source, inside

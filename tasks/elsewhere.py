@@ -12,9 +12,9 @@ from prefect.logging import get_run_logger
 from prefect.states import Cancelling
 
 from blocks.environment import Environment
+from delivery.checks.plan import CheckReport
+from delivery.checks.table import Check
 from delivery.errors import CheckCancelled, StageLost
-from delivery.plan import CheckReport
-from delivery.stages import Check
 from tasks.handover import verdict_of
 
 DEPLOYMENT = "stage/kanvaro"

@@ -6,10 +6,10 @@ from prefect.artifacts import create_table_artifact
 from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
-from delivery.coverage import Coverage
+from delivery.checks.coverage import Coverage
+from delivery.checks.plan import Plan
+from delivery.checks.table import Check
 from delivery.messages import plain
-from delivery.plan import Plan
-from delivery.stages import Check
 from tasks.coverage import LCOV, read_lcov, upload_coverage
 from tasks.reports import archive_report, prune_reports
 from tasks.source import Source, inside

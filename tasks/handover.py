@@ -20,9 +20,9 @@ from botocore.exceptions import ClientError
 from prefect.context import FlowRunContext
 
 from blocks.environment import Environment
+from delivery.checks.handover import read_verdict
+from delivery.checks.plan import CheckReport
 from delivery.errors import ConfigurationError, RequestRefused
-from delivery.handover import read_verdict
-from delivery.plan import CheckReport
 from tasks import fact, operation
 from tasks.source import Source
 from tasks.workspace import Workspace

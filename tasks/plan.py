@@ -6,10 +6,10 @@ import subprocess
 from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
+from delivery.checks.delivery_toml import FILE, parse_table
+from delivery.checks.plan import Plan, applicable, remarks_about
+from delivery.checks.table import DEFAULT_TABLE, StageTable, with_audit_level
 from delivery.errors import ConfigurationError, RequestRefused
-from delivery.overlay import FILE, parse_table
-from delivery.plan import Plan, applicable, remarks_about
-from delivery.stages import DEFAULT_TABLE, StageTable, with_audit_level
 from delivery.workspace.node_versions import node_is_wanted
 from delivery.workspace.package_json import read_package
 from delivery.workspace.packages import choose_manager, wanted_node

@@ -3,9 +3,9 @@
 from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
+from delivery.checks.delivery_toml import FILE
+from delivery.checks.plan import Plan
 from delivery.errors import NotOnGitHub
-from delivery.overlay import FILE
-from delivery.plan import Plan
 from delivery.pull_request import Pull, demand_head, read_pull
 from tasks import fact, operation, source
 from tasks.github import github_of

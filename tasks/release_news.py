@@ -6,8 +6,8 @@ from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
 from delivery import release_messages as messages
+from delivery.checks.plan import CheckReport, Plan
 from delivery.messages import plain
-from delivery.plan import CheckReport, Plan
 from delivery.release_assets import Asset
 from tasks import operation
 from tasks.announce import announce, run_url, seconds_so_far, tell, this_run

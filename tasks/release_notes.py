@@ -8,7 +8,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
-from delivery.plan import Plan
+from delivery.checks.plan import Plan
 from delivery.release_notes import Change, in_short, notes, read_changes
 from delivery.version_tag import version_remark
 from delivery.workspace.package_json import read_package

@@ -3,7 +3,7 @@
 from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
-from delivery.plan import Plan
+from delivery.checks.plan import Plan
 from delivery.release_tests import tests_of
 from delivery.workspace.package_json import read_package
 from tasks import fact

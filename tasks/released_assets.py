@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from prefect.artifacts import create_table_artifact
 
 from blocks.environment import Environment
-from delivery.plan import Plan
+from delivery.checks.plan import Plan
 from delivery.release_assets import (
     GZIP,
     PROVENANCE,

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from delivery.scan_readers import read_secret_scan, read_snyk, snyk_threshold
-from delivery.scans import ScannerReport, did_not_run
+from delivery.checks.scan_readers import read_secret_scan, read_snyk, snyk_threshold
+from delivery.checks.scans import ScannerReport, did_not_run
 from tasks.programs import Outcome, run_program
 
 _SECRET_FINDER = Path(__file__).with_name("secret_finder.py")

@@ -8,11 +8,11 @@ from prefect.artifacts import create_table_artifact
 from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
+from delivery.checks.plan import Plan
+from delivery.checks.scans import SecurityVerdict, security_verdict
+from delivery.checks.table import Check
 from delivery.errors import CheckCancelled
 from delivery.messages import plain
-from delivery.plan import Plan
-from delivery.scans import SecurityVerdict, security_verdict
-from delivery.stages import Check
 from tasks.audit import audit
 from tasks.committed import source_archive
 from tasks.scanners import Bench, secret_scan, snyk

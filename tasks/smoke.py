@@ -7,8 +7,8 @@ from prefect import State
 from prefect.states import Completed
 
 from blocks.environment import Environment
+from delivery.checks.plan import Plan
 from delivery.errors import SmokeFailed
-from delivery.plan import Plan
 from tasks import operation
 from tasks.checks import install, run_logged, told
 from tasks.committed import read_committed

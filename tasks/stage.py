@@ -1,10 +1,10 @@
 """One check of a workspace that another run handed over."""
 
 from blocks.environment import Environment
+from delivery.checks.handover import told_failure, told_report
+from delivery.checks.plan import Plan
+from delivery.checks.table import Check
 from delivery.errors import ConfigurationError, DeliveryError
-from delivery.handover import told_failure, told_report
-from delivery.plan import Plan
-from delivery.stages import Check
 from tasks import operation
 from tasks.checks import check_here, key_of
 from tasks.handover import leave_verdict

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from blocks.environment import Environment
+from delivery.checks.plan import Plan
 from delivery.errors import CheckFailed, ConfigurationError, RequestRefused
-from delivery.plan import Plan
 from delivery.release_build import (
     BUILD_ID,
     PRERENDER,

@@ -10,7 +10,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import TaskRun
 
 from blocks.environment import Environment
-from delivery.plan import CheckReport, Plan
+from delivery.checks.plan import CheckReport, Plan
 from delivery.summary import Stage, report
 
 SUMMARY = "summary"

@@ -8,8 +8,8 @@ import pytest
 from benchmarks import trivial
 from benchmarks.aws_calls import told
 from benchmarks.report import WIDTH, Measurement, flat, table, write
+from delivery.checks.table import DEFAULT_TABLE
 from delivery.errors import RolloutFailed
-from delivery.stages import DEFAULT_TABLE
 from tasks.coverage import read_lcov
 from tasks.source import Source
 

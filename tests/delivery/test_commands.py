@@ -2,7 +2,7 @@
 
 import pytest
 
-from delivery.commands import command_line
+from delivery.checks.commands import command_line
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Coverage, shown."""
 
-from delivery.coverage import Coverage, Covered
+from delivery.checks.coverage import Coverage, Covered
 
 
 def coverage(**lines):

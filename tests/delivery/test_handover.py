@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from delivery.coverage import Coverage, Covered
+from delivery.checks.coverage import Coverage, Covered
+from delivery.checks.handover import read_verdict, told_failure, told_report
+from delivery.checks.plan import CheckReport
 from delivery.errors import CheckFailed, CheckTimedOut, EngineUnavailable, StageLost
-from delivery.handover import read_verdict, told_failure, told_report
-from delivery.plan import CheckReport
 
 REPORT = CheckReport("unit", "passed", 12.5, ("redis was a stand-in",))
 COVERAGE = Coverage(Covered(8, 10, 1, 2), {"a.ts": Covered(8, 10, 1, 2)})

@@ -2,9 +2,9 @@
 
 import pytest
 
+from delivery.checks.delivery_toml import parse_table
+from delivery.checks.table import DEFAULT_TABLE, with_audit_level
 from delivery.errors import ConfigurationError
-from delivery.overlay import parse_table
-from delivery.stages import DEFAULT_TABLE, with_audit_level
 
 
 def test_an_empty_file_changes_nothing():

@@ -2,8 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from delivery.errors import CheckFailed, CheckTimedOut
-from delivery.plan import (
+from delivery.checks.plan import (
     CheckReport,
     Plan,
     applicable,
@@ -12,7 +11,8 @@ from delivery.plan import (
     next_check,
     proof_key,
 )
-from delivery.stages import DEFAULT_TABLE, Check, StageTable
+from delivery.checks.table import DEFAULT_TABLE, Check, StageTable
+from delivery.errors import CheckFailed, CheckTimedOut
 from delivery.workspace.packages import Manager
 
 NPM = Manager("npm", ("npm",), ("npm", "ci"))

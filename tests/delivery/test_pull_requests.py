@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from delivery.checks.coverage import Coverage, Covered
+from delivery.checks.plan import CheckReport
 from delivery.commit_statuses import (
     Status,
     closed,
@@ -18,7 +20,6 @@ from delivery.commit_statuses import (
     summed_up,
     to_send,
 )
-from delivery.coverage import Coverage, Covered
 from delivery.coverage_comment import MARKER, Comment, Compared, Todo, markdown, to_do
 from delivery.errors import (
     CheckCancelled,
@@ -28,7 +29,6 @@ from delivery.errors import (
     ScannerDidNotRun,
     Superseded,
 )
-from delivery.plan import CheckReport
 from delivery.pull_request import demand_head, read_pull
 
 RUN, OTHER = "http://ui/runs/flow-run/1", "http://ui/runs/flow-run/2"

@@ -6,10 +6,10 @@ import random
 
 import pytest
 
-from delivery.plan import Plan
+from delivery.checks.plan import Plan
+from delivery.checks.table import DEFAULT_TABLE, Check
 from delivery.release_build import HOME, build_variables, replacements
 from delivery.release_tests import tests_of as plan_of_release
-from delivery.stages import DEFAULT_TABLE, Check
 from delivery.workspace.packages import Manager
 
 REVISION = "0123456789" * 4

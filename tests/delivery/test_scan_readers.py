@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from delivery.audit_readers import read_npm_audit, read_yarn_npm_audit
-from delivery.scan_readers import read_secret_scan, read_snyk
+from delivery.checks.audit_readers import read_npm_audit, read_yarn_npm_audit
+from delivery.checks.scan_readers import read_secret_scan, read_snyk
 
 COUNTS = {"info": 0, "low": 1, "moderate": 0, "high": 1, "critical": 0, "total": 2}
 NPM = {

@@ -2,8 +2,8 @@
 
 import pytest
 
+from delivery.checks.scans import Finding, ScannerReport, did_not_run, security_verdict
 from delivery.errors import CheckFailed, ScannerDidNotRun
-from delivery.scans import Finding, ScannerReport, did_not_run, security_verdict
 
 CLEAN = ScannerReport("npm-audit", ran=True, passed=True, summary="nothing found")
 NO_SECRETS = ScannerReport("secrets", ran=True, passed=True, summary="no secrets in 9 files")

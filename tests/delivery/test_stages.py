@@ -1,6 +1,6 @@
 """Which checks apply to an application, and what they need."""
 
-from delivery.stages import DEFAULT_TABLE, Check, StageTable
+from delivery.checks.table import DEFAULT_TABLE, Check, StageTable
 
 
 def test_the_default_table_holds_the_stages_of_the_document():

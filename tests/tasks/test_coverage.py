@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from delivery.coverage import Covered
+from delivery.checks.coverage import Covered
 from delivery.errors import CheckFailed, RequestRefused
 from tasks.coverage import read_lcov, upload_coverage
 from tasks.source import Source

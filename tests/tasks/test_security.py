@@ -9,9 +9,9 @@ from prefect.logging import disable_run_logger
 from blocks.environment import Environment
 from blocks.policy import Policy
 from blocks.serving import AppRunnerService
+from delivery.checks.plan import Plan
+from delivery.checks.table import DEFAULT_TABLE
 from delivery.errors import CheckCancelled, CheckFailed
-from delivery.plan import Plan
-from delivery.stages import DEFAULT_TABLE
 from delivery.workspace.packages import choose_manager
 from sandbox.advisories import Advisories
 from tasks import security

@@ -1,7 +1,7 @@
 """The stage table: which checks a revision must pass, and what each of them needs.
 
 The default is the one of the CI/CD document. An application changes it with an
-optional `delivery.toml` in its repository (see `delivery.overlay`).
+optional `delivery.toml` in its repository (see `delivery.checks.delivery_toml`).
 
 Where an application names a script otherwise than the document does, the usual other
 names are tried in turn. Only names that mean the same thing are on the list: `test` alone

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from delivery.scans import Finding, ScannerReport, did_not_run
+from delivery.checks.scans import Finding, ScannerReport, did_not_run
 from delivery.workspace.package_json import NOT_JSON
 
 SEVERITIES = ("critical", "high", "moderate", "low", "info")

@@ -30,10 +30,10 @@ from difflib import get_close_matches
 from pathlib import PurePosixPath
 from typing import Any
 
-from delivery.commands import command_line
+from delivery.checks.commands import command_line
+from delivery.checks.table import AUDIT_LEVELS, SERVICES, Check, StageTable
 from delivery.errors import ConfigurationError
 from delivery.ledger import Migration
-from delivery.stages import AUDIT_LEVELS, SERVICES, Check, StageTable
 from delivery.workspace.node_versions import is_readable_wish
 
 FILE = "delivery.toml"

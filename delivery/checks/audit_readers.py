@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from delivery.scan_readers import SEVERITIES, beginning, mapping, worst
-from delivery.scans import Finding, ScannerReport, did_not_run
-from delivery.stages import AUDIT_LEVELS
+from delivery.checks.scan_readers import SEVERITIES, beginning, mapping, worst
+from delivery.checks.scans import Finding, ScannerReport, did_not_run
+from delivery.checks.table import AUDIT_LEVELS
 from delivery.workspace.package_json import NOT_JSON
 
 SCANNER = "npm-audit"

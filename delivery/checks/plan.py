@@ -5,13 +5,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from delivery.coverage import Coverage
+from delivery.checks.coverage import Coverage
+from delivery.checks.table import Check, StageTable
 from delivery.errors import CheckFailed
-from delivery.stages import Check, StageTable
 from delivery.workspace.packages import Manager
 
 # Goes up when a check's pass would mean something else than before.
-PROOF = 1
+PROOF = 2
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from dataclasses import asdict
 from typing import Any
 
 from delivery import errors
-from delivery.coverage import Coverage, Covered
+from delivery.checks.coverage import Coverage, Covered
+from delivery.checks.plan import CheckReport
 from delivery.errors import DeliveryError, StageLost
-from delivery.plan import CheckReport
 
 
 def told_report(report: CheckReport) -> str:
