@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Any
 
+from delivery.credentials.secret_value import secret_of
 from delivery.errors import ProvisioningFailed
 from delivery.messages import counted
-from delivery.secret_value import secret_of
 from delivery.summary import cell
 
 PREFIX = "provision-"

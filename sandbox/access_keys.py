@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from delivery.ses_password import smtp_password
+from delivery.credentials.ses_password import smtp_password
 from sandbox.aws import REGION
 from sandbox.aws_proxy import AwsProxy, Call
 from sandbox.smtp import SmtpServer

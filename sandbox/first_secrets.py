@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from delivery.ses_password import smtp_password
+from delivery.credentials.ses_password import smtp_password
 
 # RFC 2606: a name that leads nowhere, for an account that was given no mail server.
 NO_MAIL_SERVER = {"provider": "operator", "smtp_host": "smtp.invalid", "smtp_port": 587}

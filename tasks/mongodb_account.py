@@ -14,7 +14,7 @@ from pymongo.database import Database
 from pymongo.errors import ConfigurationError as BadUri
 from pymongo.errors import OperationFailure
 
-from delivery.connection_uri import Login, login_of
+from delivery.credentials.connection_uri import Login, login_of
 from delivery.errors import (
     AccessDenied,
     ConfigurationError,

@@ -17,7 +17,7 @@ from pymongo.errors import (
 )
 from pymongo.uri_parser import parse_uri
 
-from delivery.connection_uri import login_of, with_login
+from delivery.credentials.connection_uri import login_of, with_login
 from delivery.errors import AccessDenied, ConfigurationError, Unreachable
 
 ANSWER_S = 10.0

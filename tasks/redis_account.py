@@ -16,7 +16,7 @@ from typing import Any
 
 import redis
 
-from delivery.connection_uri import Login, login_of, with_login
+from delivery.credentials.connection_uri import Login, login_of, with_login
 from delivery.errors import (
     AccessDenied,
     ConfigurationError,

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from blocks.environment import Environment
+from delivery.credentials.secret_value import secret_of
 from delivery.errors import ConfigurationError, SecretMalformed
 from delivery.rotation_facts import Kind, Old, PendingValue, Policy
 from delivery.rotation_record import Record
-from delivery.secret_value import secret_of
 from tasks.secret_store import Value, read_value
 
 VERSION = "version"

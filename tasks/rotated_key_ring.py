@@ -7,8 +7,7 @@ import json
 import time
 from dataclasses import replace
 
-from delivery.errors import CredentialUnfit, RequestRefused, SecretMalformed
-from delivery.key_ring import (
+from delivery.credentials.key_ring import (
     Lives,
     Rings,
     bootstrap,
@@ -18,7 +17,8 @@ from delivery.key_ring import (
     read_rings,
     rotated_rings,
 )
-from delivery.key_ring_checks import why_not_promoted
+from delivery.credentials.key_ring_checks import why_not_promoted
+from delivery.errors import CredentialUnfit, RequestRefused, SecretMalformed
 from delivery.rotation_facts import KEY_RINGS, Kind, Policy
 from tasks.rotated import VERSION, Rotated, is_given
 from tasks.secret_store import Value

@@ -4,7 +4,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
-from delivery.secret_value import secret_of
+from delivery.credentials.secret_value import secret_of
 from tasks.refusals import said
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pymongo.uri_parser import parse_uri
 from redis.connection import parse_url
 
-from delivery.connection_uri import Login, login_of, other_account, with_login
+from delivery.credentials.connection_uri import Login, login_of, other_account, with_login
 from delivery.errors import SecretMalformed
 
 CANARY = "hunter2-canary"

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delivery.errors import SecretMalformed
-from delivery.key_ring import (
+from delivery.credentials.key_ring import (
     Key,
     KeyRing,
     Lives,
@@ -23,7 +22,8 @@ from delivery.key_ring import (
     rotated,
     rotated_rings,
 )
-from delivery.key_ring_checks import why_not_promoted
+from delivery.credentials.key_ring_checks import why_not_promoted
+from delivery.errors import SecretMalformed
 
 LIVES = Lives()
 WEEK = 7 * 24 * 3600

@@ -1,7 +1,7 @@
 import pytest
 
+from delivery.credentials.ses_password import smtp_password
 from delivery.errors import SecretMalformed
-from delivery.ses_password import smtp_password
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from delivery.key_ring import (
+from delivery.credentials.key_ring import (
     Key,
     KeyRing,
     Lives,

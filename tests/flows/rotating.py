@@ -21,7 +21,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, get_current_settings
 
-from delivery.connection_uri import Login, login_of, with_login
+from delivery.credentials.connection_uri import Login, login_of, with_login
 from delivery.errors import DeliveryError
 from flows.reconcile import reconcile
 from flows.rotate_secrets import rotate_secrets

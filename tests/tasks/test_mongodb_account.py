@@ -12,7 +12,7 @@ import pymongo
 import pytest
 from pymongo.errors import OperationFailure, WTimeoutError
 
-from delivery.connection_uri import Login, login_of, with_login
+from delivery.credentials.connection_uri import Login, login_of, with_login
 from delivery.errors import (
     AccessDenied,
     ConfigurationError,

@@ -5,7 +5,7 @@ from contextlib import closing
 import pytest
 import redis
 
-from delivery.connection_uri import Login, login_of, with_login
+from delivery.credentials.connection_uri import Login, login_of, with_login
 from delivery.errors import (
     AccessDenied,
     ConfigurationError,

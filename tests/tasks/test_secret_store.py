@@ -6,6 +6,7 @@ import uuid
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
+from delivery.credentials.secret_value import LARGEST_VALUE
 from delivery.errors import (
     AccessDenied,
     ConfigurationError,
@@ -15,7 +16,6 @@ from delivery.errors import (
 )
 from delivery.patience import Patience
 from delivery.rotation_facts import PREVIOUS
-from delivery.secret_value import LARGEST_VALUE
 from sandbox.secrets_manager import StrictSecretsManager
 from tasks import secret_store, settling
 from tasks.secret_store import promote, put_pending, read_labels, read_value, remove_pending

@@ -4,7 +4,7 @@ import math
 import re
 from collections import Counter
 
-from delivery.key_ring import (
+from delivery.credentials.key_ring import (
     LEGACY,
     Key,
     KeyRing,
@@ -16,7 +16,7 @@ from delivery.key_ring import (
     needed_until,
     read_rings,
 )
-from delivery.secret_value import LARGEST_VALUE
+from delivery.credentials.secret_value import LARGEST_VALUE
 
 # RFC 7518, 3.2: a key for HS256 has at least 256 bits, which is 43 signs of base64url.
 _STRONG = re.compile(r"[A-Za-z0-9_-]{43,}")

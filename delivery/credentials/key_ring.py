@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from delivery.credentials.secret_value import members_of, text_member
 from delivery.errors import SecretMalformed
-from delivery.secret_value import members_of, text_member
 
 # The kid of a key from before there was a ring: tokens without a kid were signed with it.
 LEGACY = "legacy"
