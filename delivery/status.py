@@ -4,12 +4,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from delivery.deploy.snapshot import Scene
 from delivery.health import Answer
 from delivery.ledger import Holder, Intent, Release, TurnRow
 from delivery.messages import plain
 from delivery.rollout import PAUSED
 from delivery.route import Colour
-from delivery.scene import Scene
 from delivery.summary import cell
 
 

@@ -10,13 +10,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
+from delivery.deploy.snapshot import Scene, Settlement, drift, happened, settlement
 from delivery.errors import DeliveryError, Drift, Fenced
 from delivery.images import Image
 from delivery.ledger import Intent, Release
 from delivery.refusals import Refusal
 from delivery.rollout import Deployment, Service, Step, next_step
 from delivery.route import Colour, Route, claimed, put_back, undrained_s
-from delivery.scene import Scene, Settlement, drift, happened, settlement
 from tasks import fact, ledger, operation
 from tasks.app_runner import change_service
 from tasks.described import described_services

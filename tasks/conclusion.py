@@ -11,7 +11,7 @@ from blocks.clients import calls
 from blocks.environment import Environment
 from delivery import messages
 from delivery.checks.plan import CheckReport, Plan
-from delivery.decision import why_not_deployed as decide
+from delivery.deploy.decision import why_not_deployed as decide
 from delivery.errors import DeliveryError, Superseded
 from delivery.ledger import Live
 from delivery.messages import Failure, Message, Subject

@@ -3,8 +3,8 @@
 from prefect.artifacts import create_markdown_artifact
 
 from blocks.environment import Environment
+from delivery.deploy.dry_run import as_markdown, as_text, forecast
 from delivery.errors import RequestRefused
-from delivery.forecast import as_markdown, as_text, forecast
 from tasks import fact
 from tasks.colours import read_scene
 from tasks.refusals import in_our_words

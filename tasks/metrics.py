@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from blocks.environment import Environment
-from delivery.analysis import Traffic, next_period
+from delivery.deploy.canary_analysis import Traffic, next_period
 from delivery.errors import ConfigurationError
 from delivery.rollout import Service
 

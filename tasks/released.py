@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
+from delivery.deploy.snapshot import Scene
 from delivery.ledger import Live, Release
 from delivery.rollout import Deployment
 from delivery.route import Colour
-from delivery.scene import Scene
 from tasks import ledger, operation
 from tasks.colours import settings_digest
 from tasks.refusals import in_our_words

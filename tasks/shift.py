@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from botocore.exceptions import BotoCoreError, ClientError
 from prefect.logging import get_run_logger
 
-from delivery.analysis import Judgement, Verdict, next_period
+from delivery.deploy.canary_analysis import Judgement, Verdict, next_period
+from delivery.deploy.snapshot import Scene
 from delivery.errors import (
     ConfigurationError,
     DeliveryError,
@@ -29,7 +30,6 @@ from delivery.route import (
     shifted,
     swapped,
 )
-from delivery.scene import Scene
 from tasks import ledger, operation
 from tasks.colours import keep_default_origin
 from tasks.consent import agreed

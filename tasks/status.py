@@ -7,6 +7,7 @@ from typing import TypeVar
 from prefect.artifacts import create_markdown_artifact
 
 from blocks.environment import Environment
+from delivery.deploy.snapshot import Scene, drift
 from delivery.errors import DeliveryError, NeverProven, RequestRefused, UnknownRevision
 from delivery.health import Answer
 from delivery.images import Image
@@ -14,7 +15,6 @@ from delivery.ledger import Release, TurnRow
 from delivery.messages import duration
 from delivery.rollout import Service
 from delivery.route import Colour
-from delivery.scene import Scene, drift
 from delivery.status import Status, as_markdown, as_text, headline
 from tasks import fact, ledger, operation
 from tasks.app_runner import last_duration_s, live_service

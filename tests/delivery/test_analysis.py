@@ -2,7 +2,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from delivery.analysis import Limits, Traffic, Verdict, bad_in_a_row, judge, next_period
+from delivery.deploy.canary_analysis import (
+    Limits,
+    Traffic,
+    Verdict,
+    bad_in_a_row,
+    judge,
+    next_period,
+)
 from delivery.health import Answer
 
 LIMITS = Limits(fewest_requests=20, more_errors=1.0, slower=1.5, slow_ms=500)

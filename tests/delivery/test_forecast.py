@@ -1,9 +1,9 @@
 import pytest
 
-from delivery.forecast import as_markdown, as_text, differences, forecast
+from delivery.deploy.dry_run import as_markdown, as_text, differences, forecast
+from delivery.deploy.snapshot import Scene
 from delivery.rollout import Service
 from delivery.route import Colour, Route
-from delivery.scene import Scene
 
 BLUE, GREEN = Colour.BLUE, Colour.GREEN
 ROUTE = Route(7, 3, BLUE, BLUE, 0, 5, {BLUE: "blue.example"})

@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import pytest
 
+from delivery.deploy.snapshot import Scene, Settlement, drift, happened, settlement
 from delivery.ledger import Intent, Release
 from delivery.rollout import Service
 from delivery.route import Colour, Route
-from delivery.scene import Scene, Settlement, drift, happened, settlement
 
 BLUE, GREEN = Colour.BLUE, Colour.GREEN
 HOSTS = {BLUE: "blue.example", GREEN: "green.example"}

@@ -2,11 +2,11 @@ from dataclasses import replace
 
 import pytest
 
+from delivery.deploy.snapshot import Scene
 from delivery.health import Answer
 from delivery.ledger import Holder, Intent, Release, TurnRow
 from delivery.rollout import Service
 from delivery.route import Colour, Route
-from delivery.scene import Scene
 from delivery.status import Status, as_markdown, as_text, headline
 
 BLUE, GREEN = Colour.BLUE, Colour.GREEN

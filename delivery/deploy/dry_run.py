@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from delivery.deploy.snapshot import Scene
 from delivery.rollout import Step, is_within, next_step, normal
-from delivery.scene import Scene
 from delivery.summary import cell
 
 LONGEST_VALUE = 90
