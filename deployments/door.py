@@ -26,7 +26,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from delivery.errors import ConfigurationError
-from delivery.github_events import Start, chosen
+from delivery.github.events import Start, chosen
 from delivery.workspace.package_json import NOT_JSON
 from deployments.alarm_door import alarms, channel_of, fetched, topics_in
 from deployments.knocks import body_of, said

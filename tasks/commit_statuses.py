@@ -14,7 +14,16 @@ from prefect.logging import get_logger, get_run_logger
 from blocks.environment import Environment
 from delivery.checks.plan import CheckReport, Plan
 from delivery.checks.table import Check
-from delivery.commit_statuses import (
+from delivery.errors import (
+    AccessDenied,
+    AnswerLost,
+    CheckFailed,
+    DeliveryError,
+    OutcomeUnknown,
+    Superseded,
+    Unreachable,
+)
+from delivery.github.commit_statuses import (
     SUMMARY,
     Status,
     closed,
@@ -28,17 +37,8 @@ from delivery.commit_statuses import (
     summed_up,
     to_send,
 )
-from delivery.errors import (
-    AccessDenied,
-    AnswerLost,
-    CheckFailed,
-    DeliveryError,
-    OutcomeUnknown,
-    Superseded,
-    Unreachable,
-)
+from delivery.github.pull_request import Pull, demand_head
 from delivery.messages import counted
-from delivery.pull_request import Pull, demand_head
 from tasks import operation
 from tasks.announce import HOOK_LOGGER, run_url, seconds_so_far, this_run
 from tasks.checks import Watcher

@@ -12,8 +12,8 @@ from prefect import get_run_logger
 from blocks.environment import Environment
 from delivery.checks.coverage import Coverage
 from delivery.checks.plan import CheckReport, Plan
-from delivery.coverage_comment import Compared, Todo, markdown, read_comments, to_do
 from delivery.errors import AnswerLost, DeliveryError, OutcomeUnknown
+from delivery.github.coverage_comment import Compared, Todo, markdown, read_comments, to_do
 from tasks import fact, operation
 from tasks.checks import proven_before
 from tasks.commit_statuses import Board

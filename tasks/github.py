@@ -26,7 +26,7 @@ from delivery.errors import (
     PlatformBusy,
     Unreachable,
 )
-from delivery.github_answers import Answer, denial, refusal, wait_asked
+from delivery.github.answers import Answer, denial, refusal, wait_asked
 from delivery.messages import plain
 
 VERSION = "2022-11-28"

@@ -6,7 +6,7 @@ from blocks.environment import Environment
 from delivery.checks.delivery_toml import FILE
 from delivery.checks.plan import Plan
 from delivery.errors import NotOnGitHub
-from delivery.pull_request import Pull, demand_head, read_pull
+from delivery.github.pull_request import Pull, demand_head, read_pull
 from tasks import fact, operation, source
 from tasks.github import github_of
 from tasks.plan import plan_of

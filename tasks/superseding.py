@@ -17,8 +17,8 @@ from prefect.logging import get_run_logger
 from prefect.states import Cancelling
 
 from blocks.environment import Environment
-from delivery.commit_statuses import SUMMARY, closed, status
 from delivery.errors import DeliveryError
+from delivery.github.commit_statuses import SUMMARY, closed, status
 from tasks import operation
 from tasks.announce import run_url, this_run
 from tasks.commit_statuses import WHAT_NOW, Board, close_statuses, have_shown, looked_up

@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from delivery.checks.coverage import Coverage, Covered
 from delivery.checks.plan import CheckReport
-from delivery.commit_statuses import (
+from delivery.errors import (
+    CheckCancelled,
+    CheckFailed,
+    GitHubRefused,
+    RequestRefused,
+    ScannerDidNotRun,
+    Superseded,
+)
+from delivery.github.commit_statuses import (
     Status,
     closed,
     ended_early,
@@ -20,16 +28,8 @@ from delivery.commit_statuses import (
     summed_up,
     to_send,
 )
-from delivery.coverage_comment import MARKER, Comment, Compared, Todo, markdown, to_do
-from delivery.errors import (
-    CheckCancelled,
-    CheckFailed,
-    GitHubRefused,
-    RequestRefused,
-    ScannerDidNotRun,
-    Superseded,
-)
-from delivery.pull_request import demand_head, read_pull
+from delivery.github.coverage_comment import MARKER, Comment, Compared, Todo, markdown, to_do
+from delivery.github.pull_request import demand_head, read_pull
 
 RUN, OTHER = "http://ui/runs/flow-run/1", "http://ui/runs/flow-run/2"
 OURS = "kanvaro-delivery[bot]"

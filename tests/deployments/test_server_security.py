@@ -22,7 +22,7 @@ from prefect.settings import (
 from blocks.environment import Environment
 from blocks.serving import AppRunnerService
 from delivery.errors import AccessDenied, ConfigurationError, Unreachable
-from delivery.github_events import Start
+from delivery.github.events import Start
 from delivery.messages import Message, Mood
 from deployments.alarm_door import channel_of
 from deployments.door import start_run

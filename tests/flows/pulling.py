@@ -9,7 +9,7 @@ from blocks.environment import Environment
 from blocks.github_app import GitHubApp
 from blocks.policy import Policy
 from blocks.serving import AppRunnerService
-from delivery.coverage_comment import MARKER
+from delivery.github.coverage_comment import MARKER
 from flows.pull_request import pull_request
 from sandbox.github.words import BOT
 from sandbox.sample import git

@@ -8,7 +8,6 @@ from prefect import get_client
 from prefect.client.schemas.objects import StateType
 from prefect.states import Cancelled, Crashed, Scheduled
 
-from delivery.coverage_comment import MARKER
 from delivery.errors import (
     AccessDenied,
     CheckFailed,
@@ -18,6 +17,7 @@ from delivery.errors import (
     Superseded,
     Unreachable,
 )
+from delivery.github.coverage_comment import MARKER
 from flows.ci import ci
 from flows.pull_request import pull_request
 from sandbox.inbox import Inbox
