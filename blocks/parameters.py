@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from delivery.provisioning import Stack
+from delivery.maintenance.provisioning import Stack
 from delivery.rotation_facts import Kind
 from delivery.version_tag import LONGEST_TAG, TAG
 from delivery.workspace.source_names import REF, REPOSITORY, REVISION, VERSION

@@ -28,7 +28,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from blocks.environment import Environment
-from delivery.alarm_events import (
+from delivery.errors import ConfigurationError
+from delivery.maintenance.alarm_events import (
     CLOCKS_DIFFER,
     CONFIRMATION,
     OLDEST,
@@ -39,7 +40,6 @@ from delivery.alarm_events import (
     told,
     why_refused,
 )
-from delivery.errors import ConfigurationError
 from delivery.messages import Message
 from deployments.knocks import body_of, said
 from deployments.reach import client_variables, speaking_by

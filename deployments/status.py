@@ -9,7 +9,7 @@ import os
 import sys
 
 from blocks.environment import Environment
-from delivery.status import as_text
+from delivery.maintenance.status import as_text
 from deployments.reach import at_the_server, command
 from tasks.status import read_status
 

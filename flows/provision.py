@@ -13,7 +13,7 @@ from pydantic import Field
 
 from blocks.environment import Environment
 from blocks.parameters import Reason, Registered, Stacks
-from delivery.provisioning import Stack
+from delivery.maintenance.provisioning import Stack
 from tasks.conclusion import tell_failure
 from tasks.log_retention import keep_logs
 from tasks.provisioning import (

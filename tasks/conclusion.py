@@ -14,8 +14,8 @@ from delivery.checks.plan import CheckReport, Plan
 from delivery.deploy.decision import why_not_deployed as decide
 from delivery.errors import DeliveryError, Superseded
 from delivery.ledger import Live
+from delivery.maintenance.provisioning_messages import provisioning_failed
 from delivery.messages import Failure, Message, Subject
-from delivery.provisioning_messages import provisioning_failed
 from delivery.release_messages import release_failed
 from delivery.rotation_messages import rotation_failed
 from delivery.summary import Stage

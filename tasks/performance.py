@@ -5,7 +5,13 @@ from datetime import UTC, datetime
 from prefect.artifacts import create_image_artifact, create_markdown_artifact
 
 from blocks.environment import Environment
-from delivery.performance import FOUR_KEYS, Performance, as_markdown, performance_of, told
+from delivery.maintenance.performance import (
+    FOUR_KEYS,
+    Performance,
+    as_markdown,
+    performance_of,
+    told,
+)
 from tasks import fact, ledger, operation
 from tasks.announce import announce, run_url, this_run
 from tasks.performance_plot import as_data_url, drawn

@@ -5,10 +5,9 @@ from collections.abc import Iterable, Sequence
 from prefect.artifacts import create_markdown_artifact
 
 from blocks.environment import Environment
-from delivery import provisioning_messages as messages
 from delivery.errors import ConfigurationError, RequestRefused
-from delivery.messages import plain
-from delivery.provisioning import (
+from delivery.maintenance import provisioning_messages as messages
+from delivery.maintenance.provisioning import (
     Plan,
     Ready,
     Stack,
@@ -17,6 +16,7 @@ from delivery.provisioning import (
     settings_to_write,
     stack_name,
 )
+from delivery.messages import plain
 from tasks import operation
 from tasks.announce import announce, run_url, seconds_so_far, this_run
 from tasks.app_runner import no_demand

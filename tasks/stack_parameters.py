@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from blocks.environment import Environment
 from delivery.errors import ConfigurationError
-from delivery.provisioning import Stack
+from delivery.maintenance.provisioning import Stack
 from delivery.refusals import CLOSED
 from delivery.route import Colour
 from tasks import fact

@@ -13,8 +13,7 @@ from botocore.exceptions import ClientError
 
 from blocks.environment import Environment
 from delivery.errors import ProvisioningFailed
-from delivery.patience import Patience, wait_until
-from delivery.provisioning import (
+from delivery.maintenance.provisioning import (
     Plan,
     Ready,
     Stack,
@@ -25,6 +24,7 @@ from delivery.provisioning import (
     rows_of,
     status_of,
 )
+from delivery.patience import Patience, wait_until
 from tasks import operation
 from tasks.refusals import in_our_words
 

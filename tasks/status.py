@@ -12,10 +12,10 @@ from delivery.errors import DeliveryError, NeverProven, RequestRefused, UnknownR
 from delivery.health import Answer
 from delivery.images import Image
 from delivery.ledger import Release, TurnRow
+from delivery.maintenance.status import Status, as_markdown, as_text, headline
 from delivery.messages import duration
 from delivery.rollout import Service
 from delivery.route import Colour
-from delivery.status import Status, as_markdown, as_text, headline
 from tasks import fact, ledger, operation
 from tasks.app_runner import last_duration_s, live_service
 from tasks.colours import read_scene

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from blocks.environment import Environment
 from delivery import messages
 from delivery.deploy.snapshot import drift
-from delivery.worries import Worry, drift_in_place, drifted, standing_still
+from delivery.maintenance.alerts import Worry, drift_in_place, drifted, standing_still
 from tasks import fact, ledger, operation
 from tasks.announce import announce
 from tasks.app_runner import live_service

@@ -10,7 +10,7 @@ from pathlib import Path
 import cfnlint.data.AdditionalSpecs
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
-from delivery.provisioning import Stack, stack_name
+from delivery.maintenance.provisioning import Stack, stack_name
 from tests.needs import ON_NO_RESOURCE
 from tests.permissions import (
     FLOWS,

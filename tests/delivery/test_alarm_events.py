@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from delivery.alarm_events import is_confirmed_at_sns, read_notice, told, why_refused
+from delivery.maintenance.alarm_events import is_confirmed_at_sns, read_notice, told, why_refused
 from delivery.messages import Mood
 
 TOPIC = "arn:aws:sns:us-west-2:123456789012:MyTopic"

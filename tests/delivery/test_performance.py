@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delivery.ledger import Proven, Release
-from delivery.performance import (
+from delivery.maintenance.performance import (
     FOUR_KEYS,
     as_markdown,
     failure_rate,

@@ -3,7 +3,7 @@
 import pytest
 
 from delivery.errors import ProvisioningFailed
-from delivery.provisioning import (
+from delivery.maintenance.provisioning import (
     Plan,
     Ready,
     Stack,

@@ -5,9 +5,9 @@ import pytest
 from delivery.deploy.snapshot import Scene
 from delivery.health import Answer
 from delivery.ledger import Holder, Intent, Release, TurnRow
+from delivery.maintenance.status import Status, as_markdown, as_text, headline
 from delivery.rollout import Service
 from delivery.route import Colour, Route
-from delivery.status import Status, as_markdown, as_text, headline
 
 BLUE, GREEN = Colour.BLUE, Colour.GREEN
 HOSTS = {BLUE: "blue.example", GREEN: "green.example"}

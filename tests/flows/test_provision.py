@@ -21,7 +21,7 @@ from delivery.errors import (
     RequestRefused,
     TimedOut,
 )
-from delivery.provisioning import Stack
+from delivery.maintenance.provisioning import Stack
 from delivery.route import Colour
 from flows.provision import provision
 from sandbox.app_runner.programs import Program
