@@ -12,7 +12,7 @@ from benchmarks.report import Measurement
 from blocks.clients import calls
 from blocks.environment import Environment
 from delivery.errors import ConfigurationError
-from delivery.route import swapped
+from delivery.platform.route import swapped
 from flows.rollback import rollback
 from sandbox.load import Load
 from tasks.router import router_of, write_route
@@ -98,7 +98,10 @@ def _detection(stand: Any) -> list[Measurement]:
     environment, _, _ = _two_versions(stand, operation_interval_s=interval)
     newer = stand.publish(environment, start_seconds=1.3)
     known: list[float] = []
-    with patch("delivery.rollout.demand_success", side_effect=lambda *_: known.append(time.time())):
+    with patch(
+        "delivery.platform.app_runner.demand_success",
+        side_effect=lambda *_: known.append(time.time()),
+    ):
         deliver(newer, environment.name)
     colour = environment.on(stand.route().live)
     service = next(

@@ -23,7 +23,7 @@ from blocks.service_image import ServiceImage, real_services
 from blocks.serving import AppRunnerService, CloudFrontRouter
 from blocks.slack_limit import RateLimit
 from delivery.errors import ConfigurationError
-from delivery.route import Colour
+from delivery.platform.route import Colour
 
 Kind = TypeVar("Kind", bound="Environment")
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from delivery.errors import RequestRefused, UnknownRevision
-from delivery.images import DIGEST
+from delivery.platform.images import DIGEST
 
 SHORTEST_REVISION = 7
 # The kinds of runs that change which version is live; what was asked for later makes an earlier

@@ -12,12 +12,12 @@ from typing import Any, cast
 from botocore.exceptions import BotoCoreError, ClientError
 
 from blocks.environment import Environment
-from delivery import rollout
 from delivery.errors import AccessDenied, OutcomeUnknown, PlatformBusy, RolloutFailed, TimedOut
-from delivery.images import Image
 from delivery.patience import Patience, wait_until
+from delivery.platform import app_runner
+from delivery.platform.app_runner import Deployment, Operation, Service, Step
+from delivery.platform.images import Image
 from delivery.refusals import CLOSED, Refusal
-from delivery.rollout import Deployment, Operation, Service, Step
 from tasks import fact, operation
 from tasks.described import described, operations_of, service_of
 from tasks.refusals import in_our_words, meaning, said
@@ -68,7 +68,7 @@ def await_deployment(
             ended = _await_operation(
                 environment, deployment.service_arn, deployment.operation_id, demand
             )
-            rollout.demand_success(ended, environment.service.name)
+            app_runner.demand_success(ended, environment.service.name)
         return _demand_image(environment, deployment)
 
 
@@ -120,7 +120,7 @@ def change_service(
     def look() -> _Sight:
         service = service_of(environment)
         sight.previous = sight.previous or (service.image if service else None)
-        step = rollout.next_step(service, wanted)
+        step = app_runner.next_step(service, wanted)
         sight.seen = f"{service.status if service else 'no service'}: {step.value}"
         if service and step is Step.NOTHING and sight.resumed and environment.service.secrets:
             _restart(environment, service, image, sight)
@@ -171,7 +171,7 @@ def _once_sent(environment: Environment, look: Callable[[], _Sight]) -> Deployme
         )
     except TimedOut as error:
         raise PlatformBusy(f"{environment.service.name} could not be changed: {error}") from None
-    return rollout.demand_sent(seen.sent)
+    return app_runner.demand_sent(seen.sent)
 
 
 def _restart(environment: Environment, service: Service, image: Image, sight: _Sight) -> None:
@@ -195,7 +195,7 @@ def _resume(environment: Environment, service: Service, sight: _Sight) -> None:
     sent = _send(environment, service, "RESUME_SERVICE", resume, sight)
     if sent:
         ended = _await_operation(environment, *sent, sight.demand)
-        rollout.demand_success(ended, environment.service.name)
+        app_runner.demand_success(ended, environment.service.name)
         sight.resumed = True
 
 
@@ -265,7 +265,7 @@ def _adopted(
             listed = operations_of(environment, found.arn) if found else []
         except (ClientError, BotoCoreError):
             return None  # whatever ails the answers may end within the lag
-        new = rollout.newly_started(listed, known, {kind})
+        new = app_runner.newly_started(listed, known, {kind})
         return (found.arn, new.id) if found and new else None
 
     lag = _lag(environment, LISTING_LAG_S)
@@ -276,7 +276,7 @@ def _adopted(
             f"the answer to {kind} was lost ({why}) and no such operation appeared",
             hint="It may have been accepted all the same. Run again: it reads before it sends.",
         ) from None
-    return rollout.demand_sent(adopted)
+    return app_runner.demand_sent(adopted)
 
 
 def _is_busy(environment: Environment, service: Service | None) -> bool:

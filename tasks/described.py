@@ -4,7 +4,7 @@ from collections.abc import Container, Iterator
 from typing import Any
 
 from blocks.environment import Environment
-from delivery.rollout import Operation, Service
+from delivery.platform.app_runner import Operation, Service
 
 
 def service_of(environment: Environment) -> Service | None:

@@ -17,10 +17,10 @@ from delivery.errors import (
     NeverBecameHealthy,
     TimedOut,
 )
-from delivery.health import NONE_DEMANDED, Answer, good_in_a_row
 from delivery.messages import plain
 from delivery.patience import Patience, wait_until
-from delivery.rollout import Service
+from delivery.platform.app_runner import Service
+from delivery.platform.health import NONE_DEMANDED, Answer, good_in_a_row
 from tasks import fact
 from tasks.app_runner import live_service, no_demand
 from tasks.router import router_of

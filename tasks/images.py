@@ -21,8 +21,8 @@ from urllib3.exceptions import HTTPError
 from blocks.environment import Environment
 from delivery.checks.plan import Plan
 from delivery.errors import AccessDenied, ImageConflict, ImageFailed
-from delivery.images import REVISION_LABEL, TREE_LABEL, Image
 from delivery.patience import Patience, wait_until
+from delivery.platform.images import REVISION_LABEL, TREE_LABEL, Image
 from tasks import fact, operation
 from tasks.committed import source_archive
 from tasks.engine import engine

@@ -5,8 +5,8 @@ from typing import Any
 
 from delivery.deploy.snapshot import Scene
 from delivery.ledger import Live, Release
-from delivery.rollout import Deployment
-from delivery.route import Colour
+from delivery.platform.app_runner import Deployment
+from delivery.platform.route import Colour
 from tasks import ledger, operation
 from tasks.colours import settings_digest
 from tasks.refusals import in_our_words

@@ -3,7 +3,7 @@
 from typing import Any
 
 from blocks.environment import Environment
-from delivery.images import Image
+from delivery.platform.images import Image
 
 
 def wanted_settings(environment: Environment, image: Image) -> dict[str, Any]:

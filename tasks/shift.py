@@ -19,8 +19,8 @@ from delivery.errors import (
     OutcomeUnknown,
 )
 from delivery.ledger import Release
-from delivery.rollout import Deployment, Service
-from delivery.route import (
+from delivery.platform.app_runner import Deployment, Service
+from delivery.platform.route import (
     Colour,
     Route,
     demand_ours,

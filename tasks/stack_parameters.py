@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 from blocks.environment import Environment
 from delivery.errors import ConfigurationError
 from delivery.maintenance.provisioning import Stack
+from delivery.platform.route import Colour
 from delivery.refusals import CLOSED
-from delivery.route import Colour
 from tasks import fact
 from tasks.described import described_services, service_of
 from tasks.refusals import in_our_words

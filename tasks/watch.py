@@ -15,10 +15,10 @@ from prefect.logging import get_run_logger
 from delivery.deploy.canary_analysis import Judgement, Limits, Traffic, Verdict, bad_in_a_row, judge
 from delivery.deploy.snapshot import Scene
 from delivery.errors import NeverBecameHealthy, RequestRefused, TimedOut, Unreachable
-from delivery.health import Answer
 from delivery.patience import Patience, wait_until
-from delivery.public import looks_for, proves, tally
-from delivery.route import Route
+from delivery.platform.health import Answer
+from delivery.platform.public_share import looks_for, proves, tally
+from delivery.platform.route import Route
 from tasks import fact
 from tasks.health import ask
 from tasks.metrics import read_traffic, ringing

@@ -20,7 +20,7 @@ from prefect.context import TaskRunContext
 from blocks.clients import Clients
 from blocks.environment import Environment
 from delivery.maintenance.provisioning import Stack, stack_name
-from delivery.route import Colour
+from delivery.platform.route import Colour
 from sandbox.aws import ACCOUNT
 from tests.needs import Need, needs_of
 

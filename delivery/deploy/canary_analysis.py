@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from math import floor
 
-from delivery.health import Answer
+from delivery.platform.health import Answer
 
 # So many bad answers in a row are no accident.
 BAD_IN_A_ROW = 3

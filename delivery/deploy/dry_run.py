@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from delivery.deploy.snapshot import Scene
-from delivery.rollout import Step, is_within, next_step, normal
+from delivery.platform.app_runner import Step, is_within, next_step, normal
 from delivery.summary import cell
 
 LONGEST_VALUE = 90

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from delivery.ledger import Intent, Release
-from delivery.rollout import Service
-from delivery.route import Colour, Route
+from delivery.platform.app_runner import Service
+from delivery.platform.route import Colour, Route
 
 
 @dataclass(frozen=True)

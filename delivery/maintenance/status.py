@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from delivery.deploy.snapshot import Scene
-from delivery.health import Answer
 from delivery.ledger import Holder, Intent, Release, TurnRow
 from delivery.messages import plain
-from delivery.rollout import PAUSED
-from delivery.route import Colour
+from delivery.platform.app_runner import PAUSED
+from delivery.platform.health import Answer
+from delivery.platform.route import Colour
 from delivery.summary import cell
 
 

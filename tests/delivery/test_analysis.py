@@ -10,7 +10,7 @@ from delivery.deploy.canary_analysis import (
     judge,
     next_period,
 )
-from delivery.health import Answer
+from delivery.platform.health import Answer
 
 LIMITS = Limits(fewest_requests=20, more_errors=1.0, slower=1.5, slow_ms=500)
 GOOD, BAD = Answer(200, "a" * 40, 5), Answer(503, None, 5)

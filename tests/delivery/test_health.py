@@ -1,4 +1,4 @@
-from delivery.health import Answer, good_in_a_row
+from delivery.platform.health import Answer, good_in_a_row
 
 NEW, OLD = "b" * 40, "a" * 40
 

@@ -1,6 +1,6 @@
 import pytest
 
-from delivery.images import Image
+from delivery.platform.images import Image
 
 DIGEST = "sha256:" + "0" * 64
 

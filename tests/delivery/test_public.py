@@ -2,8 +2,8 @@ import random
 
 import pytest
 
-from delivery.health import Answer
-from delivery.public import looks_for, proves, tally
+from delivery.platform.health import Answer
+from delivery.platform.public_share import looks_for, proves, tally
 
 NEW, OLD = "b" * 40, "a" * 40
 

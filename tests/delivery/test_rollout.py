@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from delivery.errors import OutcomeUnknown, RolledBack, RolloutFailed
-from delivery.rollout import (
+from delivery.platform.app_runner import (
     Operation,
     Service,
     Step,

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delivery.errors import ConfigurationError, Fenced
-from delivery.route import (
+from delivery.platform.route import (
     LARGEST_DOCUMENT,
     Colour,
     Route,

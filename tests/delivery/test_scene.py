@@ -4,8 +4,8 @@ import pytest
 
 from delivery.deploy.snapshot import Scene, Settlement, drift, happened, settlement
 from delivery.ledger import Intent, Release
-from delivery.rollout import Service
-from delivery.route import Colour, Route
+from delivery.platform.app_runner import Service
+from delivery.platform.route import Colour, Route
 
 BLUE, GREEN = Colour.BLUE, Colour.GREEN
 HOSTS = {BLUE: "blue.example", GREEN: "green.example"}

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from delivery.route import read_route
+from delivery.platform.route import read_route
 from tasks import ledger
 from tasks.turn_row import read_turn
 from tests.flows.stand import remove_services

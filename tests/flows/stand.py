@@ -14,7 +14,7 @@ from blocks.environment import Environment
 from blocks.policy import Policy
 from blocks.serving import AppRunnerService, CloudFrontRouter
 from delivery.ledger import Proven
-from delivery.route import read_route
+from delivery.platform.route import read_route
 from sandbox.app_runner import AppRunner
 from sandbox.app_runner.programs import Program, Programs
 from sandbox.aws import ACCESS_KEY, ACCOUNT, SECRET_KEY, Aws

@@ -26,8 +26,8 @@ from delivery.errors import (
     UnknownRevision,
     Unreachable,
 )
-from delivery.images import Image
-from delivery.route import Colour, shifted, swapped
+from delivery.platform.images import Image
+from delivery.platform.route import Colour, shifted, swapped
 from tasks import ledger
 from tasks.app_runner import await_deployment, change_service
 from tasks.router import router_of, write_route

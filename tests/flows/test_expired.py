@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 
 from blocks.environment import Environment
 from delivery.errors import AccessDenied, OutcomeUnknown
-from delivery.route import Colour
+from delivery.platform.route import Colour
 from flows.reconcile import reconcile
 
 

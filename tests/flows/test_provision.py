@@ -22,7 +22,7 @@ from delivery.errors import (
     TimedOut,
 )
 from delivery.maintenance.provisioning import Stack
-from delivery.route import Colour
+from delivery.platform.route import Colour
 from flows.provision import provision
 from sandbox.app_runner.programs import Program
 from sandbox.aws import ACCOUNT

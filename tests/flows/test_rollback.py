@@ -5,7 +5,7 @@ import time
 import pytest
 
 from delivery.errors import RequestRefused, UnknownRevision
-from delivery.route import Colour, shifted, swapped
+from delivery.platform.route import Colour, shifted, swapped
 from flows.status import status
 from sandbox.app_runner.programs import Program
 from tasks.router import router_of

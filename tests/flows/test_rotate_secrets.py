@@ -22,8 +22,8 @@ from delivery.errors import (
     SecretMalformed,
     Unforeseen,
 )
+from delivery.platform.route import Colour, shifted
 from delivery.rotation_record import Step
-from delivery.route import Colour, shifted
 from flows.rotate_secrets import rotate_secrets
 from sandbox.first_secrets import _key_rings
 from sandbox.load import Sessions

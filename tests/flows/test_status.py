@@ -8,7 +8,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from blocks.environment import Environment
 from delivery.ledger import Holder, Intent
-from delivery.route import Colour, shifted, swapped
+from delivery.platform.route import Colour, shifted, swapped
 from flows.status import status
 from tasks import ledger
 from tasks.colours import read_scene

@@ -6,7 +6,7 @@ from prefect_aws import AwsCredentials
 from blocks.environment import Environment
 from blocks.policy import Policy
 from blocks.serving import AppRunnerService
-from delivery.images import Image
+from delivery.platform.images import Image
 from sandbox.app_runner import AppRunner
 from sandbox.app_runner.programs import Program, Programs, digest_of
 from sandbox.aws import Aws

@@ -14,7 +14,7 @@ from delivery.errors import (
     RolledBack,
     RolloutFailed,
 )
-from delivery.rollout import Deployment
+from delivery.platform.app_runner import Deployment
 from tasks.app_runner import await_deployment, deploy, live_service
 from tasks.health import await_revision, what_serves
 from tests.tasks.account import refuse

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from blocks import clients
 from delivery.errors import AccessDenied
-from delivery.route import Colour
+from delivery.platform.route import Colour
 from tests.strict_sts import StrictSts
 from tests.tasks.account import environment_in
 

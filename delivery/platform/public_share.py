@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from delivery.health import Answer
+from delivery.platform.health import Answer
 
 # A share is believed within so many standard deviations of what chance allows.
 DEVIATIONS = 3.5

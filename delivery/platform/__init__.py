@@ -1,0 +1,3 @@
+"""The vocabulary of where an application runs: images, services, routes, health; `route` is the
+front door.
+"""
