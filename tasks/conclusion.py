@@ -16,7 +16,7 @@ from delivery.errors import DeliveryError, Superseded
 from delivery.ledger import Live
 from delivery.maintenance.provisioning_messages import provisioning_failed
 from delivery.messages import Failure, Message, Subject
-from delivery.release_messages import release_failed
+from delivery.release.messages import release_failed
 from delivery.rotation_messages import rotation_failed
 from delivery.summary import Stage
 from tasks import fact, news, operation

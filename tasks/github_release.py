@@ -1,6 +1,6 @@
 """A release on GitHub, brought to what it should be one step at a time.
 
-What is to be done is decided in delivery/release_steps.py, from what GitHub has; every write is
+What is to be done is decided in delivery/release/steps.py, from what GitHub has; every write is
 sent once, and one whose answer is lost is followed by another look.
 """
 
@@ -13,8 +13,8 @@ from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
 from delivery.errors import AnswerLost, GitHubRefused, NotOnGitHub, OutcomeUnknown
-from delivery.release_assets import Asset, fingerprint
-from delivery.release_steps import (
+from delivery.release.assets import Asset, fingerprint
+from delivery.release.steps import (
     Do,
     HeldAsset,
     HeldRelease,

@@ -12,7 +12,7 @@ from blocks.environment import Environment
 from delivery.errors import ImageConflict, ImageFailed, UnknownRevision
 from delivery.patience import wait_until
 from delivery.refusals import Refusal
-from delivery.version_tag import VersionTag
+from delivery.release.tag import VersionTag
 from tasks import fact, operation
 from tasks.images import ECR_LAG, described_image
 from tasks.refusals import in_our_words, meaning, said

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
-from delivery import release_messages as messages
 from delivery.checks.plan import CheckReport, Plan
 from delivery.messages import plain
-from delivery.release_assets import Asset
+from delivery.release import messages
+from delivery.release.assets import Asset
 from tasks import operation
 from tasks.announce import announce, run_url, seconds_so_far, tell, this_run
 from tasks.release_notes import Notes

@@ -9,8 +9,8 @@ from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
 from delivery.checks.plan import Plan
-from delivery.release_notes import Change, in_short, notes, read_changes
-from delivery.version_tag import version_remark
+from delivery.release.notes import Change, in_short, notes, read_changes
+from delivery.release.tag import version_remark
 from delivery.workspace.package_json import read_package
 from tasks import fact
 from tasks.answers import answer_of

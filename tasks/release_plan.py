@@ -4,7 +4,7 @@ from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
 from delivery.checks.plan import Plan
-from delivery.release_tests import tests_of
+from delivery.release.required_tests import tests_of
 from delivery.workspace.package_json import read_package
 from tasks import fact
 from tasks.committed import read_committed

@@ -8,7 +8,7 @@ from prefect.artifacts import create_table_artifact
 
 from blocks.environment import Environment
 from delivery.checks.plan import Plan
-from delivery.release_assets import (
+from delivery.release.assets import (
     GZIP,
     PROVENANCE,
     SBOM,

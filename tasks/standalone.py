@@ -7,7 +7,7 @@ from pathlib import Path
 from blocks.environment import Environment
 from delivery.checks.plan import Plan
 from delivery.errors import CheckFailed, ConfigurationError, RequestRefused
-from delivery.release_build import (
+from delivery.release.reproducible_build import (
     BUILD_ID,
     PRERENDER,
     REFERENCES,

@@ -6,7 +6,7 @@ from datetime import datetime
 from blocks.environment import Environment
 from delivery.errors import NotOnGitHub, RequestRefused
 from delivery.messages import plain
-from delivery.version_tag import VersionTag, previous_tag, read_tag
+from delivery.release.tag import VersionTag, previous_tag, read_tag
 from tasks import fact, operation
 from tasks.github import github_of, quoted
 from tasks.mirrors import mirror_of

@@ -9,7 +9,7 @@ from typing import Any
 
 from delivery.checks.coverage import Coverage, Covered
 from delivery.messages import counted
-from delivery.release_notes import as_text
+from delivery.release.notes import as_text
 
 # Found again by this line, which is not shown. It must be the first one.
 MARKER = "<!-- kanvaro-delivery: coverage -->"

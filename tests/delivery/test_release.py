@@ -9,7 +9,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from markdown_it import MarkdownIt
 
 from delivery.errors import ConfigurationError, RequestRefused
-from delivery.release_assets import (
+from delivery.release.assets import (
     Asset,
     Build,
     checksums,
@@ -18,9 +18,9 @@ from delivery.release_assets import (
     provenance,
     sbom_of,
 )
-from delivery.release_notes import JOINER, as_text, notes, read_changes
-from delivery.release_steps import Do, HeldAsset, HeldRelease, Wanted, next_step
-from delivery.version_tag import previous_tag, read_tag, version_remark
+from delivery.release.notes import JOINER, as_text, notes, read_changes
+from delivery.release.steps import Do, HeldAsset, HeldRelease, Wanted, next_step
+from delivery.release.tag import previous_tag, read_tag, version_remark
 
 TAG = read_tag("v1.2.0")
 REVISION = "a" * 40

@@ -8,8 +8,8 @@ import pytest
 
 from delivery.checks.plan import Plan
 from delivery.checks.table import DEFAULT_TABLE, Check
-from delivery.release_build import HOME, build_variables, replacements
-from delivery.release_tests import tests_of as plan_of_release
+from delivery.release.reproducible_build import HOME, build_variables, replacements
+from delivery.release.required_tests import tests_of as plan_of_release
 from delivery.workspace.packages import Manager
 
 REVISION = "0123456789" * 4

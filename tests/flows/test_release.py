@@ -278,7 +278,7 @@ class TestWhatTestAllMeans:
         )
         releasing.tag()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("delivery.release_tests.SERVICES", ())
+            patch.setattr("delivery.release.required_tests.SERVICES", ())
             releasing.ok()
         assert seen.exists()
 

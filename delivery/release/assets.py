@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from delivery.errors import ConfigurationError
-from delivery.version_tag import VersionTag
+from delivery.release.tag import VersionTag
 from delivery.workspace.package_json import NOT_JSON
 
 STATEMENT = "https://in-toto.io/Statement/v1"

@@ -1,0 +1,3 @@
+"""What a GitHub release consists of: tag, notes, assets, reproducible build; `steps` is the front
+door.
+"""
