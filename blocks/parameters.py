@@ -10,7 +10,7 @@ from pydantic import Field
 
 from delivery.maintenance.provisioning import Stack
 from delivery.release.tag import LONGEST_TAG, TAG
-from delivery.rotation_facts import Kind
+from delivery.rotation.facts import Kind
 from delivery.workspace.source_names import REF, REPOSITORY, REVISION, VERSION
 
 # An environment: what Prefect lets a block be called, and no longer than names of services may be.

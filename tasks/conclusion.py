@@ -17,7 +17,7 @@ from delivery.ledger import Live
 from delivery.maintenance.provisioning_messages import provisioning_failed
 from delivery.messages import Failure, Message, Subject
 from delivery.release.messages import release_failed
-from delivery.rotation_messages import rotation_failed
+from delivery.rotation.messages import rotation_failed
 from delivery.summary import Stage
 from tasks import fact, news, operation
 from tasks.announce import HOOK_LOGGER, run_url, seconds_so_far, subject, tell, this_run

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from blocks.environment import Environment
 from delivery.errors import ConfigurationError, Fenced
 from delivery.ledger import Intent, Proven, Release
-from delivery.rotation_record import Record
+from delivery.rotation.record import Record
 
 ABSENT = "ResourceNotFoundException"
 REFUSED = "ConditionalCheckFailedException"

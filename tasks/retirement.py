@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from blocks.environment import Environment
-from delivery.rotation_facts import Policy
-from delivery.rotation_messages import retired
-from delivery.rotation_record import Record, Step, is_overdue, retirement_due
+from delivery.rotation.facts import Policy
+from delivery.rotation.messages import retired
+from delivery.rotation.record import Record, Step, is_overdue, retirement_due
 from tasks import fact, ledger, operation
 from tasks.announce import announce
 from tasks.refusals import in_our_words

@@ -10,8 +10,8 @@ from typing import ClassVar
 from blocks.environment import Environment
 from delivery.credentials.secret_value import secret_of
 from delivery.errors import ConfigurationError, SecretMalformed
-from delivery.rotation_facts import Kind, Old, PendingValue, Policy
-from delivery.rotation_record import Record
+from delivery.rotation.facts import Kind, Old, PendingValue, Policy
+from delivery.rotation.record import Record
 from tasks.secret_store import Value, read_value
 
 VERSION = "version"

@@ -10,7 +10,7 @@ from dataclasses import replace
 from delivery.credentials.connection_uri import Login, login_of, other_account, with_login
 from delivery.credentials.secret_value import text_member
 from delivery.errors import SecretMalformed, StillAccepted
-from delivery.rotation_facts import ACCOUNTS, Kind, Old, Policy
+from delivery.rotation.facts import ACCOUNTS, Kind, Old, Policy
 from tasks import mongodb_account, redis_account
 from tasks.rotated import VERSION, Rotated
 from tasks.secret_store import Value, read_current, read_value

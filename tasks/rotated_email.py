@@ -13,8 +13,8 @@ from blocks.environment import Environment
 from delivery.credentials.secret_value import text_member
 from delivery.credentials.ses_password import smtp_password
 from delivery.errors import SecretMalformed
-from delivery.rotation_facts import ENTERED_BY_HAND, SES_KEYS, Kind, Old, Policy
-from delivery.rotation_record import Record
+from delivery.rotation.facts import ENTERED_BY_HAND, SES_KEYS, Kind, Old, Policy
+from delivery.rotation.record import Record
 from tasks import ledger
 from tasks.rotated import VERSION, Rotated, is_given
 from tasks.secret_store import Value, read_current, read_labels, read_value

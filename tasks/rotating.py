@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from delivery.errors import Drift
-from delivery.rotation import Next
-from delivery.rotation_facts import Facts
-from delivery.rotation_record import Record, Step, token_of
+from delivery.rotation.facts import Facts
+from delivery.rotation.next_step import Next
+from delivery.rotation.record import Record, Step, token_of
 from tasks.rotated import Rotated
 
 

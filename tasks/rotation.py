@@ -1,4 +1,5 @@
-"""Rotating: what was seen goes into `delivery.rotation`, and the step that comes out is taken.
+"""Rotating: what was seen goes into `delivery.rotation.next_step`, and the step that comes out is
+taken.
 
 Nothing is remembered between runs but the secret's labels and the ledger's rows. So a run that
 was killed anywhere is gone on with by the next one, whatever slot that has.
@@ -10,9 +11,9 @@ from dataclasses import replace
 from prefect.logging import get_run_logger
 
 from delivery.errors import CredentialUnfit, DeliveryError, OutcomeUnknown, StillAccepted
-from delivery.rotation import Next, next_step
-from delivery.rotation_facts import Facts
-from delivery.rotation_record import Record, Step
+from delivery.rotation.facts import Facts
+from delivery.rotation.next_step import Next, next_step
+from delivery.rotation.record import Record, Step
 from tasks import ledger, operation
 from tasks.refusals import in_our_words
 from tasks.roll import Consumer, look_at_consumers, roll

@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 
 from blocks.environment import Environment
 from delivery.errors import ConfigurationError, Drift, RequestRefused
-from delivery.rotation import Next, next_step
-from delivery.rotation_facts import Facts, Kind
-from delivery.rotation_messages import overdue_told
-from delivery.rotation_record import Step
+from delivery.rotation.facts import Facts, Kind
+from delivery.rotation.messages import overdue_told
+from delivery.rotation.next_step import Next, next_step
+from delivery.rotation.record import Step
 from tasks import fact, ledger
 from tasks.refusals import in_our_words
 from tasks.roll import Consumer

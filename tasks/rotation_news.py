@@ -7,12 +7,12 @@ from prefect.artifacts import create_table_artifact
 from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
 
-from delivery import rotation_messages as messages
 from delivery.errors import RequestRefused
 from delivery.messages import Message, plain
-from delivery.rotation_facts import Kind
-from delivery.rotation_messages import Outcome
-from delivery.rotation_record import slot_of
+from delivery.rotation import messages
+from delivery.rotation.facts import Kind
+from delivery.rotation.messages import Outcome
+from delivery.rotation.record import slot_of
 from tasks import operation
 from tasks.announce import announce, run_url, seconds_so_far, tell, this_run
 from tasks.rotating import Rotation, Wish

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from delivery.rotation import Next
-from delivery.rotation_facts import CURRENT, PREVIOUS, PendingValue
-from delivery.rotation_record import Record, Step
+from delivery.rotation.facts import CURRENT, PREVIOUS, PendingValue
+from delivery.rotation.next_step import Next
+from delivery.rotation.record import Record, Step
 from tasks import ledger, operation
 from tasks.intents import intent
 from tasks.rotated import VERSION

@@ -17,7 +17,7 @@ from delivery.credentials.secret_value import LARGEST_VALUE, members_of
 from delivery.errors import Drift, SecretMalformed
 from delivery.patience import Patience, wait_until
 from delivery.refusals import Refusal
-from delivery.rotation_facts import CURRENT, PENDING
+from delivery.rotation.facts import CURRENT, PENDING
 from tasks.refusals import in_our_words, meaning
 from tasks.settling import UNCLEAR, aws_is_unclear, settle
 

@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from blocks.environment import Environment
 from delivery.errors import Drift, OutcomeUnknown, RequestRefused
 from delivery.refusals import Refusal
-from delivery.rotation_facts import DAY_S
+from delivery.rotation.facts import DAY_S
 from tasks.refusals import in_our_words, meaning
 from tasks.settling import PAUSE_S, TRIES, UNCLEAR, aws_is_unclear, settle
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from delivery.ledger import Release
 from delivery.messages import duration
-from delivery.rotation_record import Record
+from delivery.rotation.record import Record
 
 # The slowest rotation waits for two restarts of App Runner, which take minutes.
 STANDS_STILL_S = 3600

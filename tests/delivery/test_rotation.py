@@ -2,8 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from delivery.rotation import next_step
-from delivery.rotation_facts import (
+from delivery.rotation.facts import (
     ACCOUNTS,
     ENTERED_BY_HAND,
     KEY_RINGS,
@@ -12,7 +11,8 @@ from delivery.rotation_facts import (
     Old,
     PendingValue,
 )
-from delivery.rotation_record import Record, Step
+from delivery.rotation.next_step import next_step
+from delivery.rotation.record import Record, Step
 
 HOUR, DAY = 3600.0, 24 * 3600.0
 READY, EMPTY = PendingValue.READY, PendingValue.EMPTY

@@ -9,9 +9,9 @@ from itertools import combinations
 
 import pytest
 
-from delivery.rotation import next_step
-from delivery.rotation_facts import Facts, Old, PendingValue
-from delivery.rotation_record import Record, Step
+from delivery.rotation.facts import Facts, Old, PendingValue
+from delivery.rotation.next_step import next_step
+from delivery.rotation.record import Record, Step
 
 MINUTE, DAY = 60.0, 24 * 3600.0
 WEEK = 7 * DAY

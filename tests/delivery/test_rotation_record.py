@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delivery.errors import RequestRefused
-from delivery.rotation_record import (
+from delivery.rotation.record import (
     Record,
     Step,
     is_overdue,

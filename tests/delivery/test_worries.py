@@ -6,7 +6,7 @@ import pytest
 
 from delivery.ledger import Release
 from delivery.maintenance.alerts import STANDS_STILL_S, drift_in_place, drifted, standing_still
-from delivery.rotation_record import Record
+from delivery.rotation.record import Record
 
 DIGEST, OTHER = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
 NOW = 1_000_000.0

@@ -7,7 +7,7 @@ import pytest
 
 from delivery.ledger import Intent
 from delivery.platform.route import Colour, shifted, swapped
-from delivery.rotation_record import Record
+from delivery.rotation.record import Record
 from flows.reconcile import reconcile
 from tasks import ledger
 from tasks.router import router_of, write_route

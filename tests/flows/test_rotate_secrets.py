@@ -23,7 +23,7 @@ from delivery.errors import (
     Unforeseen,
 )
 from delivery.platform.route import Colour, shifted
-from delivery.rotation_record import Step
+from delivery.rotation.record import Step
 from flows.rotate_secrets import rotate_secrets
 from sandbox.first_secrets import _key_rings
 from sandbox.load import Sessions

@@ -4,7 +4,7 @@ import pytest
 
 from delivery.errors import CredentialUnfit, Drift, RequestRefused, Unforeseen
 from delivery.patience import Patience
-from delivery.rotation_record import Step
+from delivery.rotation.record import Step
 from tasks import secret_store
 from tests.flows.rotating import Rotating
 

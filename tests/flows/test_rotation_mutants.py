@@ -11,8 +11,8 @@ import pytest
 
 from delivery.errors import Drift
 from delivery.patience import Patience
-from delivery.rotation import next_step
-from delivery.rotation_record import Step
+from delivery.rotation.next_step import next_step
+from delivery.rotation.record import Step
 from tasks import redis_account, rotation_steps, ses_keys
 from tasks.rotated_database import RotatedDatabase
 from tasks.secret_store import promote, read_labels

@@ -15,7 +15,7 @@ from delivery.errors import (
     SecretMalformed,
 )
 from delivery.patience import Patience
-from delivery.rotation_facts import PREVIOUS
+from delivery.rotation.facts import PREVIOUS
 from sandbox.secrets_manager import StrictSecretsManager
 from tasks import secret_store, settling
 from tasks.secret_store import promote, put_pending, read_labels, read_value, remove_pending

@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 
 from delivery.errors import ConfigurationError, Drift, OutcomeUnknown, RequestRefused
-from delivery.rotation_facts import DAY_S
+from delivery.rotation.facts import DAY_S
 from sandbox.access_keys import StrictAccessKeys
 from tasks import settling
 from tasks.ses_keys import (

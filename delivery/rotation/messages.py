@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from delivery.messages import Failure, Message, Mood, duration, escaped, stopped_early
-from delivery.rotation import Next
-from delivery.rotation_record import Record, Step, is_overdue
+from delivery.rotation.next_step import Next
+from delivery.rotation.record import Record, Step, is_overdue
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ aws-secrets-manager-rotation-lambdas) for alternating users.
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from delivery.rotation_facts import PREVIOUS, Facts, Old, PendingValue
-from delivery.rotation_record import Record, Step, is_overdue, retirement_due
+from delivery.rotation.facts import PREVIOUS, Facts, Old, PendingValue
+from delivery.rotation.record import Record, Step, is_overdue, retirement_due
 
 
 @dataclass(frozen=True)
