@@ -13,7 +13,7 @@ from pydantic import Field
 
 from blocks.environment import Environment
 from blocks.parameters import Reason, Registered, Wanted
-from delivery.ledger import Live
+from delivery.run.ledger import Live
 from tasks.app_runner import await_deployment
 from tasks.colours import bring_up, is_live_already, retire, settle, warm_up
 from tasks.conclusion import conclude_live, tell_failure

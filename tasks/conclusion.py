@@ -13,12 +13,12 @@ from delivery import messages
 from delivery.checks.plan import CheckReport, Plan
 from delivery.deploy.decision import why_not_deployed as decide
 from delivery.errors import DeliveryError, Superseded
-from delivery.ledger import Live
 from delivery.maintenance.provisioning_messages import provisioning_failed
 from delivery.messages import Failure, Message, Subject
 from delivery.release.messages import release_failed
 from delivery.rotation.messages import rotation_failed
-from delivery.summary import Stage
+from delivery.run.ledger import Live
+from delivery.run.summary import Stage
 from tasks import fact, news, operation
 from tasks.announce import HOOK_LOGGER, run_url, seconds_so_far, subject, tell, this_run
 from tasks.committed import look_up

@@ -5,9 +5,9 @@ from prefect.logging import get_run_logger
 from blocks.environment import Environment
 from delivery.deploy.snapshot import Scene, as_settled
 from delivery.errors import NeverProven, RequestRefused, UnknownRevision
-from delivery.ledger import Live, Release, find_target, in_the_way
 from delivery.platform.images import DIGEST, Image
 from delivery.platform.route import Colour
+from delivery.run.ledger import Live, Release, find_target, in_the_way
 from delivery.workspace.source_names import is_revision
 from tasks import fact, ledger, operation
 from tasks.app_runner import live_service

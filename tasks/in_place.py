@@ -1,6 +1,6 @@
 """The strategy `in-place`: App Runner replaces the one service there is."""
 
-from delivery.ledger import Live
+from delivery.run.ledger import Live
 from tasks.app_runner import await_deployment, deploy
 from tasks.health import await_revision
 from tasks.released import live_in_place

@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from prefect.logging import get_run_logger
 
 from delivery.errors import DeliveryError
-from delivery.ledger import Intent
+from delivery.run.ledger import Intent
 from tasks import ledger
 from tasks.turn import Turn
 

@@ -15,8 +15,8 @@ from botocore.exceptions import ClientError
 
 from blocks.environment import Environment
 from delivery.errors import ConfigurationError, Fenced
-from delivery.ledger import Intent, Proven, Release
 from delivery.rotation.record import Record
+from delivery.run.ledger import Intent, Proven, Release
 
 ABSENT = "ResourceNotFoundException"
 REFUSED = "ConditionalCheckFailedException"

@@ -4,9 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 from delivery.deploy.snapshot import Scene
-from delivery.ledger import Live, Release
 from delivery.platform.app_runner import Deployment
 from delivery.platform.route import Colour
+from delivery.run.ledger import Live, Release
 from tasks import ledger, operation
 from tasks.colours import settings_digest
 from tasks.refusals import in_our_words

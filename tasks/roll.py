@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from blocks.environment import Environment
-from delivery.ledger import Release
 from delivery.platform.app_runner import Deployment, Service
 from delivery.platform.health import Answer
 from delivery.platform.images import Image
+from delivery.run.ledger import Release
 from tasks import fact, ledger, operation
 from tasks.app_runner import await_deployment, change_service, restart_service
 from tasks.colours import read_scene

@@ -18,7 +18,6 @@ from delivery.errors import (
     NotConvincing,
     OutcomeUnknown,
 )
-from delivery.ledger import Release
 from delivery.platform.app_runner import Deployment, Service
 from delivery.platform.route import (
     Colour,
@@ -30,6 +29,7 @@ from delivery.platform.route import (
     shifted,
     swapped,
 )
+from delivery.run.ledger import Release
 from tasks import ledger, operation
 from tasks.colours import keep_default_origin
 from tasks.consent import agreed

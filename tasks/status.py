@@ -9,13 +9,13 @@ from prefect.artifacts import create_markdown_artifact
 from blocks.environment import Environment
 from delivery.deploy.snapshot import Scene, drift
 from delivery.errors import DeliveryError, NeverProven, RequestRefused, UnknownRevision
-from delivery.ledger import Release, TurnRow
 from delivery.maintenance.status import Status, as_markdown, as_text, headline
 from delivery.messages import duration
 from delivery.platform.app_runner import Service
 from delivery.platform.health import Answer
 from delivery.platform.images import Image
 from delivery.platform.route import Colour
+from delivery.run.ledger import Release, TurnRow
 from tasks import fact, ledger, operation
 from tasks.app_runner import last_duration_s, live_service
 from tasks.colours import read_scene

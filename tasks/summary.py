@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import TaskRun
 
 from blocks.environment import Environment
 from delivery.checks.plan import CheckReport, Plan
-from delivery.summary import Stage, report
+from delivery.run.summary import Stage, report
 
 SUMMARY = "summary"
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from blocks.environment import Environment
 from delivery import messages
 from delivery.deploy.snapshot import Scene
-from delivery.ledger import Release
+from delivery.run.ledger import Release
 from tasks import fact, ledger, operation
 from tasks.announce import announce
 from tasks.colours import pause, read_scene, settle

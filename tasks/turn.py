@@ -20,7 +20,7 @@ from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
 from delivery.errors import DeliveryError, Fenced, PlatformBusy, Superseded, TakenBack
-from delivery.ledger import KINDS, Holder, TurnRow, is_next, superseded_by
+from delivery.run.ledger import KINDS, Holder, TurnRow, is_next, superseded_by
 from tasks import ledger, operation
 from tasks.refusals import in_our_words
 from tasks.turn_row import (

@@ -11,7 +11,7 @@ from prefect import get_client
 from prefect.exceptions import PrefectException
 
 from blocks.environment import Environment
-from delivery.ledger import KINDS, Holder, TurnRow
+from delivery.run.ledger import KINDS, Holder, TurnRow
 from tasks import ledger
 from tasks.ledger import REFUSED
 

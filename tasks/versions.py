@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from blocks.environment import Environment
 from delivery.checks.plan import Plan
 from delivery.errors import NeverProven, RequestRefused, UnknownRevision
-from delivery.ledger import SHORTEST_REVISION, Proven
 from delivery.platform.images import DIGEST, Image
+from delivery.run.ledger import SHORTEST_REVISION, Proven
 from delivery.workspace.source_names import is_revision
 from tasks import fact, ledger, operation
 from tasks.announce import this_run

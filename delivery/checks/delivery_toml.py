@@ -33,7 +33,7 @@ from typing import Any
 from delivery.checks.commands import command_line
 from delivery.checks.table import AUDIT_LEVELS, SERVICES, Check, StageTable
 from delivery.errors import ConfigurationError
-from delivery.ledger import Migration
+from delivery.run.ledger import Migration
 from delivery.workspace.node_versions import is_readable_wish
 
 FILE = "delivery.toml"

@@ -71,7 +71,7 @@ class StageTable:
     from the lockfile, `dockerfile` is in `folder`. `health_path` replaces the paths that the
     environment asks; an application that does not `answers_revision` proves a deployment by
     any answer of 200. `migration` says whether an older version can read the data afterwards
-    (`delivery.ledger.Migration`).
+    (`delivery.run.ledger.Migration`).
     """
 
     checks: tuple[Check, ...]

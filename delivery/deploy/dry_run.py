@@ -6,7 +6,7 @@ from typing import Any
 
 from delivery.deploy.snapshot import Scene
 from delivery.platform.app_runner import Step, is_within, next_step, normal
-from delivery.summary import cell
+from delivery.run.summary import cell
 
 LONGEST_VALUE = 90
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from delivery.ledger import Intent, Release
 from delivery.platform.app_runner import Service
 from delivery.platform.route import Colour, Route
+from delivery.run.ledger import Intent, Release
 
 
 @dataclass(frozen=True)

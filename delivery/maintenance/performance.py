@@ -12,8 +12,8 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import zip_longest
 from statistics import median
 
-from delivery.ledger import Proven, Release
 from delivery.messages import Message, Mood, counted, duration, escaped
+from delivery.run.ledger import Proven, Release
 
 BAR = "█"
 WIDEST = 30

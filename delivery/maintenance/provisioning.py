@@ -15,7 +15,7 @@ from typing import Any
 from delivery.credentials.secret_value import secret_of
 from delivery.errors import ProvisioningFailed
 from delivery.messages import counted
-from delivery.summary import cell
+from delivery.run.summary import cell
 
 PREFIX = "provision-"
 STACK = "AWS::CloudFormation::Stack"

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from delivery.deploy.snapshot import Scene
-from delivery.ledger import Holder, Intent, Release, TurnRow
 from delivery.messages import plain
 from delivery.platform.app_runner import PAUSED
 from delivery.platform.health import Answer
 from delivery.platform.route import Colour
-from delivery.summary import cell
+from delivery.run.ledger import Holder, Intent, Release, TurnRow
+from delivery.run.summary import cell
 
 
 @dataclass(frozen=True)

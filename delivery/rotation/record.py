@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from delivery.errors import RequestRefused
-from delivery.ledger import Entry
+from delivery.run.ledger import Entry
 
 OVERDUE_S = 48 * 3600
 _NAMESPACE = uuid.UUID("6f1d1c2e-5b7a-5c0e-9d43-7c5f0a3b8e21")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delivery.errors import RequestRefused, UnknownRevision
-from delivery.ledger import (
+from delivery.run.ledger import (
     Holder,
     Intent,
     Proven,

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delivery.ledger import Proven, Release
 from delivery.maintenance.performance import (
     FOUR_KEYS,
     as_markdown,
@@ -20,6 +19,7 @@ from delivery.maintenance.performance import (
     told,
     weekly_series,
 )
+from delivery.run.ledger import Proven, Release
 
 TODAY = date(2026, 11, 25)  # a Wednesday
 MONDAY = datetime(2026, 11, 16, tzinfo=UTC)  # of the last whole week

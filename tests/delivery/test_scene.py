@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 
 from delivery.deploy.snapshot import Scene, Settlement, drift, happened, settlement
-from delivery.ledger import Intent, Release
 from delivery.platform.app_runner import Service
 from delivery.platform.route import Colour, Route
+from delivery.run.ledger import Intent, Release
 
 BLUE, GREEN = Colour.BLUE, Colour.GREEN
 HOSTS = {BLUE: "blue.example", GREEN: "green.example"}

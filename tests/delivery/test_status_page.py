@@ -3,11 +3,11 @@ from dataclasses import replace
 import pytest
 
 from delivery.deploy.snapshot import Scene
-from delivery.ledger import Holder, Intent, Release, TurnRow
 from delivery.maintenance.status import Status, as_markdown, as_text, headline
 from delivery.platform.app_runner import Service
 from delivery.platform.health import Answer
 from delivery.platform.route import Colour, Route
+from delivery.run.ledger import Holder, Intent, Release, TurnRow
 
 BLUE, GREEN = Colour.BLUE, Colour.GREEN
 HOSTS = {BLUE: "blue.example", GREEN: "green.example"}

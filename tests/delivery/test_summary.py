@@ -1,4 +1,4 @@
-from delivery.summary import Stage, cell, report, table
+from delivery.run.summary import Stage, cell, report, table
 
 
 def test_each_stage_is_a_row_with_its_verdict_and_seconds():

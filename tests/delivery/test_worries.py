@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from delivery.ledger import Release
 from delivery.maintenance.alerts import STANDS_STILL_S, drift_in_place, drifted, standing_still
 from delivery.rotation.record import Record
+from delivery.run.ledger import Release
 
 DIGEST, OTHER = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
 NOW = 1_000_000.0

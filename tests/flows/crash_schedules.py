@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from delivery.errors import DeliveryError
-from delivery.ledger import find_target
+from delivery.run.ledger import find_target
 from flows.reconcile import reconcile
 from flows.rollback import rollback
 from tests.flows.crash_world import World

@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 from prefect import get_client
 from prefect.client.schemas import SetStateStatus
 
-from delivery.ledger import Proven, Release
 from delivery.patience import Patience, wait_until
 from delivery.platform.images import Image
 from delivery.platform.route import Colour, first_route, swapped
+from delivery.run.ledger import Proven, Release
 from flows.blue_green import blue_green
 from flows.rollback import rollback
 from sandbox.app_runner.programs import Program

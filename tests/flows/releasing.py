@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from unittest.mock import patch
 
 from blocks.github_app import GitHubApp
-from delivery.ledger import Proven
+from delivery.run.ledger import Proven
 from flows.release import release
 from sandbox.sample import git
 from sandbox.start import GITHUB_PERMISSIONS

@@ -13,8 +13,8 @@ from prefect_slack import SlackCredentials
 from blocks.environment import Environment
 from blocks.policy import Policy
 from blocks.serving import AppRunnerService, CloudFrontRouter
-from delivery.ledger import Proven
 from delivery.platform.route import read_route
+from delivery.run.ledger import Proven
 from sandbox.app_runner import AppRunner
 from sandbox.app_runner.programs import Program, Programs
 from sandbox.aws import ACCESS_KEY, ACCOUNT, SECRET_KEY, Aws

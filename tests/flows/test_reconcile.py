@@ -5,9 +5,9 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from delivery.ledger import Intent
 from delivery.platform.route import Colour, shifted, swapped
 from delivery.rotation.record import Record
+from delivery.run.ledger import Intent
 from flows.reconcile import reconcile
 from tasks import ledger
 from tasks.router import router_of, write_route

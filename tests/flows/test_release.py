@@ -26,7 +26,7 @@ from delivery.errors import (
     UnknownRevision,
     Unreachable,
 )
-from delivery.ledger import Proven
+from delivery.run.ledger import Proven
 from sandbox.sample import git, sample_repository
 from tasks import ledger
 from tasks.github import github_of

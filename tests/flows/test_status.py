@@ -7,8 +7,8 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from blocks.environment import Environment
-from delivery.ledger import Holder, Intent
 from delivery.platform.route import Colour, shifted, swapped
+from delivery.run.ledger import Holder, Intent
 from flows.status import status
 from tasks import ledger
 from tasks.colours import read_scene

@@ -4,7 +4,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from delivery.errors import ConfigurationError
-from delivery.ledger import Intent, Proven, Release
+from delivery.run.ledger import Intent, Proven, Release
 from tasks import intents, ledger
 from tasks.turn import Turn
 from tests.tasks.account import environment_in, lose_answers, quiet_logger, refuse
