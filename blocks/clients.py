@@ -28,8 +28,8 @@ from botocore.exceptions import ClientError
 from botocore.loaders import Loader
 from prefect_aws import AwsCredentials
 
+from delivery.aws_errors import WHO_ASKS, Refusal, refusal
 from delivery.errors import AccessDenied
-from delivery.refusals import WHO_ASKS, Refusal, refusal
 
 READS = Config(
     retries={"mode": "standard", "total_max_attempts": 5},

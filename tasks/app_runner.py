@@ -12,12 +12,12 @@ from typing import Any, cast
 from botocore.exceptions import BotoCoreError, ClientError
 
 from blocks.environment import Environment
+from delivery.aws_errors import CLOSED, Refusal
 from delivery.errors import AccessDenied, OutcomeUnknown, PlatformBusy, RolloutFailed, TimedOut
 from delivery.patience import Patience, wait_until
 from delivery.platform import app_runner
 from delivery.platform.app_runner import Deployment, Operation, Service, Step
 from delivery.platform.images import Image
-from delivery.refusals import CLOSED, Refusal
 from tasks import fact, operation
 from tasks.described import described, operations_of, service_of
 from tasks.refusals import in_our_words, meaning, said

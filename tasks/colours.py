@@ -10,12 +10,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
+from delivery.aws_errors import Refusal
 from delivery.deploy.snapshot import Scene, Settlement, drift, happened, settlement
 from delivery.errors import DeliveryError, Drift, Fenced
 from delivery.platform.app_runner import Deployment, Service, Step, next_step
 from delivery.platform.images import Image
 from delivery.platform.route import Colour, Route, claimed, put_back, undrained_s
-from delivery.refusals import Refusal
 from delivery.run.ledger import Intent, Release
 from tasks import fact, ledger, operation
 from tasks.app_runner import change_service

@@ -9,9 +9,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
+from delivery.aws_errors import Refusal
 from delivery.errors import ImageConflict, ImageFailed, UnknownRevision
 from delivery.patience import wait_until
-from delivery.refusals import Refusal
 from delivery.release.tag import VersionTag
 from tasks import fact, operation
 from tasks.images import ECR_LAG, described_image

@@ -1,8 +1,8 @@
 """How long the logs are kept that App Runner writes."""
 
 from blocks.environment import Environment
+from delivery.aws_errors import CLOSED
 from delivery.platform.route import Colour
-from delivery.refusals import CLOSED
 from tasks import operation
 from tasks.described import described_services
 from tasks.refusals import in_our_words

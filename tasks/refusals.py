@@ -15,8 +15,8 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
+from delivery.aws_errors import Refusal, refusal
 from delivery.errors import AccessDenied, ConfigurationError, Unreachable
-from delivery.refusals import Refusal, refusal
 
 NO_CREDENTIALS = (
     NoCredentialsError,

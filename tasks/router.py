@@ -13,9 +13,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from blocks.environment import Environment
 from blocks.serving import CloudFrontRouter
+from delivery.aws_errors import Refusal
 from delivery.errors import ConfigurationError, OutcomeUnknown
 from delivery.platform.route import Route, demand_ours, read_route, stamped
-from delivery.refusals import Refusal
 from tasks.refusals import meaning, said
 
 TRIES = 5

@@ -13,10 +13,10 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from blocks.environment import Environment
+from delivery.aws_errors import Refusal
 from delivery.credentials.secret_value import LARGEST_VALUE, members_of
 from delivery.errors import Drift, SecretMalformed
 from delivery.patience import Patience, wait_until
-from delivery.refusals import Refusal
 from delivery.rotation.facts import CURRENT, PENDING
 from tasks.refusals import in_our_words, meaning
 from tasks.settling import UNCLEAR, aws_is_unclear, settle

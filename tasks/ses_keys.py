@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from botocore.exceptions import BotoCoreError, ClientError
 
 from blocks.environment import Environment
+from delivery.aws_errors import Refusal
 from delivery.errors import Drift, OutcomeUnknown, RequestRefused
-from delivery.refusals import Refusal
 from delivery.rotation.facts import DAY_S
 from tasks.refusals import in_our_words, meaning
 from tasks.settling import PAUSE_S, TRIES, UNCLEAR, aws_is_unclear, settle

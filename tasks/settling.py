@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from delivery.aws_errors import Refusal
 from delivery.errors import OutcomeUnknown
-from delivery.refusals import Refusal
 from tasks.refusals import meaning
 
 TRIES = 3

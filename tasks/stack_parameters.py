@@ -6,10 +6,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from blocks.environment import Environment
+from delivery.aws_errors import CLOSED
 from delivery.errors import ConfigurationError
 from delivery.maintenance.provisioning import Stack
 from delivery.platform.route import Colour
-from delivery.refusals import CLOSED
 from tasks import fact
 from tasks.described import described_services, service_of
 from tasks.refusals import in_our_words

@@ -1,6 +1,6 @@
 import pytest
 
-from delivery.refusals import Refusal, refusal
+from delivery.aws_errors import Refusal, refusal
 
 
 @pytest.mark.parametrize(
