@@ -19,10 +19,10 @@ from delivery.platform.route import Colour, Route, claimed, put_back, undrained_
 from delivery.run.ledger import Intent, Release
 from tasks import fact, ledger, operation
 from tasks.app_runner import change_service
+from tasks.aws_errors import in_our_words, meaning, said
 from tasks.described import described_services
 from tasks.health import ONE_ANSWER_S
 from tasks.intents import intent
-from tasks.refusals import in_our_words, meaning, said
 from tasks.router import router_of, write_route
 from tasks.service_settings import wanted_settings
 from tasks.turn import Turn

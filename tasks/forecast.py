@@ -6,8 +6,8 @@ from blocks.environment import Environment
 from delivery.deploy.dry_run import as_markdown, as_text, forecast
 from delivery.errors import RequestRefused
 from tasks import fact
+from tasks.aws_errors import in_our_words
 from tasks.colours import read_scene
-from tasks.refusals import in_our_words
 from tasks.service_settings import wanted_settings
 from tasks.versions import Version
 

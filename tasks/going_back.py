@@ -11,10 +11,10 @@ from delivery.run.ledger import Live, Release, find_target, in_the_way
 from delivery.workspace.source_names import is_revision
 from tasks import fact, ledger, operation
 from tasks.app_runner import live_service
+from tasks.aws_errors import in_our_words
 from tasks.colours import read_scene, settle
 from tasks.health import ask
 from tasks.news import announce_going_back
-from tasks.refusals import in_our_words
 from tasks.released import live_now, still_live
 from tasks.shift import swap
 from tasks.turn import Turn

@@ -14,8 +14,8 @@ from delivery.errors import ImageConflict, ImageFailed, UnknownRevision
 from delivery.patience import wait_until
 from delivery.release.tag import VersionTag
 from tasks import fact, operation
+from tasks.aws_errors import in_our_words, meaning, said
 from tasks.images import ECR_LAG, described_image
-from tasks.refusals import in_our_words, meaning, said
 from tasks.version_tag import Tagged
 from tasks.versions import Version, find_version
 

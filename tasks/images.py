@@ -24,9 +24,9 @@ from delivery.errors import AccessDenied, ImageConflict, ImageFailed
 from delivery.patience import Patience, wait_until
 from delivery.platform.images import REVISION_LABEL, TREE_LABEL, Image
 from tasks import fact, operation
+from tasks.aws_errors import in_our_words
 from tasks.committed import source_archive
 from tasks.engine import engine
-from tasks.refusals import in_our_words
 from tasks.source import Source
 from tasks.workspace import Workspace
 

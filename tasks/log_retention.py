@@ -4,8 +4,8 @@ from blocks.environment import Environment
 from delivery.aws_errors import CLOSED
 from delivery.platform.route import Colour
 from tasks import operation
+from tasks.aws_errors import in_our_words
 from tasks.described import described_services
-from tasks.refusals import in_our_words
 
 # App Runner makes both with the first line it writes, and keeps them for ever.
 GROUPS = ("application", "service")

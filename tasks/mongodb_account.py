@@ -22,6 +22,7 @@ from delivery.errors import (
     Drift,
     StillAccepted,
 )
+from tasks.confirmed import insist, settle
 from tasks.mongodb_connection import (
     NOT_AUTHORIZED,
     Client,
@@ -31,7 +32,6 @@ from tasks.mongodb_connection import (
     login_database,
     nodes_of,
 )
-from tasks.settling import insist, settle
 
 PROBE = "_rotation_probe"
 MAJORITY = {"w": "majority", "wtimeout": 10_000}

@@ -14,8 +14,8 @@ from delivery.maintenance.performance import (
 )
 from tasks import fact, ledger, operation
 from tasks.announce import announce, run_url, this_run
+from tasks.aws_errors import in_our_words
 from tasks.performance_plot import as_data_url, drawn
-from tasks.refusals import in_our_words
 
 
 @fact("how was {environment.name} delivered to in the last {weeks} weeks?")

@@ -20,8 +20,8 @@ from delivery.messages import plain
 from tasks import operation
 from tasks.announce import announce, run_url, seconds_so_far, this_run
 from tasks.app_runner import no_demand
+from tasks.aws_errors import in_our_words
 from tasks.consent import agreed
-from tasks.refusals import in_our_words
 from tasks.stack_parameters import settings_for, wish_for
 from tasks.stacks import Seen, apply_plan, forget_plan, plan_stack, read_stack, settled_stack
 from tasks.summary import write_summary

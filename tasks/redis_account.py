@@ -24,8 +24,8 @@ from delivery.errors import (
     DeliveryError,
     StillAccepted,
 )
+from tasks.confirmed import insist, settle
 from tasks.redis_connection import connected, is_unclear, place_of
-from tasks.settling import insist, settle
 
 PROBE = "_rotation_probe"
 PROBE_LIFE_S = 60

@@ -8,8 +8,8 @@ from delivery.platform.app_runner import Deployment
 from delivery.platform.route import Colour
 from delivery.run.ledger import Live, Release
 from tasks import ledger, operation
+from tasks.aws_errors import in_our_words
 from tasks.colours import settings_digest
-from tasks.refusals import in_our_words
 from tasks.secret_versions import secret_versions
 from tasks.turn import Turn
 from tasks.versions import Version

@@ -14,7 +14,7 @@ from delivery.rotation.messages import retired
 from delivery.rotation.record import Record, Step, is_overdue, retirement_due
 from tasks import fact, ledger, operation
 from tasks.announce import announce
-from tasks.refusals import in_our_words
+from tasks.aws_errors import in_our_words
 from tasks.roll import Consumer, look_at_consumers
 from tasks.rotating import Rotation, Wish
 from tasks.rotation import advance

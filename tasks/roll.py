@@ -14,11 +14,11 @@ from delivery.platform.images import Image
 from delivery.run.ledger import Release
 from tasks import fact, ledger, operation
 from tasks.app_runner import await_deployment, change_service, restart_service
+from tasks.aws_errors import in_our_words
 from tasks.colours import read_scene
 from tasks.described import service_of
 from tasks.health import answer_of, await_secrets
 from tasks.intents import intent
-from tasks.refusals import in_our_words
 from tasks.turn import Turn
 
 RUNS = ("RUNNING", "OPERATION_IN_PROGRESS")

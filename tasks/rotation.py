@@ -15,7 +15,7 @@ from delivery.rotation.facts import Facts
 from delivery.rotation.next_step import Next, next_step
 from delivery.rotation.record import Record, Step
 from tasks import ledger, operation
-from tasks.refusals import in_our_words
+from tasks.aws_errors import in_our_words
 from tasks.roll import Consumer, look_at_consumers, roll
 from tasks.rotating import Rotation
 from tasks.rotation_checks import demand_possible, seen

@@ -10,7 +10,7 @@ from delivery.rotation.messages import overdue_told
 from delivery.rotation.next_step import Next, next_step
 from delivery.rotation.record import Step
 from tasks import fact, ledger
-from tasks.refusals import in_our_words
+from tasks.aws_errors import in_our_words
 from tasks.roll import Consumer
 from tasks.rotated import VERSION, Rotated, demand_references
 from tasks.rotated_database import RotatedDatabase

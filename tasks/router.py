@@ -16,7 +16,7 @@ from blocks.serving import CloudFrontRouter
 from delivery.aws_errors import Refusal
 from delivery.errors import ConfigurationError, OutcomeUnknown
 from delivery.platform.route import Route, demand_ours, read_route, stamped
-from tasks.refusals import meaning, said
+from tasks.aws_errors import meaning, said
 
 TRIES = 5
 FIRST_PAUSE_S = 0.2

@@ -18,8 +18,8 @@ from delivery.credentials.secret_value import LARGEST_VALUE, members_of
 from delivery.errors import Drift, SecretMalformed
 from delivery.patience import Patience, wait_until
 from delivery.rotation.facts import CURRENT, PENDING
-from tasks.refusals import in_our_words, meaning
-from tasks.settling import UNCLEAR, aws_is_unclear, settle
+from tasks.aws_errors import in_our_words, meaning
+from tasks.confirmed import UNCLEAR, aws_is_unclear, settle
 
 ABSENT, TAKEN = "ResourceNotFoundException", "ResourceExistsException"
 

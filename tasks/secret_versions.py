@@ -5,7 +5,7 @@ from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
 from delivery.credentials.secret_value import secret_of
-from tasks.refusals import said
+from tasks.aws_errors import said
 
 
 def secret_versions(environment: Environment) -> dict[str, str]:

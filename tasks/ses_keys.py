@@ -17,8 +17,8 @@ from blocks.environment import Environment
 from delivery.aws_errors import Refusal
 from delivery.errors import Drift, OutcomeUnknown, RequestRefused
 from delivery.rotation.facts import DAY_S
-from tasks.refusals import in_our_words, meaning
-from tasks.settling import PAUSE_S, TRIES, UNCLEAR, aws_is_unclear, settle
+from tasks.aws_errors import in_our_words, meaning
+from tasks.confirmed import PAUSE_S, TRIES, UNCLEAR, aws_is_unclear, settle
 
 KEYS_PER_USER = 2
 EVER = datetime.fromtimestamp(0, UTC)

@@ -31,11 +31,11 @@ from delivery.platform.route import (
 )
 from delivery.run.ledger import Release
 from tasks import ledger, operation
+from tasks.aws_errors import in_our_words, said
 from tasks.colours import keep_default_origin
 from tasks.consent import agreed
 from tasks.intents import intent
 from tasks.news import announce_share, question_about
-from tasks.refusals import in_our_words, said
 from tasks.released import release_of, released_again
 from tasks.router import Seen, router_of, write_route
 from tasks.turn import Turn

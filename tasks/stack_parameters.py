@@ -11,12 +11,12 @@ from delivery.errors import ConfigurationError
 from delivery.maintenance.provisioning import Stack
 from delivery.platform.route import Colour
 from tasks import fact
+from tasks.aws_errors import in_our_words
 from tasks.described import described_services, service_of
-from tasks.refusals import in_our_words
 from tasks.router import default_origin
 from tasks.stacks import Seen, Wish, read_template
 
-TEMPLATES = Path(__file__).parents[1] / "deployments" / "aws"
+TEMPLATES = Path(__file__).parents[2] / "deployments" / "aws"
 NAME = re.compile(r"[a-z][a-z0-9-]{2,39}")
 SECRET = re.compile(r"arn:aws[a-z-]*:secretsmanager:[^:]+:\d+:secret:(.+)-\w{6}")
 SECRETS = {"database": "DatabaseSecret", "jwt": "JwtSecret", "email": "EmailSecret"}

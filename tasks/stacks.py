@@ -26,7 +26,7 @@ from delivery.maintenance.provisioning import (
 )
 from delivery.patience import Patience, wait_until
 from tasks import operation
-from tasks.refusals import in_our_words
+from tasks.aws_errors import in_our_words
 
 SERVICE = "cloudformation"
 SENT = (

@@ -10,8 +10,8 @@ from delivery.deploy.snapshot import Scene
 from delivery.run.ledger import Release
 from tasks import fact, ledger, operation
 from tasks.announce import announce
+from tasks.aws_errors import in_our_words
 from tasks.colours import pause, read_scene, settle
-from tasks.refusals import in_our_words
 from tasks.turn import Turn
 from tasks.turn_row import read_turn
 

@@ -22,7 +22,7 @@ from blocks.environment import Environment
 from delivery.errors import DeliveryError, Fenced, PlatformBusy, Superseded, TakenBack
 from delivery.run.ledger import KINDS, Holder, TurnRow, is_next, superseded_by
 from tasks import ledger, operation
-from tasks.refusals import in_our_words
+from tasks.aws_errors import in_our_words
 from tasks.turn_row import (
     ask_to_stop,
     at_this_moment,

@@ -10,8 +10,8 @@ from delivery.run.ledger import SHORTEST_REVISION, Proven
 from delivery.workspace.source_names import is_revision
 from tasks import fact, ledger, operation
 from tasks.announce import this_run
+from tasks.aws_errors import in_our_words
 from tasks.images import described_image, repository_of
-from tasks.refusals import in_our_words
 from tasks.source import Source
 
 

@@ -20,9 +20,9 @@ from delivery.platform.health import Answer
 from delivery.platform.public_share import looks_for, proves, tally
 from delivery.platform.route import Route
 from tasks import fact
+from tasks.aws_errors import in_our_words
 from tasks.health import ask
 from tasks.metrics import read_traffic, ringing
-from tasks.refusals import in_our_words
 from tasks.turn import Turn
 from tasks.versions import Version
 

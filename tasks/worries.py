@@ -11,8 +11,8 @@ from delivery.maintenance.alerts import Worry, drift_in_place, drifted, standing
 from tasks import fact, ledger, operation
 from tasks.announce import announce
 from tasks.app_runner import live_service
+from tasks.aws_errors import in_our_words
 from tasks.colours import read_scene
-from tasks.refusals import in_our_words
 from tasks.turn_row import read_turn
 
 TOLD = "worries"  # the ledger's row of what people were told of

@@ -22,7 +22,7 @@ from delivery.errors import (
     Unreachable,
 )
 from sandbox.mongo_process import mongo_stand_in
-from tasks import mongodb_account, mongodb_connection, settling
+from tasks import confirmed, mongodb_account, mongodb_connection
 from tests.losing import Losing
 
 ROOT = Login("root", "canary-root/p@ss")
@@ -33,7 +33,7 @@ REAL = os.environ.get("MONGODB_TEST_URI")
 
 @pytest.fixture(autouse=True)
 def without_pauses(monkeypatch):
-    monkeypatch.setattr(settling, "PAUSE_S", 0)
+    monkeypatch.setattr(confirmed, "PAUSE_S", 0)
 
 
 @pytest.fixture(scope="module", params=["stand-in", *(["real"] if REAL else [])])

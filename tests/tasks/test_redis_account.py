@@ -14,7 +14,7 @@ from delivery.errors import (
     Unreachable,
 )
 from sandbox.redis_process import RedisNode
-from tasks import redis_account, settling
+from tasks import confirmed, redis_account
 from tests.losing import Losing
 
 LIVE_RULES = "~kanvaro:* resetchannels &kanvaro:* +@all -@admin -@dangerous"
@@ -24,7 +24,7 @@ IDLE = Login("kanvaro_b", "canary idle/p@ss:word>+#%")
 
 @pytest.fixture(autouse=True)
 def without_pauses(monkeypatch):
-    monkeypatch.setattr(settling, "PAUSE_S", 0)
+    monkeypatch.setattr(confirmed, "PAUSE_S", 0)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from delivery.errors import (
 from delivery.patience import Patience
 from delivery.rotation.facts import PREVIOUS
 from sandbox.secrets_manager import StrictSecretsManager
-from tasks import secret_store, settling
+from tasks import confirmed, secret_store
 from tasks.secret_store import promote, put_pending, read_labels, read_value, remove_pending
 from tests.tasks.account import client_at, environment_in, lose_answers, refuse
 
@@ -26,7 +26,7 @@ CANARY = "canary-value"
 
 @pytest.fixture(autouse=True)
 def in_haste(monkeypatch):
-    monkeypatch.setattr(settling, "PAUSE_S", 0)
+    monkeypatch.setattr(confirmed, "PAUSE_S", 0)
     monkeypatch.setattr(secret_store, "READ_BACK", Patience(timeout=0.3, interval=0.02))
 
 

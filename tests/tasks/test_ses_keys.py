@@ -10,7 +10,7 @@ from botocore.exceptions import ReadTimeoutError
 from delivery.errors import ConfigurationError, Drift, OutcomeUnknown, RequestRefused
 from delivery.rotation.facts import DAY_S
 from sandbox.access_keys import StrictAccessKeys
-from tasks import settling
+from tasks import confirmed
 from tasks.ses_keys import (
     AccessKey,
     create_key,
@@ -27,7 +27,7 @@ ALWAYS = 0.0  # whatever nobody knows may be left by a rotation
 
 @pytest.fixture(autouse=True)
 def without_pauses(monkeypatch):
-    monkeypatch.setattr(settling, "PAUSE_S", 0)
+    monkeypatch.setattr(confirmed, "PAUSE_S", 0)
     monkeypatch.setattr("tasks.ses_keys.PAUSE_S", 0)
 
 

@@ -7,7 +7,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from delivery.aws_errors import Refusal
 from delivery.errors import OutcomeUnknown
-from tasks.refusals import meaning
+from tasks.aws_errors import meaning
 
 TRIES = 3
 PAUSE_S = 0.5
