@@ -24,7 +24,7 @@ from deployments.sandboxed import sandbox_environment
 from sandbox.addresses import Addresses
 from sandbox.engine import docker_engine
 from sandbox.sample import Sample, sample_repository
-from tasks.surroundings import surroundings
+from tasks.workspace.program_environment import surroundings
 
 FOLDER = ROOT / ".sandbox" / "bench"
 CACHE = FOLDER / "workshop" / "cache"

@@ -14,11 +14,11 @@ from delivery.checks.delivery_toml import FILE
 from delivery.checks.plan import Plan
 from delivery.errors import DeliveryError, RequestRefused, UnknownRevision
 from delivery.workspace.source_names import full_ref, is_path, plain_revision, repository_address
-from tasks.committed import read_committed
-from tasks.git import GitFailed, run_git, verdict_about, write_settings
-from tasks.mirrors import Mirror, find_commit, mirror_of
 from tasks.plan import plan_of
-from tasks.source import Source, check_out, remove_workspace
+from tasks.workspace.checkout import Source, check_out, remove_workspace
+from tasks.workspace.committed import read_committed
+from tasks.workspace.git import GitFailed, run_git, verdict_about, write_settings
+from tasks.workspace.mirrors import Mirror, find_commit, mirror_of
 
 USAGE = (
     "make ci REPOSITORY=path-or-URL [REVISION=commit, branch or tag] [REF=branch or tag] "

@@ -28,7 +28,7 @@ from tasks.smoke import Bench, bench_for, smoke_test
 from tasks.turn import Turn, turn_of_this_run
 from tasks.versions import Version, as_proven, choose_version
 from tasks.watch import await_share, demand_silence
-from tasks.workspace import workspace
+from tasks.workspace.workspace import workspace
 
 
 @flow(

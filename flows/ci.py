@@ -21,11 +21,11 @@ from tasks.checks import install, run_checks, unproven
 from tasks.conclusion import conclude_checked, conclude_deployed, tell_failure, why_not_deployed
 from tasks.images import build_image, find_image, push_image
 from tasks.plan import as_planned, plan_checks
-from tasks.repository import check_out
 from tasks.smoke import Bench
 from tasks.turn import turn_of_this_run
 from tasks.versions import record_proof
-from tasks.workspace import workspace
+from tasks.workspace.repository import check_out
+from tasks.workspace.workspace import workspace
 
 
 @flow(

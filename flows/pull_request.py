@@ -19,7 +19,7 @@ from tasks.commit_statuses import conclude_statuses, end_statuses, reporting, sh
 from tasks.coverage_comment import comment_coverage, compare_coverage
 from tasks.pull_request import check_out_pull, plan_by_base, still_newest
 from tasks.superseding import cancel_older_runs
-from tasks.workspace import workspace
+from tasks.workspace.workspace import workspace
 
 
 @flow(

@@ -23,7 +23,7 @@ from tasks.release_plan import plan_release
 from tasks.released_assets import make_assets
 from tasks.standalone import build_standalone
 from tasks.version_tag import check_out_tag, demand_tag
-from tasks.workspace import workspace
+from tasks.workspace.workspace import workspace
 
 
 @flow(

@@ -17,7 +17,7 @@ from blocks.parameters import Registered
 from tasks.handover import take_over
 from tasks.plan import plan_checks
 from tasks.stage import run_stage
-from tasks.workspace import workspace
+from tasks.workspace.workspace import workspace
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 CheckName = Annotated[str, Field(pattern=r"^[\w.:-]{1,60}$")]

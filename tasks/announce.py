@@ -27,7 +27,7 @@ from delivery import messages
 from delivery.checks.plan import CheckReport
 from delivery.messages import Message, Subject
 from tasks import operation
-from tasks.source import Source
+from tasks.workspace.checkout import Source
 
 THREAD = "slack-thread"
 HOOK_LOGGER = "prefect.flow_runs"

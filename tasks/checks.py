@@ -34,12 +34,12 @@ from tasks import fact, operation
 from tasks.elsewhere import checked_elsewhere
 from tasks.evidence import keep_evidence
 from tasks.handover import hand_over
-from tasks.programs import Outcome, run_program
 from tasks.security import security_report
-from tasks.services import service_containers
-from tasks.source import Source
-from tasks.surroundings import surroundings
-from tasks.workspace import Workspace
+from tasks.workspace.checkout import Source
+from tasks.workspace.program_environment import surroundings
+from tasks.workspace.programs import Outcome, run_program
+from tasks.workspace.service_containers import service_containers
+from tasks.workspace.workspace import Workspace
 
 TO_STOP_S = 20
 # npm says why it failed before a page about how it is used.

@@ -44,9 +44,9 @@ from tasks.announce import HOOK_LOGGER, run_url, seconds_so_far, this_run
 from tasks.checks import Watcher
 from tasks.github import PAGE, GitHub, calls, github_of
 from tasks.pull_request import find_pull, look_at_pull
-from tasks.source import Branch
 from tasks.summary import write_summary
 from tasks.told import error_of, note_told
+from tasks.workspace.checkout import Branch
 
 ROUNDS = 3
 WHAT_NOW = "Run it again: what was proven is not checked anew."

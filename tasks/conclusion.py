@@ -21,13 +21,13 @@ from delivery.run.ledger import Live
 from delivery.run.summary import Stage
 from tasks import fact, news, operation
 from tasks.announce import HOOK_LOGGER, run_url, seconds_so_far, subject, tell, this_run
-from tasks.committed import look_up
 from tasks.health import what_serves
-from tasks.source import Source, is_same_repository
 from tasks.summary import stages_of, write_summary
 from tasks.told import error_of, note_told
 from tasks.turn import Turn
 from tasks.versions import Version
+from tasks.workspace.checkout import Source, is_same_repository
+from tasks.workspace.committed import look_up
 
 TO_SAY_S = 30
 # Flows whose failure is not that of a version.

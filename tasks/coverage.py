@@ -10,8 +10,8 @@ from lcov_cobertura import LcovCobertura
 
 from delivery.checks.coverage import Coverage, Covered
 from delivery.errors import CheckFailed
-from tasks.programs import run_program
-from tasks.source import Source, inside
+from tasks.workspace.checkout import Source, inside
+from tasks.workspace.programs import run_program
 
 LCOV = "coverage/lcov.info"
 LARGEST_LCOV = 100 * 1024 * 1024

@@ -20,7 +20,7 @@ from tasks.commit_statuses import Board
 from tasks.github import GitHub, github_of
 from tasks.plan import plan_of
 from tasks.settled import gone
-from tasks.source import Branch, Source
+from tasks.workspace.checkout import Branch, Source
 
 CHECK = "coverage"
 ROUNDS = 4

@@ -12,9 +12,9 @@ from delivery.checks.table import Check
 from delivery.messages import plain
 from tasks.coverage import LCOV, read_lcov, upload_coverage
 from tasks.reports import archive_report, prune_reports
-from tasks.source import Source, inside
-from tasks.surroundings import surroundings
-from tasks.workspace import Workspace
+from tasks.workspace.checkout import Source, inside
+from tasks.workspace.program_environment import surroundings
+from tasks.workspace.workspace import Workspace
 
 BROWSER_REPORT = "playwright-report"
 

@@ -26,7 +26,7 @@ from delivery.release.steps import (
 from tasks import fact, operation
 from tasks.github import GitHub, github_of
 from tasks.version_tag import Tagged
-from tasks.workspace import Workspace
+from tasks.workspace.workspace import Workspace
 
 # GitHub's own limit for an asset: 2 GiB.
 LARGEST_ASSET = 2 << 30

@@ -24,8 +24,8 @@ from delivery.checks.handover import read_verdict
 from delivery.checks.plan import CheckReport
 from delivery.errors import ConfigurationError, RequestRefused
 from tasks import fact, operation
-from tasks.source import Source
-from tasks.workspace import Workspace
+from tasks.workspace.checkout import Source
+from tasks.workspace.workspace import Workspace
 
 BLOCK = 1 << 20
 # Packages are packed already, for the most part: more effort only takes longer.

@@ -25,10 +25,10 @@ from delivery.patience import Patience, wait_until
 from delivery.platform.images import REVISION_LABEL, TREE_LABEL, Image
 from tasks import fact, operation
 from tasks.aws_errors import in_our_words
-from tasks.committed import source_archive
-from tasks.engine import engine
-from tasks.source import Source
-from tasks.workspace import Workspace
+from tasks.workspace.checkout import Source
+from tasks.workspace.committed import source_archive
+from tasks.workspace.docker_engine import engine
+from tasks.workspace.workspace import Workspace
 
 # ECR may need a moment before it lists what was pushed.
 ECR_LAG = Patience(timeout=30, interval=0.5, longest=3)

@@ -14,9 +14,9 @@ from delivery.workspace.node_versions import node_is_wanted
 from delivery.workspace.package_json import read_package
 from delivery.workspace.packages import choose_manager, wanted_node
 from tasks import fact
-from tasks.committed import package_files, read_committed, tracked_files
-from tasks.source import Source
-from tasks.surroundings import withheld_proxies
+from tasks.workspace.checkout import Source
+from tasks.workspace.committed import package_files, read_committed, tracked_files
+from tasks.workspace.program_environment import withheld_proxies
 
 FOLDERS_SHOWN = 8
 

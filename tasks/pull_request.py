@@ -7,12 +7,13 @@ from delivery.checks.delivery_toml import FILE
 from delivery.checks.plan import Plan
 from delivery.errors import NotOnGitHub
 from delivery.github.pull_request import Pull, demand_head, read_pull
-from tasks import fact, operation, source
+from tasks import fact, operation
 from tasks.github import github_of
 from tasks.plan import plan_of
-from tasks.repository import credentials_for
-from tasks.source import Branch
-from tasks.workspace import Workspace
+from tasks.workspace import checkout
+from tasks.workspace.checkout import Branch
+from tasks.workspace.repository import credentials_for
+from tasks.workspace.workspace import Workspace
 
 
 @fact("is pull request {number} open, and at {revision:.10}?")
@@ -54,7 +55,7 @@ def check_out_pull(environment: Environment, place: Workspace, pull: Pull) -> Br
     Raises `RequestRefused`, `UnknownRevision` or `AccessDenied`.
     """
     address = environment.repository
-    found = source.check_out_pull(
+    found = checkout.check_out_pull(
         address,
         pull.number,
         pull.revision,

@@ -24,13 +24,13 @@ from delivery.release.assets import (
 from delivery.workspace.package_json import read_package
 from tasks import operation
 from tasks.announce import run_url, this_run
-from tasks.answers import answer_of
-from tasks.committed import read_committed, source_archive
 from tasks.release_plan import package_path
 from tasks.standalone import Built, pack
 from tasks.version_tag import Tagged
 from tasks.versions import Version
-from tasks.workspace import Workspace
+from tasks.workspace.committed import read_committed, source_archive
+from tasks.workspace.program_output import answer_of
+from tasks.workspace.workspace import Workspace
 
 SBOM_TIMEOUT_S = 300
 

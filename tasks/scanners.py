@@ -9,7 +9,7 @@ from pathlib import Path
 
 from delivery.checks.scan_readers import read_secret_scan, read_snyk, snyk_threshold
 from delivery.checks.scans import ScannerReport, did_not_run
-from tasks.programs import Outcome, run_program
+from tasks.workspace.programs import Outcome, run_program
 
 _SECRET_FINDER = Path(__file__).with_name("secret_finder.py")
 _BASELINE = Path(".secrets.baseline")
@@ -20,7 +20,7 @@ class Bench:
     """What every scanner needs: the source, a private `logs` folder, and how to be stopped.
 
     `tree` is an export of the commit that no program of the application has seen, `folder`
-    the application's place in it; `environment` is that of `tasks.surroundings`.
+    the application's place in it; `environment` is that of `tasks.workspace.program_environment`.
     """
 
     tree: Path

@@ -14,11 +14,11 @@ from delivery.checks.table import Check
 from delivery.errors import CheckCancelled
 from delivery.messages import plain
 from tasks.audit import audit
-from tasks.committed import source_archive
 from tasks.scanners import Bench, secret_scan, snyk
-from tasks.source import Source
-from tasks.surroundings import surroundings
-from tasks.workspace import Workspace
+from tasks.workspace.checkout import Source
+from tasks.workspace.committed import source_archive
+from tasks.workspace.program_environment import surroundings
+from tasks.workspace.workspace import Workspace
 
 FINDINGS_SHOWN = 100
 

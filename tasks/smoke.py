@@ -11,12 +11,12 @@ from delivery.checks.plan import Plan
 from delivery.errors import SmokeFailed
 from tasks import operation
 from tasks.checks import install, run_logged, told
-from tasks.committed import read_committed
 from tasks.plan import plan_checks
-from tasks.repository import check_out
-from tasks.source import Source
 from tasks.versions import Version
-from tasks.workspace import Workspace
+from tasks.workspace.checkout import Source
+from tasks.workspace.committed import read_committed
+from tasks.workspace.repository import check_out
+from tasks.workspace.workspace import Workspace
 
 SCRIPT = "test:smoke"
 TIMEOUT_S = 300

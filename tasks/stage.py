@@ -8,8 +8,8 @@ from delivery.errors import ConfigurationError, DeliveryError
 from tasks import operation
 from tasks.checks import check_here, key_of
 from tasks.handover import leave_verdict
-from tasks.source import Source
-from tasks.workspace import Workspace
+from tasks.workspace.checkout import Source
+from tasks.workspace.workspace import Workspace
 
 
 @operation("{check}")

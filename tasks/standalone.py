@@ -19,9 +19,9 @@ from delivery.workspace.package_json import read_package
 from tasks import operation
 from tasks.archive import write_archive
 from tasks.checks import install, run_logged, told
-from tasks.committed import source_archive
 from tasks.version_tag import Tagged
-from tasks.workspace import Workspace
+from tasks.workspace.committed import source_archive
+from tasks.workspace.workspace import Workspace
 
 SCRIPT = "build"
 

@@ -9,10 +9,10 @@ from delivery.messages import plain
 from delivery.release.tag import VersionTag, previous_tag, read_tag
 from tasks import fact, operation
 from tasks.github import github_of, quoted
-from tasks.mirrors import mirror_of
-from tasks.repository import check_out
-from tasks.source import Source
-from tasks.workspace import Workspace
+from tasks.workspace.checkout import Source
+from tasks.workspace.mirrors import mirror_of
+from tasks.workspace.repository import check_out
+from tasks.workspace.workspace import Workspace
 
 _TAG_IT = "Make it with `git tag --annotate`, push it, and release that."
 
@@ -49,7 +49,8 @@ def check_out_tag(environment: Environment, place: Workspace, tag: str) -> Tagge
     """Check out what a tag points at, which is a revision of the release branch.
 
     Raises `RequestRefused` for a tag that is no semantic version, not annotated, not on the branch
-    of the environment's policy or moved meanwhile, and what `tasks.source.check_out` raises.
+    of the environment's policy or moved meanwhile, and what `tasks.workspace.checkout.check_out`
+    raises.
     """
     version = read_tag(tag)
     source = check_out.fn(environment, place, environment.repository, "", version.ref)

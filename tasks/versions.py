@@ -12,7 +12,7 @@ from tasks import fact, ledger, operation
 from tasks.announce import this_run
 from tasks.aws_errors import in_our_words
 from tasks.images import described_image, repository_of
-from tasks.source import Source
+from tasks.workspace.checkout import Source
 
 
 @dataclass(frozen=True)

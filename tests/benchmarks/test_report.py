@@ -11,7 +11,7 @@ from benchmarks.report import WIDTH, Measurement, flat, table, write
 from delivery.checks.table import DEFAULT_TABLE
 from delivery.errors import RolloutFailed
 from tasks.coverage import read_lcov
-from tasks.source import Source
+from tasks.workspace.checkout import Source
 
 FAST = Measurement("fast_ratio", 1.05, "one over the other", goal=1.05)
 SLOW = Measurement("slow_s", 5.004, "a clock", goal=5.0, unit="s")

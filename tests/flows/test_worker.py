@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from delivery.patience import Patience, wait_until
 from deployments.processes import prefect_server, prefect_worker, using
 from deployments.register import register
-from tasks.leftovers import MARKER
+from tasks.workspace.orphans import MARKER
 from tests.databases import migrated_database
 from tests.flows.conftest import Application, Runs, environment_of
 from tests.flows.moves import state_of

@@ -8,8 +8,8 @@ import pytest
 from delivery.checks.coverage import Covered
 from delivery.errors import CheckFailed, RequestRefused
 from tasks.coverage import read_lcov, upload_coverage
-from tasks.source import Source
-from tasks.surroundings import surroundings
+from tasks.workspace.checkout import Source
+from tasks.workspace.program_environment import surroundings
 from tests.answering import Answering
 
 LCOV = """TN:

@@ -12,8 +12,8 @@ from blocks.serving import AppRunnerService
 from delivery.errors import ConfigurationError, RequestRefused
 from sandbox.aws import ACCESS_KEY, SECRET_KEY, Aws
 from tasks.handover import hand_over, take_over, verdict_of
-from tasks.source import Source
-from tasks.workspace import Workspace
+from tasks.workspace.checkout import Source
+from tasks.workspace.workspace import Workspace
 
 
 @pytest.fixture(scope="module")

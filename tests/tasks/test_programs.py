@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from delivery.workspace.process_identity import started
-from tasks.leftovers import MARKER, sweep_leftovers
-from tasks.programs import run_program
+from tasks.workspace.orphans import MARKER, sweep_leftovers
+from tasks.workspace.programs import run_program
 from tests.waiting import becomes_true
 
 ROOT = Path(__file__).parents[2]
@@ -165,7 +165,7 @@ def test_an_endless_talker_is_stopped_in_time(run):
 
 
 def test_the_full_log_ends_somewhere(run, tmp_path, monkeypatch):
-    monkeypatch.setattr("tasks.programs.LARGEST_LOG", 10_000)
+    monkeypatch.setattr("tasks.workspace.programs.LARGEST_LOG", 10_000)
 
     run("seq", "1", "100000")
 
@@ -269,7 +269,7 @@ def test_two_programs_in_two_threads_end_apart(run, tmp_path):
 WORKER = """
 import os, sys
 from pathlib import Path
-from tasks.programs import run_program
+from tasks.workspace.programs import run_program
 from tests.waiting import becomes_true
 here = Path(sys.argv[1])
 run_program(["sh", "-c", sys.argv[2]], folder=here, environment={"PATH": os.environ["PATH"]},

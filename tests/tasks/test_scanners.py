@@ -13,7 +13,7 @@ from delivery.workspace.packages import choose_manager
 from sandbox.advisories import Advisories
 from tasks.audit import audit
 from tasks.scanners import Bench, secret_scan, snyk
-from tasks.surroundings import surroundings
+from tasks.workspace.program_environment import surroundings
 from tests.answering import Answering
 
 TOKEN = "CANARY-snyk-token"

@@ -16,8 +16,8 @@ from delivery.workspace.packages import choose_manager
 from sandbox.advisories import Advisories
 from tasks import security
 from tasks.security import security_report
-from tasks.source import check_out
-from tasks.workspace import Workspace
+from tasks.workspace.checkout import check_out
+from tasks.workspace.workspace import Workspace
 
 # Put together here, so that no scan of this repository takes it for a real one.
 AWS_KEY = "AKIA" + "Q3EGR7N5XYZPLMKT"

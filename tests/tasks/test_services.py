@@ -12,8 +12,8 @@ from delivery.errors import CheckFailed, ConfigurationError
 from delivery.patience import Patience
 from deployments.sandboxed import _service_images
 from sandbox.engine import docker_engine
-from tasks import services
-from tasks.services import CHECK, service_containers
+from tasks.workspace import service_containers as services
+from tasks.workspace.service_containers import CHECK, service_containers
 
 BOTH = ("mongodb", "redis")
 

@@ -15,15 +15,15 @@ from delivery.errors import (
     TimedOut,
     UnknownRevision,
 )
-from tasks.committed import (
+from tasks.workspace.checkout import check_out, inside, remove_workspace
+from tasks.workspace.committed import (
     LARGEST_FILE,
     look_up,
     package_files,
     read_committed,
     source_archive,
 )
-from tasks.git import checked_credentials, credentials_env
-from tasks.source import check_out, inside, remove_workspace
+from tasks.workspace.git import checked_credentials, credentials_env
 from tests.answering import Answering
 
 GIT_ENV = {
@@ -211,7 +211,7 @@ def test_an_ambiguous_revision_is_answered_with_what_it_may_mean(repository, get
     )
     shas = repository.git("for-each-ref", "--format=%(objectname)").split()
     [(prefix, _)] = Counter(sha[:4] for sha in shas).most_common(1)
-    from tasks.mirrors import find_commit, mirror_of
+    from tasks.workspace.mirrors import find_commit, mirror_of
 
     source = get(repository)
     cache = source.folder.parent / "cache"
@@ -392,7 +392,7 @@ CHALLENGE = {"WWW-Authenticate": 'Basic realm="x"'}
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch):
-    monkeypatch.setattr("tasks.mirrors._PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr("tasks.workspace.mirrors._PAUSES_S", (0.0, 0.0))
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 
 from delivery.workspace.install_hints import explain_install_failure
 from delivery.workspace.packages import choose_manager
-from tasks.programs import run_program
-from tasks.surroundings import surroundings, withheld_proxies
+from tasks.workspace.program_environment import surroundings, withheld_proxies
+from tasks.workspace.programs import run_program
 
 CANARY = "CANARY-5d1e"
 SECRETS = {

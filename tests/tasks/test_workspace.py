@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from tasks.leftovers import our_mark
-from tasks.workspace import OWNER, workspace
+from tasks.workspace.orphans import our_mark
+from tasks.workspace.workspace import OWNER, workspace
 
 A_DAY = 24 * 3600
 

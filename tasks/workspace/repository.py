@@ -4,10 +4,11 @@ from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
 from delivery.workspace.source_names import is_on_github
-from tasks import operation, source
-from tasks.git import credentials_env
-from tasks.source import Source
-from tasks.workspace import Workspace
+from tasks import operation
+from tasks.workspace import checkout
+from tasks.workspace.checkout import Source
+from tasks.workspace.git import credentials_env
+from tasks.workspace.workspace import Workspace
 
 
 @operation("check out {revision:.10} of {ref}")
@@ -19,7 +20,7 @@ def check_out(
     Raises `RequestRefused`, `UnknownRevision` or `AccessDenied`.
     """
     address = repository or environment.repository
-    found = source.check_out(
+    found = checkout.check_out(
         address, revision, ref, place.source, place.mirrors, credentials_for(environment, address)
     )
     for note in found.notes:
@@ -28,7 +29,9 @@ def check_out(
 
 
 def credentials_for(environment: Environment, address: str) -> dict[str, str]:
-    """What git needs to read a repository, as of `tasks.git.credentials_env`; it may be nothing."""
+    """What git needs to read a repository, as of `tasks.workspace.git.credentials_env`; it may be
+    nothing.
+    """
     if not is_on_github(address, environment.github_address):
         # The token is that GitHub's: no other host may see it.
         return {}

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from delivery.errors import ConfigurationError, RequestRefused, UnknownRevision
 from delivery.workspace.source_names import full_ref, is_path, plain_revision, repository_address
-from tasks.git import GitFailed, last_words, run_git
-from tasks.mirrors import Mirror, find_commit, mirror_of
+from tasks.workspace.git import GitFailed, last_words, run_git
+from tasks.workspace.mirrors import Mirror, find_commit, mirror_of
 
 _NOTED_AT_MOST = 3
 
@@ -50,7 +50,7 @@ def check_out(
 
     No `revision` means the tip of `ref`. `fresh` asks the repository where `ref` is
     now; otherwise that is done only when the mirror in `cache` lacks something.
-    `credentials` is an environment as of `tasks.git.credentials_env`. Submodules and
+    `credentials` is an environment as of `tasks.workspace.git.credentials_env`. Submodules and
     LFS objects are not fetched, which `Source.notes` says.
 
     Raises `RequestRefused`, `UnknownRevision`, `AccessDenied` or `TimedOut`.

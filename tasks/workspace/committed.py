@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory
 
 from delivery.errors import RequestRefused
 from delivery.workspace.packages import FILES_OF_INTEREST
-from tasks.git import run_git, write_settings
-from tasks.source import Source
+from tasks.workspace.checkout import Source
+from tasks.workspace.git import run_git, write_settings
 
 LARGEST_FILE = 20_000_000
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from delivery.errors import RequestRefused, TimedOut, UnknownRevision
 from delivery.patience import Patience
-from tasks.git import (
+from tasks.workspace.git import (
     LONGEST_FETCH_S,
     GitFailed,
     checked_credentials,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from delivery.workspace.lines import LineReader
-from tasks.leftovers import MARKER, kill_marked, our_mark
+from tasks.workspace.orphans import MARKER, kill_marked, our_mark
 
 GRACE_S = 5.0
 LARGEST_LOG = 200 * 1024 * 1024
@@ -52,7 +52,8 @@ def run_program(
 ) -> Outcome:
     """Run `argv` in `folder` and wait for it, passing on what it says line by line.
 
-    `environment` is all the program gets (see `tasks.surroundings`). `stop` is asked
+    `environment` is all the program gets (see `tasks.workspace.program_environment`). `stop` is
+    asked
     five times a second. Once it says so, or after `timeout_s`, or when this call is
     left by any exception, every descendant of the program is asked to end and killed
     `grace_s` seconds later; those it leaves behind at its own end are treated alike.

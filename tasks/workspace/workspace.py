@@ -15,8 +15,8 @@ from prefect.logging import get_logger
 
 from blocks.environment import Environment
 from delivery.workspace.process_identity import is_elsewhere
-from tasks.leftovers import is_orphaned, our_mark, sweep_leftovers
-from tasks.source import remove_workspace
+from tasks.workspace.checkout import remove_workspace
+from tasks.workspace.orphans import is_orphaned, our_mark, sweep_leftovers
 
 DAY_S = 86_400
 # No run goes on for longer: what one in another container left on the same volume may go then.

@@ -6,9 +6,9 @@ from pathlib import Path
 from prefect.logging import get_run_logger
 
 from delivery.errors import ConfigurationError
-from tasks.programs import run_program
-from tasks.surroundings import surroundings
-from tasks.workspace import Workspace
+from tasks.workspace.program_environment import surroundings
+from tasks.workspace.programs import run_program
+from tasks.workspace.workspace import Workspace
 
 
 def answer_of(

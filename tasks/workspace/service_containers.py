@@ -15,8 +15,8 @@ from blocks.environment import Environment
 from blocks.service_image import ServiceImage
 from delivery.errors import CheckCancelled, CheckFailed, ConfigurationError, TimedOut
 from delivery.patience import Patience, wait_until
-from tasks.engine import engine
-from tasks.leftovers import is_orphaned, our_mark
+from tasks.workspace.docker_engine import engine
+from tasks.workspace.orphans import is_orphaned, our_mark
 
 OWNER = "kanvaro.owner"
 CHECK = "kanvaro.check"
