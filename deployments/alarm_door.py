@@ -43,7 +43,7 @@ from delivery.maintenance.alarm_events import (
 from delivery.messages import Message
 from deployments.knocks import body_of, said
 from deployments.reach import client_variables, speaking_by
-from tasks.announce import post
+from tasks.run.announce import post
 
 # SNS sends 256 kB at most; in JSON some characters take six.
 LARGEST = 2_000_000

@@ -16,7 +16,7 @@ from slack_sdk import WebClient
 
 from blocks.environment import Environment
 from deployments.work_pools import POOL
-from tasks.told import TOLD
+from tasks.run.outcome import TOLD
 
 # Of all deployments that prefect.yaml gives no other, and the one that it does.
 QUEUE_OF_RUNS, QUEUE_OF_CHECKS = "default", "stages"

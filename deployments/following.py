@@ -17,7 +17,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, TaskRun
 
 from delivery.errors import TimedOut
-from tasks.summary import SUMMARY
+from tasks.run.summary import SUMMARY
 
 LOOK_EVERY_S = 0.5
 TO_BE_PICKED_UP_S = 60

@@ -26,7 +26,7 @@ from tasks.provisioning import (
     only_planned,
     plans_in_turn,
 )
-from tasks.turn import turn_of_this_run
+from tasks.run.lock import turn_of_this_run
 
 
 @flow(

@@ -13,6 +13,7 @@ from blocks.environment import Environment
 from blocks.parameters import Registered
 from tasks.conclusion import tell_failure
 from tasks.retirement import retire_due, tell_what_was_retired, what_is_due
+from tasks.run.lock import turn_unless_taken
 from tasks.superseding import end_statuses_of_the_dead
 from tasks.tidying import (
     in_words,
@@ -21,7 +22,6 @@ from tasks.tidying import (
     what_is_overdue,
     what_was_left,
 )
-from tasks.turn import turn_unless_taken
 from tasks.worries import tell_worries, what_needs_a_person
 
 

@@ -20,8 +20,8 @@ from tasks.roll import look_at_consumers
 from tasks.rotation import rotate
 from tasks.rotation_checks import check_secrets
 from tasks.rotation_news import WEEKLY, announce_rotation, conclude_rotation, wish_of
+from tasks.run.lock import turn_of_this_run
 from tasks.tidying import settle_before_rotation
-from tasks.turn import turn_of_this_run
 
 
 @flow(

@@ -17,15 +17,16 @@ from delivery.platform.app_runner import Deployment, Service, Step, next_step
 from delivery.platform.images import Image
 from delivery.platform.route import Colour, Route, claimed, put_back, undrained_s
 from delivery.run.ledger import Intent, Release
-from tasks import fact, ledger, operation
+from tasks import fact, operation
 from tasks.app_runner import change_service
 from tasks.aws_errors import in_our_words, meaning, said
 from tasks.described import described_services
 from tasks.health import ONE_ANSWER_S
-from tasks.intents import intent
 from tasks.router import router_of, write_route
+from tasks.run import ledger
+from tasks.run.intents import intent
+from tasks.run.lock import Turn
 from tasks.service_settings import wanted_settings
-from tasks.turn import Turn
 from tasks.versions import Version
 
 LOOK_AGAIN_S = 1.0

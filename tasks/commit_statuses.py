@@ -40,12 +40,12 @@ from delivery.github.commit_statuses import (
 from delivery.github.pull_request import Pull, demand_head
 from delivery.messages import counted
 from tasks import operation
-from tasks.announce import HOOK_LOGGER, run_url, seconds_so_far, this_run
 from tasks.checks import Watcher
 from tasks.github import PAGE, GitHub, calls, github_of
 from tasks.pull_request import find_pull, look_at_pull
-from tasks.summary import write_summary
-from tasks.told import error_of, note_told
+from tasks.run.announce import HOOK_LOGGER, run_url, seconds_so_far, this_run
+from tasks.run.outcome import error_of, note_told
+from tasks.run.summary import write_summary
 from tasks.workspace.checkout import Branch
 
 ROUNDS = 3

@@ -9,15 +9,16 @@ from delivery.platform.images import DIGEST, Image
 from delivery.platform.route import Colour
 from delivery.run.ledger import Live, Release, find_target, in_the_way
 from delivery.workspace.source_names import is_revision
-from tasks import fact, ledger, operation
+from tasks import fact, operation
 from tasks.app_runner import live_service
 from tasks.aws_errors import in_our_words
 from tasks.colours import read_scene, settle
 from tasks.health import ask
 from tasks.news import announce_going_back
 from tasks.released import live_now, still_live
+from tasks.run import ledger
+from tasks.run.lock import Turn
 from tasks.shift import swap
-from tasks.turn import Turn
 from tasks.versions import Version, find_version, proof_of
 from tasks.watch import await_share
 

@@ -4,7 +4,7 @@ from delivery.run.ledger import Live
 from tasks.app_runner import await_deployment, deploy
 from tasks.health import await_revision
 from tasks.released import live_in_place
-from tasks.turn import Turn
+from tasks.run.lock import Turn
 from tasks.versions import Version
 
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from delivery import messages
 from delivery.messages import Message, Subject
-from tasks.announce import announce, run_url, this_run
-from tasks.turn import Turn
+from tasks.run.announce import announce, run_url, this_run
+from tasks.run.lock import Turn
 from tasks.versions import Version
 
 

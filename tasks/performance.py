@@ -12,10 +12,11 @@ from delivery.maintenance.performance import (
     performance_of,
     told,
 )
-from tasks import fact, ledger, operation
-from tasks.announce import announce, run_url, this_run
+from tasks import fact, operation
 from tasks.aws_errors import in_our_words
 from tasks.performance_plot import as_data_url, drawn
+from tasks.run import ledger
+from tasks.run.announce import announce, run_url, this_run
 
 
 @fact("how was {environment.name} delivered to in the last {weeks} weeks?")

@@ -18,14 +18,14 @@ from delivery.maintenance.provisioning import (
 )
 from delivery.messages import plain
 from tasks import operation
-from tasks.announce import announce, run_url, seconds_so_far, this_run
 from tasks.app_runner import no_demand
 from tasks.aws_errors import in_our_words
-from tasks.consent import agreed
+from tasks.run.announce import announce, run_url, seconds_so_far, this_run
+from tasks.run.approval import agreed
+from tasks.run.lock import Turn
+from tasks.run.summary import write_summary
 from tasks.stack_parameters import settings_for, wish_for
 from tasks.stacks import Seen, apply_plan, forget_plan, plan_stack, read_stack, settled_stack
-from tasks.summary import write_summary
-from tasks.turn import Turn
 
 
 def in_order(environment: Environment, stacks: Iterable[Stack]) -> list[Stack]:

@@ -10,9 +10,9 @@ from delivery.messages import plain
 from delivery.release import messages
 from delivery.release.assets import Asset
 from tasks import operation
-from tasks.announce import announce, run_url, seconds_so_far, tell, this_run
 from tasks.release_notes import Notes
-from tasks.summary import write_summary
+from tasks.run.announce import announce, run_url, seconds_so_far, tell, this_run
+from tasks.run.summary import write_summary
 from tasks.version_tag import Tagged
 from tasks.versions import Version
 

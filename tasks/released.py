@@ -7,11 +7,12 @@ from delivery.deploy.snapshot import Scene
 from delivery.platform.app_runner import Deployment
 from delivery.platform.route import Colour
 from delivery.run.ledger import Live, Release
-from tasks import ledger, operation
+from tasks import operation
 from tasks.aws_errors import in_our_words
 from tasks.colours import settings_digest
+from tasks.run import ledger
+from tasks.run.lock import Turn
 from tasks.secret_versions import secret_versions
-from tasks.turn import Turn
 from tasks.versions import Version
 from tasks.watch import public_address
 

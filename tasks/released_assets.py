@@ -23,8 +23,8 @@ from delivery.release.assets import (
 )
 from delivery.workspace.package_json import read_package
 from tasks import operation
-from tasks.announce import run_url, this_run
 from tasks.release_plan import package_path
+from tasks.run.announce import run_url, this_run
 from tasks.standalone import Built, pack
 from tasks.version_tag import Tagged
 from tasks.versions import Version

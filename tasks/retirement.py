@@ -12,15 +12,16 @@ from blocks.environment import Environment
 from delivery.rotation.facts import Policy
 from delivery.rotation.messages import retired
 from delivery.rotation.record import Record, Step, is_overdue, retirement_due
-from tasks import fact, ledger, operation
-from tasks.announce import announce
+from tasks import fact, operation
 from tasks.aws_errors import in_our_words
 from tasks.roll import Consumer, look_at_consumers
 from tasks.rotating import Rotation, Wish
 from tasks.rotation import advance
 from tasks.rotation_checks import KINDS, begun_rotation
 from tasks.rotation_news import outcome_of
-from tasks.turn import Turn
+from tasks.run import ledger
+from tasks.run.announce import announce
+from tasks.run.lock import Turn
 
 MAY_TAKE = (Step.RETIRE, Step.DELETE)
 

@@ -12,14 +12,15 @@ from delivery.platform.app_runner import Deployment, Service
 from delivery.platform.health import Answer
 from delivery.platform.images import Image
 from delivery.run.ledger import Release
-from tasks import fact, ledger, operation
+from tasks import fact, operation
 from tasks.app_runner import await_deployment, change_service, restart_service
 from tasks.aws_errors import in_our_words
 from tasks.colours import read_scene
 from tasks.described import service_of
 from tasks.health import answer_of, await_secrets
-from tasks.intents import intent
-from tasks.turn import Turn
+from tasks.run import ledger
+from tasks.run.intents import intent
+from tasks.run.lock import Turn
 
 RUNS = ("RUNNING", "OPERATION_IN_PROGRESS")
 

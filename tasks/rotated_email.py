@@ -15,8 +15,8 @@ from delivery.credentials.ses_password import smtp_password
 from delivery.errors import SecretMalformed
 from delivery.rotation.facts import ENTERED_BY_HAND, SES_KEYS, Kind, Old, Policy
 from delivery.rotation.record import Record
-from tasks import ledger
 from tasks.rotated import VERSION, Rotated, is_given
+from tasks.run import ledger
 from tasks.secret_store import Value, read_current, read_labels, read_value
 from tasks.ses_keys import (
     create_key,

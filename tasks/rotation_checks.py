@@ -9,7 +9,7 @@ from delivery.rotation.facts import Facts, Kind
 from delivery.rotation.messages import overdue_told
 from delivery.rotation.next_step import Next, next_step
 from delivery.rotation.record import Step
-from tasks import fact, ledger
+from tasks import fact
 from tasks.aws_errors import in_our_words
 from tasks.roll import Consumer
 from tasks.rotated import VERSION, Rotated, demand_references
@@ -17,6 +17,7 @@ from tasks.rotated_database import RotatedDatabase
 from tasks.rotated_email import rotated_email
 from tasks.rotated_key_ring import RotatedKeyRing
 from tasks.rotating import Rotation, Wish
+from tasks.run import ledger
 from tasks.secret_store import read_labels
 from tasks.unquoted import unquoted
 

@@ -8,12 +8,13 @@ from dataclasses import replace
 from delivery.rotation.facts import CURRENT, PREVIOUS, PendingValue
 from delivery.rotation.next_step import Next
 from delivery.rotation.record import Record, Step
-from tasks import ledger, operation
-from tasks.intents import intent
+from tasks import operation
 from tasks.rotated import VERSION
 from tasks.rotating import Rotation
+from tasks.run import ledger
+from tasks.run.intents import intent
+from tasks.run.lock import Turn
 from tasks.secret_store import Value, promote, put_pending, read_value, remove_pending
-from tasks.turn import Turn
 from tasks.unquoted import unquoted
 
 

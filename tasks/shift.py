@@ -30,15 +30,16 @@ from delivery.platform.route import (
     swapped,
 )
 from delivery.run.ledger import Release
-from tasks import ledger, operation
+from tasks import operation
 from tasks.aws_errors import in_our_words, said
 from tasks.colours import keep_default_origin
-from tasks.consent import agreed
-from tasks.intents import intent
 from tasks.news import announce_share, question_about
 from tasks.released import release_of, released_again
 from tasks.router import Seen, router_of, write_route
-from tasks.turn import Turn
+from tasks.run import ledger
+from tasks.run.approval import agreed
+from tasks.run.intents import intent
+from tasks.run.lock import Turn
 from tasks.versions import Version
 from tasks.watch import await_share, watch
 

@@ -8,12 +8,13 @@ from blocks.environment import Environment
 from delivery import messages
 from delivery.deploy.snapshot import Scene
 from delivery.run.ledger import Release
-from tasks import fact, ledger, operation
-from tasks.announce import announce
+from tasks import fact, operation
 from tasks.aws_errors import in_our_words
 from tasks.colours import pause, read_scene, settle
-from tasks.turn import Turn
-from tasks.turn_row import read_turn
+from tasks.run import ledger
+from tasks.run.announce import announce
+from tasks.run.lock import Turn
+from tasks.run.lock_row import read_turn
 
 KEPT_WARM = "was to be kept warm"
 HELD = "had the turn"

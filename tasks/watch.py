@@ -23,7 +23,7 @@ from tasks import fact
 from tasks.aws_errors import in_our_words
 from tasks.health import ask
 from tasks.metrics import read_traffic, ringing
-from tasks.turn import Turn
+from tasks.run.lock import Turn
 from tasks.versions import Version
 
 # App Runner's figures come by the minute: asking more often tells nothing new.

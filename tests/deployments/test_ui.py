@@ -25,7 +25,7 @@ from deployments import automations
 from deployments.processes import prefect_server, prefect_worker, using
 from deployments.register import register
 from sandbox.machine import ensure
-from tasks.summary import SUMMARY
+from tasks.run.summary import SUMMARY
 from tests.databases import migrated_database
 from tests.flows.conftest import Application
 from tests.flows.moves import Moves, until

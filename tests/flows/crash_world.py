@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from delivery.platform.route import read_route
-from tasks import ledger
-from tasks.turn_row import read_turn
+from tasks.run import ledger
+from tasks.run.lock_row import read_turn
 from tests.flows.stand import remove_services
 
 # A change of the route takes up to so long to reach an edge: each has its own delay, and it is

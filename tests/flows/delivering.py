@@ -6,7 +6,7 @@ from blocks.environment import Environment
 from flows.blue_green import put_live
 from tasks.conclusion import conclude_live, tell_failure
 from tasks.news import announce_deploying
-from tasks.turn import turn_of_this_run
+from tasks.run.lock import turn_of_this_run
 from tasks.versions import as_proven, choose_version
 
 

@@ -17,10 +17,10 @@ from delivery.run.ledger import Proven, Release
 from flows.blue_green import blue_green
 from flows.rollback import rollback
 from sandbox.app_runner.programs import Program
-from tasks import ledger
 from tasks.app_runner import await_deployment, change_service
 from tasks.router import router_of, write_route
-from tasks.turn_row import TURN, read_turn
+from tasks.run import ledger
+from tasks.run.lock_row import TURN, read_turn
 from tests.flows.stand import remove_services
 
 # A machine that does much else is slow, and not wrong.

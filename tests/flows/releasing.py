@@ -12,8 +12,8 @@ from delivery.run.ledger import Proven
 from flows.release import release
 from sandbox.sample import git
 from sandbox.start import GITHUB_PERMISSIONS
-from tasks import ledger
 from tasks.github import GitHub
+from tasks.run import ledger
 from tests.flows.crashes import Process, here, live_process, on_the_wire, without_engine
 
 REPOSITORY = "kanvaro/kanvaro"

@@ -29,10 +29,11 @@ from sandbox.first_secrets import _create, _key_rings
 from sandbox.mongo_process import mongo_stand_in
 from sandbox.redis_process import RedisNode
 from sandbox.secrets_manager import StrictSecretsManager
-from tasks import ledger, mongodb_account
+from tasks import mongodb_account
 from tasks.redis_connection import connected as redis_connection
 from tasks.roll import look_at_consumers
-from tasks.turn_row import read_turn
+from tasks.run import ledger
+from tasks.run.lock_row import read_turn
 from tests.flows.mailing import REFERENCES as MAIL_REFERENCES
 from tests.flows.stand import role_of
 from tests.permissions import MAIL_USERS

@@ -21,9 +21,9 @@ from pymongo.errors import AutoReconnect
 from delivery.errors import DeliveryError, OutcomeUnknown, Unreachable
 from delivery.patience import Patience
 from flows.rotate_secrets import rotate_secrets
-from tasks import ledger
 from tasks.redis_connection import connected as redis_connection
-from tasks.turn_row import read_turn
+from tasks.run import ledger
+from tasks.run.lock_row import read_turn
 from tests.flows import crashes
 from tests.flows.crashes import Crash, Process, live_process, on_the_wire, without_engine
 from tests.flows.rotating import Rotating

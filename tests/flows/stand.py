@@ -21,7 +21,7 @@ from sandbox.aws import ACCESS_KEY, ACCOUNT, SECRET_KEY, Aws
 from sandbox.edge import Edge, ensure_distribution
 from sandbox.inbox import Inbox
 from sandbox.ledger_table import ensure_ledger_table
-from tasks import ledger
+from tasks.run import ledger
 
 ECR = "kanvaro"
 

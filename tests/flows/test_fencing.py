@@ -6,7 +6,7 @@ import time
 import pytest
 
 from delivery.errors import Fenced
-from tasks import ledger
+from tasks.run import ledger
 from tests.flows.crash_world import World
 from tests.flows.crashes import BEAT, Process, live_process, on_the_wire, without_engine
 from tests.flows.delivering import deliver

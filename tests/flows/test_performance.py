@@ -11,8 +11,8 @@ from prefect import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 from flows.performance import performance
-from tasks import ledger
-from tasks.ledger import read_releases
+from tasks.run import ledger
+from tasks.run.ledger import read_releases
 
 SVG, XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 

@@ -30,9 +30,9 @@ from tasks import stacks
 from tasks.app_runner import no_demand
 from tasks.provisioning import in_order, name_of
 from tasks.router import default_origin
+from tasks.run.lock_row import read_turn
 from tasks.stack_parameters import wish_for
 from tasks.stacks import read_stack, settled_stack
-from tasks.turn_row import read_turn
 from tests.flows.moves import Beside, answer, until
 from tests.flows.stand import remove_services
 from tests.flows.test_status import hold

@@ -28,8 +28,8 @@ from delivery.errors import (
 )
 from delivery.run.ledger import Proven
 from sandbox.sample import git, sample_repository
-from tasks import ledger
 from tasks.github import github_of
+from tasks.run import ledger
 from tests.flows.conftest import Application
 from tests.flows.crashes import Crash
 from tests.flows.releasing import FLOW, Releasing, keep, keeping, pretended

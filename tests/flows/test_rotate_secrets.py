@@ -27,10 +27,10 @@ from delivery.rotation.record import Step
 from flows.rotate_secrets import rotate_secrets
 from sandbox.first_secrets import _key_rings
 from sandbox.load import Sessions
-from tasks import ledger
 from tasks.rotated_database import RotatedDatabase
 from tasks.router import default_origin, router_of
-from tasks.turn_row import read_turn
+from tasks.run import ledger
+from tasks.run.lock_row import read_turn
 from tests.flows.moves import Beside, until
 from tests.flows.rotating import Rotating
 from tests.flows.signed_in import signed_in

@@ -9,7 +9,7 @@ from blocks.environment import Environment
 from blocks.serving import AppRunnerService
 from delivery.messages import Message, Mood
 from sandbox.inbox import Inbox
-from tasks import announce
+from tasks.run import announce
 
 LAST_WORD = Message(Mood.FAILED, "it failed")
 

@@ -5,8 +5,8 @@ from botocore.exceptions import EndpointConnectionError
 
 from delivery.errors import ConfigurationError
 from delivery.run.ledger import Intent, Proven, Release
-from tasks import intents, ledger
-from tasks.turn import Turn
+from tasks.run import intents, ledger
+from tasks.run.lock import Turn
 from tests.tasks.account import environment_in, lose_answers, quiet_logger, refuse
 from tests.tasks.test_turn import raises, take
 

@@ -10,9 +10,9 @@ from botocore.exceptions import EndpointConnectionError
 
 from delivery.errors import Fenced, PlatformBusy, Superseded, TakenBack
 from delivery.patience import Patience, wait_until
-from tasks import turn as turns
-from tasks.turn import take_turn, turn_of_this_run, turn_unless_taken
-from tasks.turn_row import change_turn, read_turn, read_waiting
+from tasks.run import lock as turns
+from tasks.run.lock import take_turn, turn_of_this_run, turn_unless_taken
+from tasks.run.lock_row import change_turn, read_turn, read_waiting
 from tests.tasks.account import (
     environment_in,
     lose_answers,

@@ -10,8 +10,8 @@ from prefect.logging import get_run_logger
 
 from delivery.errors import DeliveryError
 from delivery.run.ledger import Intent
-from tasks import ledger
-from tasks.turn import Turn
+from tasks.run import ledger
+from tasks.run.lock import Turn
 
 
 @contextmanager

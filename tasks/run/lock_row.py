@@ -12,8 +12,8 @@ from prefect.exceptions import PrefectException
 
 from blocks.environment import Environment
 from delivery.run.ledger import KINDS, Holder, TurnRow
-from tasks import ledger
-from tasks.ledger import REFUSED
+from tasks.run import ledger
+from tasks.run.ledger import REFUSED
 
 TURN = "turn"
 WAITING = "waiting#"

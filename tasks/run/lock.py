@@ -21,9 +21,10 @@ from prefect.logging import get_run_logger
 from blocks.environment import Environment
 from delivery.errors import DeliveryError, Fenced, PlatformBusy, Superseded, TakenBack
 from delivery.run.ledger import KINDS, Holder, TurnRow, is_next, superseded_by
-from tasks import ledger, operation
+from tasks import operation
 from tasks.aws_errors import in_our_words
-from tasks.turn_row import (
+from tasks.run import ledger
+from tasks.run.lock_row import (
     ask_to_stop,
     at_this_moment,
     change_turn,

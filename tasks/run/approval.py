@@ -16,9 +16,9 @@ from pydantic import Field
 
 from delivery.errors import DeliveryError, RequestRefused
 from delivery.messages import Message
-from tasks.announce import announce, this_run
 from tasks.news import question_about
-from tasks.turn import Turn
+from tasks.run.announce import announce, this_run
+from tasks.run.lock import Turn
 from tasks.versions import Version
 
 LOOK_AGAIN_S = 1
