@@ -61,7 +61,7 @@ security:
 	cd source
 	npm_config_cache=$$(mktemp -d) npm audit --audit-level moderate --registry $(ADVISORIES)
 	git ls-files -z > ../tracked
-	$(PYTHON) -I $(KANVARO_CHECKOUT)/tasks/secret_finder.py ../tracked | grep '"found": \[\]'
+	$(PYTHON) -I $(KANVARO_CHECKOUT)/tasks/checks/secret_finder.py ../tracked | grep '"found": \[\]'
 
 # Each check has databases of its own, as with us: two of them run at once.
 integration coverage e2e:

@@ -14,7 +14,7 @@ from delivery.checks.delivery_toml import FILE
 from delivery.checks.plan import Plan
 from delivery.errors import DeliveryError, RequestRefused, UnknownRevision
 from delivery.workspace.source_names import full_ref, is_path, plain_revision, repository_address
-from tasks.plan import plan_of
+from tasks.checks.plan import plan_of
 from tasks.workspace.checkout import Source, check_out, remove_workspace
 from tasks.workspace.committed import read_committed
 from tasks.workspace.git import GitFailed, run_git, verdict_about, write_settings
@@ -77,7 +77,8 @@ def resolved(repository: str, revision: str, ref: str, cache: Path) -> Asked:
 def look_at(asked: Asked, delivery_toml: str | None, cache: Path, audit_level: str) -> Look:
     """Check the revision out for a moment, and see what would be done with it.
 
-    Raises what `tasks.plan.plan_checks` raises, and `RequestRefused` if the revision brings a
+    Raises what `tasks.checks.plan.plan_checks` raises, and `RequestRefused` if the revision brings
+    a
     delivery.toml of its own besides the given one.
     """
     with tempfile.TemporaryDirectory(prefix="kanvaro-look-") as folder:

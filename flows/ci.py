@@ -16,10 +16,10 @@ from pydantic import Field
 from blocks.environment import Environment
 from blocks.parameters import Ref, Registered, Repository, Revision
 from flows.blue_green import put_live
-from tasks.checks import install, run_checks, unproven
+from tasks.checks.plan import as_planned, plan_checks
+from tasks.checks.runner import install, run_checks, unproven
 from tasks.conclusion import conclude_checked, conclude_deployed, tell_failure, why_not_deployed
 from tasks.images import build_image, find_image, push_image
-from tasks.plan import as_planned, plan_checks
 from tasks.run.announce import announce_checks, announce_start
 from tasks.run.lock import turn_of_this_run
 from tasks.smoke import Bench

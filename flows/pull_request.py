@@ -14,7 +14,7 @@ from pydantic import Field
 
 from blocks.environment import Environment
 from blocks.parameters import PullNumber, Registered, Revision
-from tasks.checks import install, run_checks, unproven
+from tasks.checks.runner import install, run_checks, unproven
 from tasks.commit_statuses import conclude_statuses, end_statuses, reporting, show_checks
 from tasks.coverage_comment import comment_coverage, compare_coverage
 from tasks.pull_request import check_out_pull, plan_by_base, still_newest

@@ -14,9 +14,9 @@ from pydantic import Field
 
 from blocks.environment import Environment
 from blocks.parameters import Registered
-from tasks.handover import take_over
-from tasks.plan import plan_checks
-from tasks.stage import run_stage
+from tasks.checks.handover import take_over
+from tasks.checks.plan import plan_checks
+from tasks.checks.remote_worker import run_stage
 from tasks.workspace.workspace import workspace
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -9,7 +9,7 @@ There are two kinds, and the difference is what makes a second run safe:
 
 The name of each run is a sentence, so that the timeline tells the story.
 Neither kind is cached: yesterday's answer about the cloud is not an answer.
-A check of the application is the one exception; see `tasks.checks`.
+A check of the application is the one exception; see `tasks.checks.runner`.
 
 Imports: blocks, delivery. Never flows.
 """

@@ -40,7 +40,7 @@ from delivery.github.commit_statuses import (
 from delivery.github.pull_request import Pull, demand_head
 from delivery.messages import counted
 from tasks import operation
-from tasks.checks import Watcher
+from tasks.checks.runner import Watcher
 from tasks.github import PAGE, GitHub, calls, github_of
 from tasks.pull_request import find_pull, look_at_pull
 from tasks.run.announce import HOOK_LOGGER, run_url, seconds_so_far, this_run

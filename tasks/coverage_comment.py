@@ -15,10 +15,10 @@ from delivery.checks.plan import CheckReport, Plan
 from delivery.errors import AnswerLost, DeliveryError, OutcomeUnknown
 from delivery.github.coverage_comment import Compared, Todo, markdown, read_comments, to_do
 from tasks import fact, operation
-from tasks.checks import proven_before
+from tasks.checks.plan import plan_of
+from tasks.checks.runner import proven_before
 from tasks.commit_statuses import Board
 from tasks.github import GitHub, github_of
-from tasks.plan import plan_of
 from tasks.settled import gone
 from tasks.workspace.checkout import Branch, Source
 

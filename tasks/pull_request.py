@@ -8,8 +8,8 @@ from delivery.checks.plan import Plan
 from delivery.errors import NotOnGitHub
 from delivery.github.pull_request import Pull, demand_head, read_pull
 from tasks import fact, operation
+from tasks.checks.plan import plan_of
 from tasks.github import github_of
-from tasks.plan import plan_of
 from tasks.workspace import checkout
 from tasks.workspace.checkout import Branch
 from tasks.workspace.repository import credentials_for

@@ -10,8 +10,8 @@ from blocks.environment import Environment
 from delivery.checks.plan import Plan
 from delivery.errors import SmokeFailed
 from tasks import operation
-from tasks.checks import install, run_logged, told
-from tasks.plan import plan_checks
+from tasks.checks.plan import plan_checks
+from tasks.checks.runner import install, run_logged, told
 from tasks.versions import Version
 from tasks.workspace.checkout import Source
 from tasks.workspace.committed import read_committed

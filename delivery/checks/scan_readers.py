@@ -58,7 +58,7 @@ def snyk_threshold(level: str) -> str:
 
 
 def read_secret_scan(text: str, baseline: str | None = None) -> ScannerReport:
-    """Read the report of `tasks/secret_finder.py`, less what `.secrets.baseline` accepts.
+    """Read the report of `tasks/checks/secret_finder.py`, less what `.secrets.baseline` accepts.
 
     The report is one JSON object: `scanned` and `too_large` (numbers of files) and `found`, a
     list of (file, line, kind, SHA-1 of the secret). Values of secrets are not in it.

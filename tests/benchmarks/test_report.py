@@ -10,7 +10,7 @@ from benchmarks.aws_calls import told
 from benchmarks.report import WIDTH, Measurement, flat, table, write
 from delivery.checks.table import DEFAULT_TABLE
 from delivery.errors import RolloutFailed
-from tasks.coverage import read_lcov
+from tasks.checks.coverage import read_lcov
 from tasks.workspace.checkout import Source
 
 FAST = Measurement("fast_ratio", 1.05, "one over the other", goal=1.05)

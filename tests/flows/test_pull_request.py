@@ -46,7 +46,7 @@ def pulls(inbox, app, tmp_path):
 @pytest.fixture
 def quick(monkeypatch):
     """Without the search for secrets, of which other tests are."""
-    monkeypatch.setattr("tasks.checks.security_report", lambda *_: ())
+    monkeypatch.setattr("tasks.checks.runner.security_report", lambda *_: ())
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ def inbox():
 
 @pytest.fixture
 def pulls(inbox, app, tmp_path, monkeypatch):
-    monkeypatch.setattr("tasks.checks.security_report", lambda *_: ())
+    monkeypatch.setattr("tasks.checks.runner.security_report", lambda *_: ())
     app.commit()
     return Pulling(inbox, app, tmp_path / "workshop")
 

@@ -7,7 +7,7 @@ import pytest
 
 from delivery.checks.coverage import Covered
 from delivery.errors import CheckFailed, RequestRefused
-from tasks.coverage import read_lcov, upload_coverage
+from tasks.checks.coverage import read_lcov, upload_coverage
 from tasks.workspace.checkout import Source
 from tasks.workspace.program_environment import surroundings
 from tests.answering import Answering

@@ -7,7 +7,7 @@ from prefect.logging import disable_run_logger
 
 from delivery.errors import CheckFailed
 from delivery.workspace.packages import Manager
-from tasks.checks import install
+from tasks.checks.runner import install
 
 SCRIPT = """
 const { existsSync, appendFileSync, readFileSync } = require("fs");

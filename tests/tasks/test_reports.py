@@ -5,7 +5,7 @@ import tarfile
 
 import pytest
 
-from tasks.reports import archive_report, prune_reports
+from tasks.checks.report_archive import archive_report, prune_reports
 
 
 @pytest.fixture

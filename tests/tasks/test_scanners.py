@@ -11,8 +11,8 @@ import pytest
 
 from delivery.workspace.packages import choose_manager
 from sandbox.advisories import Advisories
-from tasks.audit import audit
-from tasks.scanners import Bench, secret_scan, snyk
+from tasks.checks.audit import audit
+from tasks.checks.scanners import Bench, secret_scan, snyk
 from tasks.workspace.program_environment import surroundings
 from tests.answering import Answering
 

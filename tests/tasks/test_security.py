@@ -14,8 +14,8 @@ from delivery.checks.table import DEFAULT_TABLE
 from delivery.errors import CheckCancelled, CheckFailed
 from delivery.workspace.packages import choose_manager
 from sandbox.advisories import Advisories
-from tasks import security
-from tasks.security import security_report
+from tasks.checks import security
+from tasks.checks.security import security_report
 from tasks.workspace.checkout import check_out
 from tasks.workspace.workspace import Workspace
 

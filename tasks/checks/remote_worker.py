@@ -6,8 +6,8 @@ from delivery.checks.plan import Plan
 from delivery.checks.table import Check
 from delivery.errors import ConfigurationError, DeliveryError
 from tasks import operation
-from tasks.checks import check_here, key_of
-from tasks.handover import leave_verdict
+from tasks.checks.handover import leave_verdict
+from tasks.checks.runner import check_here, key_of
 from tasks.workspace.checkout import Source
 from tasks.workspace.workspace import Workspace
 

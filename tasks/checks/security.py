@@ -13,8 +13,8 @@ from delivery.checks.scans import SecurityVerdict, security_verdict
 from delivery.checks.table import Check
 from delivery.errors import CheckCancelled
 from delivery.messages import plain
-from tasks.audit import audit
-from tasks.scanners import Bench, secret_scan, snyk
+from tasks.checks.audit import audit
+from tasks.checks.scanners import Bench, secret_scan, snyk
 from tasks.workspace.checkout import Source
 from tasks.workspace.committed import source_archive
 from tasks.workspace.program_environment import surroundings

@@ -15,7 +15,7 @@ from blocks.environment import Environment
 from delivery.checks.plan import CheckReport
 from delivery.checks.table import Check
 from delivery.errors import CheckCancelled, StageLost
-from tasks.handover import verdict_of
+from tasks.checks.handover import verdict_of
 
 DEPLOYMENT = "stage/kanvaro"
 LOOK_EVERY_S = 1.0

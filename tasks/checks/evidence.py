@@ -10,8 +10,8 @@ from delivery.checks.coverage import Coverage
 from delivery.checks.plan import Plan
 from delivery.checks.table import Check
 from delivery.messages import plain
-from tasks.coverage import LCOV, read_lcov, upload_coverage
-from tasks.reports import archive_report, prune_reports
+from tasks.checks.coverage import LCOV, read_lcov, upload_coverage
+from tasks.checks.report_archive import archive_report, prune_reports
 from tasks.workspace.checkout import Source, inside
 from tasks.workspace.program_environment import surroundings
 from tasks.workspace.workspace import Workspace

@@ -18,7 +18,7 @@ from delivery.checks.scans import ScannerReport, did_not_run
 from delivery.errors import ConfigurationError
 from delivery.workspace.package_json import for_an_audit
 from delivery.workspace.packages import LOCKFILES, Manager
-from tasks.scanners import Bench, cut_short, regular_files
+from tasks.checks.scanners import Bench, cut_short, regular_files
 
 # npm's own retries can outlast the time a check is given; in milliseconds.
 _IMPATIENT = {

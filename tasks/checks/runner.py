@@ -31,10 +31,10 @@ from delivery.errors import CheckCancelled, CheckFailed, CheckTimedOut, ScannerD
 from delivery.run.summary import cell
 from delivery.workspace.install_hints import explain_install_failure, is_worth_another_try
 from tasks import fact, operation
-from tasks.elsewhere import checked_elsewhere
-from tasks.evidence import keep_evidence
-from tasks.handover import hand_over
-from tasks.security import security_report
+from tasks.checks.evidence import keep_evidence
+from tasks.checks.handover import hand_over
+from tasks.checks.remote import checked_elsewhere
+from tasks.checks.security import security_report
 from tasks.workspace.checkout import Source
 from tasks.workspace.program_environment import surroundings
 from tasks.workspace.programs import Outcome, run_program
