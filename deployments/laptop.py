@@ -38,7 +38,7 @@ from sandbox import addresses
 from sandbox.engine import docker_engine
 from sandbox.errors import AlreadyRunning
 from sandbox.lock import FolderLock, holder
-from tasks.health import HEALTH_LINES
+from tasks.platform.health import HEALTH_LINES
 
 FOLDER = ROOT / ".sandbox"
 ENVIRONMENT = "laptop"

@@ -18,15 +18,15 @@ from tasks.app_runner import await_deployment
 from tasks.colours import bring_up, is_live_already, retire, settle, warm_up
 from tasks.conclusion import conclude_live, tell_failure
 from tasks.forecast import publish_forecast
-from tasks.health import await_revision
 from tasks.in_place import update_in_place
 from tasks.news import announce_deploying
+from tasks.platform.health import await_revision
+from tasks.platform.versions import Version, as_proven, choose_version
 from tasks.released import live_now, still_live
 from tasks.run.approval import ask_before_shift
 from tasks.run.lock import Turn, turn_of_this_run
 from tasks.shift import old_version_serves_on_failure, promote, shift_in_steps
 from tasks.smoke import Bench, bench_for, smoke_test
-from tasks.versions import Version, as_proven, choose_version
 from tasks.watch import await_share, demand_silence
 from tasks.workspace.workspace import workspace
 

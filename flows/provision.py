@@ -15,7 +15,7 @@ from blocks.environment import Environment
 from blocks.parameters import Reason, Registered, Stacks
 from delivery.maintenance.provisioning import Stack
 from tasks.conclusion import tell_failure
-from tasks.log_retention import keep_logs
+from tasks.platform.log_retention import keep_logs
 from tasks.provisioning import (
     announce_provisioning,
     apply_in_turn,

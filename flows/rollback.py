@@ -16,8 +16,8 @@ from blocks.parameters import Reason, Registered, Wanted
 from flows.blue_green import put_live
 from tasks.conclusion import conclude_live, tell_failure
 from tasks.going_back import choose_target, say_what_will_be_done, swap_if_warm
+from tasks.platform.versions import as_proven
 from tasks.run.lock import turn_of_this_run
-from tasks.versions import as_proven
 
 
 @flow(

@@ -21,13 +21,13 @@ from tasks import fact, operation
 from tasks.app_runner import change_service
 from tasks.aws_errors import in_our_words, meaning, said
 from tasks.described import described_services
-from tasks.health import ONE_ANSWER_S
-from tasks.router import router_of, write_route
+from tasks.platform.health import ONE_ANSWER_S
+from tasks.platform.router import router_of, write_route
+from tasks.platform.versions import Version
 from tasks.run import ledger
 from tasks.run.intents import intent
 from tasks.run.lock import Turn
 from tasks.service_settings import wanted_settings
-from tasks.versions import Version
 
 LOOK_AGAIN_S = 1.0
 

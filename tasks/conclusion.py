@@ -20,12 +20,12 @@ from delivery.rotation.messages import rotation_failed
 from delivery.run.ledger import Live
 from delivery.run.summary import Stage
 from tasks import fact, news, operation
-from tasks.health import what_serves
+from tasks.platform.health import what_serves
+from tasks.platform.versions import Version
 from tasks.run.announce import HOOK_LOGGER, run_url, seconds_so_far, subject, tell, this_run
 from tasks.run.lock import Turn
 from tasks.run.outcome import error_of, note_told
 from tasks.run.summary import stages_of, write_summary
-from tasks.versions import Version
 from tasks.workspace.checkout import Source, is_same_repository
 from tasks.workspace.committed import look_up
 

@@ -13,13 +13,13 @@ from tasks import fact, operation
 from tasks.app_runner import live_service
 from tasks.aws_errors import in_our_words
 from tasks.colours import read_scene, settle
-from tasks.health import ask
 from tasks.news import announce_going_back
+from tasks.platform.health import ask
+from tasks.platform.versions import Version, find_version, proof_of
 from tasks.released import live_now, still_live
 from tasks.run import ledger
 from tasks.run.lock import Turn
 from tasks.shift import swap
-from tasks.versions import Version, find_version, proof_of
 from tasks.watch import await_share
 
 LOOKS_BEFORE = 2

@@ -15,9 +15,9 @@ from delivery.patience import wait_until
 from delivery.release.tag import VersionTag
 from tasks import fact, operation
 from tasks.aws_errors import in_our_words, meaning, said
-from tasks.images import ECR_LAG, described_image
+from tasks.platform.images import ECR_LAG, described_image
+from tasks.platform.versions import Version, find_version
 from tasks.version_tag import Tagged
-from tasks.versions import Version, find_version
 
 # Both kinds that Docker pushes; without them ECR would answer in an older one, of another digest.
 MANIFESTS = [

@@ -2,10 +2,10 @@
 
 from delivery.run.ledger import Live
 from tasks.app_runner import await_deployment, deploy
-from tasks.health import await_revision
+from tasks.platform.health import await_revision
+from tasks.platform.versions import Version
 from tasks.released import live_in_place
 from tasks.run.lock import Turn
-from tasks.versions import Version
 
 
 def update_in_place(turn: Turn, version: Version) -> Live:

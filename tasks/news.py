@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from delivery import messages
 from delivery.messages import Message, Subject
+from tasks.platform.versions import Version
 from tasks.run.announce import announce, run_url, this_run
 from tasks.run.lock import Turn
-from tasks.versions import Version
 
 
 def about(turn: Turn, version: Version) -> Subject:

@@ -17,7 +17,7 @@ from tasks.app_runner import await_deployment, change_service, restart_service
 from tasks.aws_errors import in_our_words
 from tasks.colours import read_scene
 from tasks.described import service_of
-from tasks.health import answer_of, await_secrets
+from tasks.platform.health import answer_of, await_secrets
 from tasks.run import ledger
 from tasks.run.intents import intent
 from tasks.run.lock import Turn

@@ -34,13 +34,13 @@ from tasks import operation
 from tasks.aws_errors import in_our_words, said
 from tasks.colours import keep_default_origin
 from tasks.news import announce_share, question_about
+from tasks.platform.router import Seen, router_of, write_route
+from tasks.platform.versions import Version
 from tasks.released import release_of, released_again
-from tasks.router import Seen, router_of, write_route
 from tasks.run import ledger
 from tasks.run.approval import agreed
 from tasks.run.intents import intent
 from tasks.run.lock import Turn
-from tasks.versions import Version
 from tasks.watch import await_share, watch
 
 NOT_BACK = "could not be put back"

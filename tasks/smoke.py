@@ -12,7 +12,7 @@ from delivery.errors import SmokeFailed
 from tasks import operation
 from tasks.checks.plan import plan_checks
 from tasks.checks.runner import install, run_logged, told
-from tasks.versions import Version
+from tasks.platform.versions import Version
 from tasks.workspace.checkout import Source
 from tasks.workspace.committed import read_committed
 from tasks.workspace.repository import check_out

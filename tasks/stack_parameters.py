@@ -13,7 +13,7 @@ from delivery.platform.route import Colour
 from tasks import fact
 from tasks.aws_errors import in_our_words
 from tasks.described import described_services, service_of
-from tasks.router import default_origin
+from tasks.platform.router import default_origin
 from tasks.stacks import Seen, Wish, read_template
 
 TEMPLATES = Path(__file__).parents[2] / "deployments" / "aws"

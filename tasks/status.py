@@ -21,10 +21,10 @@ from tasks.app_runner import last_duration_s, live_service
 from tasks.aws_errors import in_our_words
 from tasks.colours import read_scene
 from tasks.going_back import choose_target, steps_back
-from tasks.health import ask
+from tasks.platform.health import ask
+from tasks.platform.versions import Version, as_proven
 from tasks.run import ledger
 from tasks.run.lock_row import read_turn, read_waiting
-from tasks.versions import Version, as_proven
 from tasks.worries import drift_of
 
 Part = TypeVar("Part")

@@ -21,10 +21,10 @@ from delivery.platform.public_share import looks_for, proves, tally
 from delivery.platform.route import Route
 from tasks import fact
 from tasks.aws_errors import in_our_words
-from tasks.health import ask
-from tasks.metrics import read_traffic, ringing
+from tasks.platform.health import ask
+from tasks.platform.metrics import read_traffic, ringing
+from tasks.platform.versions import Version
 from tasks.run.lock import Turn
-from tasks.versions import Version
 
 # App Runner's figures come by the minute: asking more often tells nothing new.
 FIGURES_EVERY_S = 15

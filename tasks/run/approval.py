@@ -17,9 +17,9 @@ from pydantic import Field
 from delivery.errors import DeliveryError, RequestRefused
 from delivery.messages import Message
 from tasks.news import question_about
+from tasks.platform.versions import Version
 from tasks.run.announce import announce, this_run
 from tasks.run.lock import Turn
-from tasks.versions import Version
 
 LOOK_AGAIN_S = 1
 # Prefect waits so much longer than we do, so that the last word is ours.

@@ -6,8 +6,8 @@ from blocks.environment import Environment
 from flows.blue_green import put_live
 from tasks.conclusion import conclude_live, tell_failure
 from tasks.news import announce_deploying
+from tasks.platform.versions import as_proven, choose_version
 from tasks.run.lock import turn_of_this_run
-from tasks.versions import as_proven, choose_version
 
 
 @flow(name="deliver", on_failure=[tell_failure], on_crashed=[tell_failure])

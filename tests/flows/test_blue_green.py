@@ -29,11 +29,11 @@ from delivery.errors import (
 from delivery.platform.images import Image
 from delivery.platform.route import Colour, shifted, swapped
 from tasks.app_runner import await_deployment, change_service
-from tasks.router import router_of, write_route
+from tasks.platform.router import router_of, write_route
+from tasks.platform.versions import choose_version
 from tasks.run import ledger
 from tasks.run.lock_row import read_waiting
 from tasks.run.summary import stages_of
-from tasks.versions import choose_version
 from tests.flows.moves import answer, until
 
 

@@ -28,8 +28,8 @@ from sandbox.app_runner.programs import Program
 from sandbox.aws import ACCOUNT
 from tasks import stacks
 from tasks.app_runner import no_demand
+from tasks.platform.router import default_origin
 from tasks.provisioning import in_order, name_of
-from tasks.router import default_origin
 from tasks.run.lock_row import read_turn
 from tasks.stack_parameters import wish_for
 from tasks.stacks import read_stack, settled_stack

@@ -8,7 +8,7 @@ from delivery.errors import RequestRefused, UnknownRevision
 from delivery.platform.route import Colour, shifted, swapped
 from flows.status import status
 from sandbox.app_runner.programs import Program
-from tasks.router import router_of
+from tasks.platform.router import router_of
 from tests.flows.moves import until
 from tests.flows.stand import arn_of
 from tests.flows.test_blue_green import alarm, ring

@@ -27,8 +27,8 @@ from delivery.rotation.record import Step
 from flows.rotate_secrets import rotate_secrets
 from sandbox.first_secrets import _key_rings
 from sandbox.load import Sessions
+from tasks.platform.router import default_origin, router_of
 from tasks.rotated_database import RotatedDatabase
-from tasks.router import default_origin, router_of
 from tasks.run import ledger
 from tasks.run.lock_row import read_turn
 from tests.flows.moves import Beside, until

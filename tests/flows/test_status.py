@@ -11,7 +11,7 @@ from delivery.platform.route import Colour, shifted, swapped
 from delivery.run.ledger import Holder, Intent
 from flows.status import status
 from tasks.colours import read_scene
-from tasks.router import router_of
+from tasks.platform.router import router_of
 from tasks.run import ledger
 from tasks.run.lock_row import ask_to_stop, change_turn, read_turn
 from tasks.status import read_status

@@ -23,7 +23,7 @@ from delivery.platform.app_runner import Service
 from delivery.platform.health import NONE_DEMANDED, Answer, good_in_a_row
 from tasks import fact
 from tasks.app_runner import live_service, no_demand
-from tasks.router import router_of
+from tasks.platform.router import router_of
 
 ONE_ANSWER_S = 5
 HEALTH_LINES = '[health] path = "/" and revision = false'

@@ -10,7 +10,7 @@ from delivery.run.ledger import SHORTEST_REVISION, Proven
 from delivery.workspace.source_names import is_revision
 from tasks import fact, operation
 from tasks.aws_errors import in_our_words
-from tasks.images import described_image, repository_of
+from tasks.platform.images import described_image, repository_of
 from tasks.run import ledger
 from tasks.run.announce import this_run
 from tasks.workspace.checkout import Source

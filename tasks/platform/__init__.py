@@ -1,0 +1,3 @@
+"""Where the application runs: images, versions, services, routers, health and metrics. `versions`
+and `router` are the front doors; `app_runner` is one platform.
+"""
