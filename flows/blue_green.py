@@ -14,12 +14,12 @@ from pydantic import Field
 from blocks.environment import Environment
 from blocks.parameters import Reason, Registered, Wanted
 from delivery.run.ledger import Live
-from tasks.app_runner import await_deployment
 from tasks.colours import bring_up, is_live_already, retire, settle, warm_up
 from tasks.conclusion import conclude_live, tell_failure
 from tasks.forecast import publish_forecast
 from tasks.in_place import update_in_place
 from tasks.news import announce_deploying
+from tasks.platform.app_runner.service import await_deployment
 from tasks.platform.health import await_revision
 from tasks.platform.versions import Version, as_proven, choose_version
 from tasks.released import live_now, still_live

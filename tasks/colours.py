@@ -18,16 +18,16 @@ from delivery.platform.images import Image
 from delivery.platform.route import Colour, Route, claimed, put_back, undrained_s
 from delivery.run.ledger import Intent, Release
 from tasks import fact, operation
-from tasks.app_runner import change_service
 from tasks.aws_errors import in_our_words, meaning, said
-from tasks.described import described_services
+from tasks.platform.app_runner.service import change_service
+from tasks.platform.app_runner.settings import wanted_settings
+from tasks.platform.app_runner.state import described_services
 from tasks.platform.health import ONE_ANSWER_S
 from tasks.platform.router import router_of, write_route
 from tasks.platform.versions import Version
 from tasks.run import ledger
 from tasks.run.intents import intent
 from tasks.run.lock import Turn
-from tasks.service_settings import wanted_settings
 
 LOOK_AGAIN_S = 1.0
 

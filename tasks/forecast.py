@@ -8,8 +8,8 @@ from delivery.errors import RequestRefused
 from tasks import fact
 from tasks.aws_errors import in_our_words
 from tasks.colours import read_scene
+from tasks.platform.app_runner.settings import wanted_settings
 from tasks.platform.versions import Version
-from tasks.service_settings import wanted_settings
 
 
 @fact("what would putting {version} live in {environment.name} change?")

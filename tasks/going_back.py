@@ -10,10 +10,10 @@ from delivery.platform.route import Colour
 from delivery.run.ledger import Live, Release, find_target, in_the_way
 from delivery.workspace.source_names import is_revision
 from tasks import fact, operation
-from tasks.app_runner import live_service
 from tasks.aws_errors import in_our_words
 from tasks.colours import read_scene, settle
 from tasks.news import announce_going_back
+from tasks.platform.app_runner.service import live_service
 from tasks.platform.health import ask
 from tasks.platform.versions import Version, find_version, proof_of
 from tasks.released import live_now, still_live

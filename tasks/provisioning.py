@@ -18,8 +18,8 @@ from delivery.maintenance.provisioning import (
 )
 from delivery.messages import plain
 from tasks import operation
-from tasks.app_runner import no_demand
 from tasks.aws_errors import in_our_words
+from tasks.platform.app_runner.service import no_demand
 from tasks.run.announce import announce, run_url, seconds_so_far, this_run
 from tasks.run.approval import agreed
 from tasks.run.lock import Turn

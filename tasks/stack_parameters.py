@@ -12,7 +12,7 @@ from delivery.maintenance.provisioning import Stack
 from delivery.platform.route import Colour
 from tasks import fact
 from tasks.aws_errors import in_our_words
-from tasks.described import described_services, service_of
+from tasks.platform.app_runner.state import described_services, service_of
 from tasks.platform.router import default_origin
 from tasks.stacks import Seen, Wish, read_template
 

@@ -22,7 +22,7 @@ from delivery.patience import Patience, wait_until
 from delivery.platform.app_runner import Service
 from delivery.platform.health import NONE_DEMANDED, Answer, good_in_a_row
 from tasks import fact
-from tasks.app_runner import live_service, no_demand
+from tasks.platform.app_runner.service import live_service, no_demand
 from tasks.platform.router import router_of
 
 ONE_ANSWER_S = 5

@@ -5,7 +5,7 @@ from delivery.aws_errors import CLOSED
 from delivery.platform.route import Colour
 from tasks import operation
 from tasks.aws_errors import in_our_words
-from tasks.described import described_services
+from tasks.platform.app_runner.state import described_services
 
 # App Runner makes both with the first line it writes, and keeps them for ever.
 GROUPS = ("application", "service")

@@ -17,7 +17,7 @@ from delivery.run.ledger import Proven, Release
 from flows.blue_green import blue_green
 from flows.rollback import rollback
 from sandbox.app_runner.programs import Program
-from tasks.app_runner import await_deployment, change_service
+from tasks.platform.app_runner.service import await_deployment, change_service
 from tasks.platform.router import router_of, write_route
 from tasks.run import ledger
 from tasks.run.lock_row import TURN, read_turn

@@ -27,7 +27,7 @@ from flows.provision import provision
 from sandbox.app_runner.programs import Program
 from sandbox.aws import ACCOUNT
 from tasks import stacks
-from tasks.app_runner import no_demand
+from tasks.platform.app_runner.service import no_demand
 from tasks.platform.router import default_origin
 from tasks.provisioning import in_order, name_of
 from tasks.run.lock_row import read_turn

@@ -15,7 +15,7 @@ from delivery.errors import (
     RolloutFailed,
 )
 from delivery.platform.app_runner import Deployment
-from tasks.app_runner import await_deployment, deploy, live_service
+from tasks.platform.app_runner.service import await_deployment, deploy, live_service
 from tasks.platform.health import await_revision, what_serves
 from tests.tasks.account import refuse
 from tests.tasks.conftest import SICK, V1, V2, image_of

@@ -20,8 +20,8 @@ from delivery.platform.app_runner import Deployment, Operation, Service, Step
 from delivery.platform.images import Image
 from tasks import fact, operation
 from tasks.aws_errors import in_our_words, meaning, said
-from tasks.described import described, operations_of, service_of
-from tasks.service_settings import wanted_settings
+from tasks.platform.app_runner.settings import wanted_settings
+from tasks.platform.app_runner.state import described, operations_of, service_of
 
 SENT = "The deployment was sent and may go on: look at the service's operations, then run again."
 

@@ -1,0 +1,1 @@
+"""AWS App Runner as the platform: `service` is the front door."""
