@@ -14,20 +14,20 @@ from pydantic import Field
 from blocks.environment import Environment
 from blocks.parameters import Reason, Registered, Wanted
 from delivery.run.ledger import Live
-from tasks.colours import bring_up, is_live_already, retire, settle, warm_up
-from tasks.conclusion import conclude_live, tell_failure
-from tasks.forecast import publish_forecast
-from tasks.in_place import update_in_place
-from tasks.news import announce_deploying
+from tasks.deploy.announcements import announce_deploying
+from tasks.deploy.colours import bring_up, is_live_already, retire, settle, warm_up
+from tasks.deploy.conclusion import conclude_live, tell_failure
+from tasks.deploy.dry_run import publish_forecast
+from tasks.deploy.in_place import update_in_place
+from tasks.deploy.record import live_now, still_live
+from tasks.deploy.shift import old_version_serves_on_failure, promote, shift_in_steps
+from tasks.deploy.smoke import Bench, bench_for, smoke_test
+from tasks.deploy.watch import await_share, demand_silence
 from tasks.platform.app_runner.service import await_deployment
 from tasks.platform.health import await_revision
 from tasks.platform.versions import Version, as_proven, choose_version
-from tasks.released import live_now, still_live
 from tasks.run.approval import ask_before_shift
 from tasks.run.lock import Turn, turn_of_this_run
-from tasks.shift import old_version_serves_on_failure, promote, shift_in_steps
-from tasks.smoke import Bench, bench_for, smoke_test
-from tasks.watch import await_share, demand_silence
 from tasks.workspace.workspace import workspace
 
 

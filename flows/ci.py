@@ -18,12 +18,17 @@ from blocks.parameters import Ref, Registered, Repository, Revision
 from flows.blue_green import put_live
 from tasks.checks.plan import as_planned, plan_checks
 from tasks.checks.runner import install, run_checks, unproven
-from tasks.conclusion import conclude_checked, conclude_deployed, tell_failure, why_not_deployed
+from tasks.deploy.conclusion import (
+    conclude_checked,
+    conclude_deployed,
+    tell_failure,
+    why_not_deployed,
+)
+from tasks.deploy.smoke import Bench
 from tasks.platform.images import build_image, find_image, push_image
 from tasks.platform.versions import record_proof
 from tasks.run.announce import announce_checks, announce_start
 from tasks.run.lock import turn_of_this_run
-from tasks.smoke import Bench
 from tasks.workspace.repository import check_out
 from tasks.workspace.workspace import workspace
 

@@ -14,7 +14,7 @@ from pydantic import Field
 from blocks.environment import Environment
 from blocks.parameters import Reason, Registered, Stacks
 from delivery.maintenance.provisioning import Stack
-from tasks.conclusion import tell_failure
+from tasks.deploy.conclusion import tell_failure
 from tasks.platform.log_retention import keep_logs
 from tasks.provisioning import (
     announce_provisioning,

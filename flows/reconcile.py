@@ -11,7 +11,7 @@ from pydantic import Field
 
 from blocks.environment import Environment
 from blocks.parameters import Registered
-from tasks.conclusion import tell_failure
+from tasks.deploy.conclusion import tell_failure
 from tasks.retirement import retire_due, tell_what_was_retired, what_is_due
 from tasks.run.lock import turn_unless_taken
 from tasks.superseding import end_statuses_of_the_dead

@@ -14,7 +14,7 @@ from pydantic import Field
 from blocks.environment import Environment
 from blocks.parameters import Registered, Tag
 from tasks.checks.runner import install, run_checks, unproven
-from tasks.conclusion import tell_failure
+from tasks.deploy.conclusion import tell_failure
 from tasks.github_release import demand_no_other_release, draft_release, publish_release
 from tasks.image_tag import image_of, tag_image
 from tasks.release_news import announce_release, conclude_release

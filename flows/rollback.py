@@ -14,8 +14,8 @@ from pydantic import Field
 from blocks.environment import Environment
 from blocks.parameters import Reason, Registered, Wanted
 from flows.blue_green import put_live
-from tasks.conclusion import conclude_live, tell_failure
-from tasks.going_back import choose_target, say_what_will_be_done, swap_if_warm
+from tasks.deploy.conclusion import conclude_live, tell_failure
+from tasks.deploy.rollback import choose_target, say_what_will_be_done, swap_if_warm
 from tasks.platform.versions import as_proven
 from tasks.run.lock import turn_of_this_run
 

@@ -15,7 +15,7 @@ from pydantic import Field
 from blocks.environment import Environment
 from blocks.parameters import OptionalReason, Registered, RotationId, Secrets
 from delivery.rotation.facts import Kind
-from tasks.conclusion import tell_failure
+from tasks.deploy.conclusion import tell_failure
 from tasks.roll import look_at_consumers
 from tasks.rotation import rotate
 from tasks.rotation_checks import check_secrets

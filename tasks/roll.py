@@ -14,7 +14,7 @@ from delivery.platform.images import Image
 from delivery.run.ledger import Release
 from tasks import fact, operation
 from tasks.aws_errors import in_our_words
-from tasks.colours import read_scene
+from tasks.deploy.colours import read_scene
 from tasks.platform.app_runner.service import await_deployment, change_service, restart_service
 from tasks.platform.app_runner.state import service_of
 from tasks.platform.health import answer_of, await_secrets

@@ -18,8 +18,8 @@ from delivery.platform.route import Colour
 from delivery.run.ledger import Release, TurnRow
 from tasks import fact, operation
 from tasks.aws_errors import in_our_words
-from tasks.colours import read_scene
-from tasks.going_back import choose_target, steps_back
+from tasks.deploy.colours import read_scene
+from tasks.deploy.rollback import choose_target, steps_back
 from tasks.platform.app_runner.service import last_duration_s, live_service
 from tasks.platform.health import ask
 from tasks.platform.versions import Version, as_proven

@@ -10,7 +10,7 @@ from delivery.deploy.snapshot import Scene
 from delivery.run.ledger import Release
 from tasks import fact, operation
 from tasks.aws_errors import in_our_words
-from tasks.colours import pause, read_scene, settle
+from tasks.deploy.colours import pause, read_scene, settle
 from tasks.run import ledger
 from tasks.run.announce import announce
 from tasks.run.lock import Turn

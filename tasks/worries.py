@@ -10,7 +10,7 @@ from delivery.deploy.snapshot import drift
 from delivery.maintenance.alerts import Worry, drift_in_place, drifted, standing_still
 from tasks import fact, operation
 from tasks.aws_errors import in_our_words
-from tasks.colours import read_scene
+from tasks.deploy.colours import read_scene
 from tasks.platform.app_runner.service import live_service
 from tasks.run import ledger
 from tasks.run.announce import announce

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from delivery.errors import DeliveryError, RequestRefused
 from delivery.messages import Message
-from tasks.news import question_about
+from tasks.deploy.announcements import question_about
 from tasks.platform.versions import Version
 from tasks.run.announce import announce, this_run
 from tasks.run.lock import Turn

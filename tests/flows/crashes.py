@@ -22,7 +22,8 @@ from prefect.context import FlowRunContext
 
 from blocks.clients import Clients
 from blocks.environment import Environment
-from tasks import conclusion, rotation_news
+from tasks import rotation_news
+from tasks.deploy import conclusion
 from tasks.run import announce
 
 BEATS = "turn"  # the name of the thread that renews the turn
@@ -188,8 +189,10 @@ def without_engine():
         stack.enter_context(patch.object(Task, "submit", called))
         stack.enter_context(patch.object(Environment, "named", named))
         stack.enter_context(patch.object(Environment, "save", save))
-        stack.enter_context(patch("tasks.watch.create_progress_artifact", lambda **_: uuid4()))
-        stack.enter_context(patch("tasks.watch.update_progress_artifact", lambda **_: None))
+        stack.enter_context(
+            patch("tasks.deploy.watch.create_progress_artifact", lambda **_: uuid4())
+        )
+        stack.enter_context(patch("tasks.deploy.watch.update_progress_artifact", lambda **_: None))
         # Prefect goes on to call a run under SIGKILL Running: a whole lease must pass.
         stack.enter_context(patch("tasks.run.lock.is_finished", lambda _: False))
         stack.callback(log.setLevel, level)

@@ -4,8 +4,8 @@ from prefect import flow
 
 from blocks.environment import Environment
 from flows.blue_green import put_live
-from tasks.conclusion import conclude_live, tell_failure
-from tasks.news import announce_deploying
+from tasks.deploy.announcements import announce_deploying
+from tasks.deploy.conclusion import conclude_live, tell_failure
 from tasks.platform.versions import as_proven, choose_version
 from tasks.run.lock import turn_of_this_run
 

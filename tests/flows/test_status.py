@@ -10,7 +10,7 @@ from blocks.environment import Environment
 from delivery.platform.route import Colour, shifted, swapped
 from delivery.run.ledger import Holder, Intent
 from flows.status import status
-from tasks.colours import read_scene
+from tasks.deploy.colours import read_scene
 from tasks.platform.router import router_of
 from tasks.run import ledger
 from tasks.run.lock_row import ask_to_stop, change_turn, read_turn

@@ -9,12 +9,12 @@ from delivery.platform.route import Colour
 from delivery.run.ledger import Live, Release
 from tasks import operation
 from tasks.aws_errors import in_our_words
-from tasks.colours import settings_digest
+from tasks.deploy.colours import settings_digest
+from tasks.deploy.watch import public_address
 from tasks.platform.secret_versions import secret_versions
 from tasks.platform.versions import Version
 from tasks.run import ledger
 from tasks.run.lock import Turn
-from tasks.watch import public_address
 
 
 def release_of(

@@ -7,7 +7,7 @@ from delivery.deploy.dry_run import as_markdown, as_text, forecast
 from delivery.errors import RequestRefused
 from tasks import fact
 from tasks.aws_errors import in_our_words
-from tasks.colours import read_scene
+from tasks.deploy.colours import read_scene
 from tasks.platform.app_runner.settings import wanted_settings
 from tasks.platform.versions import Version
 

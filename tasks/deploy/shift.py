@@ -32,16 +32,16 @@ from delivery.platform.route import (
 from delivery.run.ledger import Release
 from tasks import operation
 from tasks.aws_errors import in_our_words, said
-from tasks.colours import keep_default_origin
-from tasks.news import announce_share, question_about
+from tasks.deploy.announcements import announce_share, question_about
+from tasks.deploy.colours import keep_default_origin
+from tasks.deploy.record import release_of, released_again
+from tasks.deploy.watch import await_share, watch
 from tasks.platform.router import Seen, router_of, write_route
 from tasks.platform.versions import Version
-from tasks.released import release_of, released_again
 from tasks.run import ledger
 from tasks.run.approval import agreed
 from tasks.run.intents import intent
 from tasks.run.lock import Turn
-from tasks.watch import await_share, watch
 
 NOT_BACK = "could not be put back"
 

@@ -19,7 +19,8 @@ from delivery.release.messages import release_failed
 from delivery.rotation.messages import rotation_failed
 from delivery.run.ledger import Live
 from delivery.run.summary import Stage
-from tasks import fact, news, operation
+from tasks import fact, operation
+from tasks.deploy import announcements
 from tasks.platform.health import what_serves
 from tasks.platform.versions import Version
 from tasks.run.announce import HOOK_LOGGER, run_url, seconds_so_far, subject, tell, this_run
@@ -104,7 +105,7 @@ def conclude_live(turn: Turn, version: Version, live: Live) -> None:
     environment, seconds = turn.environment, seconds_so_far()
     if turn.said:
         turn.said.wait(TO_SAY_S)
-    about = news.about(turn, version)
+    about = announcements.about(turn, version)
     why = f"{turn.holder.actor}: {turn.holder.reason}"
     if turn.is_rollback:
         message = messages.went_back(about, seconds, live.address, live.changed, why)

@@ -11,16 +11,16 @@ from delivery.run.ledger import Live, Release, find_target, in_the_way
 from delivery.workspace.source_names import is_revision
 from tasks import fact, operation
 from tasks.aws_errors import in_our_words
-from tasks.colours import read_scene, settle
-from tasks.news import announce_going_back
+from tasks.deploy.announcements import announce_going_back
+from tasks.deploy.colours import read_scene, settle
+from tasks.deploy.record import live_now, still_live
+from tasks.deploy.shift import swap
+from tasks.deploy.watch import await_share
 from tasks.platform.app_runner.service import live_service
 from tasks.platform.health import ask
 from tasks.platform.versions import Version, find_version, proof_of
-from tasks.released import live_now, still_live
 from tasks.run import ledger
 from tasks.run.lock import Turn
-from tasks.shift import swap
-from tasks.watch import await_share
 
 LOOKS_BEFORE = 2
 

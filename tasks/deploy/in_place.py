@@ -1,10 +1,10 @@
 """The strategy `in-place`: App Runner replaces the one service there is."""
 
 from delivery.run.ledger import Live
+from tasks.deploy.record import live_in_place
 from tasks.platform.app_runner.service import await_deployment, deploy
 from tasks.platform.health import await_revision
 from tasks.platform.versions import Version
-from tasks.released import live_in_place
 from tasks.run.lock import Turn
 
 
