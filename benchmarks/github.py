@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 from benchmarks.report import Measurement, table
 from sandbox.inbox import Inbox
-from tasks import github
+from tasks.github import api
 from tests.databases import throwaway_server
 from tests.flows.conftest import Application
 from tests.flows.pull_request_crashes import prepared
@@ -25,7 +25,7 @@ LATEST = Path(__file__).with_name("latest.json")
 def pull_requests() -> list[Measurement]:
     """Calls to GitHub of one pull request with five checks and a comment, and their seconds."""
     spent: list[float] = []
-    once = github.GitHub._once
+    once = api.GitHub._once
 
     def timed(*args, **more):  # type: ignore[no-untyped-def]
         began = time.monotonic()
@@ -38,7 +38,7 @@ def pull_requests() -> list[Measurement]:
         TemporaryDirectory() as folder,
         throwaway_server(),
         Inbox() as inbox,
-        patch.object(github.GitHub, "_once", timed),
+        patch.object(api.GitHub, "_once", timed),
     ):
         app = Application(Path(folder) / "app")
         app.commit()

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.report import Measurement
-from tasks.github import calls
+from tasks.github.api import calls
 from tests.databases import throwaway_server
 from tests.flows.conftest import Application
 from tests.flows.releasing import Releasing

@@ -15,10 +15,10 @@ from pydantic import Field
 from blocks.environment import Environment
 from blocks.parameters import PullNumber, Registered, Revision
 from tasks.checks.runner import install, run_checks, unproven
-from tasks.commit_statuses import conclude_statuses, end_statuses, reporting, show_checks
-from tasks.coverage_comment import comment_coverage, compare_coverage
-from tasks.pull_request import check_out_pull, plan_by_base, still_newest
-from tasks.superseding import cancel_older_runs
+from tasks.github.commit_statuses import conclude_statuses, end_statuses, reporting, show_checks
+from tasks.github.coverage_comment import comment_coverage, compare_coverage
+from tasks.github.pull_request import check_out_pull, plan_by_base, still_newest
+from tasks.github.superseded_runs import cancel_older_runs
 from tasks.workspace.workspace import workspace
 
 

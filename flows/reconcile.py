@@ -12,9 +12,9 @@ from pydantic import Field
 from blocks.environment import Environment
 from blocks.parameters import Registered
 from tasks.deploy.conclusion import tell_failure
+from tasks.github.superseded_runs import end_statuses_of_the_dead
 from tasks.retirement import retire_due, tell_what_was_retired, what_is_due
 from tasks.run.lock import turn_unless_taken
-from tasks.superseding import end_statuses_of_the_dead
 from tasks.tidying import (
     in_words,
     pause_overdue,

@@ -24,7 +24,7 @@ from delivery.release.steps import (
     refuse_what_cannot_be_adopted,
 )
 from tasks import fact, operation
-from tasks.github import GitHub, github_of
+from tasks.github.api import GitHub, github_of
 from tasks.version_tag import Tagged
 from tasks.workspace.workspace import Workspace
 
@@ -84,7 +84,8 @@ def draft_release(
 ) -> Shelf:
     """Create or adopt the release, send what is missing, and download all of it again.
 
-    Raises `RequestRefused` where there is a release that is none of ours, and what `tasks.github`
+    Raises `RequestRefused` where there is a release that is none of ours, and what
+    `tasks.github.api`
     raises.
     """
     prints = {each.name: fingerprint(each.name, each.path) for each in assets}

@@ -8,7 +8,7 @@ from delivery.errors import NotOnGitHub, RequestRefused
 from delivery.messages import plain
 from delivery.release.tag import VersionTag, previous_tag, read_tag
 from tasks import fact, operation
-from tasks.github import github_of, quoted
+from tasks.github.api import github_of, quoted
 from tasks.workspace.checkout import Source
 from tasks.workspace.mirrors import mirror_of
 from tasks.workspace.repository import check_out

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from unittest.mock import patch
 
-from tasks import github
+from tasks.github import api
 from tests.flows.pulling import COVERED, branch, files
 
 
@@ -43,7 +43,7 @@ class Process:
 @contextmanager
 def as_process(process):
     """Let everything sent to GitHub pass `process`."""
-    once = github.GitHub._once
+    once = api.GitHub._once
 
     def through(self, method, address, **more):
         send = self._http.request
@@ -54,7 +54,7 @@ def as_process(process):
         with patch.object(self._http, "request", sent):
             return once(self, method, address, **more)
 
-    with patch.object(github.GitHub, "_once", through):
+    with patch.object(api.GitHub, "_once", through):
         yield process
 
 

@@ -12,7 +12,7 @@ from delivery.run.ledger import Proven
 from flows.release import release
 from sandbox.sample import git
 from sandbox.start import GITHUB_PERMISSIONS
-from tasks.github import GitHub
+from tasks.github.api import GitHub
 from tasks.run import ledger
 from tests.flows.crashes import Process, here, live_process, on_the_wire, without_engine
 

@@ -22,8 +22,8 @@ from flows.ci import ci
 from flows.pull_request import pull_request
 from sandbox.inbox import Inbox
 from sandbox.sample import git
-from tasks.commit_statuses import end_statuses
-from tasks.superseding import end_statuses_of_the_dead
+from tasks.github.commit_statuses import end_statuses
+from tasks.github.superseded_runs import end_statuses_of_the_dead
 from tests.flows.moves import Beside, until
 from tests.flows.pulling import COVERED, REPOSITORY, Pulling, branch, files, with_table
 
@@ -248,13 +248,13 @@ class TestWhatCannotBeChecked:
 
 def _meanwhile(monkeypatch, something):
     """Let something happen while the coverage is compared."""
-    from tasks.coverage_comment import plan_of
+    from tasks.github.coverage_comment import plan_of
 
     def also(*args, **more):
         something()
         return plan_of(*args, **more)
 
-    monkeypatch.setattr("tasks.coverage_comment.plan_of", also)
+    monkeypatch.setattr("tasks.github.coverage_comment.plan_of", also)
 
 
 class TestANewerPush:
@@ -339,7 +339,9 @@ class TestWhoWasTold:
     def noted(self, monkeypatch):
         """The ids of runs of which people were told."""
         ids = []
-        monkeypatch.setattr("tasks.commit_statuses.note_told", lambda run, _: ids.append(run.id))
+        monkeypatch.setattr(
+            "tasks.github.commit_statuses.note_told", lambda run, _: ids.append(run.id)
+        )
         return ids
 
     def test_of_a_run_that_said_no_whoever_looks_at_github(self, pulls, app, quick, noted):
@@ -357,7 +359,7 @@ class TestWhoWasTold:
         def away(*_):
             raise Unreachable("GitHub does not answer")
 
-        monkeypatch.setattr("tasks.commit_statuses.find_pull", away)
+        monkeypatch.setattr("tasks.github.commit_statuses.find_pull", away)
         assert isinstance(pulls.error(*pulled), Unreachable)
 
         assert pulls.states(pulled[1])["kanvaro"] == "success"

@@ -28,7 +28,7 @@ from delivery.errors import (
 )
 from delivery.run.ledger import Proven
 from sandbox.sample import git, sample_repository
-from tasks.github import github_of
+from tasks.github.api import github_of
 from tasks.run import ledger
 from tests.flows.conftest import Application
 from tests.flows.crashes import Crash

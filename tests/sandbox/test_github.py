@@ -11,7 +11,7 @@ from blocks.github_app import GitHubApp
 from delivery.errors import AccessDenied, AnswerLost, GitHubRefused, NotOnGitHub
 from sandbox.inbox import Inbox
 from sandbox.sample import Sample, git
-from tasks.github import GitHub, quoted
+from tasks.github.api import GitHub, quoted
 from tests.answering import Answering
 from tests.sandbox.github_description import operation, operations, require_described
 

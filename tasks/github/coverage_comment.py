@@ -17,9 +17,9 @@ from delivery.github.coverage_comment import Compared, Todo, markdown, read_comm
 from tasks import fact, operation
 from tasks.checks.plan import plan_of
 from tasks.checks.runner import proven_before
-from tasks.commit_statuses import Board
-from tasks.github import GitHub, github_of
-from tasks.settled import gone
+from tasks.github.api import GitHub, github_of
+from tasks.github.commit_statuses import Board
+from tasks.github.exactly_once import gone
 from tasks.workspace.checkout import Branch, Source
 
 CHECK = "coverage"
@@ -50,7 +50,7 @@ def comment_coverage(environment: Environment, board: Board, compared: Compared)
     """Have exactly one comment of ours there, with these figures.
 
     Where nothing was measured, only a comment that is there already is brought up to date.
-    Raises `OutcomeUnknown`, and what `tasks.github` raises.
+    Raises `OutcomeUnknown`, and what `tasks.github.api` raises.
     """
     github, wanted = github_of(environment), markdown(compared)
     for _ in range(ROUNDS):

@@ -41,8 +41,8 @@ from delivery.github.pull_request import Pull, demand_head
 from delivery.messages import counted
 from tasks import operation
 from tasks.checks.runner import Watcher
-from tasks.github import PAGE, GitHub, calls, github_of
-from tasks.pull_request import find_pull, look_at_pull
+from tasks.github.api import PAGE, GitHub, calls, github_of
+from tasks.github.pull_request import find_pull, look_at_pull
 from tasks.run.announce import HOOK_LOGGER, run_url, seconds_so_far, this_run
 from tasks.run.outcome import error_of, note_told
 from tasks.run.summary import write_summary
@@ -68,7 +68,7 @@ def shown(github: GitHub, revision: str) -> dict[str, Status]:
 
 
 def send(github: GitHub, revision: str, each: Status) -> str:
-    """Send one status; as whom. Raises `AnswerLost` and what `tasks.github` raises."""
+    """Send one status; as whom. Raises `AnswerLost` and what `tasks.github.api` raises."""
     answer = github.write("POST", f"statuses/{revision}", each.body())
     return str((answer.get("creator") or {}).get("login", ""))
 

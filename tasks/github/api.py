@@ -2,7 +2,8 @@
 
 Protocol: https://docs.github.com/en/rest (version 2022-11-28), its rate limits and its advice for
 integrators. What is refused because of a rate limit was not carried out, and is sent again when
-GitHub says so; a write whose answer is lost may have been, which tasks/settled.py finds out by
+GitHub says so; a write whose answer is lost may have been, which tasks/github/exactly_once.py
+finds out by
 reading.
 """
 

@@ -20,8 +20,8 @@ from blocks.environment import Environment
 from delivery.errors import DeliveryError
 from delivery.github.commit_statuses import SUMMARY, closed, status
 from tasks import operation
-from tasks.commit_statuses import WHAT_NOW, Board, close_statuses, have_shown, looked_up
-from tasks.github import github_of
+from tasks.github.api import github_of
+from tasks.github.commit_statuses import WHAT_NOW, Board, close_statuses, have_shown, looked_up
 from tasks.run.announce import run_url, this_run
 
 FLOW = "pull-request"

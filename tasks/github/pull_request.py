@@ -9,7 +9,7 @@ from delivery.errors import NotOnGitHub
 from delivery.github.pull_request import Pull, demand_head, read_pull
 from tasks import fact, operation
 from tasks.checks.plan import plan_of
-from tasks.github import github_of
+from tasks.github.api import github_of
 from tasks.workspace import checkout
 from tasks.workspace.checkout import Branch
 from tasks.workspace.repository import credentials_for
@@ -20,7 +20,7 @@ from tasks.workspace.workspace import Workspace
 def find_pull(environment: Environment, number: int, revision: str) -> Pull:
     """The pull request, which is open and whose newest revision is the one given.
 
-    Raises `NotOnGitHub`, `RequestRefused`, `Superseded`, and what `tasks.github` raises.
+    Raises `NotOnGitHub`, `RequestRefused`, `Superseded`, and what `tasks.github.api` raises.
     """
     pull = look_at_pull(environment, number)
     demand_head(pull, revision)

@@ -1,0 +1,1 @@
+"""GitHub's API as this pipeline uses it: `api` is the front door."""
