@@ -15,14 +15,14 @@ from blocks.environment import Environment
 from blocks.parameters import Registered, Tag
 from tasks.checks.runner import install, run_checks, unproven
 from tasks.deploy.conclusion import tell_failure
-from tasks.github_release import demand_no_other_release, draft_release, publish_release
-from tasks.image_tag import image_of, tag_image
-from tasks.release_news import announce_release, conclude_release
-from tasks.release_notes import write_notes
-from tasks.release_plan import plan_release
-from tasks.released_assets import make_assets
-from tasks.standalone import build_standalone
-from tasks.version_tag import check_out_tag, demand_tag
+from tasks.release.announcements import announce_release, conclude_release
+from tasks.release.assets import make_assets
+from tasks.release.github_release import demand_no_other_release, draft_release, publish_release
+from tasks.release.image_tag import image_of, tag_image
+from tasks.release.notes import write_notes
+from tasks.release.plan import plan_release
+from tasks.release.standalone_build import build_standalone
+from tasks.release.tag import check_out_tag, demand_tag
 from tasks.workspace.workspace import workspace
 
 

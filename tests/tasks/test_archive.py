@@ -6,7 +6,7 @@ import tarfile
 import pytest
 
 from delivery.errors import RequestRefused
-from tasks.archive import write_archive
+from tasks.release.archive import write_archive
 
 MOMENT = 1_767_603_600
 

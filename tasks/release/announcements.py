@@ -11,10 +11,10 @@ from delivery.release import messages
 from delivery.release.assets import Asset
 from tasks import operation
 from tasks.platform.versions import Version
-from tasks.release_notes import Notes
+from tasks.release.notes import Notes
+from tasks.release.tag import Tagged
 from tasks.run.announce import announce, run_url, seconds_so_far, tell, this_run
 from tasks.run.summary import write_summary
-from tasks.version_tag import Tagged
 
 
 def announce_release(environment: Environment, tagged: Tagged) -> None:

@@ -13,13 +13,13 @@ from delivery.release.notes import Change, in_short, notes, read_changes
 from delivery.release.tag import version_remark
 from delivery.workspace.package_json import read_package
 from tasks import fact
-from tasks.release_plan import package_path
-from tasks.version_tag import Tagged
+from tasks.release.plan import package_path
+from tasks.release.tag import Tagged
 from tasks.workspace.committed import read_committed
 from tasks.workspace.program_output import answer_of
 from tasks.workspace.workspace import Workspace
 
-SETTINGS = Path(__file__).parent.parent / "delivery" / "git_cliff.toml"
+SETTINGS = Path(__file__).parents[2] / "delivery" / "release" / "git_cliff.toml"
 TIMEOUT_S = 120
 
 

@@ -17,9 +17,9 @@ from delivery.release.reproducible_build import (
 )
 from delivery.workspace.package_json import read_package
 from tasks import operation
-from tasks.archive import write_archive
 from tasks.checks.runner import install, run_logged, told
-from tasks.version_tag import Tagged
+from tasks.release.archive import write_archive
+from tasks.release.tag import Tagged
 from tasks.workspace.committed import source_archive
 from tasks.workspace.workspace import Workspace
 

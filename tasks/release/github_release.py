@@ -25,7 +25,7 @@ from delivery.release.steps import (
 )
 from tasks import fact, operation
 from tasks.github.api import GitHub, github_of
-from tasks.version_tag import Tagged
+from tasks.release.tag import Tagged
 from tasks.workspace.workspace import Workspace
 
 # GitHub's own limit for an asset: 2 GiB.

@@ -8,7 +8,7 @@ from delivery.release.required_tests import tests_of
 from delivery.workspace.package_json import read_package
 from tasks import fact
 from tasks.checks.plan import plan_of
-from tasks.version_tag import Tagged
+from tasks.release.tag import Tagged
 from tasks.workspace.committed import read_committed
 
 

@@ -24,10 +24,10 @@ from delivery.release.assets import (
 from delivery.workspace.package_json import read_package
 from tasks import operation
 from tasks.platform.versions import Version
-from tasks.release_plan import package_path
+from tasks.release.plan import package_path
+from tasks.release.standalone_build import Built, pack
+from tasks.release.tag import Tagged
 from tasks.run.announce import run_url, this_run
-from tasks.standalone import Built, pack
-from tasks.version_tag import Tagged
 from tasks.workspace.committed import read_committed, source_archive
 from tasks.workspace.program_output import answer_of
 from tasks.workspace.workspace import Workspace

@@ -17,7 +17,7 @@ from tasks import fact, operation
 from tasks.aws_errors import in_our_words, meaning, said
 from tasks.platform.images import ECR_LAG, described_image
 from tasks.platform.versions import Version, find_version
-from tasks.version_tag import Tagged
+from tasks.release.tag import Tagged
 
 # Both kinds that Docker pushes; without them ECR would answer in an older one, of another digest.
 MANIFESTS = [
