@@ -6,7 +6,7 @@ from delivery.errors import Drift
 from delivery.rotation.facts import Facts
 from delivery.rotation.next_step import Next
 from delivery.rotation.record import Record, Step, token_of
-from tasks.rotated import Rotated
+from tasks.credentials.credential import Rotated
 
 
 @dataclass(frozen=True)

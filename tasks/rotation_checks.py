@@ -11,14 +11,14 @@ from delivery.rotation.next_step import Next, next_step
 from delivery.rotation.record import Step
 from tasks import fact
 from tasks.aws_errors import in_our_words
+from tasks.credentials.credential import VERSION, Rotated, demand_references
+from tasks.credentials.database import RotatedDatabase
+from tasks.credentials.key_ring import RotatedKeyRing
+from tasks.credentials.mail_provider import rotated_email
+from tasks.credentials.secrets_manager import read_labels
 from tasks.roll import Consumer
-from tasks.rotated import VERSION, Rotated, demand_references
-from tasks.rotated_database import RotatedDatabase
-from tasks.rotated_email import rotated_email
-from tasks.rotated_key_ring import RotatedKeyRing
 from tasks.rotating import Rotation, Wish
 from tasks.run import ledger
-from tasks.secret_store import read_labels
 from tasks.unquoted import unquoted
 
 KINDS: dict[str, Callable[..., Rotated]] = {

@@ -9,12 +9,18 @@ from delivery.rotation.facts import CURRENT, PREVIOUS, PendingValue
 from delivery.rotation.next_step import Next
 from delivery.rotation.record import Record, Step
 from tasks import operation
-from tasks.rotated import VERSION
+from tasks.credentials.credential import VERSION
+from tasks.credentials.secrets_manager import (
+    Value,
+    promote,
+    put_pending,
+    read_value,
+    remove_pending,
+)
 from tasks.rotating import Rotation
 from tasks.run import ledger
 from tasks.run.intents import intent
 from tasks.run.lock import Turn
-from tasks.secret_store import Value, promote, put_pending, read_value, remove_pending
 from tasks.unquoted import unquoted
 
 

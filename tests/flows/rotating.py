@@ -29,8 +29,8 @@ from sandbox.first_secrets import _create, _key_rings
 from sandbox.mongo_process import mongo_stand_in
 from sandbox.redis_process import RedisNode
 from sandbox.secrets_manager import StrictSecretsManager
-from tasks import mongodb_account
-from tasks.redis_connection import connected as redis_connection
+from tasks.credentials import mongodb_account
+from tasks.credentials.redis_connection import connected as redis_connection
 from tasks.roll import look_at_consumers
 from tasks.run import ledger
 from tasks.run.lock_row import read_turn

@@ -21,7 +21,7 @@ from pymongo.errors import AutoReconnect
 from delivery.errors import DeliveryError, OutcomeUnknown, Unreachable
 from delivery.patience import Patience
 from flows.rotate_secrets import rotate_secrets
-from tasks.redis_connection import connected as redis_connection
+from tasks.credentials.redis_connection import connected as redis_connection
 from tasks.run import ledger
 from tasks.run.lock_row import read_turn
 from tests.flows import crashes
@@ -247,7 +247,7 @@ def world(moves, stand, strict, databases, mail):
         stack.enter_context(on_the_wire())
         stack.enter_context(without_engine())
         quick = Patience(5, 0.02, 0.1)
-        stack.enter_context(patch("tasks.smtp_account.PROPAGATION", quick))
+        stack.enter_context(patch("tasks.credentials.smtp_account.PROPAGATION", quick))
         stack.enter_context(_on_the_way(Database, "command", first_word, IN_MONGODB))
         stack.enter_context(_on_the_way(redis.Redis, "execute_command", str, IN_REDIS))
         yield RotationWorld(moves, stand, strict, databases, mail)

@@ -11,7 +11,7 @@ import time
 import jwt
 from aiohttp import web
 
-from tasks import mongodb_account
+from tasks.credentials import mongodb_account
 from tests.flows.rotating import redis_lets_in
 
 LIFE_S = 900

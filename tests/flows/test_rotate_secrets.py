@@ -27,8 +27,8 @@ from delivery.rotation.record import Step
 from flows.rotate_secrets import rotate_secrets
 from sandbox.first_secrets import _key_rings
 from sandbox.load import Sessions
+from tasks.credentials.database import RotatedDatabase
 from tasks.platform.router import default_origin, router_of
-from tasks.rotated_database import RotatedDatabase
 from tasks.run import ledger
 from tasks.run.lock_row import read_turn
 from tests.flows.moves import Beside, until
@@ -581,9 +581,9 @@ def quoting(*values):
     "place",
     [
         "tasks.rotation_checks.begun_rotation",
-        "tasks.secret_store._put",
-        "tasks.redis_account.set_account",
-        "tasks.mongodb_account.prove_account",
+        "tasks.credentials.secrets_manager._put",
+        "tasks.credentials.redis_account.set_account",
+        "tasks.credentials.mongodb_account.prove_account",
     ],
 )
 def test_an_error_that_nobody_foresaw_is_named_by_its_place_and_not_quoted(

@@ -5,7 +5,7 @@ import pytest
 from delivery.errors import CredentialUnfit, Drift, RequestRefused, Unforeseen
 from delivery.patience import Patience
 from delivery.rotation.record import Step
-from tasks import secret_store
+from tasks.credentials import secrets_manager
 from tests.flows.rotating import Rotating
 
 EMAIL = {"secrets": ["email"]}
@@ -14,7 +14,7 @@ EMAIL = {"secrets": ["email"]}
 @pytest.fixture
 def served(stand, strict, databases, mail, moves, monkeypatch, kept_secret):
     """Makes an environment of a provider where two versions serve."""
-    monkeypatch.setattr("tasks.smtp_account.PROPAGATION", Patience(2, 0.02, 0.1))
+    monkeypatch.setattr("tasks.credentials.smtp_account.PROPAGATION", Patience(2, 0.02, 0.1))
 
     def make(provider):
         env = moves(healthy_answers=2)
@@ -108,7 +108,7 @@ def test_a_key_that_a_dead_run_left_makes_room_for_the_next(served, monkeypatch)
         raise KeyError("the run is killed before it stores the key")
 
     with monkeypatch.context() as patch:
-        patch.setattr(secret_store, "_put", die)
+        patch.setattr(secrets_manager, "_put", die)
         assert isinstance(env.fail("one", **EMAIL), Unforeseen)
     [orphan] = keys(env).keys() - {first["smtp_user"]}
     assert env.value("email") == first

@@ -13,9 +13,10 @@ from delivery.errors import Drift
 from delivery.patience import Patience
 from delivery.rotation.next_step import next_step
 from delivery.rotation.record import Step
-from tasks import redis_account, rotation_steps, ses_keys
-from tasks.rotated_database import RotatedDatabase
-from tasks.secret_store import promote, read_labels
+from tasks import rotation_steps
+from tasks.credentials import redis_account, ses_keys
+from tasks.credentials.database import RotatedDatabase
+from tasks.credentials.secrets_manager import promote, read_labels
 from tests.flows.crashes import Crash, here, live_process
 from tests.flows.rotation_crashes import play_singles, world
 
@@ -65,7 +66,7 @@ def stored_as_current(patch):
             SecretId=secret, ClientRequestToken=version, SecretString=json.dumps(value)
         )
 
-    patch.setattr("tasks.secret_store._put", put)
+    patch.setattr("tasks.credentials.secrets_manager._put", put)
 
 
 def persisted_only_after_a_change(patch):
@@ -122,8 +123,8 @@ def an_id_by_chance(patch):
             SecretId=secret, SecretString=json.dumps(value), VersionStages=["AWSPENDING"]
         )
 
-    patch.setattr("tasks.secret_store._put", put)
-    patch.setattr("tasks.secret_store.READ_BACK", Patience(0.3, 0.1))
+    patch.setattr("tasks.credentials.secrets_manager._put", put)
+    patch.setattr("tasks.credentials.secrets_manager.READ_BACK", Patience(0.3, 0.1))
 
 
 def never_persisted(patch):

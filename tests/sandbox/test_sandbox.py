@@ -30,7 +30,7 @@ from sandbox.leftovers import OWNER_LABEL, owner_of
 from sandbox.lock import holder
 from sandbox.ports import free_port, listening_socket
 from sandbox.start import Sandbox
-from tasks.smtp_account import SmtpAccount, is_refused
+from tasks.credentials.smtp_account import SmtpAccount, is_refused
 from tests.waiting import becomes_true
 
 

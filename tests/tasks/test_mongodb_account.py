@@ -22,7 +22,8 @@ from delivery.errors import (
     Unreachable,
 )
 from sandbox.mongo_process import mongo_stand_in
-from tasks import confirmed, mongodb_account, mongodb_connection
+from tasks import confirmed
+from tasks.credentials import mongodb_account, mongodb_connection
 from tests.losing import Losing
 
 ROOT = Login("root", "canary-root/p@ss")

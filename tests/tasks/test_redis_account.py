@@ -14,7 +14,8 @@ from delivery.errors import (
     Unreachable,
 )
 from sandbox.redis_process import RedisNode
-from tasks import confirmed, redis_account
+from tasks import confirmed
+from tasks.credentials import redis_account
 from tests.losing import Losing
 
 LIVE_RULES = "~kanvaro:* resetchannels &kanvaro:* +@all -@admin -@dangerous"

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tasks.rotated_email import EmailByHand
+from tasks.credentials.mail_provider import EmailByHand
 
 CURRENT = {
     "provider": "operator",

@@ -17,8 +17,15 @@ from delivery.errors import (
 from delivery.patience import Patience
 from delivery.rotation.facts import PREVIOUS
 from sandbox.secrets_manager import StrictSecretsManager
-from tasks import confirmed, secret_store
-from tasks.secret_store import promote, put_pending, read_labels, read_value, remove_pending
+from tasks import confirmed
+from tasks.credentials import secrets_manager
+from tasks.credentials.secrets_manager import (
+    promote,
+    put_pending,
+    read_labels,
+    read_value,
+    remove_pending,
+)
 from tests.tasks.account import client_at, environment_in, lose_answers, refuse
 
 CANARY = "canary-value"
@@ -27,7 +34,7 @@ CANARY = "canary-value"
 @pytest.fixture(autouse=True)
 def in_haste(monkeypatch):
     monkeypatch.setattr(confirmed, "PAUSE_S", 0)
-    monkeypatch.setattr(secret_store, "READ_BACK", Patience(timeout=0.3, interval=0.02))
+    monkeypatch.setattr(secrets_manager, "READ_BACK", Patience(timeout=0.3, interval=0.02))
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +175,7 @@ def test_a_promotion_is_settled_though_the_look_in_between_was_stale(
     stale = read_labels(environment, secret)
     looks = iter([stale, stale])
     monkeypatch.setattr(
-        secret_store, "read_labels", lambda *asked: next(looks, None) or read_labels(*asked)
+        secrets_manager, "read_labels", lambda *asked: next(looks, None) or read_labels(*asked)
     )
     lose_answers(environment.writes("secretsmanager"), "UpdateSecretVersionStage")
 

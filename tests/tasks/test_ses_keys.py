@@ -11,7 +11,7 @@ from delivery.errors import ConfigurationError, Drift, OutcomeUnknown, RequestRe
 from delivery.rotation.facts import DAY_S
 from sandbox.access_keys import StrictAccessKeys
 from tasks import confirmed
-from tasks.ses_keys import (
+from tasks.credentials.ses_keys import (
     AccessKey,
     create_key,
     deactivate_key,
@@ -28,7 +28,7 @@ ALWAYS = 0.0  # whatever nobody knows may be left by a rotation
 @pytest.fixture(autouse=True)
 def without_pauses(monkeypatch):
     monkeypatch.setattr(confirmed, "PAUSE_S", 0)
-    monkeypatch.setattr("tasks.ses_keys.PAUSE_S", 0)
+    monkeypatch.setattr("tasks.credentials.ses_keys.PAUSE_S", 0)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_an_orphan_that_is_not_listed_yet_is_found_after_the_quota_refused(
     make(iam, user)
     looks = iter([[AccessKey(live, True)]] * 2)
     monkeypatch.setattr(
-        "tasks.ses_keys.keys_of", lambda *asked: next(looks, None) or keys_of(*asked)
+        "tasks.credentials.ses_keys.keys_of", lambda *asked: next(looks, None) or keys_of(*asked)
     )
 
     made = create_key(environment, user, {live}, ALWAYS)

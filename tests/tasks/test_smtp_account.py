@@ -11,7 +11,7 @@ from delivery.errors import ConfigurationError, CredentialUnfit, StillAccepted
 from delivery.patience import Patience
 from sandbox.certificates import write_certificate
 from sandbox.smtp import SmtpServer
-from tasks.smtp_account import SmtpAccount, prove_account, prove_refused
+from tasks.credentials.smtp_account import SmtpAccount, prove_account, prove_refused
 
 CANARY = "canary/pa+ss word="
 QUICK = Patience(timeout=8, interval=0.05, longest=0.2)

@@ -11,9 +11,9 @@ from delivery.credentials.connection_uri import Login, login_of, other_account, 
 from delivery.credentials.secret_value import text_member
 from delivery.errors import SecretMalformed, StillAccepted
 from delivery.rotation.facts import ACCOUNTS, Kind, Old, Policy
-from tasks import mongodb_account, redis_account
-from tasks.rotated import VERSION, Rotated
-from tasks.secret_store import Value, read_current, read_value
+from tasks.credentials import mongodb_account, redis_account
+from tasks.credentials.credential import VERSION, Rotated
+from tasks.credentials.secrets_manager import Value, read_current, read_value
 
 MONGODB, REDIS = "mongodb_uri", "redis_url"
 PASSWORD_BYTES = 32

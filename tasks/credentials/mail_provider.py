@@ -15,10 +15,9 @@ from delivery.credentials.ses_password import smtp_password
 from delivery.errors import SecretMalformed
 from delivery.rotation.facts import ENTERED_BY_HAND, SES_KEYS, Kind, Old, Policy
 from delivery.rotation.record import Record
-from tasks.rotated import VERSION, Rotated, is_given
-from tasks.run import ledger
-from tasks.secret_store import Value, read_current, read_labels, read_value
-from tasks.ses_keys import (
+from tasks.credentials.credential import VERSION, Rotated, is_given
+from tasks.credentials.secrets_manager import Value, read_current, read_labels, read_value
+from tasks.credentials.ses_keys import (
     create_key,
     deactivate_key,
     delete_key,
@@ -26,7 +25,8 @@ from tasks.ses_keys import (
     orphans_of,
     was_used_since,
 )
-from tasks.smtp_account import SmtpAccount, is_refused, prove_account, prove_refused
+from tasks.credentials.smtp_account import SmtpAccount, is_refused, prove_account, prove_refused
+from tasks.run import ledger
 
 PROVIDER, USER, PASSWORD, HOST, PORT = (
     *("provider", "smtp_user", "smtp_pass", "smtp_host", "smtp_port"),

@@ -12,7 +12,7 @@ from delivery.credentials.secret_value import secret_of
 from delivery.errors import ConfigurationError, SecretMalformed
 from delivery.rotation.facts import Kind, Old, PendingValue, Policy
 from delivery.rotation.record import Record
-from tasks.secret_store import Value, read_value
+from tasks.credentials.secrets_manager import Value, read_value
 
 VERSION = "version"
 

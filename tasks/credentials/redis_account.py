@@ -25,7 +25,7 @@ from delivery.errors import (
     StillAccepted,
 )
 from tasks.confirmed import insist, settle
-from tasks.redis_connection import connected, is_unclear, place_of
+from tasks.credentials.redis_connection import connected, is_unclear, place_of
 
 PROBE = "_rotation_probe"
 PROBE_LIFE_S = 60

@@ -23,7 +23,7 @@ from delivery.errors import (
     StillAccepted,
 )
 from tasks.confirmed import insist, settle
-from tasks.mongodb_connection import (
+from tasks.credentials.mongodb_connection import (
     NOT_AUTHORIZED,
     Client,
     Document,

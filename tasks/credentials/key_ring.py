@@ -20,8 +20,8 @@ from delivery.credentials.key_ring import (
 from delivery.credentials.key_ring_checks import why_not_promoted
 from delivery.errors import CredentialUnfit, RequestRefused, SecretMalformed
 from delivery.rotation.facts import KEY_RINGS, Kind, Policy
-from tasks.rotated import VERSION, Rotated, is_given
-from tasks.secret_store import Value
+from tasks.credentials.credential import VERSION, Rotated, is_given
+from tasks.credentials.secrets_manager import Value
 
 RING = "ring"
 LIVES = Lives()
