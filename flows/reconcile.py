@@ -13,7 +13,7 @@ from blocks.environment import Environment
 from blocks.parameters import Registered
 from tasks.deploy.conclusion import tell_failure
 from tasks.github.superseded_runs import end_statuses_of_the_dead
-from tasks.retirement import retire_due, tell_what_was_retired, what_is_due
+from tasks.rotation.retirement import retire_due, tell_what_was_retired, what_is_due
 from tasks.run.lock import turn_unless_taken
 from tasks.tidying import (
     in_words,

@@ -16,10 +16,10 @@ from blocks.environment import Environment
 from blocks.parameters import OptionalReason, Registered, RotationId, Secrets
 from delivery.rotation.facts import Kind
 from tasks.deploy.conclusion import tell_failure
-from tasks.roll import look_at_consumers
-from tasks.rotation import rotate
-from tasks.rotation_checks import check_secrets
-from tasks.rotation_news import WEEKLY, announce_rotation, conclude_rotation, wish_of
+from tasks.rotation.announcements import WEEKLY, announce_rotation, conclude_rotation, wish_of
+from tasks.rotation.preflight import check_secrets
+from tasks.rotation.rolling_restart import look_at_consumers
+from tasks.rotation.rotate import rotate
 from tasks.run.lock import turn_of_this_run
 from tasks.tidying import settle_before_rotation
 

@@ -22,8 +22,8 @@ from prefect.context import FlowRunContext
 
 from blocks.clients import Clients
 from blocks.environment import Environment
-from tasks import rotation_news
 from tasks.deploy import conclusion
+from tasks.rotation import announcements
 from tasks.run import announce
 
 BEATS = "turn"  # the name of the thread that renews the turn
@@ -169,7 +169,7 @@ def as_process(process):
 def without_engine():
     """Let tasks be plain functions, and do without a server: nobody is told, blocks are kept."""
     unheard, kept = (announce.announce, conclusion.conclude_live), {}
-    unheard += (rotation_news.conclude_rotation,)
+    unheard += (announcements.conclude_rotation,)
 
     def called(task, *args, **parameters):
         return None if task in unheard else task.fn(*args, **parameters)

@@ -31,7 +31,7 @@ from sandbox.redis_process import RedisNode
 from sandbox.secrets_manager import StrictSecretsManager
 from tasks.credentials import mongodb_account
 from tasks.credentials.redis_connection import connected as redis_connection
-from tasks.roll import look_at_consumers
+from tasks.rotation.rolling_restart import look_at_consumers
 from tasks.run import ledger
 from tasks.run.lock_row import read_turn
 from tests.flows.mailing import REFERENCES as MAIL_REFERENCES

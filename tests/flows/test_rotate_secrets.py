@@ -580,7 +580,7 @@ def quoting(*values):
 @pytest.mark.parametrize(
     "place",
     [
-        "tasks.rotation_checks.begun_rotation",
+        "tasks.rotation.preflight.begun_rotation",
         "tasks.credentials.secrets_manager._put",
         "tasks.credentials.redis_account.set_account",
         "tasks.credentials.mongodb_account.prove_account",

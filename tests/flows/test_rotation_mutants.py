@@ -13,10 +13,10 @@ from delivery.errors import Drift
 from delivery.patience import Patience
 from delivery.rotation.next_step import next_step
 from delivery.rotation.record import Step
-from tasks import rotation_steps
 from tasks.credentials import redis_account, ses_keys
 from tasks.credentials.database import RotatedDatabase
 from tasks.credentials.secrets_manager import promote, read_labels
+from tasks.rotation import steps
 from tests.flows.crashes import Crash, here, live_process
 from tests.flows.rotation_crashes import play_singles, world
 
@@ -30,7 +30,7 @@ def rotate_beside_a_person(made, patch, promoting):
             entered.append(made.rotating.put("database", made.rotating.value("database")))
         promoting(environment, secret, version, observed)
 
-    patch.setattr(rotation_steps, "promote", beside)
+    patch.setattr(steps, "promote", beside)
     try:
         live_process(made.process(), made.run, "by-hand")
     finally:
@@ -91,7 +91,7 @@ def retired_before_the_roll(patch):
             return replace(following, step=Step.RETIRE, version=row.old_version)
         return following
 
-    patch.setattr("tasks.rotation.next_step", too_early)
+    patch.setattr("tasks.rotation.rotate.next_step", too_early)
 
 
 def not_read_back(patch, is_so=lambda: True):

@@ -17,11 +17,11 @@ from tasks.credentials.secrets_manager import (
     read_value,
     remove_pending,
 )
-from tasks.rotating import Rotation
+from tasks.rotation.redaction import unquoted
+from tasks.rotation.state import Rotation
 from tasks.run import ledger
 from tasks.run.intents import intent
 from tasks.run.lock import Turn
-from tasks.unquoted import unquoted
 
 
 @operation("give {rotation} a new version, not yet in use")

@@ -16,10 +16,10 @@ from tasks.credentials.database import RotatedDatabase
 from tasks.credentials.key_ring import RotatedKeyRing
 from tasks.credentials.mail_provider import rotated_email
 from tasks.credentials.secrets_manager import read_labels
-from tasks.roll import Consumer
-from tasks.rotating import Rotation, Wish
+from tasks.rotation.redaction import unquoted
+from tasks.rotation.rolling_restart import Consumer
+from tasks.rotation.state import Rotation, Wish
 from tasks.run import ledger
-from tasks.unquoted import unquoted
 
 KINDS: dict[str, Callable[..., Rotated]] = {
     Kind.DATABASE: RotatedDatabase,

@@ -14,11 +14,11 @@ from delivery.rotation.messages import retired
 from delivery.rotation.record import Record, Step, is_overdue, retirement_due
 from tasks import fact, operation
 from tasks.aws_errors import in_our_words
-from tasks.roll import Consumer, look_at_consumers
-from tasks.rotating import Rotation, Wish
-from tasks.rotation import advance
-from tasks.rotation_checks import KINDS, begun_rotation
-from tasks.rotation_news import outcome_of
+from tasks.rotation.announcements import outcome_of
+from tasks.rotation.preflight import KINDS, begun_rotation
+from tasks.rotation.rolling_restart import Consumer, look_at_consumers
+from tasks.rotation.rotate import advance
+from tasks.rotation.state import Rotation, Wish
 from tasks.run import ledger
 from tasks.run.announce import announce
 from tasks.run.lock import Turn

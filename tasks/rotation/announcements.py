@@ -14,7 +14,7 @@ from delivery.rotation.facts import Kind
 from delivery.rotation.messages import Outcome
 from delivery.rotation.record import slot_of
 from tasks import operation
-from tasks.rotating import Rotation, Wish
+from tasks.rotation.state import Rotation, Wish
 from tasks.run.announce import announce, run_url, seconds_so_far, tell, this_run
 from tasks.run.lock import Turn
 from tasks.run.summary import write_summary

@@ -16,13 +16,13 @@ from delivery.rotation.next_step import Next, next_step
 from delivery.rotation.record import Record, Step
 from tasks import operation
 from tasks.aws_errors import in_our_words
-from tasks.roll import Consumer, look_at_consumers, roll
-from tasks.rotating import Rotation
-from tasks.rotation_checks import demand_possible, seen
-from tasks.rotation_steps import STEPS, close, write_rolled
+from tasks.rotation.preflight import demand_possible, seen
+from tasks.rotation.redaction import unquoted
+from tasks.rotation.rolling_restart import Consumer, look_at_consumers, roll
+from tasks.rotation.state import Rotation
+from tasks.rotation.steps import STEPS, close, write_rolled
 from tasks.run import ledger
 from tasks.run.lock import Turn
-from tasks.unquoted import unquoted
 
 # Where a secret has to wait: for the others, for its time, or for a person.
 RESTS = (Step.ROLL, Step.WAIT, Step.DONE, Step.STOP)

@@ -1,0 +1,1 @@
+"""The steps of a rotation of secrets: `rotate` is the front door."""
