@@ -11,7 +11,7 @@ import sys
 from blocks.environment import Environment
 from delivery.maintenance.status import as_text
 from deployments.reach import at_the_server, command
-from tasks.status import read_status
+from tasks.maintenance.status import read_status
 
 
 def show() -> int:

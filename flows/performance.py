@@ -7,7 +7,7 @@ from pydantic import Field
 
 from blocks.environment import Environment
 from blocks.parameters import Registered
-from tasks.performance import read_performance, show_performance
+from tasks.maintenance.performance import read_performance, show_performance
 
 
 @flow(name="performance", flow_run_name="performance of {environment}")

@@ -15,8 +15,7 @@ from blocks.environment import Environment
 from blocks.parameters import Reason, Registered, Stacks
 from delivery.maintenance.provisioning import Stack
 from tasks.deploy.conclusion import tell_failure
-from tasks.platform.log_retention import keep_logs
-from tasks.provisioning import (
+from tasks.maintenance.provisioning import (
     announce_provisioning,
     apply_in_turn,
     ask_before_loss,
@@ -26,6 +25,7 @@ from tasks.provisioning import (
     only_planned,
     plans_in_turn,
 )
+from tasks.platform.log_retention import keep_logs
 from tasks.run.lock import turn_of_this_run
 
 

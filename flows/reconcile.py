@@ -13,16 +13,16 @@ from blocks.environment import Environment
 from blocks.parameters import Registered
 from tasks.deploy.conclusion import tell_failure
 from tasks.github.superseded_runs import end_statuses_of_the_dead
-from tasks.rotation.retirement import retire_due, tell_what_was_retired, what_is_due
-from tasks.run.lock import turn_unless_taken
-from tasks.tidying import (
+from tasks.maintenance.alerts import tell_worries, what_needs_a_person
+from tasks.maintenance.reconcile import (
     in_words,
     pause_overdue,
     tell_what_was_settled,
     what_is_overdue,
     what_was_left,
 )
-from tasks.worries import tell_worries, what_needs_a_person
+from tasks.rotation.retirement import retire_due, tell_what_was_retired, what_is_due
+from tasks.run.lock import turn_unless_taken
 
 
 @flow(name="reconcile", flow_run_name="reconcile {environment}", on_failure=[tell_failure])

@@ -16,12 +16,12 @@ from blocks.environment import Environment
 from blocks.parameters import OptionalReason, Registered, RotationId, Secrets
 from delivery.rotation.facts import Kind
 from tasks.deploy.conclusion import tell_failure
+from tasks.maintenance.reconcile import settle_before_rotation
 from tasks.rotation.announcements import WEEKLY, announce_rotation, conclude_rotation, wish_of
 from tasks.rotation.preflight import check_secrets
 from tasks.rotation.rolling_restart import look_at_consumers
 from tasks.rotation.rotate import rotate
 from tasks.run.lock import turn_of_this_run
-from tasks.tidying import settle_before_rotation
 
 
 @flow(

@@ -5,7 +5,7 @@ from pydantic import Field
 
 from blocks.environment import Environment
 from blocks.parameters import Registered
-from tasks.status import read_status, show_status
+from tasks.maintenance.status import read_status, show_status
 
 
 @flow(name="status", flow_run_name="status of {environment}")

@@ -26,13 +26,13 @@ from delivery.platform.route import Colour
 from flows.provision import provision
 from sandbox.app_runner.programs import Program
 from sandbox.aws import ACCOUNT
-from tasks import stacks
+from tasks.maintenance import stacks
+from tasks.maintenance.provisioning import in_order, name_of
+from tasks.maintenance.stack_parameters import wish_for
+from tasks.maintenance.stacks import read_stack, settled_stack
 from tasks.platform.app_runner.service import no_demand
 from tasks.platform.router import default_origin
-from tasks.provisioning import in_order, name_of
 from tasks.run.lock_row import read_turn
-from tasks.stack_parameters import wish_for
-from tasks.stacks import read_stack, settled_stack
 from tests.flows.moves import Beside, answer, until
 from tests.flows.stand import remove_services
 from tests.flows.test_status import hold

@@ -4,7 +4,7 @@ from datetime import date, timedelta
 from xml.etree import ElementTree
 
 from delivery.maintenance.performance import Performance, Week
-from tasks.performance_plot import drawn
+from tasks.maintenance.performance_plot import drawn
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -20,12 +20,12 @@ from tasks import fact, operation
 from tasks.aws_errors import in_our_words
 from tasks.deploy.colours import read_scene
 from tasks.deploy.rollback import choose_target, steps_back
+from tasks.maintenance.alerts import drift_of
 from tasks.platform.app_runner.service import last_duration_s, live_service
 from tasks.platform.health import ask
 from tasks.platform.versions import Version, as_proven
 from tasks.run import ledger
 from tasks.run.lock_row import read_turn, read_waiting
-from tasks.worries import drift_of
 
 Part = TypeVar("Part")
 

@@ -14,7 +14,7 @@ from delivery.maintenance.performance import (
 )
 from tasks import fact, operation
 from tasks.aws_errors import in_our_words
-from tasks.performance_plot import as_data_url, drawn
+from tasks.maintenance.performance_plot import as_data_url, drawn
 from tasks.run import ledger
 from tasks.run.announce import announce, run_url, this_run
 

@@ -12,9 +12,9 @@ from delivery.maintenance.provisioning import Stack
 from delivery.platform.route import Colour
 from tasks import fact
 from tasks.aws_errors import in_our_words
+from tasks.maintenance.stacks import Seen, Wish, read_template
 from tasks.platform.app_runner.state import described_services, service_of
 from tasks.platform.router import default_origin
-from tasks.stacks import Seen, Wish, read_template
 
 TEMPLATES = Path(__file__).parents[2] / "deployments" / "aws"
 NAME = re.compile(r"[a-z][a-z0-9-]{2,39}")

@@ -19,13 +19,20 @@ from delivery.maintenance.provisioning import (
 from delivery.messages import plain
 from tasks import operation
 from tasks.aws_errors import in_our_words
+from tasks.maintenance.stack_parameters import settings_for, wish_for
+from tasks.maintenance.stacks import (
+    Seen,
+    apply_plan,
+    forget_plan,
+    plan_stack,
+    read_stack,
+    settled_stack,
+)
 from tasks.platform.app_runner.service import no_demand
 from tasks.run.announce import announce, run_url, seconds_so_far, this_run
 from tasks.run.approval import agreed
 from tasks.run.lock import Turn
 from tasks.run.summary import write_summary
-from tasks.stack_parameters import settings_for, wish_for
-from tasks.stacks import Seen, apply_plan, forget_plan, plan_stack, read_stack, settled_stack
 
 
 def in_order(environment: Environment, stacks: Iterable[Stack]) -> list[Stack]:
