@@ -20,7 +20,7 @@ from benchmarks.flow_runs import CI, Timed, timed_run
 from benchmarks.plain import timed_plain
 from benchmarks.report import Measurement
 from benchmarks.stage import SAMPLE, TRIVIAL, Stage
-from sandbox.sample import Sample
+from sandbox.parts.sample import Sample
 
 TIMES = 3
 

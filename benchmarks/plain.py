@@ -16,9 +16,9 @@ from benchmarks.stage import Stage
 from blocks.environment import Environment
 from delivery.errors import RolloutFailed
 from deployments.register import ROOT
-from sandbox import lifeline
 from sandbox.aws import ACCESS_KEY, SECRET_KEY
-from sandbox.sample import Sample
+from sandbox.parts import lifeline
+from sandbox.parts.sample import Sample
 
 NAME = "kanvaro-plain"
 TIMEOUT_S = 900

@@ -23,7 +23,7 @@ from deployments.register import ROOT, register
 from deployments.sandboxed import sandbox_environment
 from sandbox.addresses import Addresses
 from sandbox.engine import docker_engine
-from sandbox.sample import Sample, sample_repository
+from sandbox.parts.sample import Sample, sample_repository
 from tasks.workspace.program_environment import surroundings
 
 FOLDER = ROOT / ".sandbox" / "bench"

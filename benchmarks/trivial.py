@@ -4,7 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from sandbox.sample import BRANCH, Sample
+from sandbox.parts.sample import BRANCH, Sample
 
 SCRIPTS = (
     *("lint", "format:check", "type-check"),

@@ -34,7 +34,7 @@ from sandbox.addresses import Addresses
 from sandbox.base_images import ensure_base_images
 from sandbox.engine import docker_engine
 from sandbox.load import Load, Sessions
-from sandbox.sample import Sample, sample_repository
+from sandbox.parts.sample import Sample, sample_repository
 
 FOLDER = ROOT / ".sandbox"
 # Requests a second, beside everything else that two processors do here; and how long a user waits

@@ -36,8 +36,8 @@ from deployments.sandboxed import sandbox_environment
 from deployments.terminal import told_in_the_terminal
 from sandbox import addresses
 from sandbox.engine import docker_engine
-from sandbox.errors import AlreadyRunning
 from sandbox.lock import FolderLock, holder
+from sandbox.parts.errors import AlreadyRunning
 from tasks.platform.health import HEALTH_LINES
 
 FOLDER = ROOT / ".sandbox"

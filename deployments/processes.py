@@ -2,7 +2,7 @@
 
 They get a session of their own, so that Ctrl-C reaches the command that started
 them and not them; it then stops them in order. Those that are not kept end also
-when that command is killed (`sandbox.lifeline`). A worker is stopped by SIGTERM
+when that command is killed (`sandbox.parts.lifeline`). A worker is stopped by SIGTERM
 only once it is idle: one that is busy would leave its run Running for ever
 (PrefectHQ/prefect#22528).
 """
@@ -27,8 +27,8 @@ from delivery.errors import ConfigurationError
 from delivery.workspace.process_identity import started
 from deployments.register import ROOT
 from deployments.work_pools import POOL
-from sandbox import lifeline
-from sandbox.ports import LOOPBACK, free_port
+from sandbox.parts import lifeline
+from sandbox.parts.ports import LOOPBACK, free_port
 
 TO_START_S = 120
 TO_STOP_S = 15

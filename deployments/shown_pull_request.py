@@ -10,7 +10,7 @@ from delivery.messages import counted, duration
 from deployments.command_line import CommandLine, seconds_of
 from deployments.sandboxed import GITHUB_REPOSITORY
 from sandbox.addresses import Addresses
-from sandbox.sample import BRANCH, Sample, git
+from sandbox.parts.sample import BRANCH, Sample, git
 
 CHANGED = "docs/PULL-REQUEST.md"
 SIGNS = {"success": "✓", "pending": "…", "failure": "✗", "error": "✗"}

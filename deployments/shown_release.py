@@ -11,7 +11,7 @@ from delivery.messages import duration
 from deployments.command_line import CommandLine, seconds_of
 from deployments.sandboxed import GITHUB_REPOSITORY
 from sandbox.addresses import Addresses
-from sandbox.sample import Sample, git
+from sandbox.parts.sample import Sample, git
 
 TAG = "v1.0.0"
 # The sandbox's GitHub takes any token, but one must be there.

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 from delivery.errors import DeliveryError
-from sandbox import addresses, lifeline, lock
+from sandbox import addresses, lock
 from sandbox.addresses import Addresses
-from sandbox.errors import SandboxPartFailed
+from sandbox.parts import lifeline
+from sandbox.parts.errors import SandboxPartFailed
 from sandbox.usage import usage
 
 _OURSELVES = (sys.executable, "-m", "sandbox")

@@ -20,11 +20,11 @@ from typing import Any
 import boto3
 import httpx
 
-from sandbox import lifeline
-from sandbox.errors import SandboxPartFailed
 from sandbox.first_secrets import already_there, ensure_secrets
-from sandbox.part import Part
-from sandbox.ports import LOOPBACK, free_port
+from sandbox.parts import lifeline
+from sandbox.parts.errors import SandboxPartFailed
+from sandbox.parts.part import Part
+from sandbox.parts.ports import LOOPBACK, free_port
 
 ACCOUNT = "000000000000"
 REGION = "us-east-1"

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 from aiohttp import ClientSession, web
 from multidict import CIMultiDict
 
-from sandbox.web import LARGEST_BODY, WebServer
+from sandbox.parts.web import LARGEST_BODY, WebServer
 
 _OF_ONE_HOP = ("Host", "Content-Length", "Transfer-Encoding", "Connection", "Content-Encoding")
 

@@ -19,9 +19,9 @@ from delivery.errors import EngineUnavailable
 from sandbox import accounts
 from sandbox.accounts import ADMIN, APPLICATION, DATABASE, Passwords
 from sandbox.engine import docker_engine
-from sandbox.errors import SandboxPartFailed
 from sandbox.leftovers import ENGINE_ERRORS, labels_of, owner_of, remove, remove_leftovers
-from sandbox.part import Part
+from sandbox.parts.errors import SandboxPartFailed
+from sandbox.parts.part import Part
 from sandbox.service_images import ServiceImage
 
 _HEALTHY_SECONDS = 60.0

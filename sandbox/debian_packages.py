@@ -10,8 +10,8 @@ from pathlib import Path
 
 from delivery.errors import ConfigurationError
 from sandbox import machine
-from sandbox.cache import cache_folder, made_whole
 from sandbox.machine import Say, locked
+from sandbox.parts.cache import cache_folder, made_whole
 from sandbox.rootfs import libraries_of
 
 SECONDS_FOR_A_DOWNLOAD = 180.0

@@ -17,8 +17,8 @@ import docker
 
 from delivery.errors import ConfigurationError
 from sandbox import images, rootfs
-from sandbox.cache import cache_folder
 from sandbox.machine import Say, ensure, locked
+from sandbox.parts.cache import cache_folder
 
 RELEASES = ("bookworm", "trixie")
 SECONDS_TO_UNPACK = 900.0

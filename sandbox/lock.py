@@ -13,8 +13,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from delivery.errors import DeliveryError
-from sandbox.errors import AlreadyRunning
-from sandbox.part import Part
+from sandbox.parts.errors import AlreadyRunning
+from sandbox.parts.part import Part
 
 _LOOK_EVERY = 0.05
 _LOOKS = 10

@@ -12,8 +12,8 @@ from queue import Empty, Queue
 from threading import Thread
 
 from delivery.errors import ConfigurationError, TimedOut
-from sandbox.cache import cache_folder, made_whole
 from sandbox.machine import ensure_node, locked
+from sandbox.parts.cache import cache_folder, made_whole
 
 FOLDER = Path(__file__).parent / "mongo_stand_in"
 SECONDS_FOR_NPM = 300.0

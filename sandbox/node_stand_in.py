@@ -20,8 +20,8 @@ import docker
 
 from delivery.errors import ConfigurationError
 from sandbox import debian_packages, images, rootfs
-from sandbox.cache import cache_folder
 from sandbox.machine import Say, ensure_node, locked
+from sandbox.parts.cache import cache_folder
 
 FOLDER = Path(__file__).parent / "node_rootfs"
 ARCHITECTURES = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}

@@ -7,10 +7,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sandbox.errors import SandboxPartFailed
 from sandbox.machine import ensure
-from sandbox.part import Part
-from sandbox.ports import LOOPBACK, free_port
+from sandbox.parts.errors import SandboxPartFailed
+from sandbox.parts.part import Part
+from sandbox.parts.ports import LOOPBACK, free_port
 
 ADMINISTRATOR = "root"
 _SECONDS_TO_START = 10.0

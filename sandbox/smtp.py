@@ -22,9 +22,9 @@ from typing import Any, cast
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from sandbox.certificates import write_certificate
-from sandbox.part import Part
-from sandbox.ports import LOOPBACK, listening_socket
+from sandbox.parts.certificates import write_certificate
+from sandbox.parts.part import Part
+from sandbox.parts.ports import LOOPBACK, listening_socket
 
 
 @dataclass(frozen=True)

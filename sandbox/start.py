@@ -31,7 +31,7 @@ from sandbox.ledger_table import ensure_ledger_table
 from sandbox.leftovers import owner_of
 from sandbox.lock import FolderLock
 from sandbox.machine import Say, say
-from sandbox.part import Part
+from sandbox.parts.part import Part
 from sandbox.service_images import ensure_service_images
 from sandbox.smtp import SmtpServer
 

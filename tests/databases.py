@@ -30,8 +30,8 @@ from prefect.settings import (
 
 from delivery.patience import Patience, wait_until
 from deployments.server import URL
-from sandbox import lifeline
-from sandbox.ports import LOOPBACK, free_port
+from sandbox.parts import lifeline
+from sandbox.parts.ports import LOOPBACK, free_port
 
 KEPT = Path("~/.cache/kanvaro-delivery/tests")
 # What asks the database again and again, and has nothing to do where nothing is deployed.

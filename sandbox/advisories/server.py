@@ -15,12 +15,12 @@ from typing import Any
 import httpx
 from aiohttp import web
 
-from sandbox import faults
 from sandbox.advisories import quick, upstream
 from sandbox.advisories.advisory import Advisory
-from sandbox.faults import Faults
-from sandbox.part import Part
-from sandbox.web import LARGEST_BODY, WebServer
+from sandbox.parts import faults
+from sandbox.parts.faults import Faults
+from sandbox.parts.part import Part
+from sandbox.parts.web import LARGEST_BODY, WebServer
 
 FIXTURES = {name: Path(__file__).with_name(f"{name}.json") for name in ("quiet", "loud")}
 

@@ -15,8 +15,8 @@ from sandbox.app_runner.faults import Faults
 from sandbox.app_runner.instances import Instances
 from sandbox.app_runner.region import Region
 from sandbox.app_runner.settings import STOP_AT_ONCE, Settings
-from sandbox.part import Part
-from sandbox.ports import listening_socket
+from sandbox.parts.part import Part
+from sandbox.parts.ports import listening_socket
 
 _START_SECONDS = 90.0
 _STOP_SECONDS = 60.0

@@ -17,7 +17,7 @@ from yarl import URL
 
 from sandbox.app_runner.fleet import Fleet, Member
 from sandbox.app_runner.settings import REQUEST_SECONDS, STOP_AT_ONCE
-from sandbox.ports import listening_socket
+from sandbox.parts.ports import listening_socket
 
 _WHOLE = 64 * 1024  # bodies up to this many bytes are passed on in one piece
 _HOP_BY_HOP = (

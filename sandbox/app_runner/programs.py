@@ -11,7 +11,7 @@ from aiohttp import web
 from sandbox.app_runner.errors import ImageUnavailable, RolloutFailed
 from sandbox.app_runner.instances import ImageReference, Launch
 from sandbox.app_runner.settings import STOP_AT_ONCE
-from sandbox.ports import listening_socket
+from sandbox.parts.ports import listening_socket
 
 Answering = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Serving = Callable[[web.BaseRequest, Mapping[str, str]], Awaitable[web.StreamResponse]]

@@ -19,11 +19,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
-from sandbox import lifeline
 from sandbox.edge.desk import Desk
 from sandbox.edge.distribution import FUNCTION_FILE, Distribution
-from sandbox.errors import SandboxPartFailed
-from sandbox.part import Part
+from sandbox.parts import lifeline
+from sandbox.parts.errors import SandboxPartFailed
+from sandbox.parts.part import Part
 
 _PROGRAM = Path(__file__).with_name("edge.mjs")
 _READY_SECONDS = 30.0

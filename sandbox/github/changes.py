@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from sandbox.github.asked import Asked
 from sandbox.github.words import missing
-from sandbox.sample import git
+from sandbox.parts.sample import git
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 MOST_FILES = 3000

@@ -13,7 +13,7 @@ from sandbox.github.asked import Asked, Page, Route
 from sandbox.github.changes import changed_files, together
 from sandbox.github.store import Repository
 from sandbox.github.words import Refused, missing, node_id
-from sandbox.sample import git
+from sandbox.parts.sample import git
 
 _REVISION = re.compile(r"[0-9a-f]{40}")
 _UNSIGNED = {

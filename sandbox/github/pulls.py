@@ -11,7 +11,7 @@ from sandbox.github.changes import changed_files, shown_file, together
 from sandbox.github.repositories import shown_repository
 from sandbox.github.store import Pull
 from sandbox.github.words import invalid, missing, node_id, person
-from sandbox.sample import git
+from sandbox.parts.sample import git
 
 
 def one(asked: Asked) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from pathlib import Path
 from threading import RLock
 from typing import Any
 
-from sandbox.faults import Faults
 from sandbox.github.access import Access
 from sandbox.github.limits import Limits
 from sandbox.github.words import DOCUMENTATION, missing, node_id, now
+from sandbox.parts.faults import Faults
 
 
 @dataclass

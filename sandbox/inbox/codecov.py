@@ -7,7 +7,7 @@ import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
-from sandbox.faults import Faults
+from sandbox.parts.faults import Faults
 
 
 @dataclass

@@ -4,16 +4,16 @@ from contextlib import ExitStack
 
 from aiohttp import web
 
-from sandbox import faults
-from sandbox.faults import Faults
 from sandbox.github import GitHub
 from sandbox.github import web as github_web
 from sandbox.inbox import slack_web
 from sandbox.inbox.codecov import Codecov
 from sandbox.inbox.codecov_web import CodecovWeb
 from sandbox.inbox.slack import Slack
-from sandbox.part import Part
-from sandbox.web import LARGEST_BODY, WebServer
+from sandbox.parts import faults
+from sandbox.parts.faults import Faults
+from sandbox.parts.part import Part
+from sandbox.parts.web import LARGEST_BODY, WebServer
 
 _ADDRESSES = {
     "/api/": "slack",

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from threading import RLock
 from typing import Any
 
-from sandbox.faults import Faults
 from sandbox.inbox import block_kit
+from sandbox.parts.faults import Faults
 
 TEAM, USER, BOT, APP = "T0SANDBOX", "U0KANVARO", "B0KANVARO", "A0KANVARO"
 LONGEST_TEXT = 40_000

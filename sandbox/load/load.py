@@ -11,10 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sandbox.errors import SandboxPartFailed
 from sandbox.load.report import Report
 from sandbox.load.wish import Wish
-from sandbox.part import Part
+from sandbox.parts.errors import SandboxPartFailed
+from sandbox.parts.part import Part
 
 _ROOT = Path(__file__).parents[2]
 _LOOK_EVERY = 0.05

@@ -8,7 +8,7 @@ from itertools import count
 
 import httpx
 
-from sandbox.part import Part
+from sandbox.parts.part import Part
 
 # What a user does, one after the other: the token alone, Redis, MongoDB.
 WORK = (("GET", "/api/session"), ("POST", "/api/presence"), ("GET", "/api/projects"))

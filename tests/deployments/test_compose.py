@@ -26,7 +26,7 @@ from deployments.reach import demand_answer
 from deployments.register import ROOT
 from deployments.work_pools import POOL
 from sandbox.machine import ensure
-from sandbox.ports import LOOPBACK, free_port
+from sandbox.parts.ports import LOOPBACK, free_port
 
 COMPOSE = ROOT / "deployments" / "compose"
 WRITTEN = yaml.safe_load((COMPOSE / "compose.yaml").read_text())

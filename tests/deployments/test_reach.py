@@ -16,7 +16,7 @@ from delivery.errors import ConfigurationError, TimedOut
 from deployments import following, register, status, worker
 from deployments.following import follow, run_with_tag
 from deployments.reach import command
-from sandbox.ports import free_port
+from sandbox.parts.ports import free_port
 from tests.databases import throwaway_server
 
 POOL = "nobody-works"

@@ -21,7 +21,7 @@ from delivery.patience import Patience, wait_until
 from deployments import server
 from deployments.postgresql import LONGEST_FOLDER, PostgreSQL, of_this_machine
 from sandbox.machine import ensure
-from sandbox.ports import LOOPBACK, free_port
+from sandbox.parts.ports import LOOPBACK, free_port
 from sandbox.redis_process import RedisNode
 
 LOGIN = "ada:for-this-test"

@@ -29,8 +29,8 @@ from deployments.door import start_run
 from deployments.processes import prefect_server, using
 from deployments.reach import client_variables, demand_answer
 from deployments.server_security import BLOCK_KEY, PASSWORD, block_key, server_settings
-from sandbox.certificates import write_certificate
-from sandbox.ports import free_port
+from sandbox.parts.certificates import write_certificate
+from sandbox.parts.ports import free_port
 from tests.answering import Answering
 from tests.databases import migrated_database
 

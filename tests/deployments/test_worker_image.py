@@ -13,7 +13,7 @@ from prefect.client.orchestration import get_client
 from delivery.patience import Patience, wait_until
 from deployments.processes import prefect_server, using
 from deployments.work_pools import POOL, ensure_pool
-from sandbox import lifeline
+from sandbox.parts import lifeline
 from tests.deployments.conftest import WORKER_IMAGE
 
 pytestmark = pytest.mark.proof

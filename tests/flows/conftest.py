@@ -15,7 +15,7 @@ from deployments.sandboxed import sandbox_environment
 from flows.ci import ci
 from sandbox.base_images import ensure_base_image
 from sandbox.engine import docker_engine
-from sandbox.sample import Sample, git
+from sandbox.parts.sample import Sample, git
 from sandbox.start import Sandbox
 from tests.databases import throwaway_server, types_registered_once
 from tests.flows.mailing import Mail

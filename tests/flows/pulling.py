@@ -12,7 +12,7 @@ from blocks.serving import AppRunnerService
 from delivery.github.coverage_comment import MARKER
 from flows.pull_request import pull_request
 from sandbox.github.words import BOT
-from sandbox.sample import git
+from sandbox.parts.sample import git
 from sandbox.start import GITHUB_PERMISSIONS
 
 REPOSITORY = "kanvaro/kanvaro"

@@ -10,7 +10,7 @@ from unittest.mock import patch
 from blocks.github_app import GitHubApp
 from delivery.run.ledger import Proven
 from flows.release import release
-from sandbox.sample import git
+from sandbox.parts.sample import git
 from sandbox.start import GITHUB_PERMISSIONS
 from tasks.github.api import GitHub
 from tasks.run import ledger

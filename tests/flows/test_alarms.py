@@ -11,7 +11,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from deployments.alarm_door import alarms, channel_of
-from sandbox.ports import LOOPBACK, listening_socket
+from sandbox.parts.ports import LOOPBACK, listening_socket
 from tests.topic import TOPIC, Topic, rings
 from tests.waiting import becomes_true
 

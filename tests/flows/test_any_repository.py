@@ -12,7 +12,7 @@ from delivery.errors import CheckFailed, ConfigurationError, RequestRefused
 from deployments.following import summary_of
 from deployments.sandboxed import sandbox_environment
 from flows.ci import ci
-from sandbox.sample import Sample, git
+from sandbox.parts.sample import Sample, git
 from tests.flows.stand import rename_service
 
 UNREACHABLE = """

@@ -27,7 +27,7 @@ from delivery.errors import (
     Unreachable,
 )
 from delivery.run.ledger import Proven
-from sandbox.sample import git, sample_repository
+from sandbox.parts.sample import git, sample_repository
 from tasks.github.api import github_of
 from tasks.run import ledger
 from tests.flows.conftest import Application

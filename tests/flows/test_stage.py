@@ -32,7 +32,7 @@ from delivery.patience import Patience, wait_until
 from deployments.processes import prefect_server, prefect_worker, using
 from deployments.register import register
 from flows.stage import stage
-from sandbox.sample import git
+from sandbox.parts.sample import git
 from tests.databases import migrated_database
 from tests.flows.conftest import Application, Runs, environment_of
 from tests.flows.moves import state_of

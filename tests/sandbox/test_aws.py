@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from sandbox import aws as aws_module
 from sandbox.aws import ACCOUNT, REGION, Aws
-from sandbox.errors import SandboxPartFailed
+from sandbox.parts.errors import SandboxPartFailed
 from tests.waiting import becomes_true
 
 

@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from sandbox.errors import SandboxPartFailed
 from sandbox.load import Failure, Load
+from sandbox.parts.errors import SandboxPartFailed
 from tests.sandbox.edge.origins import ANSWER, Origin, RawOrigin, read_head
 
 STREAM_END = "blue 9\n"

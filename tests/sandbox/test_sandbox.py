@@ -25,10 +25,10 @@ from sandbox import start as start_module
 from sandbox.__main__ import main
 from sandbox.addresses import Addresses, Secrets
 from sandbox.edge import Desk
-from sandbox.errors import AlreadyRunning, SandboxPartFailed
 from sandbox.leftovers import OWNER_LABEL, owner_of
 from sandbox.lock import holder
-from sandbox.ports import free_port, listening_socket
+from sandbox.parts.errors import AlreadyRunning, SandboxPartFailed
+from sandbox.parts.ports import free_port, listening_socket
 from sandbox.start import Sandbox
 from tasks.credentials.smtp_account import SmtpAccount, is_refused
 from tests.waiting import becomes_true

@@ -9,7 +9,7 @@ import pytest
 
 from delivery.errors import ConfigurationError, CredentialUnfit, StillAccepted
 from delivery.patience import Patience
-from sandbox.certificates import write_certificate
+from sandbox.parts.certificates import write_certificate
 from sandbox.smtp import SmtpServer
 from tasks.credentials.smtp_account import SmtpAccount, prove_account, prove_refused
 

@@ -7,8 +7,8 @@ import threading
 
 from aiohttp import web
 
-from sandbox.ports import listening_socket
-from sandbox.web import WebServer
+from sandbox.parts.ports import listening_socket
+from sandbox.parts.web import WebServer
 
 
 class Origin(WebServer):

@@ -13,7 +13,7 @@ import pytest
 from sandbox.aws import Aws
 from sandbox.edge import Edge, ensure_distribution
 from sandbox.edge.distribution import FUNCTION_FILE
-from sandbox.errors import SandboxPartFailed
+from sandbox.parts.errors import SandboxPartFailed
 from tests.sandbox.edge.client import Client, received
 from tests.sandbox.edge.routes import Routes, becomes_true
 

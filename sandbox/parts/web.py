@@ -9,8 +9,8 @@ from contextlib import ExitStack
 from aiohttp import web
 
 from delivery.errors import DeliveryError
-from sandbox.part import Part
-from sandbox.ports import listening_socket
+from sandbox.parts.part import Part
+from sandbox.parts.ports import listening_socket
 
 _START_SECONDS = 10.0
 _STOP_SECONDS = 10.0

@@ -1,0 +1,3 @@
+"""What every emulator is built from: life cycle, ports, certificates, faults; `part` is the front
+door.
+"""
