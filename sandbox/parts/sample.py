@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-APP = Path(__file__).parent / "app"
+APP = Path(__file__).parents[1] / "app"
 BRANCH = "main"
 # One author and time for all commits: the same content is then the same revision everywhere.
 _IDENTITY = {
