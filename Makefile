@@ -28,8 +28,8 @@ demo: $(VENV)/ready ## Take a commit of the sample application through the whole
 	@$(RUN) -m deployments.demo
 
 test: $(VENV)/ready ## Lint, types, import rules and all tests
-	@$(RUN) -m sandbox.machine $(PROGRAMS)
-	@$(RUN) -m sandbox.engine start
+	@$(RUN) -m sandbox.host.machine $(PROGRAMS)
+	@$(RUN) -m sandbox.host.engine start
 	@rm -rf .called
 	@$(MAKE) --no-print-directory --jobs 5 --output-sync=target check test-engine test-github test-rest
 	@$(MAKE) --no-print-directory test-after
@@ -43,8 +43,8 @@ test-after:
 	$(RUN) -m pytest tests/test_permissions.py
 
 proof: $(VENV)/ready ## The longer suites: every crash of a delivery and of a rotation, every fault, other package managers
-	@$(RUN) -m sandbox.machine $(PROGRAMS)
-	@$(RUN) -m sandbox.engine start
+	@$(RUN) -m sandbox.host.machine $(PROGRAMS)
+	@$(RUN) -m sandbox.host.engine start
 	$(RUN) -m pytest -m proof $(PYTEST_ARGS)
 
 check: lint types ## Lint, types and import rules only
@@ -90,12 +90,12 @@ register: $(VENV)/ready ## Save blocks and deployments on the server of PREFECT_
 	@$(RUN) -m deployments.register
 
 screenshots: $(VENV)/ready ## Make docs/ui anew: what a person sees of a rollback in Prefect's UI
-	@$(RUN) -m sandbox.machine chromium
+	@$(RUN) -m sandbox.host.machine chromium
 	KANVARO_SCREENSHOTS=docs/ui $(RUN) -m pytest -q tests/deployments/test_ui.py -k form
 
 bench: $(VENV)/ready ## Measure against plain alternatives; prints a table, writes benchmarks/latest.json
-	@$(RUN) -m sandbox.machine $(PROGRAMS)
-	@$(RUN) -m sandbox.engine start
+	@$(RUN) -m sandbox.host.machine $(PROGRAMS)
+	@$(RUN) -m sandbox.host.engine start
 	$(RUN) -m benchmarks
 
 lock: $(VENV)/ready ## Renew requirements.lock from pyproject.toml, and checkov's beside it

@@ -23,7 +23,7 @@ from deployments.postgresql import of_this_machine, running
 from deployments.processes import prefect_server, using
 from deployments.register import ROOT
 from deployments.server import URL
-from sandbox.machine import ensure
+from sandbox.host.machine import ensure
 
 TO_END_S = 400
 

@@ -22,7 +22,7 @@ from deployments.processes import Server, prefect_server, prefect_worker, using
 from deployments.register import ROOT, register
 from deployments.sandboxed import sandbox_environment
 from sandbox.addresses import Addresses
-from sandbox.engine import docker_engine
+from sandbox.host.engine import docker_engine
 from sandbox.parts.sample import Sample, sample_repository
 from tasks.workspace.program_environment import surroundings
 

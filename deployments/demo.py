@@ -32,7 +32,7 @@ from deployments.shown_release import show_release
 from deployments.shown_schedule import quicken, show_ticks
 from sandbox.addresses import Addresses
 from sandbox.base_images import ensure_base_images
-from sandbox.engine import docker_engine
+from sandbox.host.engine import docker_engine
 from sandbox.load import Load, Sessions
 from sandbox.parts.sample import Sample, sample_repository
 

@@ -35,7 +35,7 @@ from deployments.requested import USAGE, Asked, Look, look_at, resolved
 from deployments.sandboxed import sandbox_environment
 from deployments.terminal import told_in_the_terminal
 from sandbox import addresses
-from sandbox.engine import docker_engine
+from sandbox.host.engine import docker_engine
 from sandbox.lock import FolderLock, holder
 from sandbox.parts.errors import AlreadyRunning
 from tasks.platform.health import HEALTH_LINES

@@ -16,7 +16,7 @@ from blocks.service_image import ServiceImage, real_services
 from blocks.serving import AppRunnerService, CloudFrontRouter
 from sandbox.addresses import Addresses, Secrets
 from sandbox.aws import ACCESS_KEY, SECRET_KEY
-from sandbox.engine import docker_engine
+from sandbox.host.engine import docker_engine
 from sandbox.service_images import ensure_service_images
 
 AWS_SERVICES = (

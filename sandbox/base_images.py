@@ -8,8 +8,8 @@ import docker
 from delivery.errors import ConfigurationError
 from sandbox import debian_stand_in, node_stand_in
 from sandbox.dockerfile import base_references
+from sandbox.host.machine import Say, say
 from sandbox.images import find_image, tag_image, try_to_pull
-from sandbox.machine import Say, say
 
 __all__ = ["BaseImage", "base_references", "ensure_base_image", "ensure_base_images"]
 

@@ -18,8 +18,8 @@ from docker.models.containers import Container
 from delivery.errors import EngineUnavailable
 from sandbox import accounts
 from sandbox.accounts import ADMIN, APPLICATION, DATABASE, Passwords
-from sandbox.engine import docker_engine
-from sandbox.leftovers import ENGINE_ERRORS, labels_of, owner_of, remove, remove_leftovers
+from sandbox.host.engine import docker_engine
+from sandbox.host.orphans import ENGINE_ERRORS, labels_of, owner_of, remove, remove_leftovers
 from sandbox.parts.errors import SandboxPartFailed
 from sandbox.parts.part import Part
 from sandbox.service_images import ServiceImage

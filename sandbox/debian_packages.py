@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from delivery.errors import ConfigurationError
-from sandbox import machine
-from sandbox.machine import Say, locked
+from sandbox.host import machine
+from sandbox.host.machine import Say, locked
 from sandbox.parts.cache import cache_folder, made_whole
 from sandbox.rootfs import libraries_of
 

@@ -17,7 +17,7 @@ import docker
 
 from delivery.errors import ConfigurationError
 from sandbox import images, rootfs
-from sandbox.machine import Say, ensure, locked
+from sandbox.host.machine import Say, ensure, locked
 from sandbox.parts.cache import cache_folder
 
 RELEASES = ("bookworm", "trixie")

@@ -12,7 +12,7 @@ from queue import Empty, Queue
 from threading import Thread
 
 from delivery.errors import ConfigurationError, TimedOut
-from sandbox.machine import ensure_node, locked
+from sandbox.host.machine import ensure_node, locked
 from sandbox.parts.cache import cache_folder, made_whole
 
 FOLDER = Path(__file__).parent / "mongo_stand_in"

@@ -20,7 +20,7 @@ import docker
 
 from delivery.errors import ConfigurationError
 from sandbox import debian_packages, images, rootfs
-from sandbox.machine import Say, ensure_node, locked
+from sandbox.host.machine import Say, ensure_node, locked
 from sandbox.parts.cache import cache_folder
 
 FOLDER = Path(__file__).parent / "node_rootfs"

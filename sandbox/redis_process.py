@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sandbox.machine import ensure
+from sandbox.host.machine import ensure
 from sandbox.parts.errors import SandboxPartFailed
 from sandbox.parts.part import Part
 from sandbox.parts.ports import LOOPBACK, free_port

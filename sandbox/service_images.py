@@ -15,8 +15,8 @@ from docker.errors import BuildError, DockerException
 from delivery.errors import ConfigurationError
 from sandbox import debian_packages, images, mongo_process, rootfs
 from sandbox.base_images import ensure_base_image
+from sandbox.host.machine import Say, say
 from sandbox.images import find_image, try_to_pull
-from sandbox.machine import Say, say
 
 REDIS_FOLDER = Path(__file__).parent / "redis_debian"
 REDIS_USER = 999  # as in the official image

@@ -24,13 +24,13 @@ from sandbox.app_runner import AppRunner, Containers
 from sandbox.aws import Aws
 from sandbox.databases import Databases
 from sandbox.edge import Distribution, Edge, ensure_distribution
-from sandbox.engine import docker_engine
 from sandbox.first_secrets import ses_account
+from sandbox.host.engine import docker_engine
+from sandbox.host.machine import Say, say
+from sandbox.host.orphans import owner_of
 from sandbox.inbox import Inbox
 from sandbox.ledger_table import ensure_ledger_table
-from sandbox.leftovers import owner_of
 from sandbox.lock import FolderLock
-from sandbox.machine import Say, say
 from sandbox.parts.part import Part
 from sandbox.service_images import ensure_service_images
 from sandbox.smtp import SmtpServer

@@ -6,7 +6,7 @@ import pytest
 
 from deployments.register import ROOT
 from sandbox.base_images import ensure_base_images
-from sandbox.engine import docker_engine
+from sandbox.host.engine import docker_engine
 
 DOCKERFILE = "deployments/worker/Dockerfile"
 WORKER_IMAGE = "kanvaro-delivery-worker:test"

@@ -25,7 +25,7 @@ from deployments.processes import prefect_server, prefect_worker, using
 from deployments.reach import demand_answer
 from deployments.register import ROOT
 from deployments.work_pools import POOL
-from sandbox.machine import ensure
+from sandbox.host.machine import ensure
 from sandbox.parts.ports import LOOPBACK, free_port
 
 COMPOSE = ROOT / "deployments" / "compose"

@@ -27,7 +27,7 @@ from deployments.compose_secrets import make_secrets
 from deployments.register import ROOT
 from deployments.work_pools import POOL
 from sandbox.base_images import ensure_base_images
-from sandbox.machine import ensure
+from sandbox.host.machine import ensure
 from sandbox.parts.ports import free_port
 from sandbox.service_images import ensure_service_images
 from tests.deployments.conftest import WORKER_IMAGE

@@ -18,7 +18,7 @@ from deployments.processes import (
     stop_kept,
     writable_temporary_folder,
 )
-from sandbox.leftovers import OWNER_LABEL, owner_of
+from sandbox.host.orphans import OWNER_LABEL, owner_of
 from sandbox.lock import holder
 from tests.databases import migrated_database
 

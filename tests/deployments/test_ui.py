@@ -24,7 +24,7 @@ from delivery.errors import TimedOut
 from deployments import automations
 from deployments.processes import prefect_server, prefect_worker, using
 from deployments.register import register
-from sandbox.machine import ensure
+from sandbox.host.machine import ensure
 from tasks.run.summary import SUMMARY
 from tests.databases import migrated_database
 from tests.flows.conftest import Application

@@ -14,7 +14,7 @@ from deployments.following import summary_of
 from deployments.sandboxed import sandbox_environment
 from flows.ci import ci
 from sandbox.base_images import ensure_base_image
-from sandbox.engine import docker_engine
+from sandbox.host.engine import docker_engine
 from sandbox.parts.sample import Sample, git
 from sandbox.start import Sandbox
 from tests.databases import throwaway_server, types_registered_once

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sandbox.engine import docker_engine
+from sandbox.host.engine import docker_engine
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,8 @@ from redis.retry import Retry
 
 from sandbox.accounts import ADMIN, APPLICATION
 from sandbox.databases import Databases
-from sandbox.engine import docker_engine
-from sandbox.leftovers import owner_of
+from sandbox.host.engine import docker_engine
+from sandbox.host.orphans import owner_of
 from sandbox.service_images import ensure_service_images
 
 

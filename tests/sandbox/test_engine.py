@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from delivery.errors import EngineUnavailable
-from sandbox import engine
-from sandbox.engine import Daemon, docker_engine, main, remedies, stop
+from sandbox.host import engine
+from sandbox.host.engine import Daemon, docker_engine, main, remedies, stop
 
 can_start_one = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("dockerd") or not shutil.which("unshare"),
@@ -72,7 +72,7 @@ def test_an_engine_is_started_used_again_left_running_and_stopped(daemon):
     assert first.base_url == daemon.host
     assert first.version
     assert len(said) == 1
-    assert "sandbox.engine stop" in said[0]
+    assert "sandbox.host.engine stop" in said[0]
 
     pid = daemon.pid()
     again = docker_engine(daemon, said.append)
@@ -97,7 +97,8 @@ def _wait_for_the_end(pid):
 @can_start_one
 def test_it_outlives_the_command_that_started_it(daemon):
     program = (
-        "import sys; from pathlib import Path; from sandbox.engine import Daemon, docker_engine;"
+        "import sys; from pathlib import Path;"
+        "from sandbox.host.engine import Daemon, docker_engine;"
         "state, host, *options = sys.argv[1:];"
         "apart = Daemon(Path(state), host, tuple(options), ('unshare', '--net'));"
         "print(docker_engine(apart).version)"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from delivery.errors import ConfigurationError, TimedOut
-from sandbox import machine
-from sandbox.machine import NEEDS, Machine, ensure_node, locked
+from sandbox.host import machine
+from sandbox.host.machine import NEEDS, Machine, ensure_node, locked
 
 
 class Host:
@@ -198,7 +198,7 @@ def test_node_must_be_there_and_new_enough(monkeypatch, tmp_path):
 
 def test_the_command_prints_where_each_is_and_fails_for_what_is_not():
     def ask(*names):
-        argv = [sys.executable, "-m", "sandbox.machine", *names]
+        argv = [sys.executable, "-m", "sandbox.host.machine", *names]
         return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
 
     found = ask("node", "git")

@@ -25,7 +25,7 @@ from sandbox import start as start_module
 from sandbox.__main__ import main
 from sandbox.addresses import Addresses, Secrets
 from sandbox.edge import Desk
-from sandbox.leftovers import OWNER_LABEL, owner_of
+from sandbox.host.orphans import OWNER_LABEL, owner_of
 from sandbox.lock import holder
 from sandbox.parts.errors import AlreadyRunning, SandboxPartFailed
 from sandbox.parts.ports import free_port, listening_socket

@@ -271,7 +271,7 @@ def test_where_its_process_cannot_be_seen_the_next_of_the_same_owner_removes_it(
     arn = account.create(images["v1"])
     process.kill()
     process.wait()
-    monkeypatch.setattr("sandbox.leftovers.is_gone", lambda identity: False)
+    monkeypatch.setattr("sandbox.host.orphans.is_gone", lambda identity: False)
 
     with AppRunner(Containers("127.0.0.1:9", owner=f"{owner}-other")):
         assert len(containers_of(engine, account, arn)) == 1

@@ -3,7 +3,7 @@
 What is there is used. As root on Debian or Ubuntu what is missing is installed with apt-get,
 saying so; `KANVARO_INSTALL=no` refuses that. Anywhere else the error names what to install.
 
-    python -m sandbox.machine node docker chromium redis-server
+    python -m sandbox.host.machine node docker chromium redis-server
 """
 
 import fcntl

@@ -1,6 +1,6 @@
 """The Docker engine: the one that answers, or one that we start on a machine that is ours.
 
-    python -m sandbox.engine start | stop | status
+    python -m sandbox.host.engine start | stop | status
 
 An engine that we started is left running for the next command; `stop` ends it, and no other.
 """
@@ -20,11 +20,11 @@ from docker.errors import DockerException
 
 from delivery.errors import ConfigurationError, DeliveryError, EngineUnavailable, TimedOut
 from delivery.patience import Patience, wait_until
-from sandbox.machine import Machine, Say, locked, say
+from sandbox.host.machine import Machine, Say, locked, say
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 DEFAULT_STATE = Path("/var/lib/kanvaro-sandbox")
-STOP_COMMAND = "python -m sandbox.engine stop"
+STOP_COMMAND = "python -m sandbox.host.engine stop"
 SECONDS_FOR_AN_ANSWER = 10
 SECONDS_FOR_A_CALL = 120
 START = Patience(timeout=90.0, interval=0.2)
@@ -61,7 +61,9 @@ _started: list["subprocess.Popen[bytes]"] = []
 
 @dataclass(frozen=True)
 class Engine:
-    """An engine that answers; one `started_by_us` is ended by `python -m sandbox.engine stop`."""
+    """An engine that answers; one `started_by_us` is ended by `python -m sandbox.host.engine
+    stop`.
+    """
 
     base_url: str
     started_by_us: bool
@@ -305,7 +307,7 @@ _COMMANDS: dict[str, Callable[[Daemon], str]] = {
 def main(arguments: Sequence[str], daemon: Daemon | None = None) -> int:
     """Run `start`, `stop` or `status`; 1 with a hint when it fails, 2 for another word."""
     if len(arguments) != 1 or arguments[0] not in _COMMANDS:
-        say(f"usage: python -m sandbox.engine {' | '.join(_COMMANDS)}")
+        say(f"usage: python -m sandbox.host.engine {' | '.join(_COMMANDS)}")
         return 2
     try:
         print(_COMMANDS[arguments[0]](daemon or Daemon()))
