@@ -17,7 +17,7 @@ from aiohttp import web
 from delivery.credentials.ses_password import smtp_password
 from sandbox.aws import REGION
 from sandbox.aws_proxy import AwsProxy, Call
-from sandbox.smtp import SmtpServer
+from sandbox.mail.smtp import SmtpServer
 
 KEYS_PER_USER = 2
 _NEVER = (

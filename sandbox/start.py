@@ -31,9 +31,9 @@ from sandbox.host.orphans import owner_of
 from sandbox.inbox import Inbox
 from sandbox.ledger_table import ensure_ledger_table
 from sandbox.lock import FolderLock
+from sandbox.mail.smtp import SmtpServer
 from sandbox.parts.part import Part
 from sandbox.service_images import ensure_service_images
-from sandbox.smtp import SmtpServer
 
 DEFAULT_FOLDER = Path(".sandbox")
 DEFAULT_SPEED = 100.0

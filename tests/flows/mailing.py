@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from sandbox.access_keys import StrictAccessKeys
 from sandbox.aws import REGION
 from sandbox.first_secrets import ses_account
-from sandbox.smtp import SmtpServer
+from sandbox.mail.smtp import SmtpServer
 from tasks.credentials.smtp_account import SmtpAccount, is_refused
 from tests.tasks.account import client_at
 

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from sandbox.access_keys import StrictAccessKeys
 from sandbox.aws import Aws
 from sandbox.first_secrets import ses_account
-from sandbox.smtp import SmtpServer
+from sandbox.mail.smtp import SmtpServer
 from tasks.credentials.smtp_account import SmtpAccount, is_refused
 from tests.tasks.account import client_at
 

@@ -9,8 +9,8 @@ import pytest
 
 from delivery.errors import ConfigurationError, CredentialUnfit, StillAccepted
 from delivery.patience import Patience
+from sandbox.mail.smtp import SmtpServer
 from sandbox.parts.certificates import write_certificate
-from sandbox.smtp import SmtpServer
 from tasks.credentials.smtp_account import SmtpAccount, prove_account, prove_refused
 
 CANARY = "canary/pa+ss word="
