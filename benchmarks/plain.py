@@ -16,7 +16,7 @@ from benchmarks.stage import Stage
 from blocks.environment import Environment
 from delivery.errors import RolloutFailed
 from deployments.register import ROOT
-from sandbox.aws import ACCESS_KEY, SECRET_KEY
+from sandbox.aws.aws import ACCESS_KEY, SECRET_KEY
 from sandbox.parts import lifeline
 from sandbox.parts.sample import Sample
 

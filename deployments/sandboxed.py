@@ -15,7 +15,7 @@ from blocks.policy import Policy
 from blocks.service_image import ServiceImage, real_services
 from blocks.serving import AppRunnerService, CloudFrontRouter
 from sandbox.addresses import Addresses, Secrets
-from sandbox.aws import ACCESS_KEY, SECRET_KEY
+from sandbox.aws.aws import ACCESS_KEY, SECRET_KEY
 from sandbox.host.engine import docker_engine
 from sandbox.service_images import ensure_service_images
 

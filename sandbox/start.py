@@ -17,19 +17,19 @@ from pathlib import Path
 from typing import TypeVar
 
 from sandbox import addresses
-from sandbox.access_keys import StrictAccessKeys
 from sandbox.addresses import Addresses, Secrets
 from sandbox.advisories import Advisories
 from sandbox.app_runner import AppRunner, Containers
-from sandbox.aws import Aws
+from sandbox.aws.access_keys import StrictAccessKeys
+from sandbox.aws.aws import Aws
+from sandbox.aws.first_secrets import ses_account
+from sandbox.aws.ledger_table import ensure_ledger_table
 from sandbox.databases import Databases
 from sandbox.edge import Distribution, Edge, ensure_distribution
-from sandbox.first_secrets import ses_account
 from sandbox.host.engine import docker_engine
 from sandbox.host.machine import Say, say
 from sandbox.host.orphans import owner_of
 from sandbox.inbox import Inbox
-from sandbox.ledger_table import ensure_ledger_table
 from sandbox.lock import FolderLock
 from sandbox.mail.smtp import SmtpServer
 from sandbox.parts.part import Part

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from sandbox.aws import ACCOUNT
+from sandbox.aws.aws import ACCOUNT
 
 # What policies call a service, where botocore's name for it is another.
 SERVICES = {"cloudwatch-logs": "logs", "secrets-manager": "secretsmanager"}

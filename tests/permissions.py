@@ -21,7 +21,7 @@ from blocks.clients import Clients
 from blocks.environment import Environment
 from delivery.maintenance.provisioning import Stack, stack_name
 from delivery.platform.route import Colour
-from sandbox.aws import ACCOUNT
+from sandbox.aws.aws import ACCOUNT
 from tests.needs import Need, needs_of
 
 ROOT = Path(__file__).parent.parent

@@ -6,7 +6,7 @@ from xml.sax.saxutils import escape
 
 from aiohttp import web
 
-from sandbox.aws_proxy import AwsProxy
+from sandbox.aws.proxy import AwsProxy
 
 EXPIRED = """<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error>
 <Type>Sender</Type><Code>ExpiredToken</Code><Message>The security token included in the request is

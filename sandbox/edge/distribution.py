@@ -6,7 +6,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from sandbox.aws import Aws
+from sandbox.aws.aws import Aws
 
 NAME = "kanvaro"
 FUNCTION_FILE = Path(__file__).parents[2] / "deployments" / "aws" / "route.js"

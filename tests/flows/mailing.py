@@ -3,9 +3,9 @@
 import secrets
 from contextlib import ExitStack
 
-from sandbox.access_keys import StrictAccessKeys
-from sandbox.aws import REGION
-from sandbox.first_secrets import ses_account
+from sandbox.aws.access_keys import StrictAccessKeys
+from sandbox.aws.aws import REGION
+from sandbox.aws.first_secrets import ses_account
 from sandbox.mail.smtp import SmtpServer
 from tasks.credentials.smtp_account import SmtpAccount, is_refused
 from tests.tasks.account import client_at

@@ -17,10 +17,10 @@ from delivery.platform.route import read_route
 from delivery.run.ledger import Proven
 from sandbox.app_runner import AppRunner
 from sandbox.app_runner.programs import Program, Programs
-from sandbox.aws import ACCESS_KEY, ACCOUNT, SECRET_KEY, Aws
+from sandbox.aws.aws import ACCESS_KEY, ACCOUNT, SECRET_KEY, Aws
+from sandbox.aws.ledger_table import ensure_ledger_table
 from sandbox.edge import Edge, ensure_distribution
 from sandbox.inbox import Inbox
-from sandbox.ledger_table import ensure_ledger_table
 from tasks.run import ledger
 
 ECR = "kanvaro"

@@ -25,7 +25,7 @@ from delivery.errors import (
 from delivery.platform.route import Colour, shifted
 from delivery.rotation.record import Step
 from flows.rotate_secrets import rotate_secrets
-from sandbox.first_secrets import _key_rings
+from sandbox.aws.first_secrets import _key_rings
 from sandbox.load import Sessions
 from tasks.credentials.database import RotatedDatabase
 from tasks.platform.router import default_origin, router_of

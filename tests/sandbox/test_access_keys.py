@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 import pytest
 from botocore.exceptions import ClientError
 
-from sandbox.access_keys import StrictAccessKeys
-from sandbox.aws import Aws
-from sandbox.first_secrets import ses_account
+from sandbox.aws.access_keys import StrictAccessKeys
+from sandbox.aws.aws import Aws
+from sandbox.aws.first_secrets import ses_account
 from sandbox.mail.smtp import SmtpServer
 from tasks.credentials.smtp_account import SmtpAccount, is_refused
 from tests.tasks.account import client_at

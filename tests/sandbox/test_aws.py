@@ -10,8 +10,8 @@ import httpx
 import pytest
 from botocore.exceptions import ClientError
 
-from sandbox import aws as aws_module
-from sandbox.aws import ACCOUNT, REGION, Aws
+from sandbox.aws import aws as aws_module
+from sandbox.aws.aws import ACCOUNT, REGION, Aws
 from sandbox.parts.errors import SandboxPartFailed
 from tests.waiting import becomes_true
 
@@ -167,7 +167,7 @@ def test_it_is_gone_after_an_orderly_stop():
 
 
 def test_it_dies_with_a_parent_that_was_killed():
-    script = "from sandbox.aws import Aws; import time\nwith Aws() as a: print(a.endpoint, a.pid, a._scratch, flush=True); time.sleep(60)"  # noqa: E501
+    script = "from sandbox.aws.aws import Aws; import time\nwith Aws() as a: print(a.endpoint, a.pid, a._scratch, flush=True); time.sleep(60)"  # noqa: E501
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as us:
         endpoint, pid, scratch = us.stdout.readline().split()
         assert not _is_gone(endpoint)

@@ -9,8 +9,8 @@ import uuid
 import pytest
 from botocore.exceptions import ClientError
 
-from sandbox.aws import Aws
-from sandbox.secrets_manager import StrictSecretsManager
+from sandbox.aws.aws import Aws
+from sandbox.aws.secrets_manager import StrictSecretsManager
 from tests.tasks.account import client_at
 
 CURRENT, PENDING, PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from delivery.patience import Patience, wait_until
-from sandbox.aws import Aws
+from sandbox.aws.aws import Aws
 from tests.permissions import Tagged
 
 FOLDER = Path(__file__).parents[2] / "deployments" / "aws"

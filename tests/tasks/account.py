@@ -16,7 +16,7 @@ from prefect_aws import AwsCredentials
 from blocks.environment import Environment
 from blocks.policy import Policy
 from blocks.serving import AppRunnerService, CloudFrontRouter
-from sandbox.aws import ACCESS_KEY, REGION, SECRET_KEY
+from sandbox.aws.aws import ACCESS_KEY, REGION, SECRET_KEY
 
 SERVICES = ("dynamodb", "cloudfront", "cloudfront-keyvaluestore")
 

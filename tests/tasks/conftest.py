@@ -9,9 +9,9 @@ from blocks.serving import AppRunnerService
 from delivery.platform.images import Image
 from sandbox.app_runner import AppRunner
 from sandbox.app_runner.programs import Program, Programs, digest_of
-from sandbox.aws import Aws
+from sandbox.aws.aws import Aws
+from sandbox.aws.ledger_table import ensure_ledger_table
 from sandbox.edge import ensure_distribution
-from sandbox.ledger_table import ensure_ledger_table
 
 REPOSITORY = "000000000000.dkr.ecr.us-east-1.amazonaws.com/kanvaro"
 V1, V2, SICK = "1" * 40, "2" * 40, "3" * 40

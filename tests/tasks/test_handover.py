@@ -10,7 +10,7 @@ from prefect_aws import AwsCredentials
 from blocks.environment import Environment
 from blocks.serving import AppRunnerService
 from delivery.errors import ConfigurationError, RequestRefused
-from sandbox.aws import ACCESS_KEY, SECRET_KEY, Aws
+from sandbox.aws.aws import ACCESS_KEY, SECRET_KEY, Aws
 from tasks.checks.handover import hand_over, take_over, verdict_of
 from tasks.workspace.checkout import Source
 from tasks.workspace.workspace import Workspace

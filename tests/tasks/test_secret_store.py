@@ -16,7 +16,7 @@ from delivery.errors import (
 )
 from delivery.patience import Patience
 from delivery.rotation.facts import PREVIOUS
-from sandbox.secrets_manager import StrictSecretsManager
+from sandbox.aws.secrets_manager import StrictSecretsManager
 from tasks import confirmed
 from tasks.credentials import secrets_manager
 from tasks.credentials.secrets_manager import (

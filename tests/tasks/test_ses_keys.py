@@ -9,7 +9,7 @@ from botocore.exceptions import ReadTimeoutError
 
 from delivery.errors import ConfigurationError, Drift, OutcomeUnknown, RequestRefused
 from delivery.rotation.facts import DAY_S
-from sandbox.access_keys import StrictAccessKeys
+from sandbox.aws.access_keys import StrictAccessKeys
 from tasks import confirmed
 from tasks.credentials.ses_keys import (
     AccessKey,

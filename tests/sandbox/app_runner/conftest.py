@@ -3,7 +3,7 @@
 import pytest
 
 from sandbox.app_runner import AppRunner
-from sandbox.aws import Aws
+from sandbox.aws.aws import Aws
 from tests.sandbox.app_runner.account import Account, programs
 
 

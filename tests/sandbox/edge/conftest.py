@@ -2,7 +2,7 @@
 
 import pytest
 
-from sandbox.aws import Aws
+from sandbox.aws.aws import Aws
 from sandbox.edge import Edge, ensure_distribution
 from tests.sandbox.edge.client import Client
 from tests.sandbox.edge.origins import Origin

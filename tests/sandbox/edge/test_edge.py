@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from sandbox.aws import Aws
+from sandbox.aws.aws import Aws
 from sandbox.edge import Edge, ensure_distribution
 from sandbox.edge.distribution import FUNCTION_FILE
 from sandbox.parts.errors import SandboxPartFailed

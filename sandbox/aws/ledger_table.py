@@ -2,7 +2,7 @@
 
 from botocore.exceptions import ClientError
 
-from sandbox.aws import Aws
+from sandbox.aws.aws import Aws
 
 NAME = "kanvaro-delivery"
 

@@ -15,8 +15,8 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from delivery.credentials.ses_password import smtp_password
-from sandbox.aws import REGION
-from sandbox.aws_proxy import AwsProxy, Call
+from sandbox.aws.aws import REGION
+from sandbox.aws.proxy import AwsProxy, Call
 from sandbox.mail.smtp import SmtpServer
 
 KEYS_PER_USER = 2

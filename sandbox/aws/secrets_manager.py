@@ -24,7 +24,7 @@ from typing import Any
 
 from aiohttp import web
 
-from sandbox.aws_proxy import AwsProxy, Call, JsonRefusal, with_json
+from sandbox.aws.proxy import AwsProxy, Call, JsonRefusal, with_json
 
 CURRENT, PENDING = "AWSCURRENT", "AWSPENDING"
 _TOKEN_LENGTHS = range(32, 65)

@@ -20,7 +20,7 @@ from typing import Any
 import boto3
 import httpx
 
-from sandbox.first_secrets import already_there, ensure_secrets
+from sandbox.aws.first_secrets import already_there, ensure_secrets
 from sandbox.parts import lifeline
 from sandbox.parts.errors import SandboxPartFailed
 from sandbox.parts.part import Part
@@ -171,7 +171,7 @@ class Aws(Part):
         """Create what a real account holds before its first deployment; safe to repeat.
 
         The ECR repository `kanvaro` (immutable tags, scan on push) and the secrets, see
-        `sandbox.first_secrets.ensure_secrets`.
+        `sandbox.aws.first_secrets.ensure_secrets`.
         """
         _ensure_repository(self.client("ecr"), "kanvaro")
         database = {"mongodb_uri": mongodb_uri, "redis_url": redis_url}

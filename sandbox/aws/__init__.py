@@ -1,0 +1,1 @@
+"""The emulated AWS account but for App Runner and CloudFront: `aws` is the front door."""
