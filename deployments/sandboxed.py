@@ -16,8 +16,8 @@ from blocks.service_image import ServiceImage, real_services
 from blocks.serving import AppRunnerService, CloudFrontRouter
 from sandbox.addresses import Addresses, Secrets
 from sandbox.aws.aws import ACCESS_KEY, SECRET_KEY
+from sandbox.databases.service_images import ensure_service_images
 from sandbox.host.engine import docker_engine
-from sandbox.service_images import ensure_service_images
 
 AWS_SERVICES = (
     *("ecr", "secretsmanager", "dynamodb", "cloudwatch", "logs", "sns", "sts", "cloudformation"),

@@ -173,7 +173,7 @@ def _tidy(folder: Path) -> None:
     """Remove what a sandbox that was killed could not: its files, containers and network."""
     if not addresses.written(folder):
         return
-    from sandbox.databases import clear
+    from sandbox.databases.databases import clear
 
     clear(folder)
     addresses.forget(folder)

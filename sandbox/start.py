@@ -24,7 +24,8 @@ from sandbox.aws.access_keys import StrictAccessKeys
 from sandbox.aws.aws import Aws
 from sandbox.aws.first_secrets import ses_account
 from sandbox.aws.ledger_table import ensure_ledger_table
-from sandbox.databases import Databases
+from sandbox.databases.databases import Databases
+from sandbox.databases.service_images import ensure_service_images
 from sandbox.edge import Distribution, Edge, ensure_distribution
 from sandbox.host.engine import docker_engine
 from sandbox.host.machine import Say, say
@@ -33,7 +34,6 @@ from sandbox.inbox import Inbox
 from sandbox.lock import FolderLock
 from sandbox.mail.smtp import SmtpServer
 from sandbox.parts.part import Part
-from sandbox.service_images import ensure_service_images
 
 DEFAULT_FOLDER = Path(".sandbox")
 DEFAULT_SPEED = 100.0

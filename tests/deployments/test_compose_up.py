@@ -27,9 +27,9 @@ from deployments.compose_secrets import make_secrets
 from deployments.register import ROOT
 from deployments.work_pools import POOL
 from sandbox.base_images import ensure_base_images
+from sandbox.databases.service_images import ensure_service_images
 from sandbox.host.machine import ensure
 from sandbox.parts.ports import free_port
-from sandbox.service_images import ensure_service_images
 from tests.deployments.conftest import WORKER_IMAGE
 
 # Images are built, and a server, two workers and their runs start beside whatever else goes on.

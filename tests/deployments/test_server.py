@@ -20,9 +20,9 @@ from delivery.errors import ConfigurationError
 from delivery.patience import Patience, wait_until
 from deployments import server
 from deployments.postgresql import LONGEST_FOLDER, PostgreSQL, of_this_machine
+from sandbox.databases.redis_process import RedisNode
 from sandbox.host.machine import ensure
 from sandbox.parts.ports import LOOPBACK, free_port
-from sandbox.redis_process import RedisNode
 
 LOGIN = "ada:for-this-test"
 URL = "postgresql+asyncpg://someone@db.invalid/prefect"

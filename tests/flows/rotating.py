@@ -27,8 +27,8 @@ from flows.reconcile import reconcile
 from flows.rotate_secrets import rotate_secrets
 from sandbox.aws.first_secrets import _create, _key_rings
 from sandbox.aws.secrets_manager import StrictSecretsManager
-from sandbox.mongo_process import mongo_stand_in
-from sandbox.redis_process import RedisNode
+from sandbox.databases.mongo_process import mongo_stand_in
+from sandbox.databases.redis_process import RedisNode
 from tasks.credentials import mongodb_account
 from tasks.credentials.redis_connection import connected as redis_connection
 from tasks.rotation.rolling_restart import look_at_consumers

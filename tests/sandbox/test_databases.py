@@ -10,11 +10,11 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError
 from redis.retry import Retry
 
-from sandbox.accounts import ADMIN, APPLICATION
-from sandbox.databases import Databases
+from sandbox.databases.accounts import ADMIN, APPLICATION
+from sandbox.databases.databases import Databases
+from sandbox.databases.service_images import ensure_service_images
 from sandbox.host.engine import docker_engine
 from sandbox.host.orphans import owner_of
-from sandbox.service_images import ensure_service_images
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,8 @@ from bson import Binary, Decimal128, Int64, ObjectId, Regex
 from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, WriteError
 
 from delivery.workspace.process_identity import started
-from sandbox import mongo_process
-from sandbox.mongo_process import mongo_stand_in
+from sandbox.databases import mongo_process
+from sandbox.databases.mongo_process import mongo_stand_in
 
 ROOT_PASSWORD = "pä:s@s/word %"
 REAL = os.environ.get("MONGODB_TEST_URI")

@@ -8,8 +8,8 @@ import pytest
 import redis
 
 from delivery.errors import ConfigurationError
-from sandbox import mongo_process, service_images
-from sandbox.service_images import ensure_service_images
+from sandbox.databases import mongo_process, service_images
+from sandbox.databases.service_images import ensure_service_images
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from delivery.errors import (
     StillAccepted,
     Unreachable,
 )
-from sandbox.mongo_process import mongo_stand_in
+from sandbox.databases.mongo_process import mongo_stand_in
 from tasks import confirmed
 from tasks.credentials import mongodb_account, mongodb_connection
 from tests.losing import Losing

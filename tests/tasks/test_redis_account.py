@@ -13,7 +13,7 @@ from delivery.errors import (
     StillAccepted,
     Unreachable,
 )
-from sandbox.redis_process import RedisNode
+from sandbox.databases.redis_process import RedisNode
 from tasks import confirmed
 from tasks.credentials import redis_account
 from tests.losing import Losing

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pymongo
 
-from sandbox.service_images import REDIS_USER
+from sandbox.databases.service_images import REDIS_USER
 
 ADMIN = "admin"
 APPLICATION = "kanvaro_a"  # one of a pair: its rotation goes to kanvaro_b and back

@@ -1,6 +1,7 @@
 """MongoDB and Redis for the deployed application, on a Docker network it shares with them.
 
-Both let in nobody but the accounts of `sandbox.accounts`. Their addresses are those of their
+Both let in nobody but the accounts of `sandbox.databases.accounts`. Their addresses are those of
+their
 containers on the network's bridge: the application's containers and the programs of this machine,
 such as a worker, reach both there, with one and the same connection string.
 """
@@ -16,13 +17,13 @@ from docker.errors import APIError
 from docker.models.containers import Container
 
 from delivery.errors import EngineUnavailable
-from sandbox import accounts
-from sandbox.accounts import ADMIN, APPLICATION, DATABASE, Passwords
+from sandbox.databases import accounts
+from sandbox.databases.accounts import ADMIN, APPLICATION, DATABASE, Passwords
+from sandbox.databases.service_images import ServiceImage
 from sandbox.host.engine import docker_engine
 from sandbox.host.orphans import ENGINE_ERRORS, labels_of, owner_of, remove, remove_leftovers
 from sandbox.parts.errors import SandboxPartFailed
 from sandbox.parts.part import Part
-from sandbox.service_images import ServiceImage
 
 _HEALTHY_SECONDS = 60.0
 _ANSWER_SECONDS = 10

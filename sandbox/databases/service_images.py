@@ -13,8 +13,9 @@ import docker
 from docker.errors import BuildError, DockerException
 
 from delivery.errors import ConfigurationError
-from sandbox import debian_packages, images, mongo_process, rootfs
+from sandbox import debian_packages, images, rootfs
 from sandbox.base_images import ensure_base_image
+from sandbox.databases import mongo_process
 from sandbox.host.machine import Say, say
 from sandbox.images import find_image, try_to_pull
 
