@@ -31,8 +31,8 @@ from deployments.shown_pull_request import show_pull_request
 from deployments.shown_release import show_release
 from deployments.shown_schedule import quicken, show_ticks
 from sandbox.addresses import Addresses
-from sandbox.base_images import ensure_base_images
 from sandbox.host.engine import docker_engine
+from sandbox.images.base_images import ensure_base_images
 from sandbox.load import Load, Sessions
 from sandbox.parts.sample import Sample, sample_repository
 

@@ -13,11 +13,11 @@ import docker
 from docker.errors import BuildError, DockerException
 
 from delivery.errors import ConfigurationError
-from sandbox import debian_packages, images, rootfs
-from sandbox.base_images import ensure_base_image
 from sandbox.databases import mongo_process
 from sandbox.host.machine import Say, say
-from sandbox.images import find_image, try_to_pull
+from sandbox.images import debian_packages, images, rootfs
+from sandbox.images.base_images import ensure_base_image
+from sandbox.images.images import find_image, try_to_pull
 
 REDIS_FOLDER = Path(__file__).parent / "redis_debian"
 REDIS_USER = 999  # as in the official image

@@ -5,8 +5,8 @@ from contextlib import closing
 import pytest
 
 from deployments.register import ROOT
-from sandbox.base_images import ensure_base_images
 from sandbox.host.engine import docker_engine
+from sandbox.images.base_images import ensure_base_images
 
 DOCKERFILE = "deployments/worker/Dockerfile"
 WORKER_IMAGE = "kanvaro-delivery-worker:test"

@@ -26,9 +26,9 @@ from delivery.patience import Patience, wait_until
 from deployments.compose_secrets import make_secrets
 from deployments.register import ROOT
 from deployments.work_pools import POOL
-from sandbox.base_images import ensure_base_images
 from sandbox.databases.service_images import ensure_service_images
 from sandbox.host.machine import ensure
+from sandbox.images.base_images import ensure_base_images
 from sandbox.parts.ports import free_port
 from tests.deployments.conftest import WORKER_IMAGE
 

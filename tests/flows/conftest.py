@@ -13,8 +13,8 @@ from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 from deployments.following import summary_of
 from deployments.sandboxed import sandbox_environment
 from flows.ci import ci
-from sandbox.base_images import ensure_base_image
 from sandbox.host.engine import docker_engine
+from sandbox.images.base_images import ensure_base_image
 from sandbox.parts.sample import Sample, git
 from sandbox.start import Sandbox
 from tests.databases import throwaway_server, types_registered_once

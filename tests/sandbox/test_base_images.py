@@ -13,10 +13,10 @@ import pytest
 from docker.errors import BuildError, ContainerError, DockerException, ImageNotFound
 
 from delivery.errors import ConfigurationError
-from sandbox import debian_packages, images, rootfs
-from sandbox.base_images import base_references, ensure_base_image
-from sandbox.images import try_to_pull
-from sandbox.node_stand_in import node_version, recipe_of
+from sandbox.images import debian_packages, images, rootfs
+from sandbox.images.base_images import base_references, ensure_base_image
+from sandbox.images.images import try_to_pull
+from sandbox.images.node_base import node_version, recipe_of
 
 BASE = "node:22-bookworm-slim"
 

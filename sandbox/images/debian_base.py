@@ -16,8 +16,8 @@ from pathlib import Path
 import docker
 
 from delivery.errors import ConfigurationError
-from sandbox import images, rootfs
 from sandbox.host.machine import Say, ensure, locked
+from sandbox.images import images, rootfs
 from sandbox.parts.cache import cache_folder
 
 RELEASES = ("bookworm", "trixie")

@@ -11,8 +11,8 @@ from pathlib import Path
 from delivery.errors import ConfigurationError
 from sandbox.host import machine
 from sandbox.host.machine import Say, locked
+from sandbox.images.rootfs import libraries_of
 from sandbox.parts.cache import cache_folder, made_whole
-from sandbox.rootfs import libraries_of
 
 SECONDS_FOR_A_DOWNLOAD = 180.0
 

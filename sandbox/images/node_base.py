@@ -19,8 +19,8 @@ from types import ModuleType
 import docker
 
 from delivery.errors import ConfigurationError
-from sandbox import debian_packages, images, rootfs
 from sandbox.host.machine import Say, ensure_node, locked
+from sandbox.images import debian_packages, images, rootfs
 from sandbox.parts.cache import cache_folder
 
 FOLDER = Path(__file__).parent / "node_rootfs"

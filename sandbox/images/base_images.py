@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import docker
 
 from delivery.errors import ConfigurationError
-from sandbox import debian_stand_in, node_stand_in
-from sandbox.dockerfile import base_references
 from sandbox.host.machine import Say, say
-from sandbox.images import find_image, tag_image, try_to_pull
+from sandbox.images import debian_base, node_base
+from sandbox.images.dockerfile import base_references
+from sandbox.images.images import find_image, tag_image, try_to_pull
 
 __all__ = ["BaseImage", "base_references", "ensure_base_image", "ensure_base_images"]
 
@@ -42,14 +42,14 @@ class StandIn:
 
 def stand_in_for(reference: str) -> StandIn | None:
     """The stand-in that there is for an image, if any."""
-    if version := node_stand_in.node_version(reference):
-        recipe = node_stand_in.recipe_of(version)
+    if version := node_base.node_version(reference):
+        recipe = node_base.recipe_of(version)
         what = "real Node.js, files of this machine"
-        return StandIn("node", version, recipe, node_stand_in.make_node_image, what)
-    if release := debian_stand_in.debian_release(reference):
-        recipe = debian_stand_in.recipe_of(release)
+        return StandIn("node", version, recipe, node_base.make_node_image, what)
+    if release := debian_base.debian_release(reference):
+        recipe = debian_base.recipe_of(release)
         what = "Debian's packages, unpacked here"
-        return StandIn("debian", release, recipe, debian_stand_in.make_debian_image, what)
+        return StandIn("debian", release, recipe, debian_base.make_debian_image, what)
     return None
 
 
