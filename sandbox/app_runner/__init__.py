@@ -9,11 +9,11 @@ Never verified against a real account. Known differences: no TLS and no DNS (`Se
 `127.0.0.1:<port>`), no source-code services, no VPC, no custom domains, no scaling beyond MinSize.
 """
 
-from sandbox.app_runner.containers import Containers
 from sandbox.app_runner.emulator import AppRunner
 from sandbox.app_runner.errors import BrokenAnswer
 from sandbox.app_runner.faults import CALL_FAULTS, OUTCOME_FAULTS, Faults
-from sandbox.app_runner.programs import Program, Programs, digest_of
+from sandbox.app_runner.instances.containers import Containers
+from sandbox.app_runner.instances.programs import Program, Programs, digest_of
 
 __all__ = [
     "CALL_FAULTS",

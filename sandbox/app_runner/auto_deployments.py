@@ -3,7 +3,7 @@
 import asyncio
 
 from sandbox.app_runner.errors import ImageUnavailable
-from sandbox.app_runner.instances import ImageReference
+from sandbox.app_runner.instances.instance import ImageReference
 from sandbox.app_runner.operations import deploy
 from sandbox.app_runner.region import Region
 from sandbox.app_runner.services import Service

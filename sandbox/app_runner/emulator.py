@@ -8,11 +8,11 @@ from contextlib import ExitStack
 
 from aiohttp import web
 
+from sandbox.app_runner.api.protocol import Control, Received
 from sandbox.app_runner.auto_deployments import deploy_changed_tags
-from sandbox.app_runner.control import Control, Received
-from sandbox.app_runner.desk import Desk
+from sandbox.app_runner.control_endpoint import Desk
 from sandbox.app_runner.faults import Faults
-from sandbox.app_runner.instances import Instances
+from sandbox.app_runner.instances.instance import Instances
 from sandbox.app_runner.region import Region
 from sandbox.app_runner.settings import STOP_AT_ONCE, Settings
 from sandbox.parts.part import Part

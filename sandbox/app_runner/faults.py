@@ -4,7 +4,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.app_runner import shapes
+from sandbox.app_runner.api import shapes
 
 CALL_FAULTS = (
     "throttled",  # ThrottlingException, nothing is done

@@ -13,9 +13,9 @@ from typing import cast
 from sandbox.app_runner.configuration import Configuration
 from sandbox.app_runner.environment import environment_of
 from sandbox.app_runner.errors import RolloutFailed
-from sandbox.app_runner.fleet import Care, Fleet
-from sandbox.app_runner.health import health_check
-from sandbox.app_runner.instances import ImageReference, Launch
+from sandbox.app_runner.instances.fleet import Care, Fleet
+from sandbox.app_runner.instances.health import health_check
+from sandbox.app_runner.instances.instance import ImageReference, Launch
 from sandbox.app_runner.region import Region
 from sandbox.app_runner.services import Deployed, Ending, Operation, Service
 from sandbox.app_runner.settings import (

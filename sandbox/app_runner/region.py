@@ -10,7 +10,7 @@ import aiohttp
 
 from sandbox.app_runner.configuration import Configuration
 from sandbox.app_runner.faults import Fault, Faults
-from sandbox.app_runner.instances import Instances
+from sandbox.app_runner.instances.instance import Instances
 from sandbox.app_runner.scaling import ScalingConfigurations
 from sandbox.app_runner.services import Ending, Operation, Picture, Service
 from sandbox.app_runner.settings import MAINTENANCE_SECONDS, Settings

@@ -11,8 +11,8 @@ from sandbox.app_runner.faults import Fault
 from sandbox.app_runner.scaling import ScalingConfiguration
 
 if TYPE_CHECKING:
-    from sandbox.app_runner.fleet import Fleet
-    from sandbox.app_runner.front import Front
+    from sandbox.app_runner.instances.fleet import Fleet
+    from sandbox.app_runner.instances.front import Front
 
 TERMINAL = frozenset({"SUCCEEDED", "FAILED", "ROLLBACK_SUCCEEDED", "ROLLBACK_FAILED"})
 

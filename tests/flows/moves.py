@@ -16,7 +16,7 @@ from delivery.platform.route import Colour, first_route, swapped
 from delivery.run.ledger import Proven, Release
 from flows.blue_green import blue_green
 from flows.rollback import rollback
-from sandbox.app_runner.programs import Program
+from sandbox.app_runner.instances.programs import Program
 from tasks.platform.app_runner.service import await_deployment, change_service
 from tasks.platform.router import router_of, write_route
 from tasks.run import ledger

@@ -16,7 +16,7 @@ from blocks.serving import AppRunnerService, CloudFrontRouter
 from delivery.platform.route import read_route
 from delivery.run.ledger import Proven
 from sandbox.app_runner import AppRunner
-from sandbox.app_runner.programs import Program, Programs
+from sandbox.app_runner.instances.programs import Program, Programs
 from sandbox.aws.aws import ACCESS_KEY, ACCOUNT, SECRET_KEY, Aws
 from sandbox.aws.ledger_table import ensure_ledger_table
 from sandbox.edge import Edge, ensure_distribution

@@ -24,7 +24,7 @@ from delivery.errors import (
 from delivery.maintenance.provisioning import Stack
 from delivery.platform.route import Colour
 from flows.provision import provision
-from sandbox.app_runner.programs import Program
+from sandbox.app_runner.instances.programs import Program
 from sandbox.aws.aws import ACCOUNT
 from tasks.maintenance import stacks
 from tasks.maintenance.provisioning import in_order, name_of

@@ -7,7 +7,7 @@ import pytest
 from delivery.errors import RequestRefused, UnknownRevision
 from delivery.platform.route import Colour, shifted, swapped
 from flows.status import status
-from sandbox.app_runner.programs import Program
+from sandbox.app_runner.instances.programs import Program
 from tasks.platform.router import router_of
 from tests.flows.moves import until
 from tests.flows.stand import arn_of

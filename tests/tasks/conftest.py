@@ -8,7 +8,7 @@ from blocks.policy import Policy
 from blocks.serving import AppRunnerService
 from delivery.platform.images import Image
 from sandbox.app_runner import AppRunner
-from sandbox.app_runner.programs import Program, Programs, digest_of
+from sandbox.app_runner.instances.programs import Program, Programs, digest_of
 from sandbox.aws.aws import Aws
 from sandbox.aws.ledger_table import ensure_ledger_table
 from sandbox.edge import ensure_distribution

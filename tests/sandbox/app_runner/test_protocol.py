@@ -8,8 +8,9 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from sandbox.app_runner import AppRunner, BrokenAnswer, shapes
-from sandbox.app_runner.actions import ACTIONS
+from sandbox.app_runner import AppRunner, BrokenAnswer
+from sandbox.app_runner.api import shapes
+from sandbox.app_runner.api.actions import ACTIONS
 from sandbox.app_runner.errors import AwsError, invalid_state
 from tests.sandbox.app_runner.account import (
     V1,

@@ -14,7 +14,7 @@ from docker.models.containers import Container
 
 from delivery.errors import EngineUnavailable
 from sandbox.app_runner.errors import ImageUnavailable, RolloutFailed
-from sandbox.app_runner.instances import ImageReference, Launch
+from sandbox.app_runner.instances.instance import ImageReference, Launch
 from sandbox.host.orphans import ENGINE_ERRORS, labels_of, remove, remove_leftovers
 
 ROLE = "app-runner"

@@ -9,7 +9,7 @@ from typing import Literal
 from aiohttp import web
 
 from sandbox.app_runner.errors import ImageUnavailable, RolloutFailed
-from sandbox.app_runner.instances import ImageReference, Launch
+from sandbox.app_runner.instances.instance import ImageReference, Launch
 from sandbox.app_runner.settings import STOP_AT_ONCE
 from sandbox.parts.ports import listening_socket
 

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 
 from sandbox.app_runner.errors import RolloutFailed
-from sandbox.app_runner.instances import Instance
+from sandbox.app_runner.instances.instance import Instance
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import aiohttp
 
 from sandbox.app_runner.errors import RolloutFailed
-from sandbox.app_runner.health import HealthCheck
-from sandbox.app_runner.instances import Instance, Instances, Launch
+from sandbox.app_runner.instances.health import HealthCheck
+from sandbox.app_runner.instances.instance import Instance, Instances, Launch
 
 
 @dataclass(eq=False)

@@ -5,7 +5,7 @@ from typing import Any
 
 from aiohttp import web
 
-from sandbox.app_runner.control import Control
+from sandbox.app_runner.api.protocol import Control
 from sandbox.app_runner.region import Region
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sandbox.app_runner.calls import Call, page_of, tags_of
+from sandbox.app_runner.api.calls import Call, page_of, tags_of
 from sandbox.app_runner.errors import invalid_request
 from sandbox.app_runner.region import Region
 from sandbox.app_runner.scaling import ScalingConfiguration

@@ -15,7 +15,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-from sandbox.app_runner.fleet import Fleet, Member
+from sandbox.app_runner.instances.fleet import Fleet, Member
 from sandbox.app_runner.settings import REQUEST_SECONDS, STOP_AT_ONCE
 from sandbox.parts.ports import listening_socket
 

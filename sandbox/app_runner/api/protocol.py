@@ -11,9 +11,9 @@ from typing import Any
 
 from aiohttp import web
 
-from sandbox.app_runner import shapes
-from sandbox.app_runner.actions import ACTIONS, busy_error
-from sandbox.app_runner.calls import Call
+from sandbox.app_runner.api import shapes
+from sandbox.app_runner.api.actions import ACTIONS, busy_error
+from sandbox.app_runner.api.calls import Call
 from sandbox.app_runner.errors import AwsError, BrokenAnswer, not_emulated
 from sandbox.app_runner.faults import Fault
 from sandbox.app_runner.region import Region

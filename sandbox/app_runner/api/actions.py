@@ -9,8 +9,9 @@ import time
 import uuid
 from typing import Any
 
-from sandbox.app_runner import operations, scaling_actions, shapes
-from sandbox.app_runner.calls import Action, Call, page_of, tags_of
+from sandbox.app_runner import operations
+from sandbox.app_runner.api import scaling_actions, shapes
+from sandbox.app_runner.api.calls import Action, Call, page_of, tags_of
 from sandbox.app_runner.configuration import Configuration, changed_by, created_from
 from sandbox.app_runner.errors import (
     AwsError,
@@ -19,7 +20,7 @@ from sandbox.app_runner.errors import (
     not_found,
     quota_exceeded,
 )
-from sandbox.app_runner.front import Front
+from sandbox.app_runner.instances.front import Front
 from sandbox.app_runner.region import Region, Work
 from sandbox.app_runner.scaling import ScalingConfiguration
 from sandbox.app_runner.services import Operation, Service
