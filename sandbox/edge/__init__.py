@@ -1,6 +1,6 @@
 """The edge: what CloudFront is to a delivery, on this machine."""
 
-from sandbox.edge.desk import Desk
+from sandbox.edge.control_endpoint import Desk
 from sandbox.edge.distribution import Distribution, ensure_distribution
 from sandbox.edge.edge import Edge
 

@@ -19,7 +19,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
-from sandbox.edge.desk import Desk
+from sandbox.edge.control_endpoint import Desk
 from sandbox.edge.distribution import FUNCTION_FILE, Distribution
 from sandbox.parts import lifeline
 from sandbox.parts.errors import SandboxPartFailed
