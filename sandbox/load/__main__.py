@@ -11,8 +11,8 @@ import sys
 from collections.abc import Sequence
 
 from sandbox.load.generator import Generator
+from sandbox.load.load_profile import Wish
 from sandbox.load.report import Report
-from sandbox.load.wish import Wish
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
+from sandbox.load.load_profile import Wish
 from sandbox.load.report import Failure, Report, Tally
-from sandbox.load.wish import Wish
 
 # Shorter than a server's usual patience with an idle connection: the client is to close it first.
 _KEPT_SECONDS = 4.0

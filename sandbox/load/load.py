@@ -11,8 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from sandbox.load.load_profile import Wish
 from sandbox.load.report import Report
-from sandbox.load.wish import Wish
 from sandbox.parts.errors import SandboxPartFailed
 from sandbox.parts.part import Part
 
