@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
 from benchmarks.report import Measurement, table
-from sandbox.inbox import Inbox
+from sandbox.fakes import Inbox
 from tasks.github import api
 from tests.databases import throwaway_server
 from tests.flows.conftest import Application

@@ -27,10 +27,10 @@ from sandbox.aws.ledger_table import ensure_ledger_table
 from sandbox.databases.databases import Databases
 from sandbox.databases.service_images import ensure_service_images
 from sandbox.edge import Distribution, Edge, ensure_distribution
+from sandbox.fakes import Inbox
 from sandbox.host.engine import docker_engine
 from sandbox.host.machine import Say, say
 from sandbox.host.orphans import owner_of
-from sandbox.inbox import Inbox
 from sandbox.lock import FolderLock
 from sandbox.mail.smtp import SmtpServer
 from sandbox.parts.part import Part

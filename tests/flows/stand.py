@@ -20,7 +20,7 @@ from sandbox.app_runner.instances.programs import Program, Programs
 from sandbox.aws.aws import ACCESS_KEY, ACCOUNT, SECRET_KEY, Aws
 from sandbox.aws.ledger_table import ensure_ledger_table
 from sandbox.edge import Edge, ensure_distribution
-from sandbox.inbox import Inbox
+from sandbox.fakes import Inbox
 from tasks.run import ledger
 
 ECR = "kanvaro"

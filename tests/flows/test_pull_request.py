@@ -20,7 +20,7 @@ from delivery.errors import (
 from delivery.github.coverage_comment import MARKER
 from flows.ci import ci
 from flows.pull_request import pull_request
-from sandbox.inbox import Inbox
+from sandbox.fakes import Inbox
 from sandbox.parts.sample import git
 from tasks.github.commit_statuses import end_statuses
 from tasks.github.superseded_runs import end_statuses_of_the_dead

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from sandbox.inbox import Inbox
+from sandbox.fakes import Inbox
 from tasks.github.superseded_runs import end_statuses_of_the_dead
 from tests.flows.pull_request_crashes import Process, live, prepared, wrong
 from tests.flows.pulling import Pulling

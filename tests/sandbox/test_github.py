@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from blocks.github_app import GitHubApp
 from delivery.errors import AccessDenied, AnswerLost, GitHubRefused, NotOnGitHub
-from sandbox.inbox import Inbox
+from sandbox.fakes import Inbox
 from sandbox.parts.sample import Sample, git
 from tasks.github.api import GitHub, quoted
 from tests.answering import Answering

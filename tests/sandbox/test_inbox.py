@@ -13,7 +13,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook import WebhookClient
 
-from sandbox.inbox import Inbox
+from sandbox.fakes import Inbox
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 REPOSITORY = "kanvaro/kanvaro"

@@ -8,7 +8,7 @@ from prefect_slack import SlackCredentials
 from blocks.environment import Environment
 from blocks.serving import AppRunnerService
 from delivery.messages import Message, Mood
-from sandbox.inbox import Inbox
+from sandbox.fakes import Inbox
 from tasks.run import announce
 
 LAST_WORD = Message(Mood.FAILED, "it failed")

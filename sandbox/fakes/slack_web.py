@@ -9,8 +9,8 @@ from typing import Any
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader
 
-from sandbox.inbox import mrkdwn
-from sandbox.inbox.slack import BOT, TEAM, Message, Refused, Slack
+from sandbox.fakes import mrkdwn
+from sandbox.fakes.slack import BOT, TEAM, Message, Refused, Slack
 
 _WEBHOOK_STATUS = {"channel_not_found": HTTPStatus.NOT_FOUND, "no_service": HTTPStatus.NOT_FOUND}
 _FILES = (

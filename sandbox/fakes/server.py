@@ -4,12 +4,12 @@ from contextlib import ExitStack
 
 from aiohttp import web
 
+from sandbox.fakes import slack_web
+from sandbox.fakes.codecov import Codecov
+from sandbox.fakes.codecov_web import CodecovWeb
+from sandbox.fakes.slack import Slack
 from sandbox.github import GitHub
 from sandbox.github import web as github_web
-from sandbox.inbox import slack_web
-from sandbox.inbox.codecov import Codecov
-from sandbox.inbox.codecov_web import CodecovWeb
-from sandbox.inbox.slack import Slack
 from sandbox.parts import faults
 from sandbox.parts.faults import Faults
 from sandbox.parts.part import Part

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from threading import RLock
 from typing import Any
 
-from sandbox.inbox import block_kit
+from sandbox.fakes import block_kit
 from sandbox.parts.faults import Faults
 
 TEAM, USER, BOT, APP = "T0SANDBOX", "U0KANVARO", "B0KANVARO", "A0KANVARO"

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from sandbox.inbox.codecov import Codecov
+from sandbox.fakes.codecov import Codecov
 
 
 class CodecovWeb:

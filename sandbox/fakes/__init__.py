@@ -4,6 +4,6 @@ They speak their documented protocols on one loopback port, fail on demand, and 
 arrived: open `Inbox.slack_page` in a browser.
 """
 
-from sandbox.inbox.server import Inbox
+from sandbox.fakes.server import Inbox
 
 __all__ = ["Inbox"]
