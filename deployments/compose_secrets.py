@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
-FOLDER = Path(__file__).parent / "compose" / "secrets"
+FOLDER = Path(__file__).parents[1] / "compose" / "secrets"
 USER = "kanvaro"
 DAYS = 365
 TO_MAKE_S = 60

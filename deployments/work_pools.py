@@ -23,7 +23,7 @@ from delivery.errors import ConfigurationError
 Worker = type[BaseWorker[Any, Any, Any]]
 
 POOL = "delivery"
-FOLDER = Path(__file__).parent / "pools"
+FOLDER = Path(__file__).parents[1] / "pools"
 TYPES = ("process", "docker", "ecs")
 # Where the image of deployments/worker has the flows.
 FOLDER_IN_THE_IMAGE = "/opt/kanvaro"

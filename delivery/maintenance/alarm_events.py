@@ -2,7 +2,8 @@
 
 Sources: https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html,
 https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html. A signature is checked
-where there is a library for it (deployments/alarm_door.py); all that it is checked against is here.
+where there is a library for it (deployments/webhooks/sns_webhook.py); all that it is checked
+against is here.
 """
 
 import base64

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from starlette.applications import Starlette
 
 from delivery.errors import ConfigurationError
-from deployments.alarm_door import LARGEST, LARGEST_ANSWER, alarms, fetched
-from deployments.door import from_surroundings
+from deployments.webhooks.github_webhook import from_surroundings
+from deployments.webhooks.sns_webhook import LARGEST, LARGEST_ANSWER, alarms, fetched
 from tests.topic import CERTIFICATE, HOST, TOPIC, Topic, certificate_of, rings, stamp
 
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from delivery.errors import ConfigurationError
-from deployments.door import LARGEST, door, from_surroundings
+from deployments.webhooks.github_webhook import LARGEST, door, from_surroundings
 
 SECRET = "a-secret-of-a-webhook"
 SHA = "a" * 40

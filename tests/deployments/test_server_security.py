@@ -24,11 +24,11 @@ from blocks.serving import AppRunnerService
 from delivery.errors import AccessDenied, ConfigurationError, Unreachable
 from delivery.github.events import Start
 from delivery.messages import Message, Mood
-from deployments.alarm_door import channel_of
-from deployments.door import start_run
 from deployments.processes import prefect_server, using
 from deployments.reach import client_variables, demand_answer
 from deployments.server_security import BLOCK_KEY, PASSWORD, block_key, server_settings
+from deployments.webhooks.github_webhook import start_run
+from deployments.webhooks.sns_webhook import channel_of
 from sandbox.parts.certificates import write_certificate
 from sandbox.parts.ports import free_port
 from tests.answering import Answering

@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 from starlette.applications import Starlette
 
-from deployments.alarm_door import alarms, channel_of
+from deployments.webhooks.sns_webhook import alarms, channel_of
 from sandbox.parts.ports import LOOPBACK, listening_socket
 from tests.topic import TOPIC, Topic, rings
 from tests.waiting import becomes_true

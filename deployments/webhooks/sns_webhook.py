@@ -1,7 +1,7 @@
 """The door Amazon SNS knocks on: an alarm of CloudWatch is told in Slack. One route of ASGI.
 
     KANVARO_ALARM_TOPICS=arn:aws:sns:…,arn:aws:sns:… \
-      uvicorn --factory deployments.door:from_surroundings
+      uvicorn --factory deployments.webhooks.github_webhook:from_surroundings
 
 KANVARO_ALARM_ENVIRONMENT is the registered environment whose channel is told, production if it is
 not set.
@@ -41,8 +41,8 @@ from delivery.maintenance.alarm_events import (
     why_refused,
 )
 from delivery.messages import Message
-from deployments.knocks import body_of, said
 from deployments.reach import client_variables, speaking_by
+from deployments.webhooks.http import body_of, said
 from tasks.run.announce import post
 
 # SNS sends 256 kB at most; in JSON some characters take six.

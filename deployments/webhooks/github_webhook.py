@@ -1,9 +1,10 @@
 """The door GitHub knocks on: a signed webhook starts a deployment. An ASGI app.
 
-It is also the one for alarms where KANVARO_ALARM_TOPICS is set (deployments/alarm_door.py).
+It is also the one for alarms where KANVARO_ALARM_TOPICS is set
+(deployments/webhooks/sns_webhook.py).
 
     KANVARO_WEBHOOK_SECRET=… KANVARO_GITHUB_REPOSITORY=owner/name \
-      uvicorn --factory deployments.door:from_surroundings
+      uvicorn --factory deployments.webhooks.github_webhook:from_surroundings
 
 KANVARO_DEPLOY_REF is the ref that is deployed from, refs/heads/main if it is not set. Prefect's
 server and its password are found as by our commands (deployments/reach.py), anew for each knock:
@@ -28,9 +29,9 @@ from starlette.routing import Route
 from delivery.errors import ConfigurationError
 from delivery.github.events import Start, chosen
 from delivery.workspace.package_json import NOT_JSON
-from deployments.alarm_door import alarms, channel_of, fetched, topics_in
-from deployments.knocks import body_of, said
 from deployments.reach import client_variables, speaking_by
+from deployments.webhooks.http import body_of, said
+from deployments.webhooks.sns_webhook import alarms, channel_of, fetched, topics_in
 
 # GitHub sends 25 MB at most; pushes and pull requests are of some ten kB.
 LARGEST = 5_000_000
