@@ -80,11 +80,11 @@ sandbox-stop: $(VENV)/ready ## Stop what `KEEP=1 make demo` or `make ci` left ru
 
 server: override export REDIS_URL := $(value REDIS_URL)
 server: $(VENV)/ready ## Start a Prefect server on 127.0.0.1:4200: [DATABASE=sqlite] [REDIS_URL=… PROCESSES=3]
-	@$(RUN) -m deployments.server
+	@$(RUN) -m deployments.server.server
 
 worker: override export QUEUE := $(value QUEUE)
 worker: $(VENV)/ready ## Start a worker for the pool `delivery`: [QUEUE=stages]
-	@$(RUN) -m deployments.worker
+	@$(RUN) -m deployments.server.worker
 
 register: $(VENV)/ready ## Save blocks and deployments on the server of PREFECT_API_URL (safe to repeat)
 	@$(RUN) -m deployments.register

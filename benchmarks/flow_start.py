@@ -18,7 +18,7 @@ from benchmarks.flow_runs import timed_run
 from benchmarks.report import Measurement
 from benchmarks.stage import TRIVIAL, Stage
 from deployments.register import ROOT
-from deployments.work_pools import POOL
+from deployments.server.work_pools import POOL
 
 TIMES = 5
 

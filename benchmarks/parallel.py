@@ -19,10 +19,10 @@ from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from benchmarks.fifty import PIPELINES, SECONDS_OF_A_STEP, STEPS
 from benchmarks.report import Measurement
 from delivery.errors import RolloutFailed
-from deployments.postgresql import of_this_machine, running
-from deployments.processes import prefect_server, using
 from deployments.register import ROOT
-from deployments.server import URL
+from deployments.server.postgresql import of_this_machine, running
+from deployments.server.processes import prefect_server, using
+from deployments.server.server import URL
 from sandbox.host.machine import ensure
 
 TO_END_S = 400

@@ -18,9 +18,9 @@ from benchmarks import trivial
 from blocks.environment import Environment
 from delivery.errors import ConfigurationError
 from deployments.demo import prepare_base_images, running_sandbox, step
-from deployments.processes import Server, prefect_server, prefect_worker, using
 from deployments.register import ROOT, register
 from deployments.sandboxed import sandbox_environment
+from deployments.server.processes import Server, prefect_server, prefect_worker, using
 from sandbox.addresses import Addresses
 from sandbox.host.engine import docker_engine
 from sandbox.parts.sample import Sample, sample_repository

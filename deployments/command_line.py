@@ -13,8 +13,8 @@ from prefect.client.schemas.objects import FlowRun
 from delivery.errors import RolloutFailed
 from delivery.messages import duration
 from deployments.following import follow, run_with_tag, summary_of
-from deployments.processes import Server
 from deployments.register import ROOT
+from deployments.server.processes import Server
 
 RUN_TIMEOUT_S = 900
 

@@ -24,9 +24,9 @@ from delivery.errors import DeliveryError, RolloutFailed
 from delivery.messages import duration
 from deployments.command_line import CommandLine, seconds_of
 from deployments.following import summary_of
-from deployments.processes import Server, prefect_server, prefect_worker, using
 from deployments.register import ROOT, register
 from deployments.sandboxed import sandbox_environment
+from deployments.server.processes import Server, prefect_server, prefect_worker, using
 from deployments.shown_pull_request import show_pull_request
 from deployments.shown_release import show_release
 from deployments.shown_schedule import quicken, show_ticks

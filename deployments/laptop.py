@@ -29,10 +29,10 @@ from delivery.errors import ConfigurationError, DeliveryError, RequestRefused, R
 from delivery.messages import duration
 from deployments.demo import prepare_base_images, start_sandbox, step
 from deployments.following import summary_of
-from deployments.processes import standing_server, using
 from deployments.register import ROOT
 from deployments.requested import USAGE, Asked, Look, look_at, resolved
 from deployments.sandboxed import sandbox_environment
+from deployments.server.processes import standing_server, using
 from deployments.terminal import told_in_the_terminal
 from sandbox import addresses
 from sandbox.host.engine import docker_engine

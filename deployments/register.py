@@ -1,7 +1,7 @@
 """Make a Prefect server ours: work pool, blocks, deployments. Safe to repeat.
 
     make register                      production and the others of blocks/environments.yaml
-    POOL=docker make register          the same on containers (deployments/work_pools.py)
+    POOL=docker make register          the same on containers (deployments/server/work_pools.py)
     python -m deployments.register --sandbox .sandbox     `production` in the sandbox instead
 
 Tokens are read from the shell that registers and go straight into blocks; a token that is not
@@ -31,11 +31,11 @@ from pydantic import ValidationError
 
 from blocks.environment import Environment
 from delivery.errors import ConfigurationError
-from deployments.automations import ensure_automations
-from deployments.reach import at_the_server, command
 from deployments.sandboxed import sandbox_environment
-from deployments.work_pools import POOL as POOL
-from deployments.work_pools import ensure_pool, folder_of_flows
+from deployments.server.automations import ensure_automations
+from deployments.server.server_access import at_the_server, command
+from deployments.server.work_pools import POOL as POOL
+from deployments.server.work_pools import ensure_pool, folder_of_flows
 
 ROOT = Path(__file__).parent.parent
 BY_HAND = ("aws", "docker", "github_app")

@@ -10,7 +10,7 @@ import sys
 
 from blocks.environment import Environment
 from delivery.maintenance.status import as_text
-from deployments.reach import at_the_server, command
+from deployments.server.server_access import at_the_server, command
 from tasks.maintenance.status import read_status
 
 

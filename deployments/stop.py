@@ -4,8 +4,8 @@ import subprocess
 import sys
 
 from deployments.laptop import ENVIRONMENT, FOLDER
-from deployments.processes import stop_kept
 from deployments.register import ROOT
+from deployments.server.processes import stop_kept
 
 
 def main() -> int:

@@ -29,7 +29,7 @@ from prefect.settings import (
 )
 
 from delivery.patience import Patience, wait_until
-from deployments.server import URL
+from deployments.server.server import URL
 from sandbox.parts import lifeline
 from sandbox.parts.ports import LOOPBACK, free_port
 

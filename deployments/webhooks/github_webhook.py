@@ -7,7 +7,8 @@ It is also the one for alarms where KANVARO_ALARM_TOPICS is set
       uvicorn --factory deployments.webhooks.github_webhook:from_surroundings
 
 KANVARO_DEPLOY_REF is the ref that is deployed from, refs/heads/main if it is not set. Prefect's
-server and its password are found as by our commands (deployments/reach.py), anew for each knock:
+server and its password are found as by our commands (deployments/server/server_access.py), anew
+for each knock:
 the door stays open while the server is away.
 
 A delivery that comes twice starts one run: its id is the run's idempotency key, kept by Prefect.
@@ -29,7 +30,7 @@ from starlette.routing import Route
 from delivery.errors import ConfigurationError
 from delivery.github.events import Start, chosen
 from delivery.workspace.package_json import NOT_JSON
-from deployments.reach import client_variables, speaking_by
+from deployments.server.server_access import client_variables, speaking_by
 from deployments.webhooks.http import body_of, said
 from deployments.webhooks.sns_webhook import alarms, channel_of, fetched, topics_in
 

@@ -41,7 +41,7 @@ from delivery.maintenance.alarm_events import (
     why_refused,
 )
 from delivery.messages import Message
-from deployments.reach import client_variables, speaking_by
+from deployments.server.server_access import client_variables, speaking_by
 from deployments.webhooks.http import body_of, said
 from tasks.run.announce import post
 

@@ -1,6 +1,6 @@
 """What a run ended with, and that people were told: an event that Prefect's server waits for.
 
-Where it does not come, the server tells them itself (deployments/automations.py).
+Where it does not come, the server tells them itself (deployments/server/automations.py).
 """
 
 from typing import Any

@@ -20,11 +20,11 @@ from prefect.settings import (
 
 from delivery.errors import ConfigurationError, Unreachable
 from delivery.patience import Patience, wait_until
-from deployments.compose_secrets import VALUES, make_secrets
-from deployments.processes import prefect_server, prefect_worker, using
-from deployments.reach import demand_answer
 from deployments.register import ROOT
-from deployments.work_pools import POOL
+from deployments.server.compose_secrets import VALUES, make_secrets
+from deployments.server.processes import prefect_server, prefect_worker, using
+from deployments.server.server_access import demand_answer
+from deployments.server.work_pools import POOL
 from sandbox.host.machine import ensure
 from sandbox.parts.ports import LOOPBACK, free_port
 

@@ -23,9 +23,9 @@ from prefect.settings import (
 
 from blocks.environment import Environment
 from delivery.patience import Patience, wait_until
-from deployments.compose_secrets import make_secrets
 from deployments.register import ROOT
-from deployments.work_pools import POOL
+from deployments.server.compose_secrets import make_secrets
+from deployments.server.work_pools import POOL
 from sandbox.databases.service_images import ensure_service_images
 from sandbox.host.machine import ensure
 from sandbox.images.base_images import ensure_base_images

@@ -11,7 +11,7 @@ import pytest
 from delivery.errors import ConfigurationError
 from delivery.patience import Patience, wait_until
 from delivery.workspace.process_identity import started
-from deployments.processes import (
+from deployments.server.processes import (
     prefect_server,
     prefect_worker,
     standing_server,
@@ -25,7 +25,7 @@ from tests.databases import migrated_database
 SERVER_AND_WORKER = """
 import sys, time
 from pathlib import Path
-from deployments.processes import prefect_server, prefect_worker
+from deployments.server.processes import prefect_server, prefect_worker
 
 folder = Path(sys.argv[1])
 with prefect_server(folder) as server, prefect_worker(folder, server):
@@ -35,7 +35,7 @@ with prefect_server(folder) as server, prefect_worker(folder, server):
 STANDING = """
 import sys, time
 from pathlib import Path
-from deployments.processes import standing_server
+from deployments.server.processes import standing_server
 
 standing_server(Path(sys.argv[1]))
 print("ready", flush=True)

@@ -13,9 +13,10 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from delivery.errors import ConfigurationError, TimedOut
-from deployments import following, register, status, worker
+from deployments import following, register, status
 from deployments.following import follow, run_with_tag
-from deployments.reach import command
+from deployments.server import worker
+from deployments.server.server_access import command
 from sandbox.parts.ports import free_port
 from tests.databases import throwaway_server
 
@@ -116,7 +117,7 @@ def test_a_run_that_is_never_created_is_not_waited_for_for_ever(unattended, monk
 
 
 def test_a_command_whose_reader_left_ends_without_a_word():
-    program = "import sys; from deployments.reach import command; "
+    program = "import sys; from deployments.server.server_access import command; "
     program += "sys.exit(command('status', lambda: print('production') or 0))"
     reader, writer = os.pipe()
     os.close(reader)

@@ -18,8 +18,8 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 
 from delivery.errors import ConfigurationError
 from delivery.patience import Patience, wait_until
-from deployments import server
-from deployments.postgresql import LONGEST_FOLDER, PostgreSQL, of_this_machine
+from deployments.server import server
+from deployments.server.postgresql import LONGEST_FOLDER, PostgreSQL, of_this_machine
 from sandbox.databases.redis_process import RedisNode
 from sandbox.host.machine import ensure
 from sandbox.parts.ports import LOOPBACK, free_port
@@ -134,7 +134,7 @@ def test_two_processes_serve_one_api_with_postgresql_and_redis(folder, tmp_path)
     port = free_port()
     with RedisNode() as redis, (tmp_path / "server.log").open("wb") as log:
         running = subprocess.Popen(
-            [sys.executable, "-m", "deployments.server"],
+            [sys.executable, "-m", "deployments.server.server"],
             env={
                 **os.environ,
                 "PREFECT_HOME": str(tmp_path / "prefect"),

@@ -24,9 +24,9 @@ from blocks.serving import AppRunnerService
 from delivery.errors import AccessDenied, ConfigurationError, Unreachable
 from delivery.github.events import Start
 from delivery.messages import Message, Mood
-from deployments.processes import prefect_server, using
-from deployments.reach import client_variables, demand_answer
-from deployments.server_security import BLOCK_KEY, PASSWORD, block_key, server_settings
+from deployments.server.processes import prefect_server, using
+from deployments.server.security import BLOCK_KEY, PASSWORD, block_key, server_settings
+from deployments.server.server_access import client_variables, demand_answer
 from deployments.webhooks.github_webhook import start_run
 from deployments.webhooks.sns_webhook import channel_of
 from sandbox.parts.certificates import write_certificate
@@ -181,9 +181,13 @@ def test_a_server_is_trusted_where_prefects_own_client_trusts_it(
 def test_the_password_of_this_machine_is_sent_to_this_machine_only(keys, monkeypatch):
     keys.mkdir()
     (keys / PASSWORD).write_text("kanvaro:secret\n")
-    monkeypatch.setattr("deployments.reach.PREFECT_API_URL", At("http://127.0.0.1:4200/api"))
+    monkeypatch.setattr(
+        "deployments.server.server_access.PREFECT_API_URL", At("http://127.0.0.1:4200/api")
+    )
     assert client_variables()["PREFECT_API_AUTH_STRING"] == "kanvaro:secret"
-    monkeypatch.setattr("deployments.reach.PREFECT_API_URL", At("https://prefect.invalid/api"))
+    monkeypatch.setattr(
+        "deployments.server.server_access.PREFECT_API_URL", At("https://prefect.invalid/api")
+    )
     assert "PREFECT_API_AUTH_STRING" not in client_variables()
 
 

@@ -21,9 +21,9 @@ from prefect.events import Event
 from prefect.states import Completed, Running
 
 from delivery.errors import TimedOut
-from deployments import automations
-from deployments.processes import prefect_server, prefect_worker, using
 from deployments.register import register
+from deployments.server import automations
+from deployments.server.processes import prefect_server, prefect_worker, using
 from sandbox.host.machine import ensure
 from tasks.run.summary import SUMMARY
 from tests.databases import migrated_database

@@ -10,8 +10,8 @@ from prefect_aws.workers.ecs_worker import ECSJobConfiguration
 from prefect_docker.worker import DockerWorker, DockerWorkerJobConfiguration
 
 from delivery.errors import ConfigurationError
-from deployments import work_pools
-from deployments.work_pools import POOL, ensure_pool, filled_in, template
+from deployments.server import work_pools
+from deployments.server.work_pools import POOL, ensure_pool, filled_in, template
 from tests.databases import throwaway_server
 
 GIVEN = {

@@ -11,8 +11,8 @@ import pytest
 from prefect.client.orchestration import get_client
 
 from delivery.patience import Patience, wait_until
-from deployments.processes import prefect_server, using
-from deployments.work_pools import POOL, ensure_pool
+from deployments.server.processes import prefect_server, using
+from deployments.server.work_pools import POOL, ensure_pool
 from sandbox.parts import lifeline
 from tests.deployments.conftest import WORKER_IMAGE
 

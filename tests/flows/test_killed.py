@@ -19,11 +19,11 @@ from prefect_slack import SlackCredentials
 
 from blocks.policy import Policy
 from delivery.workspace.process_identity import started
-from deployments import automations
-from deployments.automations import NO_WORKER_FOR_CHECKS, ensure_automations
-from deployments.processes import prefect_server, prefect_worker, using
 from deployments.register import register
-from deployments.work_pools import POOL
+from deployments.server import automations
+from deployments.server.automations import NO_WORKER_FOR_CHECKS, ensure_automations
+from deployments.server.processes import prefect_server, prefect_worker, using
+from deployments.server.work_pools import POOL
 from flows.reconcile import reconcile
 from tests.databases import migrated_database
 from tests.flows.conftest import Application

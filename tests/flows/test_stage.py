@@ -29,8 +29,8 @@ from prefect.states import Cancelling, Crashed
 
 from delivery.errors import CheckFailed, ConfigurationError, RequestRefused
 from delivery.patience import Patience, wait_until
-from deployments.processes import prefect_server, prefect_worker, using
 from deployments.register import register
+from deployments.server.processes import prefect_server, prefect_worker, using
 from flows.stage import stage
 from sandbox.parts.sample import git
 from tests.databases import migrated_database

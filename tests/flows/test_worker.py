@@ -12,8 +12,8 @@ from prefect.deployments import run_deployment
 from pydantic import SecretStr
 
 from delivery.patience import Patience, wait_until
-from deployments.processes import prefect_server, prefect_worker, using
 from deployments.register import register
+from deployments.server.processes import prefect_server, prefect_worker, using
 from tasks.workspace.orphans import MARKER
 from tests.databases import migrated_database
 from tests.flows.conftest import Application, Runs, environment_of

@@ -23,7 +23,7 @@ from prefect.settings import (
 )
 
 from delivery.errors import AccessDenied, ConfigurationError, DeliveryError, Unreachable
-from deployments.server_security import HOST, LOOPBACK, PASSWORD, PORT, keys_folder
+from deployments.server.security import HOST, LOOPBACK, PASSWORD, PORT, keys_folder
 
 ON_THIS_MACHINE = f"http://{HOST}:{PORT}/api"
 TO_ANSWER_S = 10.0

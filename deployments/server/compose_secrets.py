@@ -1,4 +1,4 @@
-"""The secrets of deployments/compose, made once: `python -m deployments.compose_secrets`.
+"""The secrets of deployments/compose, made once: `python -m deployments.server.compose_secrets`.
 
 What is there stays. The certificate is a self-signed one for `localhost`; put your own in its
 place. The files are readable by everybody because containers run as other users; the folder is not.

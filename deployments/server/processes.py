@@ -26,7 +26,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from delivery.errors import ConfigurationError
 from delivery.workspace.process_identity import started
 from deployments.register import ROOT
-from deployments.work_pools import POOL
+from deployments.server.work_pools import POOL
 from sandbox.parts import lifeline
 from sandbox.parts.ports import LOOPBACK, free_port
 
@@ -93,7 +93,7 @@ def _server(folder: Path, port: int) -> tuple[Server, list[str]]:
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
         "DO_NOT_TRACK": "1",
-        # Many runs at once wait for SQLite's one writer, as in deployments/server.py.
+        # Many runs at once wait for SQLite's one writer, as in deployments/server/server.py.
         "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
         # Prefect's workers look every ten seconds; a rollback is waited for.
         "PREFECT_WORKER_QUERY_SECONDS": "2",

@@ -15,7 +15,7 @@ from prefect.events.schemas.automations import Automation, AutomationCore, Event
 from slack_sdk import WebClient
 
 from blocks.environment import Environment
-from deployments.work_pools import POOL
+from deployments.server.work_pools import POOL
 from tasks.run.outcome import TOLD
 
 # Of all deployments that prefect.yaml gives no other, and the one that it does.

@@ -21,8 +21,8 @@ from types import FrameType
 from prefect.settings import PREFECT_SERVER_API_PORT
 
 from delivery.errors import ConfigurationError, DeliveryError
-from deployments.postgresql import default_folder, of_this_machine, running
-from deployments.server_security import PASSWORD, keys_folder, server_settings
+from deployments.server.postgresql import default_folder, of_this_machine, running
+from deployments.server.security import PASSWORD, keys_folder, server_settings
 from sandbox.host.machine import THIS_MACHINE
 
 URL = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
