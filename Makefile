@@ -25,7 +25,7 @@ help: ## List these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/ready ## Take a commit of the sample application through the whole pipeline (KEEP=1: leave it up)
-	@$(RUN) -m deployments.demo
+	@$(RUN) -m deployments.demo.demo
 
 test: $(VENV)/ready ## Lint, types, import rules and all tests
 	@$(RUN) -m sandbox.host.machine $(PROGRAMS)
@@ -66,7 +66,7 @@ ci: override export REVISION := $(value REVISION)
 ci: override export REF := $(value REF)
 ci: override export DELIVERY := $(value DELIVERY)
 ci: $(VENV)/ready ## Run the pipeline for any Node application: REPOSITORY=path-or-URL [REVISION=…] [REF=…] [DELIVERY=delivery.toml]
-	@$(RUN) -m deployments.laptop
+	@$(RUN) -m deployments.demo.laptop
 
 status: override export ENVIRONMENT := $(value ENVIRONMENT)
 status: $(VENV)/ready ## What is live, is it well, how do I get back: [ENVIRONMENT=production] on the server of PREFECT_API_URL

@@ -18,7 +18,7 @@ from benchmarks.stage import stage
 from benchmarks.switching import switching
 from delivery.errors import DeliveryError
 from delivery.messages import duration
-from deployments.demo import step
+from deployments.demo.demo import step
 
 LATEST = Path(__file__).with_name("latest.json")
 

@@ -31,7 +31,7 @@ from pydantic import ValidationError
 
 from blocks.environment import Environment
 from delivery.errors import ConfigurationError
-from deployments.sandboxed import sandbox_environment
+from deployments.demo.sandbox_environment import sandbox_environment
 from deployments.server.automations import ensure_automations
 from deployments.server.server_access import at_the_server, command
 from deployments.server.work_pools import POOL as POOL

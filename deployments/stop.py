@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from deployments.laptop import ENVIRONMENT, FOLDER
+from deployments.demo.laptop import ENVIRONMENT, FOLDER
 from deployments.register import ROOT
 from deployments.server.processes import stop_kept
 

@@ -5,9 +5,9 @@ import subprocess
 import pytest
 
 from delivery.errors import ConfigurationError, RequestRefused, UnknownRevision
-from deployments import laptop, requested
-from deployments.laptop import exposed_port
-from deployments.requested import Asked, look_at, resolved
+from deployments.demo import laptop, request
+from deployments.demo.laptop import exposed_port
+from deployments.demo.request import Asked, look_at, resolved
 
 LOCK = '{"name": "app", "lockfileVersion": 3, "packages": {"": {"name": "app"}}}'
 HOSTILE = ["--upload-pack=touch pwned", "$(id)", ";id", "`id`", "a\nb", "-x", "main..x", "@{u}"]
@@ -217,7 +217,7 @@ def test_a_port_is_only_taken_from_a_dockerfile_that_names_exactly_one():
 def test_without_arguments_the_usage_is_told(monkeypatch, capsys):
     monkeypatch.delenv("REPOSITORY", raising=False)
     assert laptop.main() == 2
-    assert requested.USAGE in capsys.readouterr().err
+    assert request.USAGE in capsys.readouterr().err
 
 
 def test_bad_input_ends_in_a_sentence_and_a_hint_without_a_traceback(monkeypatch, capsys, tmp_path):

@@ -44,7 +44,7 @@ time.sleep(300)
 SANDBOX = """
 import sys, time
 from pathlib import Path
-from deployments.demo import running_sandbox
+from deployments.demo.demo import running_sandbox
 
 with running_sandbox(Path(sys.argv[1]), keep=False):
     print("ready", flush=True)

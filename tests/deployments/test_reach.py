@@ -13,8 +13,9 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from delivery.errors import ConfigurationError, TimedOut
-from deployments import following, register, status
-from deployments.following import follow, run_with_tag
+from deployments import register, status
+from deployments.demo import run_progress
+from deployments.demo.run_progress import follow, run_with_tag
 from deployments.server import worker
 from deployments.server.server_access import command
 from sandbox.parts.ports import free_port
@@ -100,7 +101,7 @@ def unattended(backend):
 
 def test_a_run_that_nobody_picks_up_is_said_and_not_followed_for_ever(unattended, monkeypatch):
     client, tag = unattended
-    monkeypatch.setattr(following, "TO_BE_PICKED_UP_S", 0.2)
+    monkeypatch.setattr(run_progress, "TO_BE_PICKED_UP_S", 0.2)
     told = []
 
     with pytest.raises(TimedOut, match="it is Scheduled"):
@@ -110,7 +111,7 @@ def test_a_run_that_nobody_picks_up_is_said_and_not_followed_for_ever(unattended
 
 
 def test_a_run_that_is_never_created_is_not_waited_for_for_ever(unattended, monkeypatch):
-    monkeypatch.setattr(following, "TO_BE_PICKED_UP_S", 0.2)
+    monkeypatch.setattr(run_progress, "TO_BE_PICKED_UP_S", 0.2)
 
     with pytest.raises(TimedOut, match="the run was not created"):
         run_with_tag(unattended[0], "no-such-tag")

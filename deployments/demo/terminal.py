@@ -20,7 +20,7 @@ from prefect.client.orchestration import get_client
 from prefect.logging.handlers import PrefectConsoleHandler
 
 from delivery.errors import DeliveryError
-from deployments.following import follow, run_with_tag
+from deployments.demo.run_progress import follow, run_with_tag
 from deployments.register import ROOT
 
 LINES_SHOWN = 25

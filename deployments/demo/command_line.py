@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import FlowRun
 
 from delivery.errors import RolloutFailed
 from delivery.messages import duration
-from deployments.following import follow, run_with_tag, summary_of
+from deployments.demo.run_progress import follow, run_with_tag, summary_of
 from deployments.register import ROOT
 from deployments.server.processes import Server
 

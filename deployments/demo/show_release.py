@@ -8,8 +8,8 @@ import httpx
 
 from delivery.errors import DeliveryError
 from delivery.messages import duration
-from deployments.command_line import CommandLine, seconds_of
-from deployments.sandboxed import GITHUB_REPOSITORY
+from deployments.demo.command_line import CommandLine, seconds_of
+from deployments.demo.sandbox_environment import GITHUB_REPOSITORY
 from sandbox.addresses import Addresses
 from sandbox.parts.sample import Sample, git
 

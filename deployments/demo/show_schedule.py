@@ -13,7 +13,7 @@ from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.client.schemas.sorting import FlowRunSort
 
 from delivery.errors import RolloutFailed
-from deployments.command_line import seconds_of
+from deployments.demo.command_line import seconds_of
 
 # How often the schedule ticks here, and when first.
 TICK, FIRST_TICK = timedelta(minutes=2), timedelta(minutes=1)

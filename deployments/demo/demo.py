@@ -22,14 +22,14 @@ from prefect.client.orchestration import get_client
 
 from delivery.errors import DeliveryError, RolloutFailed
 from delivery.messages import duration
-from deployments.command_line import CommandLine, seconds_of
-from deployments.following import summary_of
+from deployments.demo.command_line import CommandLine, seconds_of
+from deployments.demo.run_progress import summary_of
+from deployments.demo.sandbox_environment import sandbox_environment
+from deployments.demo.show_pull_request import show_pull_request
+from deployments.demo.show_release import show_release
+from deployments.demo.show_schedule import quicken, show_ticks
 from deployments.register import ROOT, register
-from deployments.sandboxed import sandbox_environment
 from deployments.server.processes import Server, prefect_server, prefect_worker, using
-from deployments.shown_pull_request import show_pull_request
-from deployments.shown_release import show_release
-from deployments.shown_schedule import quicken, show_ticks
 from sandbox.addresses import Addresses
 from sandbox.host.engine import docker_engine
 from sandbox.images.base_images import ensure_base_images
