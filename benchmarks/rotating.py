@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.report import Measurement
 from blocks.clients import calls
 from tests.databases import throwaway_server
-from tests.delivery.test_sessions import (
+from tests.delivery.credentials.test_sessions import (
     INSTANCES,
     LIVES,
     ROTATIONS,

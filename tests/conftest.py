@@ -17,20 +17,17 @@ ROWS = ("engine", "github", "rest")
 AFTER_THE_ROWS = "test_permissions.py"
 # They share the Docker engine, count its containers and fill both processors by themselves.
 ON_THE_ENGINE = (
-    *("flows/test_ci.py", "flows/test_any_repository.py", "flows/test_worker.py"),
-    "flows/test_stage.py",
-    *("sandbox/test_sandbox.py", "sandbox/test_engine.py", "sandbox/test_base_images.py"),
-    *("sandbox/test_service_images.py", "sandbox/test_mongo_stand_in.py"),
-    "sandbox/test_databases.py",
-    *("sandbox/app_runner/test_containers.py", "tasks/", "deployments/"),
+    *("flows/checks/", "sandbox/test_sandbox.py", "sandbox/host/test_engine.py"),
+    *("sandbox/images/test_base_images.py", "sandbox/databases/"),
+    *("sandbox/app_runner/test_containers.py", "blocks/", "tasks/", "deployments/"),
     # These only even out how long the two rows take.
-    *("flows/test_reconcile.py", "flows/test_rollback.py"),
+    *("flows/maintenance/test_reconcile.py", "flows/deploy/test_rollback.py"),
 )
 # They wait more than they compute, and so run beside both others.
 WITH_GITHUB = (
-    *("flows/test_pull_request", "flows/test_release", "sandbox/test_github"),
-    *("deployments/test_ui.py", "deployments/test_server", "deployments/test_compose.py"),
-    *("flows/test_rotate_secrets.py", "flows/test_rotated_email.py", "flows/test_rotation"),
+    *("flows/github/", "flows/release/", "flows/rotation/", "sandbox/github/"),
+    *("deployments/server/test_ui.py", "deployments/server/test_server.py"),
+    *("deployments/server/test_security.py", "deployments/server/test_compose.py"),
     "benchmarks/",
 )
 # Of `make proof`, which takes hours and may be stopped early: every suite shows something first.

@@ -39,7 +39,7 @@ def parent(tmp_path):
     """A parent whose program runs, and has started another one."""
     (tmp_path / "program.py").write_text(PROGRAM)
     (tmp_path / "scratch").mkdir()
-    path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])
+    path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[3])])
     with subprocess.Popen(
         [sys.executable, "-c", PARENT], cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}
     ) as running:

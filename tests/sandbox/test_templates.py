@@ -10,7 +10,7 @@ from delivery.patience import Patience, wait_until
 from sandbox.aws.aws import Aws
 from tests.permissions import Tagged
 
-FOLDER = Path(__file__).parents[2] / "deployments" / "aws"
+FOLDER = Path(__file__).parents[3] / "deployments" / "aws"
 NAMES = {
     "DatabaseSecret": "kanvaro/database",
     "JwtSecret": "kanvaro/jwt",

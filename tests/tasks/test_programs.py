@@ -15,7 +15,7 @@ from tasks.workspace.orphans import MARKER, sweep_leftovers
 from tasks.workspace.programs import run_program
 from tests.waiting import becomes_true
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PATH = {"PATH": os.environ["PATH"]}
 
 
