@@ -8,7 +8,7 @@ from delivery.run.ledger import Intent, Proven, Release
 from tasks.run import intents, ledger
 from tasks.run.lock import Turn
 from tests.tasks.account import environment_in, lose_answers, quiet_logger, refuse
-from tests.tasks.test_turn import raises, take
+from tests.tasks.run.test_lock import raises, take
 
 pytestmark = pytest.mark.usefixtures("without_prefect")
 
