@@ -1,6 +1,6 @@
 """A strict way to the emulated Secrets Manager: what ministack gets wrong is answered as by AWS.
 
-Measured with ministack 1.5.33 (`tests/sandbox/test_secrets_manager.py` asks it each time):
+Measured with ministack 1.5.33 (`tests/sandbox/aws/test_secrets_manager.py` asks it each time):
 
 * PutSecretValue with a known ClientRequestToken and another value overwrites that version, and
   with the same value takes its labels away, even AWSCURRENT; AWS refuses the one with

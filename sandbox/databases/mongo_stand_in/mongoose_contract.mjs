@@ -1,4 +1,4 @@
-/** What an application does through mongoose; run by tests/sandbox/test_mongo_stand_in.py. */
+/** What an application does through mongoose; run by tests/sandbox/databases/test_mongo_stand_in.py. */
 import assert from "node:assert/strict";
 
 import mongoose from "mongoose";

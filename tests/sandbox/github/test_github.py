@@ -13,7 +13,7 @@ from sandbox.fakes import Inbox
 from sandbox.parts.sample import Sample, git
 from tasks.github.api import GitHub, quoted
 from tests.answering import Answering
-from tests.sandbox.github_description import operation, operations, require_described
+from tests.sandbox.github.github_description import operation, operations, require_described
 
 REPOSITORY = "kanvaro/kanvaro"
 
