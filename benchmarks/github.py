@@ -16,8 +16,8 @@ from sandbox.fakes import Inbox
 from tasks.github import api
 from tests.databases import throwaway_server
 from tests.flows.conftest import Application
-from tests.flows.pull_request_crashes import prepared
-from tests.flows.pulling import Pulling
+from tests.flows.github.pull_request_crashes import prepared
+from tests.flows.github.pulling import Pulling
 
 LATEST = Path(__file__).with_name("latest.json")
 

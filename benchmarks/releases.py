@@ -12,7 +12,7 @@ from benchmarks.report import Measurement
 from tasks.github.api import calls
 from tests.databases import throwaway_server
 from tests.flows.conftest import Application
-from tests.flows.releasing import Releasing
+from tests.flows.release.releasing import Releasing
 from tests.flows.stand import Stand
 
 

@@ -21,10 +21,10 @@ from tests.delivery.credentials.test_sessions import (
     ours,
 )
 from tests.flows.conftest import Application
-from tests.flows.mailing import Mail
-from tests.flows.moves import Moves
-from tests.flows.rotating import Databases, Rotating, strict_way
-from tests.flows.rotation_crashes import play_singles, world
+from tests.flows.deploy.moves import Moves
+from tests.flows.rotation.mailing import Mail
+from tests.flows.rotation.rotation_crashes import play_singles, world
+from tests.flows.rotation.rotation_world import Databases, Rotating, strict_way
 from tests.flows.stand import Stand
 
 

@@ -17,8 +17,8 @@ from flows.rollback import rollback
 from sandbox.load import Load
 from tasks.platform.router import router_of, write_route
 from tests.databases import throwaway_server
-from tests.flows.crash_schedules import run_schedules
-from tests.flows.delivering import deliver
+from tests.flows.deploy.crash_schedules import run_schedules
+from tests.flows.deploy.delivering import deliver
 from tests.flows.stand import Stand
 
 RATE = 200.0

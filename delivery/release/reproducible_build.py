@@ -1,6 +1,7 @@
 """What makes two builds of Next.js the same: its chance is fixed, and its place is taken out.
 
-Measured with Next 16 (tests/flows/test_release.py builds the sample application twice): the build
+Measured with Next 16 (tests/flows/release/test_release.py builds the sample application twice):
+the build
 leaves its own folder in server.js and two manifests, draws the keys of preview mode and of server
 actions, and names itself by chance unless the application sets `generateBuildId`.
 

@@ -28,7 +28,7 @@ from sandbox.host.machine import ensure
 from tasks.run.summary import SUMMARY
 from tests.databases import migrated_database
 from tests.flows.conftest import Application
-from tests.flows.moves import Moves, until
+from tests.flows.deploy.moves import Moves, until
 from tests.flows.stand import Stand
 
 # A server that has just started draws its first page slowly; and a run takes its time.

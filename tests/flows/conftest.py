@@ -18,9 +18,9 @@ from sandbox.images.base_images import ensure_base_image
 from sandbox.parts.sample import Sample, git
 from sandbox.start import Sandbox
 from tests.databases import throwaway_server, types_registered_once
-from tests.flows.mailing import Mail
-from tests.flows.moves import Moves
-from tests.flows.rotating import Databases, Rotating, strict_way
+from tests.flows.deploy.moves import Moves
+from tests.flows.rotation.mailing import Mail
+from tests.flows.rotation.rotation_world import Databases, Rotating, strict_way
 from tests.flows.stand import Stand, remove_services, rename_service
 from tests.permissions import Called
 

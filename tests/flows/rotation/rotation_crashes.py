@@ -24,9 +24,9 @@ from flows.rotate_secrets import rotate_secrets
 from tasks.credentials.redis_connection import connected as redis_connection
 from tasks.run import ledger
 from tasks.run.lock_row import read_turn
-from tests.flows import crashes
-from tests.flows.crashes import Crash, Process, live_process, on_the_wire, without_engine
-from tests.flows.rotating import Rotating
+from tests.flows.deploy import crashes
+from tests.flows.deploy.crashes import Crash, Process, live_process, on_the_wire, without_engine
+from tests.flows.rotation.rotation_world import Rotating
 
 KINDS = ["database", "jwt", "email"]
 LOOKS = ("Describe", "Get", "List", "Query", "BatchGet")

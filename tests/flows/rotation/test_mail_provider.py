@@ -6,7 +6,7 @@ from delivery.errors import CredentialUnfit, Drift, RequestRefused, Unforeseen
 from delivery.patience import Patience
 from delivery.rotation.record import Step
 from tasks.credentials import secrets_manager
-from tests.flows.rotating import Rotating
+from tests.flows.rotation.rotation_world import Rotating
 
 EMAIL = {"secrets": ["email"]}
 

@@ -17,8 +17,8 @@ from tasks.credentials import redis_account, ses_keys
 from tasks.credentials.database import RotatedDatabase
 from tasks.credentials.secrets_manager import promote, read_labels
 from tasks.rotation import steps
-from tests.flows.crashes import Crash, here, live_process
-from tests.flows.rotation_crashes import play_singles, world
+from tests.flows.deploy.crashes import Crash, here, live_process
+from tests.flows.rotation.rotation_crashes import play_singles, world
 
 
 def rotate_beside_a_person(made, patch, promoting):

@@ -7,8 +7,8 @@ import pytest
 from delivery.errors import RequestRefused
 from flows.reconcile import reconcile
 from flows.status import status
-from tests.flows.moves import until
-from tests.flows.test_status import hold, open_intent, seen, without_app_runner
+from tests.flows.deploy.moves import until
+from tests.flows.maintenance.test_status import hold, open_intent, seen, without_app_runner
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from delivery.errors import DeliveryError
 from delivery.run.ledger import find_target
 from flows.reconcile import reconcile
 from flows.rollback import rollback
-from tests.flows.crash_world import World
-from tests.flows.crashes import (
+from tests.flows.deploy.crash_world import World
+from tests.flows.deploy.crashes import (
     BEAT,
     Crash,
     Process,
@@ -18,7 +18,7 @@ from tests.flows.crashes import (
     on_the_wire,
     without_engine,
 )
-from tests.flows.delivering import deliver
+from tests.flows.deploy.delivering import deliver
 from tests.flows.stand import Stand, arn_of
 
 # What is begun, and what may be run after it died.

@@ -33,9 +33,9 @@ from tasks.maintenance.stacks import read_stack, settled_stack
 from tasks.platform.app_runner.service import no_demand
 from tasks.platform.router import default_origin
 from tasks.run.lock_row import read_turn
-from tests.flows.moves import Beside, answer, until
+from tests.flows.deploy.moves import Beside, answer, until
+from tests.flows.maintenance.test_status import hold
 from tests.flows.stand import remove_services
-from tests.flows.test_status import hold
 
 APPLICABLE = [stack for stack in Stack if stack is not Stack.GITHUB]
 BOUNDARY = "arn:aws:iam::000000000000:policy/the-most"

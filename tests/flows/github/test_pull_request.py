@@ -24,8 +24,8 @@ from sandbox.fakes import Inbox
 from sandbox.parts.sample import git
 from tasks.github.commit_statuses import end_statuses
 from tasks.github.superseded_runs import end_statuses_of_the_dead
-from tests.flows.moves import Beside, until
-from tests.flows.pulling import COVERED, REPOSITORY, Pulling, branch, files, with_table
+from tests.flows.deploy.moves import Beside, until
+from tests.flows.github.pulling import COVERED, REPOSITORY, Pulling, branch, files, with_table
 
 FAILS = {"test_unit": "node -e 'process.exit(3)'"}
 STRANGE = "src/<img src=x> [a](http://evil.example) @ada #1 `b` | c.ts"

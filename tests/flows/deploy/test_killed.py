@@ -27,7 +27,7 @@ from deployments.server.work_pools import POOL
 from flows.reconcile import reconcile
 from tests.databases import migrated_database
 from tests.flows.conftest import Application
-from tests.flows.moves import Moves, state_of, until
+from tests.flows.deploy.moves import Moves, state_of, until
 from tests.waiting import becomes_true
 
 LONG_BAKE_S = 20

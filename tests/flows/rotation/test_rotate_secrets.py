@@ -31,11 +31,11 @@ from tasks.credentials.database import RotatedDatabase
 from tasks.platform.router import default_origin, router_of
 from tasks.run import ledger
 from tasks.run.lock_row import read_turn
-from tests.flows.moves import Beside, until
-from tests.flows.rotating import Rotating
-from tests.flows.signed_in import signed_in
+from tests.flows.deploy.moves import Beside, until
+from tests.flows.maintenance.test_status import hold, open_intent, write
+from tests.flows.rotation.rotation_world import Rotating
+from tests.flows.rotation.signed_in import signed_in
 from tests.flows.stand import arn_of
-from tests.flows.test_status import hold, open_intent, write
 
 
 @pytest.fixture

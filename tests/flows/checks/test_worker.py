@@ -17,7 +17,7 @@ from deployments.server.processes import prefect_server, prefect_worker, using
 from tasks.workspace.orphans import MARKER
 from tests.databases import migrated_database
 from tests.flows.conftest import Application, Runs, environment_of
-from tests.flows.moves import state_of
+from tests.flows.deploy.moves import state_of
 
 CANARIES = {
     "aws": "canary-aws-5f1c0e9d7b3a",

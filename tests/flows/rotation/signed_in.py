@@ -12,7 +12,7 @@ import jwt
 from aiohttp import web
 
 from tasks.credentials import mongodb_account
-from tests.flows.rotating import redis_lets_in
+from tests.flows.rotation.rotation_world import redis_lets_in
 
 LIFE_S = 900
 DATABASES = {

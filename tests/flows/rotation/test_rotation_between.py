@@ -12,9 +12,9 @@ import pytest
 from delivery.errors import RequestRefused
 from flows.reconcile import reconcile
 from flows.rollback import rollback
-from tests.flows.crashes import Crash, live_process
-from tests.flows.delivering import deliver
-from tests.flows.rotation_crashes import KINDS, world
+from tests.flows.deploy.crashes import Crash, live_process
+from tests.flows.deploy.delivering import deliver
+from tests.flows.rotation.rotation_crashes import KINDS, world
 
 STEPS = 6
 # The calls of a run after which it may be killed.

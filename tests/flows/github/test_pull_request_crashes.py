@@ -7,8 +7,8 @@ import pytest
 
 from sandbox.fakes import Inbox
 from tasks.github.superseded_runs import end_statuses_of_the_dead
-from tests.flows.pull_request_crashes import Process, live, prepared, wrong
-from tests.flows.pulling import Pulling
+from tests.flows.github.pull_request_crashes import Process, live, prepared, wrong
+from tests.flows.github.pulling import Pulling
 
 SAMPLE = 4
 

@@ -34,7 +34,7 @@ from tasks.platform.versions import choose_version
 from tasks.run import ledger
 from tasks.run.lock_row import read_waiting
 from tasks.run.summary import stages_of
-from tests.flows.moves import answer, until
+from tests.flows.deploy.moves import answer, until
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ from tasks.credentials.redis_connection import connected as redis_connection
 from tasks.rotation.rolling_restart import look_at_consumers
 from tasks.run import ledger
 from tasks.run.lock_row import read_turn
-from tests.flows.mailing import REFERENCES as MAIL_REFERENCES
+from tests.flows.rotation.mailing import REFERENCES as MAIL_REFERENCES
 from tests.flows.stand import role_of
 from tests.permissions import MAIL_USERS
 from tests.tasks.account import client_at

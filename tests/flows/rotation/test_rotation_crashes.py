@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tests.flows.rotation_crashes import (
+from tests.flows.rotation.rotation_crashes import (
     play_doubles,
     play_every_lost_answer,
     play_sample,

@@ -10,9 +10,9 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectionClosedError
 
 from delivery.errors import AccessDenied, DeliveryError, OutcomeUnknown
-from tests.flows.crash_world import World
-from tests.flows.crashes import BEAT, Process, live_process, on_the_wire, without_engine
-from tests.flows.delivering import deliver
+from tests.flows.deploy.crash_world import World
+from tests.flows.deploy.crashes import BEAT, Process, live_process, on_the_wire, without_engine
+from tests.flows.deploy.delivering import deliver
 
 SAMPLE = 8
 # Every operation that a delivery sends to a colour that was paused.

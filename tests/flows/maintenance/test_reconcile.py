@@ -12,8 +12,8 @@ from flows.reconcile import reconcile
 from tasks.platform.router import router_of, write_route
 from tasks.run import ledger
 from tasks.run.lock_row import change_turn, read_turn, read_waiting
-from tests.flows.moves import Beside, until
-from tests.flows.test_status import hold, open_intent, write
+from tests.flows.deploy.moves import Beside, until
+from tests.flows.maintenance.test_status import hold, open_intent, write
 
 
 @pytest.fixture

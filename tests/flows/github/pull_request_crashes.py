@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from unittest.mock import patch
 
 from tasks.github import api
-from tests.flows.pulling import COVERED, branch, files
+from tests.flows.github.pulling import COVERED, branch, files
 
 
 class Killed(BaseException):

@@ -35,7 +35,7 @@ from flows.stage import stage
 from sandbox.parts.sample import git
 from tests.databases import migrated_database
 from tests.flows.conftest import Application, Runs, environment_of
-from tests.flows.moves import state_of
+from tests.flows.deploy.moves import state_of
 
 SLEEP = "node -e 'setTimeout(() => {}, 120000)'"
 PATIENCE = Patience(timeout=240, interval=0.5)

@@ -15,7 +15,7 @@ from tasks.maintenance.status import read_status
 from tasks.platform.router import router_of
 from tasks.run import ledger
 from tasks.run.lock_row import ask_to_stop, change_turn, read_turn
-from tests.flows.moves import until
+from tests.flows.deploy.moves import until
 from tests.flows.stand import arn_of
 
 

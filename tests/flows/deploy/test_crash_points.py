@@ -5,7 +5,7 @@ import secrets
 
 import pytest
 
-from tests.flows.crash_schedules import run_schedules, run_singles
+from tests.flows.deploy.crash_schedules import run_schedules, run_singles
 
 SAMPLE = 8
 # What is killed at each of its calls in turn. What else may follow a crash is drawn at random: a

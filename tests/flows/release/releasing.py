@@ -14,7 +14,7 @@ from sandbox.parts.sample import git
 from sandbox.start import GITHUB_PERMISSIONS
 from tasks.github.api import GitHub
 from tasks.run import ledger
-from tests.flows.crashes import Process, here, live_process, on_the_wire, without_engine
+from tests.flows.deploy.crashes import Process, here, live_process, on_the_wire, without_engine
 
 REPOSITORY = "kanvaro/kanvaro"
 # As Next.js does: it leaves its folder and keys that it draws, and the static files to others.

@@ -31,8 +31,8 @@ from sandbox.parts.sample import git, sample_repository
 from tasks.github.api import github_of
 from tasks.run import ledger
 from tests.flows.conftest import Application
-from tests.flows.crashes import Crash
-from tests.flows.releasing import FLOW, Releasing, keep, keeping, pretended
+from tests.flows.deploy.crashes import Crash
+from tests.flows.release.releasing import FLOW, Releasing, keep, keeping, pretended
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import pytest
 
 from delivery.errors import Fenced
 from tasks.run import ledger
-from tests.flows.crash_world import World
-from tests.flows.crashes import BEAT, Process, live_process, on_the_wire, without_engine
-from tests.flows.delivering import deliver
+from tests.flows.deploy.crash_world import World
+from tests.flows.deploy.crashes import BEAT, Process, live_process, on_the_wire, without_engine
+from tests.flows.deploy.delivering import deliver
 
 PATIENCE_S = 60
 
