@@ -91,7 +91,7 @@ register: $(VENV)/ready ## Save blocks and deployments on the server of PREFECT_
 
 screenshots: $(VENV)/ready ## Make docs/ui anew: what a person sees of a rollback in Prefect's UI
 	@$(RUN) -m sandbox.host.machine chromium
-	KANVARO_SCREENSHOTS=docs/ui $(RUN) -m pytest -q tests/deployments/test_ui.py -k form
+	KANVARO_SCREENSHOTS=docs/ui $(RUN) -m pytest -q tests/deployments/server/test_ui.py -k form
 
 bench: $(VENV)/ready ## Measure against plain alternatives; prints a table, writes benchmarks/latest.json
 	@$(RUN) -m sandbox.host.machine $(PROGRAMS)
