@@ -17,7 +17,7 @@ from benchmarks.rotating import rotating
 from benchmarks.stage import stage
 from benchmarks.switching import switching
 from delivery.errors import DeliveryError
-from delivery.messages import duration
+from delivery.text import duration
 from deployments.demo.demo import step
 
 LATEST = Path(__file__).with_name("latest.json")

@@ -14,7 +14,7 @@ from typing import Any
 from delivery.checks.scan_readers import SEVERITIES, beginning, mapping, worst
 from delivery.checks.scans import Finding, ScannerReport, did_not_run
 from delivery.checks.table import AUDIT_LEVELS
-from delivery.workspace.package_json import NOT_JSON
+from delivery.text import NOT_JSON
 
 SCANNER = "npm-audit"
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from delivery.checks.scans import Finding, ScannerReport, did_not_run
-from delivery.workspace.package_json import NOT_JSON
+from delivery.text import NOT_JSON
 
 SEVERITIES = ("critical", "high", "moderate", "low", "info")
 _SHOWN = 10

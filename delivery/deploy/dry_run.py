@@ -6,7 +6,7 @@ from typing import Any
 
 from delivery.deploy.snapshot import Scene
 from delivery.platform.app_runner import Step, is_within, next_step, normal
-from delivery.run.summary import cell
+from delivery.text import cell
 
 LONGEST_VALUE = 90
 

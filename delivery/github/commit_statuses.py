@@ -9,7 +9,7 @@ from typing import Any
 
 from delivery.checks.plan import CheckReport
 from delivery.errors import CheckCancelled, CheckFailed, DeliveryError, ScannerDidNotRun, Superseded
-from delivery.messages import counted, duration, plain
+from delivery.text import counted, duration, plain
 
 SUMMARY = "kanvaro"
 LONGEST_DESCRIPTION = 140

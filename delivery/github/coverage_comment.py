@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from delivery.checks.coverage import Coverage, Covered
-from delivery.messages import counted
-from delivery.release.notes import as_text
+from delivery.text import as_markdown, counted
 
 # Found again by this line, which is not shown. It must be the first one.
 MARKER = "<!-- kanvaro-delivery: coverage -->"
@@ -96,7 +95,7 @@ def markdown(about: Compared) -> str:
     """The comment, of less than 65,536 characters however large the pull request is."""
     title = f"{MARKER}\n### Coverage of `{about.revision[:SHORT]}`\n\n"
     if about.now is None:
-        return f"{title}Not measured: {as_text(about.why)}\n"
+        return f"{title}Not measured: {as_markdown(about.why)}\n"
     return f"{title}{_totals(about, about.now)}\n{_files(about, about.now)}"
 
 
@@ -108,9 +107,9 @@ def _totals(about: Compared, now: Coverage) -> str:
         row = _row("branches", now.total.branch_percent, before.branch_percent if before else None)
         rows.append(f"{row} {now.total.branches} of {now.total.branches_total} |")
     told = (
-        f"Compared with `{about.base[:SHORT]}` of {as_text(about.branch)}."
+        f"Compared with `{about.base[:SHORT]}` of {as_markdown(about.branch)}."
         if before
-        else f"The coverage of {as_text(about.branch)} at `{about.base[:SHORT]}` is unknown: "
+        else f"The coverage of {as_markdown(about.branch)} at `{about.base[:SHORT]}` is unknown: "
         "no run of these checks for it is on record."
     )
     heading = "| | now | change | covered |\n|---|---:|---:|---:|\n"
@@ -134,7 +133,7 @@ def _files(about: Compared, now: Coverage) -> str:
 
     worst = sorted(counted_files, key=lambda path: (-_missing(now.files[path]), path))
     rows = [
-        f"| {as_text(path)} | {_percent(now.files[path].line_percent)} | {_change_of(path)} "
+        f"| {as_markdown(path)} | {_percent(now.files[path].line_percent)} | {_change_of(path)} "
         f"| {_missing(now.files[path])} |"
         for path in worst[:MOST_FILES]
     ]

@@ -16,8 +16,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, quote
 
-from delivery.messages import Message, Mood, clipped, escaped, plain
-from delivery.workspace.package_json import NOT_JSON
+from delivery.messages import Message, Mood
+from delivery.text import NOT_JSON, clipped, escaped, plain
 
 TOPIC = re.compile(
     r"arn:(?P<partition>aws[a-z-]*):sns:(?P<region>[a-z0-9-]+):\d{12}:[A-Za-z0-9_.-]{1,256}"

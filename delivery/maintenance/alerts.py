@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from delivery.messages import duration
 from delivery.rotation.record import Record
 from delivery.run.ledger import Release
+from delivery.text import duration
 
 # The slowest rotation waits for two restarts of App Runner, which take minutes.
 STANDS_STILL_S = 3600

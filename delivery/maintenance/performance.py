@@ -12,8 +12,9 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import zip_longest
 from statistics import median
 
-from delivery.messages import Message, Mood, counted, duration, escaped
+from delivery.messages import Message, Mood
 from delivery.run.ledger import Proven, Release
+from delivery.text import counted, duration, escaped
 
 BAR = "█"
 WIDEST = 30

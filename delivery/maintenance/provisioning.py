@@ -14,8 +14,7 @@ from typing import Any
 
 from delivery.credentials.secret_value import secret_of
 from delivery.errors import ProvisioningFailed
-from delivery.messages import counted
-from delivery.run.summary import cell
+from delivery.text import cell, counted
 
 PREFIX = "provision-"
 STACK = "AWS::CloudFormation::Stack"

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from delivery.messages import Failure, Message, Mood, duration, escaped, stopped_early
+from delivery.messages import Failure, Message, Mood, stopped_early
+from delivery.text import duration, escaped
 
 
 def provisioning(environment: str, stacks: str, why: str, actor: str, run_url: str) -> Message:

@@ -5,12 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from delivery.deploy.snapshot import Scene
-from delivery.messages import plain
 from delivery.platform.app_runner import PAUSED
 from delivery.platform.health import Answer
 from delivery.platform.route import Colour
 from delivery.run.ledger import Holder, Intent, Release, TurnRow
-from delivery.run.summary import cell
+from delivery.text import cell, plain
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import Any
 
 from delivery.errors import ConfigurationError
 from delivery.release.tag import VersionTag
-from delivery.workspace.package_json import NOT_JSON
+from delivery.text import NOT_JSON
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"

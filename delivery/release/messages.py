@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from delivery.messages import Failure, Message, Mood, counted, duration, escaped, stopped_early
+from delivery.messages import Failure, Message, Mood, stopped_early
+from delivery.text import counted, duration, escaped
 
 MOST_CHANGES = 15
 

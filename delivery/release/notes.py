@@ -5,25 +5,16 @@ reference, image or HTML of theirs takes effect, neither on GitHub nor in Slack.
 """
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from delivery.messages import counted, plain
-from delivery.workspace.package_json import NOT_JSON
+from delivery.text import LONGEST_SUBJECT, NOT_JSON, as_markdown, counted, plain
 
 OTHERS = "Other changes"
-LONGEST_SUBJECT = 200
 # GitHub takes 125,000 characters.
 MOST_COMMITS = 300
 SHORT = 10
-JOINER = "\N{WORD JOINER}"
-
-# All of ASCII's punctuation can be escaped in GitHub's Markdown
-# (https://github.github.com/gfm/#backslash-escapes); these could mean something within a line.
-_MARKUP = re.compile(r"[\\`*_{}\[\]()<>#+!|~&:$-]")
-_REACHES_SOMEBODY = re.compile(r"[@#]|:(?=//)|www(?=\.)|GH(?=-[0-9])", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -54,7 +45,7 @@ def read_changes(written: str) -> list[Change]:
 
 def notes(changes: Sequence[Change], previous: str | None, remarks: Sequence[str]) -> str:
     """The notes in Markdown; the groups in the order of their numbers in git-cliff's settings."""
-    lines = [*(f"> {as_text(remark)}\n" for remark in remarks)]
+    lines = [*(f"> {as_markdown(remark)}\n" for remark in remarks)]
     if not changes:
         lines.append(f"No commits since {previous}.\n" if previous else "No commits.\n")
     if breaking := [each for each in changes if each.is_breaking]:
@@ -66,17 +57,6 @@ def notes(changes: Sequence[Change], previous: str | None, remarks: Sequence[str
     if (left := len(changes) - len(breaking) - len(shown)) > 0:
         lines.append(f"… and {counted(left, 'more commit')}.\n")
     return "\n".join(lines)
-
-
-def as_text(text: str) -> str:
-    """A stranger's text on one line of Markdown, as it is: it links to nobody and nothing.
-
-    GitHub makes links of names, numbers and addresses even where they are escaped, so an invisible
-    joiner stands in what would be one (https://github.github.com/gfm/#autolinks-extension-).
-    """
-    line = plain(text)[:LONGEST_SUBJECT]
-    parted = _REACHES_SOMEBODY.sub(lambda found: found[0] + JOINER, line)
-    return _MARKUP.sub(r"\\\g<0>", "".join(c for c in parted if c.isprintable() or c == JOINER))
 
 
 def in_short(changes: Sequence[Change]) -> list[str]:
@@ -98,8 +78,8 @@ def _change(commit: dict[str, Any]) -> Change:
 
 
 def _line(change: Change) -> str:
-    by = as_text(change.author)
-    return f"- {as_text(change.subject)} (`{change.revision[:SHORT]}`, {by})"
+    by = as_markdown(change.author)
+    return f"- {as_markdown(change.subject)} (`{change.revision[:SHORT]}`, {by})"
 
 
 def _title(group: str) -> str:

@@ -16,7 +16,7 @@ import json
 import re
 from typing import Any
 
-from delivery.workspace.package_json import NOT_JSON
+from delivery.text import NOT_JSON
 
 # Where the image has it, too.
 HOME = "/app"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from delivery.errors import RequestRefused
-from delivery.messages import plain
+from delivery.text import plain
 
 _NOTHING = (
     "Nothing was changed. Release a new version; or remove that release by hand if it is wrong."

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from delivery.messages import Failure, Message, Mood, duration, escaped, stopped_early
+from delivery.messages import Failure, Message, Mood, stopped_early
 from delivery.rotation.next_step import Next
 from delivery.rotation.record import Record, Step, is_overdue
+from delivery.text import duration, escaped
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,9 @@
 """The story of a run as a table: each stage, its verdict and its seconds."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from delivery.messages import duration, plain
-
-_MARKUP = re.compile(r"[\\*\[\]!|]")
+from delivery.text import cell, duration
 
 SIGNS = {
     "passed": "✅",
@@ -51,8 +48,3 @@ def report(
         f"# {cell(title)}\n\n| | |\n|---|---|\n{told}\n\n{table(stages)}\n\n"
         f"{len(stages)} stages, {duration(seconds)} in all.\n"
     )
-
-
-def cell(text: str) -> str:
-    """Text that cannot break out of a table's cell, nor become markup: it may be a stranger's."""
-    return _MARKUP.sub(r"\\\g<0>", plain(text)).replace("<", "&lt;")

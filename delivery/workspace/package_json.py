@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from delivery.errors import ConfigurationError
+from delivery.text import NOT_JSON
 
-# Too deep a nesting, or too long a number, is no syntax error to Python.
-NOT_JSON = (ValueError, RecursionError)
 _ABOUT_PACKAGES = (
     *("name", "version", "private", "workspaces", "dependencies", "devDependencies"),
     *("optionalDependencies", "peerDependencies", "peerDependenciesMeta", "dependenciesMeta"),

@@ -11,7 +11,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from delivery.errors import RequestRefused
-from delivery.workspace.package_json import NOT_JSON, Package, read_package, whats_wrong
+from delivery.text import NOT_JSON
+from delivery.workspace.package_json import Package, read_package, whats_wrong
 
 NPM_LOCKS = ("npm-shrinkwrap.json", "package-lock.json")
 BUN_LOCKS = ("bun.lock", "bun.lockb")

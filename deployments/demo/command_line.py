@@ -11,7 +11,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 
 from delivery.errors import RolloutFailed
-from delivery.messages import duration
+from delivery.text import duration
 from deployments.demo.run_progress import follow, run_with_tag, summary_of
 from deployments.register import ROOT
 from deployments.server.processes import Server

@@ -21,7 +21,7 @@ import httpx
 from prefect.client.orchestration import get_client
 
 from delivery.errors import DeliveryError, RolloutFailed
-from delivery.messages import duration
+from delivery.text import duration
 from deployments.demo.command_line import CommandLine, seconds_of
 from deployments.demo.run_progress import summary_of
 from deployments.demo.sandbox_environment import sandbox_environment

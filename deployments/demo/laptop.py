@@ -26,7 +26,7 @@ from blocks.policy import Policy
 from delivery.checks.delivery_toml import parse_table
 from delivery.checks.table import DEFAULT_TABLE
 from delivery.errors import ConfigurationError, DeliveryError, RequestRefused, RolloutFailed
-from delivery.messages import duration
+from delivery.text import duration
 from deployments.demo.demo import prepare_base_images, start_sandbox, step
 from deployments.demo.request import USAGE, Asked, Look, look_at, resolved
 from deployments.demo.run_progress import summary_of

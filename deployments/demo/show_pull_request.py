@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 
 from delivery.errors import RolloutFailed
-from delivery.messages import counted, duration
+from delivery.text import counted, duration
 from deployments.demo.command_line import CommandLine, seconds_of
 from deployments.demo.sandbox_environment import GITHUB_REPOSITORY
 from sandbox.addresses import Addresses

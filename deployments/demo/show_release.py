@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 import httpx
 
 from delivery.errors import DeliveryError
-from delivery.messages import duration
+from delivery.text import duration
 from deployments.demo.command_line import CommandLine, seconds_of
 from deployments.demo.sandbox_environment import GITHUB_REPOSITORY
 from sandbox.addresses import Addresses

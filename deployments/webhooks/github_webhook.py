@@ -29,7 +29,7 @@ from starlette.routing import Route
 
 from delivery.errors import ConfigurationError
 from delivery.github.events import Start, chosen
-from delivery.workspace.package_json import NOT_JSON
+from delivery.text import NOT_JSON
 from deployments.server.server_access import client_variables, speaking_by
 from deployments.webhooks.http import body_of, said
 from deployments.webhooks.sns_webhook import alarms, channel_of, fetched, topics_in

@@ -9,7 +9,7 @@ from blocks.environment import Environment
 from delivery.checks.coverage import Coverage
 from delivery.checks.plan import Plan
 from delivery.checks.table import Check
-from delivery.messages import plain
+from delivery.text import plain
 from tasks.checks.coverage import LCOV, read_lcov, upload_coverage
 from tasks.checks.report_archive import archive_report, prune_reports
 from tasks.workspace.checkout import Source, inside

@@ -28,7 +28,7 @@ from delivery.checks.plan import (
 )
 from delivery.checks.table import Check
 from delivery.errors import CheckCancelled, CheckFailed, CheckTimedOut, ScannerDidNotRun
-from delivery.run.summary import cell
+from delivery.text import cell
 from delivery.workspace.install_hints import explain_install_failure, is_worth_another_try
 from tasks import fact, operation
 from tasks.checks.evidence import keep_evidence

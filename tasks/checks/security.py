@@ -12,7 +12,7 @@ from delivery.checks.plan import Plan
 from delivery.checks.scans import SecurityVerdict, security_verdict
 from delivery.checks.table import Check
 from delivery.errors import CheckCancelled
-from delivery.messages import plain
+from delivery.text import plain
 from tasks.checks.audit import audit
 from tasks.checks.scanners import Bench, secret_scan, snyk
 from tasks.workspace.checkout import Source

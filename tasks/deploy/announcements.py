@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from delivery import messages
+from delivery.deploy import messages
 from delivery.messages import Message, Subject
 from tasks.platform.versions import Version
 from tasks.run.announce import announce, run_url, this_run

@@ -9,8 +9,8 @@ from prefect.logging import get_logger, get_run_logger
 
 from blocks.clients import calls
 from blocks.environment import Environment
-from delivery import messages
 from delivery.checks.plan import CheckReport, Plan
+from delivery.deploy import messages
 from delivery.deploy.decision import why_not_deployed as decide
 from delivery.errors import DeliveryError, Superseded
 from delivery.maintenance.provisioning_messages import provisioning_failed
@@ -19,6 +19,7 @@ from delivery.release.messages import release_failed
 from delivery.rotation.messages import rotation_failed
 from delivery.run.ledger import Live
 from delivery.run.summary import Stage
+from delivery.text import clipped, plain
 from tasks import fact, operation
 from tasks.deploy import announcements
 from tasks.platform.health import what_serves
@@ -112,7 +113,7 @@ def conclude_live(turn: Turn, version: Version, live: Live) -> None:
     else:
         message = messages.deployed(about, seconds, version.digest, live.address, live.changed, why)
     _tell(environment, message)
-    title = messages.plain(message.headline)
+    title = plain(message.headline)
     write_summary(environment, this_run(), title, _facts_of(environment, live), seconds=seconds)
 
 
@@ -158,11 +159,11 @@ def tell_failure(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
     seconds = (datetime.now(UTC) - began).total_seconds() if began else 0.0
     facts = [
         ("stage", failure.stage),
-        ("reason", messages.clipped(failure.reason, 600)),
+        ("reason", clipped(failure.reason, 600)),
         ("what now", failure.hint),
         ("serving now", failure.serving),
     ]
-    title = messages.plain(message.headline)
+    title = plain(message.headline)
     write_summary(environment, flow_run.id, title, facts, seconds=seconds)
 
 

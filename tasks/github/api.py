@@ -28,7 +28,7 @@ from delivery.errors import (
     Unreachable,
 )
 from delivery.github.answers import Answer, denial, refusal, wait_asked
-from delivery.messages import plain
+from delivery.text import plain
 
 VERSION = "2022-11-28"
 JSON = "application/vnd.github+json"

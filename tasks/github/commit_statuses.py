@@ -38,7 +38,7 @@ from delivery.github.commit_statuses import (
     to_send,
 )
 from delivery.github.pull_request import Pull, demand_head
-from delivery.messages import counted
+from delivery.text import counted
 from tasks import operation
 from tasks.checks.runner import Watcher
 from tasks.github.api import PAGE, GitHub, calls, github_of

@@ -5,8 +5,8 @@ import time
 from collections.abc import Sequence
 
 from blocks.environment import Environment
-from delivery import messages
 from delivery.deploy.snapshot import drift
+from delivery.maintenance import messages
 from delivery.maintenance.alerts import Worry, drift_in_place, drifted, standing_still
 from tasks import fact, operation
 from tasks.aws_errors import in_our_words

@@ -8,7 +8,7 @@ import pygal
 from pygal.style import Style
 
 from delivery.maintenance.performance import Performance, Series, weekly_series
-from delivery.messages import counted
+from delivery.text import counted
 
 # Of more weeks every fourth is named, so that the names can be read.
 MOST_NAMED = 16

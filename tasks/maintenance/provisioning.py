@@ -16,7 +16,7 @@ from delivery.maintenance.provisioning import (
     settings_to_write,
     stack_name,
 )
-from delivery.messages import plain
+from delivery.text import plain
 from tasks import operation
 from tasks.aws_errors import in_our_words
 from tasks.maintenance.stack_parameters import settings_for, wish_for

@@ -5,8 +5,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from blocks.environment import Environment
-from delivery import messages
 from delivery.deploy.snapshot import Scene
+from delivery.maintenance import messages
 from delivery.run.ledger import Release
 from tasks import fact, operation
 from tasks.aws_errors import in_our_words

@@ -10,12 +10,12 @@ from blocks.environment import Environment
 from delivery.deploy.snapshot import Scene, drift
 from delivery.errors import DeliveryError, NeverProven, RequestRefused, UnknownRevision
 from delivery.maintenance.status import Status, as_markdown, as_text, headline
-from delivery.messages import duration
 from delivery.platform.app_runner import Service
 from delivery.platform.health import Answer
 from delivery.platform.images import Image
 from delivery.platform.route import Colour
 from delivery.run.ledger import Release, TurnRow
+from delivery.text import duration
 from tasks import fact, operation
 from tasks.aws_errors import in_our_words
 from tasks.deploy.colours import read_scene

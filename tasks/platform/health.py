@@ -17,10 +17,10 @@ from delivery.errors import (
     NeverBecameHealthy,
     TimedOut,
 )
-from delivery.messages import plain
 from delivery.patience import Patience, wait_until
 from delivery.platform.app_runner import Service
 from delivery.platform.health import NONE_DEMANDED, Answer, good_in_a_row
+from delivery.text import plain
 from tasks import fact
 from tasks.platform.app_runner.service import live_service, no_demand
 from tasks.platform.router import router_of

@@ -6,9 +6,9 @@ from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
 from delivery.checks.plan import CheckReport, Plan
-from delivery.messages import plain
 from delivery.release import messages
 from delivery.release.assets import Asset
+from delivery.text import plain
 from tasks import operation
 from tasks.platform.versions import Version
 from tasks.release.notes import Notes

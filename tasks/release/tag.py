@@ -5,8 +5,8 @@ from datetime import datetime
 
 from blocks.environment import Environment
 from delivery.errors import NotOnGitHub, RequestRefused
-from delivery.messages import plain
 from delivery.release.tag import VersionTag, previous_tag, read_tag
+from delivery.text import plain
 from tasks import fact, operation
 from tasks.github.api import github_of, quoted
 from tasks.workspace.checkout import Source

@@ -8,11 +8,12 @@ from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
 
 from delivery.errors import RequestRefused
-from delivery.messages import Message, plain
+from delivery.messages import Message
 from delivery.rotation import messages
 from delivery.rotation.facts import Kind
 from delivery.rotation.messages import Outcome
 from delivery.rotation.record import slot_of
+from delivery.text import plain
 from tasks import operation
 from tasks.rotation.state import Rotation, Wish
 from tasks.run.announce import announce, run_url, seconds_so_far, tell, this_run

@@ -23,8 +23,8 @@ from prefect.logging import get_logger, get_run_logger
 from prefect.states import Completed
 
 from blocks.environment import Environment
-from delivery import messages
 from delivery.checks.plan import CheckReport
+from delivery.deploy import messages
 from delivery.messages import Message, Subject
 from tasks import operation
 from tasks.workspace.checkout import Source

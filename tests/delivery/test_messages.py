@@ -1,16 +1,8 @@
 import pytest
 
-from delivery.messages import (
-    Failure,
-    Message,
-    Mood,
-    Subject,
-    duration,
-    escaped,
-    failed,
-    plain,
-    started,
-)
+from delivery.deploy.messages import failed, started
+from delivery.messages import Failure, Message, Mood, Subject
+from delivery.text import duration, escaped, plain
 
 SUBJECT = Subject("production", "a" * 40, "refs/heads/main", "http://prefect/runs/1")
 

@@ -18,9 +18,10 @@ from delivery.release.assets import (
     provenance,
     sbom_of,
 )
-from delivery.release.notes import JOINER, as_text, notes, read_changes
+from delivery.release.notes import notes, read_changes
 from delivery.release.steps import Do, HeldAsset, HeldRelease, Wanted, next_step
 from delivery.release.tag import previous_tag, read_tag, version_remark
+from delivery.text import JOINER, as_markdown
 
 TAG = read_tag("v1.2.0")
 REVISION = "a" * 40
@@ -171,7 +172,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_hostile_subject_is_text(text):
-    shown = as_text(text)
+    shown = as_markdown(text)
 
     page = MarkdownIt("commonmark").render(shown)
     assert page.count("<") == 2, "nothing but one paragraph"

@@ -1,4 +1,5 @@
-from delivery.run.summary import Stage, cell, report, table
+from delivery.run.summary import Stage, report, table
+from delivery.text import cell
 
 
 def test_each_stage_is_a_row_with_its_verdict_and_seconds():

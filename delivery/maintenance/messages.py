@@ -1,0 +1,26 @@
+"""What Slack says of reconcile: what a dead run left, and what a person has to look at."""
+
+from collections.abc import Sequence
+
+from delivery.messages import Message, Mood
+from delivery.text import escaped
+
+
+def settled(environment: str, found: Sequence[str], outcome: str) -> Message:
+    """Said by `reconcile` when it put right what a dead run had left."""
+    return Message(
+        Mood.STOPPED,
+        f"{environment}: what a dead run left half done was settled",
+        ("\n".join(f"• {escaped(each)}" for each in found), f"Now: {escaped(outcome)}"),
+    )
+
+
+def worries(environment: str, news: Sequence[str], over: Sequence[str]) -> Message:
+    """Said by `reconcile` of what it cannot put right, and of what somebody has put right."""
+    mood = Mood.STOPPED if news else Mood.WELL
+    headline = "a person has to look" if news else "is as it should be again"
+    told = [
+        *(f"• {escaped(each)}" for each in news),
+        *(f"• over: {escaped(each)}" for each in over),
+    ]
+    return Message(mood, f"{environment}: {headline}", ("\n".join(told),))
