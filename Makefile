@@ -76,7 +76,7 @@ sandbox: $(VENV)/ready ## Start the emulators and leave them running until Ctrl-
 	@$(RUN) -m sandbox
 
 sandbox-stop: $(VENV)/ready ## Stop what `KEEP=1 make demo` or `make ci` left running
-	@$(RUN) -m deployments.stop
+	@$(RUN) -m deployments.demo.stop
 
 server: override export REDIS_URL := $(value REDIS_URL)
 server: $(VENV)/ready ## Start a Prefect server on 127.0.0.1:4200: [DATABASE=sqlite] [REDIS_URL=… PROCESSES=3]

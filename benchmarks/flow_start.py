@@ -17,7 +17,7 @@ from benchmarks.ci_overhead import ci
 from benchmarks.flow_runs import timed_run
 from benchmarks.report import Measurement
 from benchmarks.stage import TRIVIAL, Stage
-from deployments.register import ROOT
+from deployments import ROOT
 from deployments.server.work_pools import POOL
 
 TIMES = 5

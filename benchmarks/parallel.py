@@ -19,7 +19,7 @@ from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from benchmarks.fifty import PIPELINES, SECONDS_OF_A_STEP, STEPS
 from benchmarks.report import Measurement
 from delivery.errors import RolloutFailed
-from deployments.register import ROOT
+from deployments import ROOT
 from deployments.server.postgresql import of_this_machine, running
 from deployments.server.processes import prefect_server, using
 from deployments.server.server import URL

@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.stage import Stage
 from blocks.environment import Environment
 from delivery.errors import RolloutFailed
-from deployments.register import ROOT
+from deployments import ROOT
 from sandbox.aws.aws import ACCESS_KEY, SECRET_KEY
 from sandbox.parts import lifeline
 from sandbox.parts.sample import Sample

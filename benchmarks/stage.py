@@ -17,9 +17,10 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from benchmarks import trivial
 from blocks.environment import Environment
 from delivery.errors import ConfigurationError
+from deployments import ROOT
 from deployments.demo.demo import prepare_base_images, running_sandbox, step
-from deployments.demo.sandbox_environment import sandbox_environment
-from deployments.register import ROOT, register
+from deployments.register import register
+from deployments.sandbox_environment import sandbox_environment
 from deployments.server.processes import Server, prefect_server, prefect_worker, using
 from sandbox.addresses import Addresses
 from sandbox.host.engine import docker_engine

@@ -15,7 +15,7 @@ from delivery.errors import ConfigurationError
 from delivery.platform.route import swapped
 from flows.rollback import rollback
 from sandbox.load import Load
-from tasks.platform.router import router_of, write_route
+from tasks.platform.routing import router_of, write_route
 from tests.databases import throwaway_server
 from tests.flows.deploy.crash_schedules import run_schedules
 from tests.flows.deploy.delivering import deliver

@@ -1,8 +1,13 @@
 """When flows run, and what starts them.
 
-`prefect.yaml` says which flows are deployed. This package holds what YAML
-cannot: the commands that make a fresh Prefect server ours, a pipeline on a
-laptop, and the demonstration.
+`prefect.yaml` names the deployed flows. This package holds what YAML cannot say: `register` makes a
+Prefect server ours, `status` answers the question of 3 a.m., `server` starts server and workers,
+`webhooks` receives GitHub's and SNS's requests, `demo` shows the pipeline on a laptop.
 
 Imports: anything. Nothing imports deployments.
 """
+
+from pathlib import Path
+
+# The checkout: prefect.yaml, flows/ and the templates are found from here.
+ROOT = Path(__file__).parents[1]

@@ -31,13 +31,12 @@ from pydantic import ValidationError
 
 from blocks.environment import Environment
 from delivery.errors import ConfigurationError
-from deployments.demo.sandbox_environment import sandbox_environment
+from deployments import ROOT
+from deployments.sandbox_environment import sandbox_environment
 from deployments.server.automations import ensure_automations
 from deployments.server.server_access import at_the_server, command
-from deployments.server.work_pools import POOL as POOL
-from deployments.server.work_pools import ensure_pool, folder_of_flows
+from deployments.server.work_pools import POOL, ensure_pool, folder_of_flows
 
-ROOT = Path(__file__).parent.parent
 BY_HAND = ("aws", "docker", "github_app")
 CREDENTIALS = "kanvaro"  # name of the vendors' blocks that hold our tokens
 DEFINITIONS = ROOT / "blocks" / "environments.yaml"

@@ -18,7 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+from deployments import ROOT
+
 CHECKOV = ROOT / ".venv-checkov" / "bin" / "checkov"
 TEMPLATES = "deployments/aws/*.yaml"
 DOCKERFILES = "deployments/*/Dockerfile"

@@ -14,7 +14,7 @@ from pydantic import Field
 from blocks.environment import Environment
 from blocks.parameters import Reason, Registered, Wanted
 from delivery.run.ledger import Live
-from tasks.deploy.announcements import announce_deploying
+from tasks.deploy.announcements import announce_deploying, ask_before_shift
 from tasks.deploy.colours import bring_up, is_live_already, retire, settle, warm_up
 from tasks.deploy.conclusion import conclude_live, tell_failure
 from tasks.deploy.dry_run import publish_forecast
@@ -26,7 +26,6 @@ from tasks.deploy.watch import await_share, demand_silence
 from tasks.platform.app_runner.service import await_deployment
 from tasks.platform.health import await_revision
 from tasks.platform.versions import Version, as_proven, choose_version
-from tasks.run.approval import ask_before_shift
 from tasks.run.lock import Turn, turn_of_this_run
 from tasks.workspace.workspace import workspace
 

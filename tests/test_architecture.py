@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import re
 import sys
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -80,6 +81,33 @@ def test_a_module_says_what_it_is_for(path):
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_a_module_can_be_held_in_the_head(path):
     assert len(path.read_text().splitlines()) <= 330
+
+
+def folders_of(*packages):
+    """The modules of each folder that has any."""
+    found = {}
+    for path in modules_of(*packages):
+        found.setdefault(path.parent, []).append(path)
+    return found
+
+
+FOLDERS = folders_of(*PRODUCT, "sandbox", "tests", "benchmarks")
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=name_of)
+def test_a_folder_can_be_taken_in_at_a_glance(folder):
+    assert len(FOLDERS[folder]) <= 20
+
+
+@pytest.mark.parametrize("path", modules_of("tasks", "delivery", "sandbox"), ids=name_of)
+def test_a_package_names_its_front_door(path):
+    """Each package of modules says in its docstring where a reader begins."""
+    if path.name != "__init__.py" or path.parent.parent == ROOT:
+        return
+    door = re.findall(r"`(\w+)`", ast.get_docstring(ast.parse(path.read_text())) or "")
+    assert [name for name in door if (path.parent / f"{name}.py").exists()] or "import" in (
+        path.read_text()
+    )
 
 
 # What makes a boto3 client, by whatever name: a session's methods, boto3's own, Prefect's.

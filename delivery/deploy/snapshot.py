@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from delivery.platform.app_runner import Service
 from delivery.platform.route import Colour, Route
+from delivery.platform.service import Service
 from delivery.run.ledger import Intent, Release
 
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from delivery.deploy.snapshot import Scene
-from delivery.platform.app_runner import PAUSED
 from delivery.platform.health import Answer
 from delivery.platform.route import Colour
+from delivery.platform.service import PAUSED
 from delivery.run.ledger import Holder, Intent, Release, TurnRow
 from delivery.text import cell, plain
 

@@ -9,15 +9,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any
 
 from delivery.errors import OutcomeUnknown, RolledBack, RolloutFailed
-
-Sent = TypeVar("Sent")
+from delivery.platform.service import Service
 
 BRING_UP = {"CREATE_SERVICE", "UPDATE_SERVICE", "START_DEPLOYMENT"}
 UNDER_WAY = {"PENDING", "IN_PROGRESS", "ROLLBACK_IN_PROGRESS"}
-PAUSED = "PAUSED"
 
 
 @dataclass(frozen=True)
@@ -46,46 +44,6 @@ class Operation:
 
     def __str__(self) -> str:
         return f"{self.kind} {self.status} ({self.id[:8]})"
-
-
-@dataclass(frozen=True)
-class Service:
-    """An App Runner service, as DescribeService reports it; `address` has no scheme."""
-
-    arn: str
-    status: str
-    address: str
-    image: str
-    settings: Mapping[str, Any]
-
-    @property
-    def exists(self) -> bool:
-        return self.status not in ("DELETED",)
-
-    @property
-    def is_paused(self) -> bool:
-        """Whether it answers nobody until it is resumed."""
-        return self.status == PAUSED
-
-
-@dataclass(frozen=True)
-class Deployment:
-    """A deployment that was asked for: the service, what it should run, what it ran before.
-
-    `operation_id` is None when the service already ran the image and nothing was sent.
-    """
-
-    service_arn: str
-    operation_id: str | None
-    image: str
-    previous_image: str | None
-
-    @property
-    def changed_something(self) -> bool:
-        return self.operation_id is not None
-
-    def __str__(self) -> str:
-        return self.image.rpartition("@")[2][:19]
 
 
 class Step(Enum):
@@ -153,13 +111,6 @@ def newly_started(
     """The operation that appeared since `known` ids were read: ours, if an answer was lost."""
     seen = set(known)
     return next((o for o in operations if o.id not in seen and o.kind in kinds), None)
-
-
-def demand_sent(sent: Sent | None) -> Sent:
-    """What a wait for something that was sent has found; None would be an error of ours."""
-    if sent is None:
-        raise OutcomeUnknown("the wait for what was sent ended without it")
-    return sent
 
 
 def demand_success(operation: Operation | None, service: str) -> None:

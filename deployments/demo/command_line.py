@@ -12,8 +12,8 @@ from prefect.client.schemas.objects import FlowRun
 
 from delivery.errors import RolloutFailed
 from delivery.text import duration
+from deployments import ROOT
 from deployments.demo.run_progress import follow, run_with_tag, summary_of
-from deployments.register import ROOT
 from deployments.server.processes import Server
 
 RUN_TIMEOUT_S = 900

@@ -22,13 +22,14 @@ from prefect.client.orchestration import get_client
 
 from delivery.errors import DeliveryError, RolloutFailed
 from delivery.text import duration
+from deployments import ROOT
 from deployments.demo.command_line import CommandLine, seconds_of
 from deployments.demo.run_progress import summary_of
-from deployments.demo.sandbox_environment import sandbox_environment
 from deployments.demo.show_pull_request import show_pull_request
 from deployments.demo.show_release import show_release
 from deployments.demo.show_schedule import quicken, show_ticks
-from deployments.register import ROOT, register
+from deployments.register import register
+from deployments.sandbox_environment import sandbox_environment
 from deployments.server.processes import Server, prefect_server, prefect_worker, using
 from sandbox.addresses import Addresses
 from sandbox.host.engine import docker_engine

@@ -27,12 +27,12 @@ from delivery.checks.delivery_toml import parse_table
 from delivery.checks.table import DEFAULT_TABLE
 from delivery.errors import ConfigurationError, DeliveryError, RequestRefused, RolloutFailed
 from delivery.text import duration
+from deployments import ROOT
 from deployments.demo.demo import prepare_base_images, start_sandbox, step
 from deployments.demo.request import USAGE, Asked, Look, look_at, resolved
 from deployments.demo.run_progress import summary_of
-from deployments.demo.sandbox_environment import sandbox_environment
 from deployments.demo.terminal import told_in_the_terminal
-from deployments.register import ROOT
+from deployments.sandbox_environment import sandbox_environment
 from deployments.server.processes import standing_server, using
 from sandbox import addresses
 from sandbox.host.engine import docker_engine

@@ -8,7 +8,7 @@ import httpx
 from delivery.errors import RolloutFailed
 from delivery.text import counted, duration
 from deployments.demo.command_line import CommandLine, seconds_of
-from deployments.demo.sandbox_environment import GITHUB_REPOSITORY
+from deployments.sandbox_environment import GITHUB_REPOSITORY
 from sandbox.addresses import Addresses
 from sandbox.parts.sample import BRANCH, Sample, git
 

@@ -9,7 +9,7 @@ import httpx
 from delivery.errors import DeliveryError
 from delivery.text import duration
 from deployments.demo.command_line import CommandLine, seconds_of
-from deployments.demo.sandbox_environment import GITHUB_REPOSITORY
+from deployments.sandbox_environment import GITHUB_REPOSITORY
 from sandbox.addresses import Addresses
 from sandbox.parts.sample import Sample, git
 

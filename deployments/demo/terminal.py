@@ -20,8 +20,8 @@ from prefect.client.orchestration import get_client
 from prefect.logging.handlers import PrefectConsoleHandler
 
 from delivery.errors import DeliveryError
+from deployments import ROOT
 from deployments.demo.run_progress import follow, run_with_tag
-from deployments.register import ROOT
 
 LINES_SHOWN = 25
 NOW_AND_THEN_S = 10.0

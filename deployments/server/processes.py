@@ -25,7 +25,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from delivery.errors import ConfigurationError
 from delivery.workspace.process_identity import started
-from deployments.register import ROOT
+from deployments import ROOT
 from deployments.server.work_pools import POOL
 from sandbox.parts import lifeline
 from sandbox.parts.ports import LOOPBACK, free_port

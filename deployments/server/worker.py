@@ -12,11 +12,11 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 
 from delivery.errors import ConfigurationError
-from deployments.register import POOL
 from deployments.server.automations import QUEUE_OF_CHECKS, QUEUE_OF_RUNS
 from deployments.server.processes import writable_temporary_folder
 from deployments.server.security import become
 from deployments.server.server_access import at_the_server, command
+from deployments.server.work_pools import POOL
 
 QUEUES = (QUEUE_OF_RUNS, QUEUE_OF_CHECKS)
 HOW = {

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 
 from delivery.deploy import messages
+from delivery.errors import RequestRefused
 from delivery.messages import Message, Subject
 from tasks.platform.versions import Version
 from tasks.run.announce import announce, run_url, this_run
+from tasks.run.approval import agreed
 from tasks.run.lock import Turn
 
 
@@ -37,3 +39,18 @@ def announce_going_back(turn: Turn, version: Version, steps: Sequence[str]) -> N
     holder = turn.holder
     message = messages.going_back(about(turn, version), steps, holder.reason, holder.actor)
     turn.said = announce.submit(turn.environment, message, first=True)
+
+
+def ask_before_shift(turn: Turn, version: Version) -> None:
+    """Ask for consent where the policy wants it. Raises `RequestRefused` without it.
+
+    A rollback is not asked for twice: that a person wants it is why it runs.
+    """
+    if turn.is_rollback or not turn.environment.policy.approval:
+        return
+    question = f"{version} is proven and waits for its traffic. Shift it?"
+    if not agreed(turn, question_about(turn, version, question), question):
+        raise RequestRefused(
+            f"{turn.last_word or 'nobody agreed'}: {version} gets no traffic",
+            hint="Run `blue-green` again when it may: it is proven, and starts at once.",
+        )

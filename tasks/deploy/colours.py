@@ -13,9 +13,10 @@ from blocks.environment import Environment
 from delivery.aws_errors import Refusal
 from delivery.deploy.snapshot import Scene, Settlement, drift, happened, settlement
 from delivery.errors import DeliveryError, Drift, Fenced
-from delivery.platform.app_runner import Deployment, Service, Step, next_step
+from delivery.platform.app_runner import Step, next_step
 from delivery.platform.images import Image
 from delivery.platform.route import Colour, Route, claimed, put_back, undrained_s
+from delivery.platform.service import Deployment, Service
 from delivery.run.ledger import Intent, Release
 from tasks import fact, operation
 from tasks.aws_errors import in_our_words, meaning, said
@@ -23,7 +24,7 @@ from tasks.platform.app_runner.service import change_service
 from tasks.platform.app_runner.settings import wanted_settings
 from tasks.platform.app_runner.state import described_services
 from tasks.platform.health import ONE_ANSWER_S
-from tasks.platform.router import router_of, write_route
+from tasks.platform.routing import router_of, write_route
 from tasks.platform.versions import Version
 from tasks.run import ledger
 from tasks.run.intents import intent

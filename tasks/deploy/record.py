@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 from delivery.deploy.snapshot import Scene
-from delivery.platform.app_runner import Deployment
 from delivery.platform.route import Colour
+from delivery.platform.service import Deployment
 from delivery.run.ledger import Live, Release
 from tasks import operation
 from tasks.aws_errors import in_our_words

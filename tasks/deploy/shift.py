@@ -18,7 +18,6 @@ from delivery.errors import (
     NotConvincing,
     OutcomeUnknown,
 )
-from delivery.platform.app_runner import Deployment, Service
 from delivery.platform.route import (
     Colour,
     Route,
@@ -29,6 +28,7 @@ from delivery.platform.route import (
     shifted,
     swapped,
 )
+from delivery.platform.service import Deployment, Service
 from delivery.run.ledger import Release
 from tasks import operation
 from tasks.aws_errors import in_our_words, said
@@ -36,7 +36,8 @@ from tasks.deploy.announcements import announce_share, question_about
 from tasks.deploy.colours import keep_default_origin
 from tasks.deploy.record import release_of, released_again
 from tasks.deploy.watch import await_share, watch
-from tasks.platform.router import Seen, router_of, write_route
+from tasks.platform.router import Seen
+from tasks.platform.routing import router_of, write_route
 from tasks.platform.versions import Version
 from tasks.run import ledger
 from tasks.run.approval import agreed

@@ -14,7 +14,7 @@ from tasks import fact
 from tasks.aws_errors import in_our_words
 from tasks.maintenance.stacks import Seen, Wish, read_template
 from tasks.platform.app_runner.state import described_services, service_of
-from tasks.platform.router import default_origin
+from tasks.platform.cloudfront import default_origin
 
 TEMPLATES = Path(__file__).parents[2] / "deployments" / "aws"
 NAME = re.compile(r"[a-z][a-z0-9-]{2,39}")

@@ -10,10 +10,10 @@ from blocks.environment import Environment
 from delivery.deploy.snapshot import Scene, drift
 from delivery.errors import DeliveryError, NeverProven, RequestRefused, UnknownRevision
 from delivery.maintenance.status import Status, as_markdown, as_text, headline
-from delivery.platform.app_runner import Service
 from delivery.platform.health import Answer
 from delivery.platform.images import Image
 from delivery.platform.route import Colour
+from delivery.platform.service import Service
 from delivery.run.ledger import Release, TurnRow
 from delivery.text import duration
 from tasks import fact, operation

@@ -18,12 +18,12 @@ from delivery.errors import (
     TimedOut,
 )
 from delivery.patience import Patience, wait_until
-from delivery.platform.app_runner import Service
 from delivery.platform.health import NONE_DEMANDED, Answer, good_in_a_row
+from delivery.platform.service import Service
 from delivery.text import plain
 from tasks import fact
 from tasks.platform.app_runner.service import live_service, no_demand
-from tasks.platform.router import router_of
+from tasks.platform.routing import router_of
 
 ONE_ANSWER_S = 5
 HEALTH_LINES = '[health] path = "/" and revision = false'

@@ -11,7 +11,7 @@ from typing import Any
 from blocks.environment import Environment
 from delivery.deploy.canary_analysis import Traffic, next_period
 from delivery.errors import ConfigurationError
-from delivery.platform.app_runner import Service
+from delivery.platform.service import Service
 
 METRICS = {"requests": ("Requests", "Sum"), "errors": ("5xxStatusResponses", "Sum")}
 LATENCY = ("RequestLatency", "p95")

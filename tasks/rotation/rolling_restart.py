@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from blocks.environment import Environment
-from delivery.platform.app_runner import Deployment, Service
 from delivery.platform.health import Answer
 from delivery.platform.images import Image
+from delivery.platform.service import Deployment, Service
 from delivery.run.ledger import Release
 from tasks import fact, operation
 from tasks.aws_errors import in_our_words

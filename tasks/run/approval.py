@@ -14,10 +14,8 @@ from prefect.input import RunInput
 from prefect.logging import get_run_logger
 from pydantic import Field
 
-from delivery.errors import DeliveryError, RequestRefused
+from delivery.errors import DeliveryError
 from delivery.messages import Message
-from tasks.deploy.announcements import question_about
-from tasks.platform.versions import Version
 from tasks.run.announce import announce, this_run
 from tasks.run.lock import Turn
 
@@ -88,18 +86,3 @@ def _answered_in_time(turn: Turn) -> Iterator[None]:
     finally:
         over.set()
         thread.join(LOOK_AGAIN_S)
-
-
-def ask_before_shift(turn: Turn, version: Version) -> None:
-    """Ask for consent where the policy wants it. Raises `RequestRefused` without it.
-
-    A rollback is not asked for twice: that a person wants it is why it runs.
-    """
-    if turn.is_rollback or not turn.environment.policy.approval:
-        return
-    question = f"{version} is proven and waits for its traffic. Shift it?"
-    if not agreed(turn, question_about(turn, version, question), question):
-        raise RequestRefused(
-            f"{turn.last_word or 'nobody agreed'}: {version} gets no traffic",
-            hint="Run `blue-green` again when it may: it is proven, and starts at once.",
-        )

@@ -4,7 +4,7 @@ from contextlib import closing
 
 import pytest
 
-from deployments.register import ROOT
+from deployments import ROOT
 from sandbox.host.engine import docker_engine
 from sandbox.images.base_images import ensure_base_images
 

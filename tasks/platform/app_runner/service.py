@@ -16,8 +16,9 @@ from delivery.aws_errors import CLOSED, Refusal
 from delivery.errors import AccessDenied, OutcomeUnknown, PlatformBusy, RolloutFailed, TimedOut
 from delivery.patience import Patience, wait_until
 from delivery.platform import app_runner
-from delivery.platform.app_runner import Deployment, Operation, Service, Step
+from delivery.platform.app_runner import Operation, Step
 from delivery.platform.images import Image
+from delivery.platform.service import Deployment, Service, demand_sent
 from tasks import fact, operation
 from tasks.aws_errors import in_our_words, meaning, said
 from tasks.platform.app_runner.settings import wanted_settings
@@ -171,7 +172,7 @@ def _once_sent(environment: Environment, look: Callable[[], _Sight]) -> Deployme
         )
     except TimedOut as error:
         raise PlatformBusy(f"{environment.service.name} could not be changed: {error}") from None
-    return app_runner.demand_sent(seen.sent)
+    return demand_sent(seen.sent)
 
 
 def _restart(environment: Environment, service: Service, image: Image, sight: _Sight) -> None:
@@ -276,7 +277,7 @@ def _adopted(
             f"the answer to {kind} was lost ({why}) and no such operation appeared",
             hint="It may have been accepted all the same. Run again: it reads before it sends.",
         ) from None
-    return app_runner.demand_sent(adopted)
+    return demand_sent(adopted)
 
 
 def _is_busy(environment: Environment, service: Service | None) -> bool:

@@ -4,7 +4,8 @@ from collections.abc import Container, Iterator
 from typing import Any
 
 from blocks.environment import Environment
-from delivery.platform.app_runner import Operation, Service
+from delivery.platform.app_runner import Operation
+from delivery.platform.service import Service
 
 
 def service_of(environment: Environment) -> Service | None:

@@ -2,8 +2,8 @@ import pytest
 
 from delivery.deploy.dry_run import as_markdown, as_text, differences, forecast
 from delivery.deploy.snapshot import Scene
-from delivery.platform.app_runner import Service
 from delivery.platform.route import Colour, Route
+from delivery.platform.service import Service
 
 BLUE, GREEN = Colour.BLUE, Colour.GREEN
 ROUTE = Route(7, 3, BLUE, BLUE, 0, 5, {BLUE: "blue.example"})

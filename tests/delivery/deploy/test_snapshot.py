@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from delivery.deploy.snapshot import Scene, Settlement, drift, happened, settlement
-from delivery.platform.app_runner import Service
 from delivery.platform.route import Colour, Route
+from delivery.platform.service import Service
 from delivery.run.ledger import Intent, Release
 
 BLUE, GREEN = Colour.BLUE, Colour.GREEN

@@ -4,9 +4,9 @@ import pytest
 
 from delivery.deploy.snapshot import Scene
 from delivery.maintenance.status import Status, as_markdown, as_text, headline
-from delivery.platform.app_runner import Service
 from delivery.platform.health import Answer
 from delivery.platform.route import Colour, Route
+from delivery.platform.service import Service
 from delivery.run.ledger import Holder, Intent, Release, TurnRow
 
 BLUE, GREEN = Colour.BLUE, Colour.GREEN

@@ -5,7 +5,6 @@ import pytest
 from delivery.errors import OutcomeUnknown, RolledBack, RolloutFailed
 from delivery.platform.app_runner import (
     Operation,
-    Service,
     Step,
     demand_success,
     is_within,
@@ -13,6 +12,7 @@ from delivery.platform.app_runner import (
     next_step,
     normal,
 )
+from delivery.platform.service import Service
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 WANTED = {

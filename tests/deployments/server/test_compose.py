@@ -20,7 +20,7 @@ from prefect.settings import (
 
 from delivery.errors import ConfigurationError, Unreachable
 from delivery.patience import Patience, wait_until
-from deployments.register import ROOT
+from deployments import ROOT
 from deployments.server.compose_secrets import VALUES, make_secrets
 from deployments.server.processes import prefect_server, prefect_worker, using
 from deployments.server.server_access import demand_answer

@@ -23,7 +23,7 @@ from prefect.settings import (
 
 from blocks.environment import Environment
 from delivery.patience import Patience, wait_until
-from deployments.register import ROOT
+from deployments import ROOT
 from deployments.server.compose_secrets import make_secrets
 from deployments.server.work_pools import POOL
 from sandbox.databases.service_images import ensure_service_images

@@ -10,7 +10,7 @@ from prefect.client.orchestration import get_client
 
 from delivery.errors import CheckFailed, ConfigurationError, RequestRefused
 from deployments.demo.run_progress import summary_of
-from deployments.demo.sandbox_environment import sandbox_environment
+from deployments.sandbox_environment import sandbox_environment
 from flows.ci import ci
 from sandbox.parts.sample import Sample, git
 from tests.flows.stand import rename_service

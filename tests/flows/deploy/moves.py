@@ -18,7 +18,7 @@ from flows.blue_green import blue_green
 from flows.rollback import rollback
 from sandbox.app_runner.instances.programs import Program
 from tasks.platform.app_runner.service import await_deployment, change_service
-from tasks.platform.router import router_of, write_route
+from tasks.platform.routing import router_of, write_route
 from tasks.run import ledger
 from tasks.run.lock_row import TURN, read_turn
 from tests.flows.stand import remove_services

@@ -29,7 +29,7 @@ from delivery.errors import (
 from delivery.platform.images import Image
 from delivery.platform.route import Colour, shifted, swapped
 from tasks.platform.app_runner.service import await_deployment, change_service
-from tasks.platform.router import router_of, write_route
+from tasks.platform.routing import router_of, write_route
 from tasks.platform.versions import choose_version
 from tasks.run import ledger
 from tasks.run.lock_row import read_waiting

@@ -8,7 +8,7 @@ from delivery.errors import RequestRefused, UnknownRevision
 from delivery.platform.route import Colour, shifted, swapped
 from flows.status import status
 from sandbox.app_runner.instances.programs import Program
-from tasks.platform.router import router_of
+from tasks.platform.routing import router_of
 from tests.flows.deploy.moves import until
 from tests.flows.deploy.test_blue_green import alarm, ring
 from tests.flows.stand import arn_of

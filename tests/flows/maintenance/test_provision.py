@@ -31,7 +31,7 @@ from tasks.maintenance.provisioning import in_order, name_of
 from tasks.maintenance.stack_parameters import wish_for
 from tasks.maintenance.stacks import read_stack, settled_stack
 from tasks.platform.app_runner.service import no_demand
-from tasks.platform.router import default_origin
+from tasks.platform.cloudfront import default_origin
 from tasks.run.lock_row import read_turn
 from tests.flows.deploy.moves import Beside, answer, until
 from tests.flows.maintenance.test_status import hold

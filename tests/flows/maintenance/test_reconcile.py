@@ -9,7 +9,7 @@ from delivery.platform.route import Colour, shifted, swapped
 from delivery.rotation.record import Record
 from delivery.run.ledger import Intent
 from flows.reconcile import reconcile
-from tasks.platform.router import router_of, write_route
+from tasks.platform.routing import router_of, write_route
 from tasks.run import ledger
 from tasks.run.lock_row import change_turn, read_turn, read_waiting
 from tests.flows.deploy.moves import Beside, until

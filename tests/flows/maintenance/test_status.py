@@ -12,7 +12,7 @@ from delivery.run.ledger import Holder, Intent
 from flows.status import status
 from tasks.deploy.colours import read_scene
 from tasks.maintenance.status import read_status
-from tasks.platform.router import router_of
+from tasks.platform.routing import router_of
 from tasks.run import ledger
 from tasks.run.lock_row import ask_to_stop, change_turn, read_turn
 from tests.flows.deploy.moves import until

@@ -28,7 +28,8 @@ from flows.rotate_secrets import rotate_secrets
 from sandbox.aws.first_secrets import _key_rings
 from sandbox.load import Sessions
 from tasks.credentials.database import RotatedDatabase
-from tasks.platform.router import default_origin, router_of
+from tasks.platform.cloudfront import default_origin
+from tasks.platform.routing import router_of
 from tasks.run import ledger
 from tasks.run.lock_row import read_turn
 from tests.flows.deploy.moves import Beside, until

@@ -5,7 +5,8 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from delivery.errors import ConfigurationError, Fenced, OutcomeUnknown
 from delivery.platform.route import Colour, first_route, promoted, put_back, shifted, swapped
-from tasks.platform.router import ROUTE_KEY, router_of, write_route
+from tasks.platform.cloudfront import ROUTE_KEY
+from tasks.platform.routing import router_of, write_route
 from tests.tasks.account import environment_in, lose_answers, refuse
 
 STORE = "cloudfront-keyvaluestore"

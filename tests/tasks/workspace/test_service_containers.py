@@ -10,7 +10,7 @@ from blocks.environment import Environment
 from blocks.serving import AppRunnerService
 from delivery.errors import CheckFailed, ConfigurationError
 from delivery.patience import Patience
-from deployments.demo.sandbox_environment import _service_images
+from deployments.sandbox_environment import _service_images
 from sandbox.host.engine import docker_engine
 from tasks.workspace import service_containers as services
 from tasks.workspace.service_containers import CHECK, service_containers

@@ -14,7 +14,7 @@ from delivery.errors import (
     RolledBack,
     RolloutFailed,
 )
-from delivery.platform.app_runner import Deployment
+from delivery.platform.service import Deployment
 from tasks.platform.app_runner.service import await_deployment, deploy, live_service
 from tasks.platform.health import await_revision, what_serves
 from tests.tasks.account import refuse

@@ -3,8 +3,8 @@
 import subprocess
 import sys
 
+from deployments import ROOT
 from deployments.demo.laptop import ENVIRONMENT, FOLDER
-from deployments.register import ROOT
 from deployments.server.processes import stop_kept
 
 

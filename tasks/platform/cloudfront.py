@@ -1,0 +1,97 @@
+"""CloudFront as the router: the route document is a key of its KeyValueStore."""
+
+from collections.abc import Callable
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from blocks.environment import Environment
+from blocks.serving import CloudFrontRouter
+from delivery.errors import ConfigurationError
+from delivery.platform.route import Route, read_route
+from tasks.platform.router import Seen
+
+# The key that deployments/aws/route.js reads.
+ROUTE_KEY = "route"
+
+
+class CloudFront:
+    """The document as a key of a KeyValueStore; the default origin of the distribution."""
+
+    def __init__(self, environment: Environment, settings: CloudFrontRouter) -> None:
+        self._environment = environment
+        self._settings = settings
+
+    def read(self) -> Seen:
+        client = self._environment.reads("cloudfront-keyvaluestore")
+        store = self._settings.route_store
+        # The ETag first: were the document newer than it, a write would only be refused.
+        etag: str = client.describe_key_value_store(KvsARN=store)["ETag"]
+        try:
+            found = client.get_key(KvsARN=store, Key=ROUTE_KEY)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ResourceNotFoundException":
+                raise
+            return Seen(None, etag)
+        return Seen(read_route(found["Value"]), etag)
+
+    def write(self, route: Route, etag: str) -> str | None:
+        client = self._environment.writes("cloudfront-keyvaluestore")
+        try:
+            answer = client.put_key(
+                KvsARN=self._settings.route_store,
+                Key=ROUTE_KEY,
+                Value=route.text(),
+                IfMatch=etag,
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("ConflictException", "PreconditionFailed"):
+                return None
+            raise
+        written: str = answer["ETag"]
+        return written
+
+    def keep_default(self, host: str, demand: Callable[[], None]) -> bool:
+        if self._settings.distribution is None:
+            return False
+        client = self._environment.reads("cloudfront")
+        answer = client.get_distribution_config(Id=self._settings.distribution)
+        configuration = answer["DistributionConfig"]
+        if not _lead_to(configuration, host):
+            return False
+        demand()
+        self._environment.writes("cloudfront").update_distribution(
+            Id=self._settings.distribution,
+            IfMatch=answer["ETag"],
+            DistributionConfig=configuration,
+        )
+        return True
+
+
+def default_origin(environment: Environment, distribution: str) -> str:
+    """The host that a distribution leads edges to which cannot read the document."""
+    answer = environment.reads("cloudfront").get_distribution_config(Id=distribution)
+    return str(_default_of(answer["DistributionConfig"])["DomainName"])
+
+
+def _default_of(configuration: dict[str, Any]) -> dict[str, Any]:
+    wanted = configuration["DefaultCacheBehavior"]["TargetOriginId"]
+    named: list[dict[str, Any]] = [
+        each for each in configuration["Origins"]["Items"] if each["Id"] == wanted
+    ]
+    if len(named) != 1:
+        raise ConfigurationError(f"the distribution's default origin {wanted!r} is a group")
+    return named[0]
+
+
+def _lead_to(configuration: dict[str, Any], host: str) -> bool:
+    """Make the default origin that of `host`; whether that was a change."""
+    origin = _default_of(configuration)
+    name, _, port = host.partition(":")
+    settings = origin.get("CustomOriginConfig", {})
+    if origin["DomainName"] == name and (not port or settings.get("HTTPPort") == int(port)):
+        return False
+    origin["DomainName"] = name
+    if port:
+        settings["HTTPPort"] = int(port)
+    return True
