@@ -83,7 +83,7 @@ def _way_back(stand: Any) -> list[Measurement]:
 
 def _calls(stand: Any) -> list[Measurement]:
     """AWS calls of a deployment that changes the version."""
-    environment, _, _ = _two_versions(stand, turn_lease_s=30)
+    environment, _, _ = _two_versions(stand, lock_lease_s=30)
     newer = stand.publish(environment)
     calls.clear()
     deliver(newer, environment.name)

@@ -45,7 +45,8 @@ WRITES = Config(
 )
 
 # What is awaited less long: putting traffic back must not hang on one lost answer. And a role is
-# taken again within any call, a heartbeat among them: both must be over before a turn is lost.
+# taken again within any call, a heartbeat among them: both must be over before the deploy lock is
+# lost.
 SOONER = {
     "cloudfront-keyvaluestore": Config(read_timeout=5),
     "sts": Config(

@@ -71,7 +71,8 @@ class Environment(Block):
         description="S3 bucket through which workspaces reach checks on other workers.",
     )
     ledger_table: str = Field(
-        default="kanvaro-delivery", description="DynamoDB table of turns, releases and intents."
+        default="kanvaro-delivery",
+        description="DynamoDB table of deploy locks, releases and intents.",
     )
     rotated: dict[Literal["database", "jwt", "email"], str] = Field(
         default={

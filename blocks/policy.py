@@ -1,8 +1,11 @@
 """What a run may do in an environment, and how patient it is."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+# Blocks that were saved before a field got its name are read all the same.
+OLDER_NAMES = {"turn_lease_s": "lock_lease_s", "turn_timeout_s": "lock_timeout_s"}
 
 
 class Settings(BaseModel):
@@ -114,10 +117,14 @@ class Policy(Settings):
     keep_warm_s: float = Field(
         default=3600, ge=0, description="How long the old colour runs on, for a rollback at once."
     )
-    turn_lease_s: float = Field(
-        default=30, gt=0, description="A run that is silent for so long has lost its turn."
+    lock_lease_s: float = Field(
+        default=30,
+        gt=0,
+        description="Lease of the deploy lock: a run that is silent for so long has lost it.",
     )
-    turn_timeout_s: float = Field(default=7200, gt=0, description="How long a run waits its turn.")
+    lock_timeout_s: float = Field(
+        default=7200, gt=0, description="How long a run waits for the deploy lock."
+    )
     overlap_s: float = Field(
         default=86400,
         ge=0,
@@ -136,6 +143,13 @@ class Policy(Settings):
     )
     report_days: int = Field(default=30, ge=1, description="How long test reports are kept.")
     result_days: int = Field(default=30, ge=1, description="How long a check's pass is believed.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older_names(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return {OLDER_NAMES.get(name, name): value for name, value in given.items()}
 
     @field_validator("shift_steps")
     @classmethod

@@ -7,7 +7,7 @@ Everything that can stop a delivery:
   x RequestRefused          the run was asked for something that cannot be done
     + UnknownRevision       no such commit, ref or repository
     + NeverProven           the image did not pass the checks of `ci`
-    + Superseded            a newer run waits for the same turn
+    + Superseded            a newer run waits for the same deploy lock
   x CheckFailed             the application's own check said no
     + CheckTimedOut         it did not finish in its time
     + CheckCancelled        another required check had failed already
@@ -31,7 +31,7 @@ Everything that can stop a delivery:
     + TakenBack             a person asked for the old version during the shift
   x ProvisioningFailed      a stack is not as its template says, and a person must look
   x Drift                   the cloud differs from what the ledger says we did
-  x Fenced                  this run lost its turn and may change nothing any more
+  x Fenced                  this run lost the deploy lock and may change nothing any more
   x TimedOut                we stopped waiting
   x StageLost               a check that ran on another worker ended without a verdict
   x Unreachable             a server did not answer, again and again
@@ -187,7 +187,7 @@ class Drift(DeliveryError):
 
 
 class Fenced(DeliveryError):
-    hint = "Another run has the turn and settles what this one left: look at that run."
+    hint = "Another run holds the deploy lock and settles what this one left: look at that run."
 
 
 class TimedOut(DeliveryError):

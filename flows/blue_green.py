@@ -26,7 +26,7 @@ from tasks.deploy.watch import await_share, demand_silence
 from tasks.platform.app_runner.service import await_deployment
 from tasks.platform.health import await_revision
 from tasks.platform.versions import Version, as_proven, choose_version
-from tasks.run.lock import Turn, turn_of_this_run
+from tasks.run.lock import DeployLock, deploy_lock
 from tasks.workspace.workspace import workspace
 
 
@@ -49,31 +49,31 @@ def blue_green(
     env = as_proven(env, wanted)
     if plan:
         return publish_forecast(env, wanted)
-    with workspace(env) as place, turn_of_this_run(env, "deploy", str(wanted), reason) as turn:
-        announce_deploying(turn, wanted)
-        live = put_live(turn, wanted, bench_for(env, place, wanted))
-        conclude_live(turn, wanted, live)
+    with workspace(env) as place, deploy_lock(env, "deploy", str(wanted), reason) as lock:
+        announce_deploying(lock, wanted)
+        live = put_live(lock, wanted, bench_for(env, place, wanted))
+        conclude_live(lock, wanted, live)
     return f"{wanted.revision} is live in {env.name} at {live.address}"
 
 
-def put_live(turn: Turn, version: Version, bench: Bench | None) -> Live:
+def put_live(lock: DeployLock, version: Version, bench: Bench | None) -> Live:
     """The steps by which every flow makes a version live."""
-    if turn.environment.strategy == "in-place":
-        return update_in_place(turn, version)
-    scene = settle(turn, version)
-    if is_live_already(turn.environment, scene, version):
-        await_share(turn, version, 100)
-        return still_live(turn, scene, version)
-    idle = turn.environment.on(scene.idle)
-    with old_version_serves_on_failure(turn, scene):
-        deployment = bring_up(turn, scene, scene.idle, version.image)
-        service = await_deployment(idle, deployment, turn.demand)
-        address = await_revision(idle, service, version.revision, turn.demand)
+    if lock.environment.strategy == "in-place":
+        return update_in_place(lock, version)
+    scene = settle(lock, version)
+    if is_live_already(lock.environment, scene, version):
+        await_share(lock, version, 100)
+        return still_live(lock, scene, version)
+    idle = lock.environment.on(scene.idle)
+    with old_version_serves_on_failure(lock, scene):
+        deployment = bring_up(lock, scene, scene.idle, version.image)
+        service = await_deployment(idle, deployment, lock.demand)
+        address = await_revision(idle, service, version.revision, lock.demand)
         smoke_test(bench, version, address)
         warm_up(idle, address)
-        ask_before_shift(turn, version)
-        demand_silence(turn)
-        shift_in_steps(turn, scene, version, service)
-        release = promote(turn, scene.idle, version, deployment)
-    retire(turn, scene)
-    return live_now(turn, scene, release)
+        ask_before_shift(lock, version)
+        demand_silence(lock)
+        shift_in_steps(lock, scene, version, service)
+        release = promote(lock, scene.idle, version, deployment)
+    retire(lock, scene)
+    return live_now(lock, scene, release)

@@ -28,7 +28,7 @@ from tasks.deploy.smoke import Bench
 from tasks.platform.images import build_image, find_image, push_image
 from tasks.platform.versions import record_proof
 from tasks.run.announce import announce_checks, announce_start
-from tasks.run.lock import turn_of_this_run
+from tasks.run.lock import deploy_lock
 from tasks.workspace.repository import check_out
 from tasks.workspace.workspace import workspace
 
@@ -70,7 +70,7 @@ def ci(
         if image is None:
             image = push_image(env, source, build_image(env, source, place, plan))
         version = record_proof(env, source, plan, image)
-        with turn_of_this_run(env, "deploy", str(version), source.subject) as turn:
-            live = put_live(turn, version, Bench(env, source, place, plan, bool(missing)))
+        with deploy_lock(env, "deploy", str(version), source.subject) as lock:
+            live = put_live(lock, version, Bench(env, source, place, plan, bool(missing)))
     conclude_deployed(env, source, plan, reports, live)
     return f"{source.revision} is live in {env.name} at {live.address}"

@@ -1,7 +1,7 @@
 """
 Bring an account to what the templates of deployments/aws say.
 
-    (ledger, if there is none) ─ turn ─ plan every stack ─ (ask a person) ─ apply, one by one ─┐
+    (ledger, if there is none) ─ lock ─ plan every stack ─ (ask a person) ─ apply, one by one ─┐
     tell, with the settings that must follow ◀─ keep the logs as long as they should be ◀──────┘
 
 Each stack is planned by a change set before any is applied, and what replaces or removes something
@@ -17,16 +17,16 @@ from delivery.maintenance.provisioning import Stack
 from tasks.deploy.conclusion import tell_failure
 from tasks.maintenance.provisioning import (
     announce_provisioning,
-    apply_in_turn,
+    apply_plans,
     ask_before_loss,
     conclude_provisioning,
     ensure_ledger,
     in_order,
     only_planned,
-    plans_in_turn,
+    plan_stacks,
 )
 from tasks.platform.log_retention import keep_logs
-from tasks.run.lock import turn_of_this_run
+from tasks.run.lock import deploy_lock
 
 
 @flow(
@@ -48,10 +48,10 @@ def provision(
     if plan:
         return only_planned(env, chosen)
     ensure_ledger(env, chosen)
-    with turn_of_this_run(env, "provision", ", ".join(chosen), reason) as turn:
-        announce_provisioning(turn)
-        plans = plans_in_turn(turn, chosen)
-        ask_before_loss(turn, plans)
-        apply_in_turn(turn, plans)
-        told = conclude_provisioning(turn, plans, keep_logs(env))
+    with deploy_lock(env, "provision", ", ".join(chosen), reason) as lock:
+        announce_provisioning(lock)
+        plans = plan_stacks(lock, chosen)
+        ask_before_loss(lock, plans)
+        apply_plans(lock, plans)
+        told = conclude_provisioning(lock, plans, keep_logs(env))
     return f"{env.name}: {told}"

@@ -22,7 +22,7 @@ from tasks.maintenance.reconcile import (
     what_was_left,
 )
 from tasks.rotation.retirement import retire_due, tell_what_was_retired, what_is_due
-from tasks.run.lock import turn_unless_taken
+from tasks.run.lock import deploy_lock_unless_held
 
 
 @flow(name="reconcile", flow_run_name="reconcile {environment}", on_failure=[tell_failure])
@@ -38,15 +38,15 @@ def reconcile(
 
 
 def put_in_order(env: Environment, overdue: list[str], due: list[str]) -> str:
-    """Repair what is safe to repair, in a turn of its own; what was done, in a sentence."""
+    """Repair what is safe to repair, under a lock of its own; what was done, in a sentence."""
     if not overdue and not due:
         return f"{env.name} is in order"
-    with turn_unless_taken(env, "reconcile", in_words(overdue, due)) as turn:
-        if turn is None:
-            return f"a living run has the turn in {env.name}"
-        left = what_was_left(turn)
-        tell_what_was_settled(turn, pause_overdue(turn), left)
-        told = tell_what_was_retired(turn, retire_due(turn, due))
+    with deploy_lock_unless_held(env, "reconcile", in_words(overdue, due)) as lock:
+        if lock is None:
+            return f"a living run holds the deploy lock in {env.name}"
+        left = what_was_left(lock)
+        tell_what_was_settled(lock, pause_overdue(lock), left)
+        told = tell_what_was_retired(lock, retire_due(lock, due))
     if not left and not due:  # whoever was at it has ended by itself
         return f"{env.name} is in order"
     return f"{env.name}: settled {in_words(left, due)}" + (f"; {told}" if told else "")

@@ -17,7 +17,7 @@ from flows.blue_green import put_live
 from tasks.deploy.conclusion import conclude_live, tell_failure
 from tasks.deploy.rollback import choose_target, say_what_will_be_done, swap_if_warm
 from tasks.platform.versions import as_proven
-from tasks.run.lock import turn_of_this_run
+from tasks.run.lock import deploy_lock
 
 
 @flow(
@@ -43,8 +43,8 @@ def rollback(
     env = Environment.named(environment)
     target = choose_target(env, target_version, force)
     env = as_proven(env, target)
-    with turn_of_this_run(env, "rollback", f"back to {target}", reason) as turn:
-        scene = say_what_will_be_done(turn, target)
-        live = swap_if_warm(turn, scene, target) or put_live(turn, target, bench=None)
-        conclude_live(turn, target, live)
+    with deploy_lock(env, "rollback", f"back to {target}", reason) as lock:
+        scene = say_what_will_be_done(lock, target)
+        live = swap_if_warm(lock, scene, target) or put_live(lock, target, bench=None)
+        conclude_live(lock, target, live)
     return f"{env.name} is back on {target.revision} at {live.address}"

@@ -21,7 +21,7 @@ from tasks.rotation.announcements import WEEKLY, announce_rotation, conclude_rot
 from tasks.rotation.preflight import check_secrets
 from tasks.rotation.rolling_restart import look_at_consumers
 from tasks.rotation.rotate import rotate
-from tasks.run.lock import turn_of_this_run
+from tasks.run.lock import deploy_lock
 
 
 @flow(
@@ -51,11 +51,11 @@ def rotate_secrets(
     """Rotate secrets as far as can be today; say what waits, and until when."""
     env = Environment.named(environment)
     wish = wish_of(secrets, rotation_id, reason, force_logout, compromised)
-    with turn_of_this_run(env, "rotate", str(wish), reason or WEEKLY) as turn:
-        settle_before_rotation(turn)
+    with deploy_lock(env, "rotate", str(wish), reason or WEEKLY) as lock:
+        settle_before_rotation(lock)
         consumers = look_at_consumers(env)
         rotations, cannot = check_secrets(env, wish, consumers)
-        announce_rotation(turn, wish, rotations, cannot)
-        rotate(turn, rotations, consumers)
-        told = conclude_rotation(turn, rotations, cannot)
+        announce_rotation(lock, wish, rotations, cannot)
+        rotate(lock, rotations, consumers)
+        told = conclude_rotation(lock, rotations, cannot)
     return f"{env.name}: {told}"

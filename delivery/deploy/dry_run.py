@@ -41,7 +41,9 @@ def forecast(
         return []
     service = scene.services[idle]
     changes = [
-        Change("dynamodb:UpdateItem", "turn, and every beat of it", "free", "this run has it"),
+        Change(
+            "dynamodb:UpdateItem", "deploy lock, and every heartbeat", "free", "this run has it"
+        ),
         Change("dynamodb:PutItem", "ledger", "", "an intent before each call below"),
         Change("dynamodb:TransactWriteItems", "ledger", "open", "each intent closed"),
     ]

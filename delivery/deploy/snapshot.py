@@ -63,7 +63,8 @@ class Settlement(Enum):
 def settlement(scene: Scene, is_as_wanted: bool) -> Settlement:
     """What to do about the route before anything else is changed.
 
-    Called by the run that has the turn, so whoever began the shift is dead or has given up.
+    Called by the run that holds the deploy lock, so whoever began the shift is dead or has given
+    up.
     `is_as_wanted` says that the colour shifted to runs just what this run is to put there: were
     it to be updated first, users would meet what was never proven.
     """
@@ -89,7 +90,7 @@ def happened(intent: Intent, scene: Scene) -> str:
 
 
 def has_happened(intent: Intent, route: Route) -> bool:
-    """Whether a promotion was written: its colour is live since that turn or a later one."""
+    """Whether a promotion was written: its colour is live since that lock or a later one."""
     return route.live == intent.colour and route.version >= int(
         intent.detail["release"]["route_version"]
     )

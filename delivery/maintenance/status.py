@@ -8,7 +8,7 @@ from delivery.deploy.snapshot import Scene
 from delivery.platform.health import Answer
 from delivery.platform.route import Colour
 from delivery.platform.service import PAUSED
-from delivery.run.ledger import Holder, Intent, Release, TurnRow
+from delivery.run.ledger import Holder, Intent, LockRow, Release
 from delivery.text import cell, plain
 
 
@@ -20,7 +20,7 @@ class Status:
     `service_state` is that of the one service that is updated in place, empty where there are
     colours. `way_back` says what a rollback would do. `unread` names what could not be read, and
     why: its part of the answer is then empty. `silent_s` is how long nothing was heard of the run
-    that has the turn, and `lease_s` how long that may be.
+    that holds the deploy lock, and `lease_s` how long that may be.
     """
 
     environment: str
@@ -29,7 +29,7 @@ class Status:
     scene: Scene | None
     colours: Mapping[Colour, Answer]
     releases: Sequence[Release]
-    turn: TurnRow
+    lock: LockRow
     waiting: Sequence[Holder]
     intents: Sequence[Intent]
     drift: str
@@ -43,7 +43,7 @@ class Status:
     @property
     def _is_left_alone(self) -> bool:
         """Whether what is half done has nobody who would go on with it."""
-        return self.turn.holder is None or self.silent_s > self.lease_s
+        return self.lock.holder is None or self.silent_s > self.lease_s
 
     @property
     def live(self) -> Release | None:
@@ -78,21 +78,23 @@ class Status:
             found.append("the service is paused: a deployment or a `rollback` resumes it")
         if self.drift:
             found.append(f"drift: {self.drift}")
-        if self.turn.holder and self._is_left_alone:
+        if self.lock.holder and self._is_left_alone:
             found.append(
-                f"the run that has the turn is silent for {self.silent_s:.0f} s, as a dead one is: "
-                "whoever comes next takes it over, and so does `reconcile`"
+                f"the run that holds the deploy lock is silent for {self.silent_s:.0f} s, "
+                "as a dead one is: whoever comes next takes it over, and so does `reconcile`"
             )
         if self._is_left_alone and self.intents:
             found.append(
-                "intents are open and nobody living has the turn: `reconcile` settles them"
+                "intents are open and nobody living holds the deploy lock: `reconcile` settles them"
             )
         if self._is_left_alone and self._is_shifting:
-            found.append("a shift is half done and nobody living has the turn: `reconcile` ends it")
+            found.append(
+                "a shift is half done and nobody living holds the deploy lock: `reconcile` ends it"
+            )
         if self._is_left_alone and self._way_back_is_sick:
             found.append("the idle colour does not answer well: a rollback would not be quick")
-        if self.turn.stop:
-            found.append(f"the run that has the turn was asked to stop: {self.turn.stop}")
+        if self.lock.stop:
+            found.append(f"the run that holds the deploy lock was asked to stop: {self.lock.stop}")
         return found
 
 
@@ -122,8 +124,8 @@ def rows(status: Status) -> list[tuple[str, str]]:
     if status.service_state:
         told.append(("service", status.service_state))
     told.append(("way back", status.way_back))
-    held = f"{status.turn.holder}, heard of {status.silent_s:.0f} s ago"
-    told.append(("turn", held if status.turn.holder else "free"))
+    held = f"{status.lock.holder}, heard of {status.silent_s:.0f} s ago"
+    told.append(("deploy lock", held if status.lock.holder else "free"))
     told += [("waiting", str(each)) for each in status.waiting]
     told += [("open intent", str(each)) for each in status.intents]
     told.append(("drift", status.drift or "none"))

@@ -32,8 +32,9 @@ class Route:
 
     `live` is the colour promoted last; `next` the one that traffic is shifted to, and the same
     where nothing is shifted. `share` is the percentage of viewers who meet `next`. `version`
-    grows with every write; `token` is that of the turn it was written in, so that a run which
-    lost its turn can tell. `epoch` changes with each shift: it salts who comes first. `moved` is
+    grows with every write; `token` is that of the lock it was written under, so that a run which
+    lost the deploy lock can tell. `epoch` changes with each shift: it salts who comes first.
+    `moved` is
     when traffic last changed sides, in seconds since 1970: for a while an edge may not know it.
     """
 
@@ -120,7 +121,7 @@ def first_route(colour: Colour, host: str, token: int) -> Route:
 
 
 def claimed(route: Route, token: int) -> Route:
-    """The same route in the name of another turn: who held an older one can no longer write."""
+    """The same route in the name of another lock: who held an older one can no longer write."""
     return replace(route, version=route.version + 1, token=token)
 
 
@@ -179,8 +180,9 @@ def undrained_s(route: Route | None, drain_s: float, now: float) -> float:
 
 
 def demand_ours(route: Route | None, token: int) -> None:
-    """Raise `Fenced` when the document was written in a later turn than ours."""
+    """Raise `Fenced` when the document was written under a later lock than ours."""
     if route and route.token > token:
         raise Fenced(
-            f"the route was written in turn {route.token}, and ours is {token}: we lost our turn"
+            f"the route was written under lock {route.token}, and ours is {token}: "
+            "we lost the deploy lock"
         )

@@ -65,10 +65,10 @@ def _is_known(facts: Facts) -> bool:
 
 
 def _without_pending(facts: Facts) -> Next:
-    """S0: begin, unless this slot had its turn, or the rotation before is not far enough."""
+    """S0: begin, unless this slot was rotated already, or the rotation before is not far enough."""
     was_rolled = facts.mine is not None and facts.mine.rolled_at is not None
     if was_rolled or facts.target == facts.labelled(PREVIOUS):
-        return _had_its_turn(facts)
+        return _already_rotated(facts)
     if unfinished := _unfinished(facts):
         return unfinished
     if not facts.policy.makes_value:
@@ -76,10 +76,10 @@ def _without_pending(facts: Facts) -> Next:
     return Next(Step.CREATE, "nothing is pending (S0)", facts.token, facts.current)
 
 
-def _had_its_turn(facts: Facts) -> Next:
+def _already_rotated(facts: Facts) -> Next:
     mine = facts.mine
     if mine and mine.old_version != facts.current:
-        why = f"{facts.slot} has had its turn, and a later rotation followed"
+        why = f"{facts.slot} was rotated already, and a later rotation followed"
         return Next(Step.DONE, why, facts.target)
     return _stop(
         f"what {facts.slot} made was current, and AWSCURRENT was put back",

@@ -1,7 +1,8 @@
-"""What the ledger remembers of an environment: the turn, what was proven, released and intended.
+"""What the ledger remembers of an environment: the deploy lock, what was proven, released and
+intended.
 
-Entries are kept for good, one row each; only the turn and an intent's outcome ever change. A
-number is that of the turn in which something was done: turns are counted, so numbers are unique
+Entries are kept for good, one row each; only the lock and an intent's outcome ever change. A
+number is that of the lock under which something was done: locks are counted, so numbers are unique
 and grow.
 """
 
@@ -112,7 +113,7 @@ class Live:
 class Intent(Entry):
     """A change that was about to be sent: written before, closed after.
 
-    One that is open belongs to the run that has the turn, or to a run that died.
+    One that is open belongs to the run that holds the deploy lock, or to a run that died.
     """
 
     number: int
@@ -132,10 +133,10 @@ class Intent(Entry):
 
 @dataclass(frozen=True)
 class Holder(Entry):
-    """Who has the turn, or waits for it: a run, what it does, and why.
+    """Who holds the deploy lock, or waits for it: a run, what it does, and why.
 
     `asked` orders the runs: the time in seconds since 1970 at which the run was asked for, and
-    not when it came to its turn, so that a slow old revision never follows a quick new one.
+    not when it got the deploy lock, so that a slow old revision never follows a quick new one.
     """
 
     run: str
@@ -152,23 +153,24 @@ class Holder(Entry):
 
 
 @dataclass(frozen=True)
-class TurnRow:
-    """The turn of an environment as it is at this moment; nobody has it without a `holder`.
+class LockRow:
+    """The deploy lock of an environment as it is at this moment; nobody has it without a `holder`.
 
-    `beat` changes while the holder lives; `heard` is when it last did, in seconds since 1970 by
+    `heartbeat` changes while the holder lives; `heard` is when it last did, in seconds since 1970
+    by
     the holder's clock; `stop` says why it was asked to take its change back; `last` maps a kind to
-    the newest `asked` that ever had a turn.
+    the newest `asked` that ever held the lock.
     """
 
     token: int = 0
-    beat: int = 0
+    heartbeat: int = 0
     holder: Holder | None = None
     stop: str = ""
     last: Mapping[str, float] = field(default_factory=dict)
     heard: float = 0.0
 
 
-def superseded_by(mine: Holder, turn: TurnRow, waiting: Iterable[Holder]) -> str:
+def superseded_by(mine: Holder, lock: LockRow, waiting: Iterable[Holder]) -> str:
     """Why a run that was asked for earlier need not go on any more; empty if it should.
 
     A deployment gives way to all that was asked for later, be it a newer deployment or a rollback
@@ -177,11 +179,13 @@ def superseded_by(mine: Holder, turn: TurnRow, waiting: Iterable[Holder]) -> str
     """
     if mine.kind not in KINDS:
         return ""
-    kinds = ("rollback",) if mine.kind == "rollback" else tuple(turn.last)
-    if any(turn.last.get(kind, 0) > mine.asked for kind in kinds):
-        return f"what was asked for later had its turn already ({_latest(turn)})"
+    kinds = ("rollback",) if mine.kind == "rollback" else tuple(lock.last)
+    if any(lock.last.get(kind, 0) > mine.asked for kind in kinds):
+        return f"what was asked for later held the deploy lock already ({_latest(lock)})"
     newer = [each for each in waiting if each.kind == mine.kind and each.asked > mine.asked]
-    return f"{max(newer, key=lambda each: each.asked)} waits for the same turn" if newer else ""
+    return (
+        f"{max(newer, key=lambda each: each.asked)} waits for the same deploy lock" if newer else ""
+    )
 
 
 def is_next(mine: Holder, waiting: Iterable[Holder]) -> bool:
@@ -193,8 +197,8 @@ def is_next(mine: Holder, waiting: Iterable[Holder]) -> bool:
     return all(rank(mine) <= rank(each) for each in waiting)
 
 
-def _latest(turn: TurnRow) -> str:
-    return f"now {turn.holder}" if turn.holder else "it has ended"
+def _latest(lock: LockRow) -> str:
+    return f"now {lock.holder}" if lock.holder else "it has ended"
 
 
 def find_target(

@@ -28,7 +28,7 @@ from tasks.platform.routing import router_of, write_route
 from tasks.platform.versions import Version
 from tasks.run import ledger
 from tasks.run.intents import intent
-from tasks.run.lock import Turn
+from tasks.run.lock import DeployLock
 
 LOOK_AGAIN_S = 1.0
 
@@ -42,48 +42,48 @@ def read_scene(environment: Environment, route: Route | None = None) -> Scene:
     return Scene(route or router_of(environment).read().route, services)
 
 
-@operation("settle what earlier runs left in {turn.environment.name}")
-def settle(turn: Turn, version: Version | None) -> Scene:
+@operation("settle what earlier runs left in {lock.environment.name}")
+def settle(lock: DeployLock, version: Version | None) -> Scene:
     """Put right whatever a dead run left half done, and say what there is then.
 
     A half-done shift of the very `version` that this run is for goes on; any other is put back.
     Raises `Drift` where the cloud is not as the ledger says. That stops a deployment only: who
     goes back knows that something is wrong, and who puts in order is there for it.
     """
-    environment, log = turn.environment, get_run_logger()
+    environment, log = lock.environment, get_run_logger()
     with in_our_words("settle what earlier runs left"):
         seen = router_of(environment).read()
         scene = read_scene(environment, seen.route)
-        turn.demand_now()
-        if turn.took_over and scene.route:
+        lock.demand_now()
+        if lock.taken_over_from and scene.route:
             # From here on the run that was taken for dead cannot write, should it live.
-            seen = write_route(environment, seen, claimed(scene.route, turn.token))
+            seen = write_route(environment, seen, claimed(scene.route, lock.token))
         what = settlement(scene, _is_as_wanted(environment, scene, version))
         log.info("%s; %s", scene, what.value)
         if what is Settlement.PUT_BACK and seen.route:
-            seen = write_route(environment, seen, put_back(seen.route, turn.token))
+            seen = write_route(environment, seen, put_back(seen.route, lock.token))
             log.warning("the traffic is back: %s", seen.route)
         scene = Scene(seen.route, scene.services)
         for left in ledger.read_intents(environment):
-            _settle_intent(turn, left, scene)
+            _settle_intent(lock, left, scene)
         if why := drift(scene, list(ledger.read_releases(environment))):
-            if turn.holder.kind == "deploy":
+            if lock.holder.kind == "deploy":
                 raise Drift(f"{environment.name} is not as we left it: {why}")
             log.warning("accepted: %s", why)
     if scene.route and not scene.route.is_shifting:
         # A run that died, or AWS's refusal, may have left it at the colour to be changed next.
-        keep_default_origin(turn, scene.route)
+        keep_default_origin(lock, scene.route)
     return scene
 
 
-def _settle_intent(turn: Turn, left: Intent, scene: Scene) -> None:
+def _settle_intent(lock: DeployLock, left: Intent, scene: Scene) -> None:
     outcome = happened(left, scene)
     if outcome == "done" and "release" in left.detail:
         # It went live, and the run died before it could write so.
-        ledger.record_release(turn.environment, Release(**left.detail["release"]))
+        ledger.record_release(lock.environment, Release(**left.detail["release"]))
     get_run_logger().warning("left open: %s → %s", left, outcome)
-    closed = {"closed": ledger.now(), "outcome": f"settled by {turn.holder.run}: {outcome}"}
-    ledger.close_intent(turn.environment, Intent(**{**asdict(left), **closed}))
+    closed = {"closed": ledger.now(), "outcome": f"settled by {lock.holder.run}: {outcome}"}
+    ledger.close_intent(lock.environment, Intent(**{**asdict(left), **closed}))
 
 
 @fact("is {version} live already?")
@@ -106,24 +106,24 @@ def _runs(environment: Environment, scene: Scene, colour: Colour, version: Versi
     return next_step(scene.services[colour], wanted) is Step.NOTHING
 
 
-@operation("bring {image} up on {colour} of {turn.environment.name}")
-def bring_up(turn: Turn, scene: Scene, colour: Colour, image: Image) -> Deployment:
+@operation("bring {image} up on {colour} of {lock.environment.name}")
+def bring_up(lock: DeployLock, scene: Scene, colour: Colour, image: Image) -> Deployment:
     """Ask App Runner to run `image` on a colour that has no traffic, unless it already does.
 
     Traffic that has just left it is waited for: an edge may not know of that yet.
     """
-    environment = turn.environment.on(colour)
+    environment = lock.environment.on(colour)
 
     def may_change() -> None:
-        await_drained(turn, scene.route)
-        turn.demand_now()
+        await_drained(lock, scene.route)
+        lock.demand_now()
 
     with (
         in_our_words(f"deploy to {environment.service.name}"),
-        intent(turn, "deploy", colour, image=image.reference),
+        intent(lock, "deploy", colour, image=image.reference),
     ):
         deployment = change_service(environment, image, may_change)
-        turn.operation = deployment.operation_id
+        lock.operation = deployment.operation_id
         return deployment
 
 
@@ -146,8 +146,8 @@ def warm_up(environment: Environment, address: str) -> float:
     return max(took[len(took) // 2 :], default=0.0)
 
 
-@operation("retire the old colour of {turn.environment.name}")
-def retire(turn: Turn, scene: Scene) -> str:
+@operation("retire the old colour of {lock.environment.name}")
+def retire(lock: DeployLock, scene: Scene) -> str:
     """Pause the old colour, or say until when it is kept warm for a rollback at once.
 
     It is never deleted. A pause that App Runner does not accept is left to `reconcile`: the users
@@ -157,35 +157,35 @@ def retire(turn: Turn, scene: Scene) -> str:
     service = scene.services[colour]
     if service is None or service.status != "RUNNING":
         return f"{colour} does not run"
-    if keep := turn.environment.policy.keep_warm_s:
+    if keep := lock.environment.policy.keep_warm_s:
         return f"{colour} stays warm for {keep:g} s"
     try:
-        return pause(turn, colour, service)
+        return pause(lock, colour, service)
     except DeliveryError as error:
         get_run_logger().warning("%s is not paused yet: %s", colour, error)
         return f"{colour} is left to `reconcile`"
 
 
-def await_drained(turn: Turn, route: Route | None) -> None:
+def await_drained(lock: DeployLock, route: Route | None) -> None:
     """Wait until the colour that traffic has left can have no requests any more."""
-    drain_s = turn.environment.policy.drain_s
+    drain_s = lock.environment.policy.drain_s
     # Another machine's clock said when it moved: never wait longer than that can take.
     left = min(undrained_s(route, drain_s, time.time()), drain_s)
     if left:
         get_run_logger().info("the traffic moved just now: waiting %.0f s for the last of it", left)
     over = time.monotonic() + left
     while (left := over - time.monotonic()) > 0:
-        turn.demand()
+        lock.demand()
         time.sleep(min(left, LOOK_AGAIN_S))
 
 
-def pause(turn: Turn, colour: Colour, service: Service) -> str:
+def pause(lock: DeployLock, colour: Colour, service: Service) -> str:
     """Pause a colour that has no traffic; what was done, in a sentence."""
-    client = turn.environment.writes("apprunner")
-    await_drained(turn, router_of(turn.environment).read().route)
+    client = lock.environment.writes("apprunner")
+    await_drained(lock, router_of(lock.environment).read().route)
     try:
-        with intent(turn, "retire", colour):
-            turn.demand_now()
+        with intent(lock, "retire", colour):
+            lock.demand_now()
             client.pause_service(ServiceArn=service.arn)
     except (ClientError, BotoCoreError) as error:
         if meaning(error) is Refusal.DENIED:
@@ -194,11 +194,11 @@ def pause(turn: Turn, colour: Colour, service: Service) -> str:
     return f"{colour} is paused"
 
 
-def keep_default_origin(turn: Turn, route: Route) -> None:
+def keep_default_origin(lock: DeployLock, route: Route) -> None:
     """Lead edges that cannot read the route to the live colour; slow, and no reason to fail."""
     log, host = get_run_logger(), route.hosts[route.live]
     try:
-        if router_of(turn.environment).keep_default(host, turn.demand):
+        if router_of(lock.environment).keep_default(host, lock.demand):
             log.info("the default origin is %s now", host)
     except Fenced:
         raise  # it is the other run's to lead

@@ -25,7 +25,7 @@ from tasks.deploy import announcements
 from tasks.platform.health import what_serves
 from tasks.platform.versions import Version
 from tasks.run.announce import HOOK_LOGGER, run_url, seconds_so_far, subject, tell, this_run
-from tasks.run.lock import Turn
+from tasks.run.lock import DeployLock
 from tasks.run.outcome import error_of, note_told
 from tasks.run.summary import stages_of, write_summary
 from tasks.workspace.checkout import Source, is_same_repository
@@ -100,15 +100,15 @@ def conclude_deployed(
     )
 
 
-@operation("conclude: {version} is live in {turn.environment.name}")
-def conclude_live(turn: Turn, version: Version, live: Live) -> None:
+@operation("conclude: {version} is live in {lock.environment.name}")
+def conclude_live(lock: DeployLock, version: Version, live: Live) -> None:
     """Say what a run without checks made live."""
-    environment, seconds = turn.environment, seconds_so_far()
-    if turn.said:
-        turn.said.wait(TO_SAY_S)
-    about = announcements.about(turn, version)
-    why = f"{turn.holder.actor}: {turn.holder.reason}"
-    if turn.is_rollback:
+    environment, seconds = lock.environment, seconds_so_far()
+    if lock.said:
+        lock.said.wait(TO_SAY_S)
+    about = announcements.about(lock, version)
+    why = f"{lock.holder.actor}: {lock.holder.reason}"
+    if lock.is_rollback:
         message = messages.went_back(about, seconds, live.address, live.changed, why)
     else:
         message = messages.deployed(about, seconds, version.digest, live.address, live.changed, why)

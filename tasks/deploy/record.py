@@ -14,14 +14,14 @@ from tasks.deploy.watch import public_address
 from tasks.platform.secret_versions import secret_versions
 from tasks.platform.versions import Version
 from tasks.run import ledger
-from tasks.run.lock import Turn
+from tasks.run.lock import DeployLock
 
 
 def release_of(
-    turn: Turn, version: Version, colour: str, route_version: int, operation_id: str | None
+    lock: DeployLock, version: Version, colour: str, route_version: int, operation_id: str | None
 ) -> Release:
-    """The ledger's entry for a version that goes live in this turn; no colour: in place."""
-    environment = turn.environment
+    """The ledger's entry for a version that goes live under this lock; no colour: in place."""
+    environment = lock.environment
     service = environment.on(Colour(colour)) if colour else environment
     return Release(
         revision=version.revision,
@@ -30,26 +30,26 @@ def release_of(
         secrets=secret_versions(environment),
         operations=(operation_id,) if operation_id else (),
         migration=version.proven.migration,
-        **_of_this_turn(turn, colour, route_version),
+        **_of_this_run(lock, colour, route_version),
     )
 
 
-def released_again(turn: Turn, version: Version, colour: str, route_version: int) -> Release:
+def released_again(lock: DeployLock, version: Version, colour: str, route_version: int) -> Release:
     """The entry for a version that still runs as it was released: with the secrets of that time.
 
     Nothing is asked for but the ledger, since somebody waits for the traffic to move.
     """
-    known = [r for r in ledger.read_releases(turn.environment) if r.digest == version.digest]
+    known = [r for r in ledger.read_releases(lock.environment) if r.digest == version.digest]
     if not known:
-        return release_of(turn, version, colour, route_version, None)
-    return replace(known[-1], **_of_this_turn(turn, colour, route_version))
+        return release_of(lock, version, colour, route_version, None)
+    return replace(known[-1], **_of_this_run(lock, colour, route_version))
 
 
-def _of_this_turn(turn: Turn, colour: str, route_version: int) -> dict[str, Any]:
+def _of_this_run(lock: DeployLock, colour: str, route_version: int) -> dict[str, Any]:
     """What an entry says of the run that makes a version live, and of where it lives now."""
-    holder = turn.holder
+    holder = lock.holder
     return {
-        "number": turn.token,
+        "number": lock.token,
         "colour": colour,
         "since": ledger.now(),
         "run": holder.run,
@@ -60,36 +60,36 @@ def _of_this_turn(turn: Turn, colour: str, route_version: int) -> dict[str, Any]
     }
 
 
-def live_now(turn: Turn, scene: Scene, release: Release) -> Live:
+def live_now(lock: DeployLock, scene: Scene, release: Release) -> Live:
     """What a switch made live."""
     before = scene.digest_on(scene.route.live) if scene.route else ""
-    return Live(release, public_address(turn), before, changed=True)
+    return Live(release, public_address(lock), before, changed=True)
 
 
-@operation("record that {version} is live in {turn.environment.name}")
-def still_live(turn: Turn, scene: Scene, version: Version) -> Live:
+@operation("record that {version} is live in {lock.environment.name}")
+def still_live(lock: DeployLock, scene: Scene, version: Version) -> Live:
     """What was live already, without a change; written down only if it never was."""
     colour = scene.live or ""
     number = scene.route.version if scene.route else 0
-    release = _recorded(turn, version, colour, number, None)
-    return Live(release, public_address(turn), version.digest, changed=False)
+    release = _recorded(lock, version, colour, number, None)
+    return Live(release, public_address(lock), version.digest, changed=False)
 
 
-@operation("record that {version} is live in {turn.environment.name}")
-def live_in_place(turn: Turn, version: Version, deployment: Deployment, address: str) -> Live:
+@operation("record that {version} is live in {lock.environment.name}")
+def live_in_place(lock: DeployLock, version: Version, deployment: Deployment, address: str) -> Live:
     """What the update of the one service made live."""
     before = (deployment.previous_image or "").rpartition("@")[2]
-    release = _recorded(turn, version, "", 0, deployment.operation_id)
+    release = _recorded(lock, version, "", 0, deployment.operation_id)
     return Live(release, address, before, deployment.changed_something)
 
 
 def _recorded(
-    turn: Turn, version: Version, colour: str, route_version: int, operation_id: str | None
+    lock: DeployLock, version: Version, colour: str, route_version: int, operation_id: str | None
 ) -> Release:
     with in_our_words("write to the ledger"):
-        known = list(ledger.read_releases(turn.environment))
+        known = list(ledger.read_releases(lock.environment))
         if known and not operation_id and known[-1].digest == version.digest:
             return known[-1]
-        release = release_of(turn, version, colour, route_version, operation_id)
-        ledger.record_release(turn.environment, release)
+        release = release_of(lock, version, colour, route_version, operation_id)
+        ledger.record_release(lock.environment, release)
         return release

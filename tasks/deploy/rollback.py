@@ -20,7 +20,7 @@ from tasks.platform.app_runner.service import live_service
 from tasks.platform.health import ask
 from tasks.platform.versions import Version, find_version, proof_of
 from tasks.run import ledger
-from tasks.run.lock import Turn
+from tasks.run.lock import DeployLock
 
 LOOKS_BEFORE = 2
 
@@ -36,7 +36,9 @@ def choose_target(environment: Environment, asked: str, force: bool) -> Version:
     with in_our_words("find the version to go back to"):
         releases = list(ledger.read_releases(environment))
         scene = read_scene(environment) if environment.strategy == "blue-green" else None
-        if scene:  # what a dead run made live is not written down before this run has the turn
+        if (
+            scene
+        ):  # what a dead run made live is not written down before this run holds the deploy lock
             releases = as_settled(releases, ledger.read_intents(environment), scene.route)
         release = _release(environment, asked, releases, scene, force)
         if release is None:
@@ -83,17 +85,17 @@ def _version(environment: Environment, release: Release, scene: Scene | None) ->
     return Version(image, proof_of(environment, release.revision, release.digest))
 
 
-@operation("say how {turn.environment.name} goes back to {target}")
-def say_what_will_be_done(turn: Turn, target: Version) -> Scene | None:
+@operation("say how {lock.environment.name} goes back to {target}")
+def say_what_will_be_done(lock: DeployLock, target: Version) -> Scene | None:
     """Settle what is half done, and tell what comes next before it is done."""
-    environment = turn.environment
+    environment = lock.environment
     scene = None
     if environment.strategy == "blue-green":
-        scene = settle.fn(turn, None)
+        scene = settle.fn(lock, None)
     steps = steps_back(environment, scene, target)
     for step in steps:
         get_run_logger().info("%s", step)
-    announce_going_back(turn, target, steps)
+    announce_going_back(lock, target, steps)
     return scene
 
 
@@ -121,31 +123,31 @@ def steps_back(environment: Environment, scene: Scene | None, target: Version) -
     ]
 
 
-def swap_if_warm(turn: Turn, scene: Scene | None, target: Version) -> Live | None:
+def swap_if_warm(lock: DeployLock, scene: Scene | None, target: Version) -> Live | None:
     """Go back in one write where a colour still runs the target, and well; None where none does.
 
     What was never live is not warm, whatever colour runs it: it has yet to be proven.
     """
     colour = scene.colour_of(target.digest) if scene else None
-    if scene is None or colour is None or not _was_live(turn, target):
+    if scene is None or colour is None or not _was_live(lock, target):
         return None
     if colour == scene.live:
-        live = still_live(turn, scene, target)
-    elif not _answers_well(turn, scene, colour, target):
+        live = still_live(lock, scene, target)
+    elif not _answers_well(lock, scene, colour, target):
         return None
     else:
-        live = live_now(turn, scene, _swapped(turn, scene, colour, target))
-    await_share(turn, target, 100)
+        live = live_now(lock, scene, _swapped(lock, scene, colour, target))
+    await_share(lock, target, 100)
     return live
 
 
-def _was_live(turn: Turn, target: Version) -> bool:
-    return any(r.digest == target.digest for r in ledger.read_releases(turn.environment))
+def _was_live(lock: DeployLock, target: Version) -> bool:
+    return any(r.digest == target.digest for r in ledger.read_releases(lock.environment))
 
 
-def _answers_well(turn: Turn, scene: Scene, colour: Colour, target: Version) -> bool:
+def _answers_well(lock: DeployLock, scene: Scene, colour: Colour, target: Version) -> bool:
     """Whether the warm colour is ready at this moment: a look at its own address, and another."""
-    environment, service = turn.environment, scene.services[colour]
+    environment, service = lock.environment, scene.services[colour]
     address = f"{environment.service_scheme}://{service.address}" if service else ""
     for _ in range(LOOKS_BEFORE):
         answer = ask(f"{address}{environment.policy.readiness_path}")
@@ -156,8 +158,8 @@ def _answers_well(turn: Turn, scene: Scene, colour: Colour, target: Version) -> 
     return True
 
 
-def _swapped(turn: Turn, scene: Scene, colour: Colour, target: Version) -> Release:
+def _swapped(lock: DeployLock, scene: Scene, colour: Colour, target: Version) -> Release:
     service = scene.services[colour]
     if service is None:  # a colour that runs something has a service
         raise NeverProven(f"{colour} has no service")
-    return swap(turn, colour, service, target)
+    return swap(lock, colour, service, target)

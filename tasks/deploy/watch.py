@@ -24,7 +24,7 @@ from tasks.aws_errors import in_our_words
 from tasks.platform.health import ask
 from tasks.platform.metrics import read_traffic, ringing
 from tasks.platform.versions import Version
-from tasks.run.lock import Turn
+from tasks.run.lock import DeployLock
 
 # App Runner's figures come by the minute: asking more often tells nothing new.
 FIGURES_EVERY_S = 15
@@ -33,22 +33,22 @@ BASELINE = timedelta(minutes=15)
 VIEWER = "kanvaro-viewer"  # the cookie by which deployments/aws/route.js tells viewers apart
 
 
-@fact("do {share} of 100 users of {turn.environment.name} meet {version}?")
-def await_share(turn: Turn, version: Version, share: int) -> str:
+@fact("do {share} of 100 users of {lock.environment.name} meet {version}?")
+def await_share(lock: DeployLock, version: Version, share: int) -> str:
     """Wait until the public name answers with the version as often as it should, as new viewers.
 
     Each look has a connection and a viewer of its own, so that it may come to another edge.
     Raises `NeverBecameHealthy` with a tally of the answers.
     """
-    environment = turn.environment
+    environment = lock.environment
     policy = environment.policy
-    url = f"{public_address(turn)}{policy.readiness_path}"
+    url = f"{public_address(lock)}{policy.readiness_path}"
     expected = version.revision if policy.answers_revision else None
     count = looks_for(share, policy.public_answers)
     answers: list[Answer] = []
 
     def look_often() -> str:
-        turn.demand()
+        lock.demand()
         answers.append(ask(url, cookies={VIEWER: uuid4().hex[:16]}))
         return tally(answers[-count:])
 
@@ -64,14 +64,14 @@ def await_share(turn: Turn, version: Version, share: int) -> str:
         raise NeverBecameHealthy(str(error)) from None
 
 
-@fact("do alarms of {turn.environment.name} ring already?")
-def demand_silence(turn: Turn) -> None:
+@fact("do alarms of {lock.environment.name} ring already?")
+def demand_silence(lock: DeployLock) -> None:
     """Return if none of the policy's alarms rings; asked before users meet anything new.
 
     Raises `RequestRefused` where one does: nobody could tell afterwards who made it ring.
     """
     with in_our_words("ask for the alarms"):
-        if rings := _alarms(turn):
+        if rings := _alarms(lock):
             raise RequestRefused(
                 f"alarms ring already, before anything was shifted: {', '.join(rings)}",
                 hint="Find out why, then run again. `rollback` is not held up by alarms.",
@@ -80,7 +80,7 @@ def demand_silence(turn: Turn) -> None:
 
 @fact("is {version} well with {share} % of the traffic, for {seconds:g} s?")
 def watch(
-    turn: Turn,
+    lock: DeployLock,
     scene: Scene,
     version: Version,
     route: Route,
@@ -91,9 +91,9 @@ def watch(
     """Watch the new version for a while; what is to be thought of it.
 
     `since` is when the first period began whose figures are users'. Ends at once where it is
-    certainly sick. Raises what the turn says: `TakenBack`, `Fenced`.
+    certainly sick. Raises what the lock says: `TakenBack`, `Fenced`.
     """
-    environment = turn.environment
+    environment = lock.environment
     policy, log = environment.policy, get_run_logger()
     colour = route.next if route.is_shifting else route.live
     limits = Limits(policy.fewest_requests, policy.more_errors, policy.slower, policy.slow_ms)
@@ -104,11 +104,11 @@ def watch(
     def judged() -> Judgement:
         with in_our_words("read the figures of the shift"):
             new, old = read_traffic(environment, services, [since, since - BASELINE])
-            return judge(new, old, probes, _alarms(turn), limits)
+            return judge(new, old, probes, _alarms(lock), limits)
 
     judgement = Judgement(Verdict.TOO_FEW, "nothing was seen yet")
     for figures_are_due in _ticks(policy.probe_interval_s, seconds, f"watching {share} %"):
-        turn.demand()
+        lock.demand()
         probes.append(_as_expected(ask(url), version, policy.answers_revision))
         if figures_are_due or bad_in_a_row(probes):
             try:
@@ -122,13 +122,13 @@ def watch(
     return judged()
 
 
-def public_address(turn: Turn) -> str:
-    return (turn.environment.public_address or "").rstrip("/")
+def public_address(lock: DeployLock) -> str:
+    return (lock.environment.public_address or "").rstrip("/")
 
 
-def _alarms(turn: Turn) -> list[str]:
+def _alarms(lock: DeployLock) -> list[str]:
     """The alarms that ring; none that would hold up a rollback, since they may be its reason."""
-    return [] if turn.is_rollback else ringing(turn.environment)
+    return [] if lock.is_rollback else ringing(lock.environment)
 
 
 def _as_expected(answer: Answer, version: Version, says_revision: bool) -> Answer:

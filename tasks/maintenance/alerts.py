@@ -14,21 +14,23 @@ from tasks.deploy.colours import read_scene
 from tasks.platform.app_runner.service import live_service
 from tasks.run import ledger
 from tasks.run.announce import announce
-from tasks.run.lock_row import read_turn
+from tasks.run.lock_row import read_lock
 
 TOLD = "worries"  # the ledger's row of what people were told of
 
 
 @fact("is there anything in {environment.name} that a person has to look at?")
 def what_needs_a_person(environment: Environment) -> list[Worry] | None:
-    """Drift, and rotations that stand still; None while a run has the turn and may change both."""
+    """Drift, and rotations that stand still; None while a run holds the deploy lock and may change
+    both.
+    """
     with in_our_words("look for what a person has to see"):
-        if read_turn(environment).holder:
+        if read_lock(environment).holder:
             return None
         found = drifted(drift_of(environment))
         found += standing_still(ledger.read_rotations(environment), time.time())
-        # A run that took its turn meanwhile may have changed what was read.
-        return None if read_turn(environment).holder else found
+        # A run that acquired the deploy lock meanwhile may have changed what was read.
+        return None if read_lock(environment).holder else found
 
 
 def drift_of(environment: Environment) -> str:

@@ -1,4 +1,6 @@
-"""Bringing an account's stacks to what their templates say, in the turn of an environment."""
+"""Bringing an account's stacks to what their templates say, holding the deploy lock of an
+environment.
+"""
 
 from collections.abc import Iterable, Sequence
 
@@ -31,7 +33,7 @@ from tasks.maintenance.stacks import (
 from tasks.platform.app_runner.service import no_demand
 from tasks.run.announce import announce, run_url, seconds_so_far, this_run
 from tasks.run.approval import agreed
-from tasks.run.lock import Turn
+from tasks.run.lock import DeployLock
 from tasks.run.summary import write_summary
 
 
@@ -56,30 +58,32 @@ def in_order(environment: Environment, stacks: Iterable[Stack]) -> list[Stack]:
 
 
 def ensure_ledger(environment: Environment, stacks: Sequence[Stack]) -> None:
-    """Create the ledger's stack where there is none: without a ledger nobody can have a turn."""
+    """Create the ledger's stack where there is none: without a ledger nobody can hold the deploy
+    lock.
+    """
     if Stack.LEDGER not in stacks:
         return
     name = name_of(environment, Stack.LEDGER)
     with in_our_words(f"look at the stack {name}"):
         seen = read_stack(environment, name)
     if readiness(name, seen.status) is not Ready.UPDATE:
-        apply_plans(environment, plan_stacks(environment, [Stack.LEDGER]))
+        _apply(environment, change_sets(environment, [Stack.LEDGER]))
 
 
-def plan_stacks(environment: Environment, stacks: Sequence[Stack]) -> list[Plan]:
-    """A change set for each stack in turn; all of them are planned before any is applied."""
+def change_sets(environment: Environment, stacks: Sequence[Stack]) -> list[Plan]:
+    """Plan one change set per stack; all of them are planned before any is applied."""
     return [_planned(environment, stack) for stack in stacks]
 
 
-def plans_in_turn(turn: Turn, stacks: Sequence[Stack]) -> list[Plan]:
-    """The same in the turn of this run, with the plan as an artifact."""
-    plans = [_planned(turn.environment, stack, turn) for stack in stacks]
-    show_plan(turn.environment, plans)
+def plan_stacks(lock: DeployLock, stacks: Sequence[Stack]) -> list[Plan]:
+    """Plan one change set per stack, holding the deploy lock, and publish them as an artifact."""
+    plans = [_planned(lock.environment, stack, lock) for stack in stacks]
+    show_plan(lock.environment, plans)
     return plans
 
 
-def _planned(environment: Environment, stack: Stack, turn: Turn | None = None) -> Plan:
-    demand = turn.demand if turn else no_demand
+def _planned(environment: Environment, stack: Stack, lock: DeployLock | None = None) -> Plan:
+    demand = lock.demand if lock else no_demand
     seen: Seen = settled_stack(environment, name_of(environment, stack), demand)
     return plan_stack(environment, stack, seen, wish_for(environment, stack, seen))
 
@@ -97,13 +101,13 @@ def show_plan(environment: Environment, plans: Sequence[Plan]) -> None:
 
 def only_planned(environment: Environment, stacks: Sequence[Stack]) -> str:
     """The plan as text and as an artifact; its change sets are deleted again."""
-    plans = plan_stacks(environment, stacks)
+    plans = change_sets(environment, stacks)
     show_plan(environment, plans)
     forget_plans(environment, plans)
     return as_markdown(plans)
 
 
-def ask_before_loss(turn: Turn, plans: Sequence[Plan]) -> None:
+def ask_before_loss(lock: DeployLock, plans: Sequence[Plan]) -> None:
     """Ask a person before something is replaced or removed. Raises `RequestRefused` without a yes.
 
     What is only added or changed in place is what was asked for when the run was started.
@@ -111,26 +115,26 @@ def ask_before_loss(turn: Turn, plans: Sequence[Plan]) -> None:
     losses = [loss for plan in plans for loss in plan.losses]
     if not losses:
         return
-    environment = turn.environment
+    environment = lock.environment
     message = messages.may_be_lost(environment.name, losses, run_url(environment, this_run()))
-    if not agreed(turn, message, f"May this be taken away? {'; '.join(losses)}"):
+    if not agreed(lock, message, f"May this be taken away? {'; '.join(losses)}"):
         forget_plans(environment, plans)
         raise RequestRefused(
-            f"{turn.last_word or 'nobody agreed'}: nothing is replaced or removed",
+            f"{lock.last_word or 'nobody agreed'}: nothing is replaced or removed",
             hint="Nothing was changed. Leave the stack that is named out of `stacks`, or put the "
             "setting back that causes it (column `because of` of the plan).",
         )
 
 
-def apply_in_turn(turn: Turn, plans: Sequence[Plan]) -> None:
+def apply_plans(lock: DeployLock, plans: Sequence[Plan]) -> None:
     """Carry out each plan, one after the other; a failure leaves the later ones as they were."""
-    apply_plans(turn.environment, plans, turn)
+    _apply(lock.environment, plans, lock)
 
 
-def apply_plans(environment: Environment, plans: Iterable[Plan], turn: Turn | None = None) -> None:
+def _apply(environment: Environment, plans: Iterable[Plan], lock: DeployLock | None = None) -> None:
     for plan in plans:
         if plan.change_set:
-            apply_plan(environment, plan, turn.demand_now if turn else no_demand)
+            apply_plan(environment, plan, lock.demand_now if lock else no_demand)
 
 
 def forget_plans(environment: Environment, plans: Iterable[Plan]) -> None:
@@ -139,9 +143,9 @@ def forget_plans(environment: Environment, plans: Iterable[Plan]) -> None:
             forget_plan(environment, plan)
 
 
-def announce_provisioning(turn: Turn) -> None:
+def announce_provisioning(lock: DeployLock) -> None:
     """Open the thread of this run."""
-    environment, holder = turn.environment, turn.holder
+    environment, holder = lock.environment, lock.holder
     url = run_url(environment, this_run())
     message = messages.provisioning(
         environment.name, holder.title, holder.reason, holder.actor, url
@@ -149,10 +153,10 @@ def announce_provisioning(turn: Turn) -> None:
     announce(environment, message, first=True)
 
 
-@operation("conclude: {turn.environment.name} is provisioned")
-def conclude_provisioning(turn: Turn, plans: Sequence[Plan], logs: Sequence[str]) -> str:
+@operation("conclude: {lock.environment.name} is provisioned")
+def conclude_provisioning(lock: DeployLock, plans: Sequence[Plan], logs: Sequence[str]) -> str:
     """Say what was changed, and which settings of the environment must follow."""
-    environment, seconds = turn.environment, seconds_so_far()
+    environment, seconds = lock.environment, seconds_so_far()
     changed = [str(plan) for plan in plans if plan.rows] or ["every stack was as it should be"]
     with in_our_words("read what the stacks made"):
         outputs = {

@@ -13,32 +13,40 @@ from tasks.aws_errors import in_our_words
 from tasks.deploy.colours import pause, read_scene, settle
 from tasks.run import ledger
 from tasks.run.announce import announce
-from tasks.run.lock import Turn
-from tasks.run.lock_row import read_turn
+from tasks.run.lock import DeployLock
+from tasks.run.lock_row import read_lock
 
 KEPT_WARM = "was to be kept warm"
-HELD = "had the turn"
+HELD = "held the deploy lock"
 
 
 @fact("is anything left to be put in order in {environment.name}?")
 def what_is_overdue(environment: Environment) -> list[str]:
     """What may be half done, and what should have been retired by now, in sentences.
 
-    Whether the run that has the turn lives is not known here: whoever waits for the turn finds out.
+    Whether the run that holds the deploy lock lives is not known here: whoever waits for the
+    deploy lock
+    finds out.
     """
     with in_our_words("look for what is left"):
         found = _half_done(environment)
-        if holder := read_turn(environment).holder:
+        if holder := read_lock(environment).holder:
             found.append(f"{holder} {HELD}")
     return found
 
 
-@fact("what did dead runs leave in {turn.environment.name}?")
-def what_was_left(turn: Turn) -> list[str]:
-    """The same, seen by the run that has the turn: one that ended meanwhile has left nothing."""
+@fact("what did dead runs leave in {lock.environment.name}?")
+def what_was_left(lock: DeployLock) -> list[str]:
+    """The same, seen by the run that holds the deploy lock: one that ended meanwhile has left
+    nothing.
+    """
     with in_our_words("look for what is left"):
-        found = _half_done(turn.environment)
-    return [*found, f"{turn.took_over} {HELD}, and was silent"] if turn.took_over else found
+        found = _half_done(lock.environment)
+    return (
+        [*found, f"{lock.taken_over_from} {HELD}, and was silent"]
+        if lock.taken_over_from
+        else found
+    )
 
 
 def _half_done(environment: Environment) -> list[str]:
@@ -75,43 +83,43 @@ def is_overdue(scene: Scene, releases: Sequence[Release], keep_warm_s: float) ->
 
 
 @operation("pause what was kept warm long enough")
-def pause_overdue(turn: Turn) -> str:
+def pause_overdue(lock: DeployLock) -> str:
     """Settle what is half done; then pause the idle colour if its time is over."""
-    if turn.environment.strategy != "blue-green":
-        return _settled_in_place(turn)
-    scene = settle.fn(turn, None)
+    if lock.environment.strategy != "blue-green":
+        return _settled_in_place(lock)
+    scene = settle.fn(lock, None)
     with in_our_words("pause the idle colour"):
-        releases = list(ledger.read_releases(turn.environment))
+        releases = list(ledger.read_releases(lock.environment))
         service = scene.services[scene.idle]
-        if service and is_overdue(scene, releases, turn.environment.policy.keep_warm_s):
-            return pause(turn, scene.idle, service)
+        if service and is_overdue(scene, releases, lock.environment.policy.keep_warm_s):
+            return pause(lock, scene.idle, service)
     return str(scene)
 
 
-@operation("settle what earlier runs left in {turn.environment.name}")
-def settle_before_rotation(turn: Turn) -> None:
+@operation("settle what earlier runs left in {lock.environment.name}")
+def settle_before_rotation(lock: DeployLock) -> None:
     """Put right whatever a dead run left half done, so that no shift is under way."""
-    if turn.environment.strategy == "blue-green":
-        settle.fn(turn, None)
+    if lock.environment.strategy == "blue-green":
+        settle.fn(lock, None)
     else:
-        _settled_in_place(turn)
+        _settled_in_place(lock)
 
 
-def _settled_in_place(turn: Turn) -> str:
+def _settled_in_place(lock: DeployLock) -> str:
     """Close what dead runs left open: in place there is no traffic to put back."""
     with in_our_words("settle what earlier runs left"):
-        turn.demand_now()
-        for left in ledger.read_intents(turn.environment):
-            outcome = f"settled by {turn.holder.run}: what came of it is read"
+        lock.demand_now()
+        for left in ledger.read_intents(lock.environment):
+            outcome = f"settled by {lock.holder.run}: what came of it is read"
             ledger.close_intent(
-                turn.environment, replace(left, closed=ledger.now(), outcome=outcome)
+                lock.environment, replace(left, closed=ledger.now(), outcome=outcome)
             )
     return "one service that is updated in place; what it runs is what App Runner says"
 
 
-def tell_what_was_settled(turn: Turn, outcome: str, left: Sequence[str]) -> None:
+def tell_what_was_settled(lock: DeployLock, outcome: str, left: Sequence[str]) -> None:
     """Tell the channel, unless all there was to do was to pause an idle colour."""
     if not all(KEPT_WARM in each for each in left):
         announce(
-            turn.environment, messages.settled(turn.environment.name, left, outcome), first=True
+            lock.environment, messages.settled(lock.environment.name, left, outcome), first=True
         )

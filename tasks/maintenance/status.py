@@ -14,7 +14,7 @@ from delivery.platform.health import Answer
 from delivery.platform.images import Image
 from delivery.platform.route import Colour
 from delivery.platform.service import Service
-from delivery.run.ledger import Release, TurnRow
+from delivery.run.ledger import LockRow, Release
 from delivery.text import duration
 from tasks import fact, operation
 from tasks.aws_errors import in_our_words
@@ -25,7 +25,7 @@ from tasks.platform.app_runner.service import last_duration_s, live_service
 from tasks.platform.health import ask
 from tasks.platform.versions import Version, as_proven
 from tasks.run import ledger
-from tasks.run.lock_row import read_turn, read_waiting
+from tasks.run.lock_row import read_lock, read_waiting
 
 Part = TypeVar("Part")
 
@@ -64,7 +64,7 @@ def read_status(environment: Environment) -> Status:
     )
     address = _address(env, service)
     scene = reading.part("the colours", lambda: read_scene(env) if is_blue_green else None, None)
-    turn = reading.part("the turn", lambda: read_turn(env), TurnRow())
+    lock = reading.part("the deploy lock", lambda: read_lock(env), LockRow())
     way_back = "unknown: it could not be read"
     if "the ledger" not in reading.unread:
         way_back = reading.part("the way back", lambda: _way_back(env, scene, releases), way_back)
@@ -75,17 +75,17 @@ def read_status(environment: Environment) -> Status:
         scene=scene,
         colours=_colours(env, scene) if scene else {},
         releases=releases,
-        turn=turn,
+        lock=lock,
         waiting=reading.part("who waits", lambda: read_waiting(env), []),
         intents=reading.part("the intents", lambda: ledger.read_intents(env), []),
         drift=""
         if reading.unread
-        else reading.part("drift", lambda: _drift(env, scene, releases, turn), ""),
+        else reading.part("drift", lambda: _drift(env, scene, releases, lock), ""),
         way_back=way_back,
         seen_at=ledger.now(),
         unread=reading.unread,
-        silent_s=max(time.time() - turn.heard, 0.0) if turn.heard else 0.0,
-        lease_s=env.policy.turn_lease_s,
+        silent_s=max(time.time() - lock.heard, 0.0) if lock.heard else 0.0,
+        lease_s=env.policy.lock_lease_s,
         service_state="" if is_blue_green else _state(service, reading),
     )
 
@@ -100,12 +100,12 @@ def show_status(status: Status) -> str:
 
 
 def _drift(
-    environment: Environment, scene: Scene | None, releases: list[Release], turn: TurnRow
+    environment: Environment, scene: Scene | None, releases: list[Release], lock: LockRow
 ) -> str:
     """In what the cloud differs from the ledger; in place nothing is known while a run is on."""
     if scene:
         return drift(scene, releases)
-    is_known = environment.strategy == "in-place" and turn.holder is None
+    is_known = environment.strategy == "in-place" and lock.holder is None
     return drift_of(environment) if is_known else ""
 
 

@@ -27,7 +27,7 @@ def write_route(environment: Environment, seen: Seen, wanted: Route) -> Seen:
     """Put `wanted` in place of the route that was `seen`, exactly once.
 
     A lost answer is settled by reading, and the write can be sent again: it is refused if it was
-    carried out before. Raises `Fenced` if a later turn wrote, `OutcomeUnknown` if it cannot be
+    carried out before. Raises `Fenced` if a later lock wrote, `OutcomeUnknown` if it cannot be
     settled.
     """
     demand_ours(seen.route, wanted.token)

@@ -17,7 +17,7 @@ from delivery.text import plain
 from tasks import operation
 from tasks.rotation.state import Rotation, Wish
 from tasks.run.announce import announce, run_url, seconds_so_far, tell, this_run
-from tasks.run.lock import Turn
+from tasks.run.lock import DeployLock
 from tasks.run.summary import write_summary
 
 WEEKLY = "the weekly rotation"
@@ -53,25 +53,27 @@ def _scheduled() -> datetime:
 
 
 def announce_rotation(
-    turn: Turn, wish: Wish, rotations: Sequence[Rotation], cannot: Sequence[str]
+    lock: DeployLock, wish: Wish, rotations: Sequence[Rotation], cannot: Sequence[str]
 ) -> None:
     """Open the thread of a rotation."""
-    holder = turn.holder
+    holder = lock.holder
     message = messages.rotation_started(
-        turn.environment.name,
+        lock.environment.name,
         str(wish),
         holder.reason,
         holder.actor,
         [*_overdue(rotations), *cannot],
-        run_url(turn.environment, this_run()),
+        run_url(lock.environment, this_run()),
     )
-    announce(turn.environment, message, first=True)
+    announce(lock.environment, message, first=True)
 
 
 @operation("conclude: how far each secret is")
-def conclude_rotation(turn: Turn, rotations: Sequence[Rotation], cannot: Sequence[str]) -> str:
+def conclude_rotation(
+    lock: DeployLock, rotations: Sequence[Rotation], cannot: Sequence[str]
+) -> str:
     """Leave the table, tell the thread, and say it in a sentence."""
-    environment, seconds = turn.environment, seconds_so_far()
+    environment, seconds = lock.environment, seconds_so_far()
     outcomes = [outcome_of(each) for each in rotations]
     said = [*_overdue(rotations), *cannot]
     create_table_artifact(
@@ -80,10 +82,10 @@ def conclude_rotation(turn: Turn, rotations: Sequence[Rotation], cannot: Sequenc
         description=f"Secrets of {environment.name}: ids of versions, and what is next",
     )
     for outcome in outcomes:
-        _tell(turn, messages.secret_told(outcome))
+        _tell(lock, messages.secret_told(outcome))
     url = run_url(environment, this_run())
     ended = messages.rotation_ended(environment.name, outcomes, said, seconds, url)
-    _tell(turn, ended)
+    _tell(lock, ended)
     facts = [(each.secret, each.sentence) for each in outcomes]
     write_summary(environment, this_run(), plain(ended.headline), facts, seconds=seconds)
     return "; ".join([*(each.sentence for each in outcomes), *said])
@@ -107,6 +109,6 @@ def outcome_of(rotation: Rotation) -> Outcome:
     )
 
 
-def _tell(turn: Turn, message: Message) -> None:
-    if why := tell(turn.environment, this_run(), message):
+def _tell(lock: DeployLock, message: Message) -> None:
+    if why := tell(lock.environment, this_run(), message):
         get_run_logger().warning("Slack was not told: %s", why)

@@ -21,7 +21,7 @@ from tasks.rotation.rotate import advance
 from tasks.rotation.state import Rotation, Wish
 from tasks.run import ledger
 from tasks.run.announce import announce
-from tasks.run.lock import Turn
+from tasks.run.lock import DeployLock
 
 MAY_TAKE = (Step.RETIRE, Step.DELETE)
 
@@ -53,42 +53,42 @@ def _is_due(row: Record, policy: Policy, now: float) -> bool:
     return now >= due
 
 
-@operation("retire what is due of {turn.environment.name}")
-def retire_due(turn: Turn, kinds: Sequence[str]) -> list[str]:
+@operation("retire what is due of {lock.environment.name}")
+def retire_due(lock: DeployLock, kinds: Sequence[str]) -> list[str]:
     """Retire the old credentials of these kinds, and say in sentences what people must hear.
 
     One that somebody is still connected with is looked at again the next time.
     """
     if not kinds:
         return []
-    environment, told = turn.environment, []
+    environment, told = lock.environment, []
     consumers = look_at_consumers(environment)
     newest = _newest(ledger.read_rotations(environment))
     for kind, secret in environment.rotated.items():
         if kind in kinds:
-            told += _retired(turn, kind, newest[secret], consumers)
+            told += _retired(lock, kind, newest[secret], consumers)
     return told
 
 
-def _retired(turn: Turn, kind: str, row: Record, consumers: Sequence[Consumer]) -> list[str]:
-    rotation = begun_rotation(turn.environment, Wish((kind,), row.slot), kind)
-    advance(turn, rotation, consumers, MAY_TAKE)
+def _retired(lock: DeployLock, kind: str, row: Record, consumers: Sequence[Consumer]) -> list[str]:
+    rotation = begun_rotation(lock.environment, Wish((kind,), row.slot), kind)
+    advance(lock, rotation, consumers, MAY_TAKE)
     if rotation.taken:
         return [outcome_of(rotation).sentence]
-    return _overdue(turn, rotation)
+    return _overdue(lock, rotation)
 
 
-def _overdue(turn: Turn, rotation: Rotation) -> list[str]:
+def _overdue(lock: DeployLock, rotation: Rotation) -> list[str]:
     """Said once of a rotation; the table of `rotate-secrets` says it each week."""
     row = rotation.facts.of_current
     if row is None or row.is_told or not is_overdue(row, rotation.facts.now):
         return []
-    ledger.write_rotation(turn.environment, replace(row, is_told=True), turn.token)
+    ledger.write_rotation(lock.environment, replace(row, is_told=True), lock.token)
     return [f"overdue for more than 48 hours: {outcome_of(rotation).sentence}"]
 
 
-def tell_what_was_retired(turn: Turn, told: Sequence[str]) -> str:
+def tell_what_was_retired(lock: DeployLock, told: Sequence[str]) -> str:
     """Tell the channel, where there is something to tell; all of it in a sentence."""
     if told:
-        announce(turn.environment, retired(turn.environment.name, told), first=True)
+        announce(lock.environment, retired(lock.environment.name, told), first=True)
     return "; ".join(told)

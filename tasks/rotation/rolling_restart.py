@@ -20,7 +20,7 @@ from tasks.platform.app_runner.state import service_of
 from tasks.platform.health import answer_of, await_secrets
 from tasks.run import ledger
 from tasks.run.intents import intent
-from tasks.run.lock import Turn
+from tasks.run.lock import DeployLock
 
 RUNS = ("RUNNING", "OPERATION_IN_PROGRESS")
 
@@ -96,7 +96,7 @@ def _consumer(
 
 
 def roll(
-    turn: Turn,
+    lock: DeployLock,
     consumers: Sequence[Consumer],
     behind: Mapping[str, Sequence[str]],
     versions: Mapping[str, str],
@@ -109,14 +109,14 @@ def roll(
     for consumer in consumers:
         service = consumer.service
         if behind.get(consumer.name):
-            turn.demand_now()
-            deployment = start_anew(turn, consumer, versions)
-            service = await_deployment(consumer.environment, deployment, turn.demand)
-        await_secrets(consumer.environment, service, consumer.revision, versions, turn.demand)
+            lock.demand_now()
+            deployment = start_anew(lock, consumer, versions)
+            service = await_deployment(consumer.environment, deployment, lock.demand)
+        await_secrets(consumer.environment, service, consumer.revision, versions, lock.demand)
 
 
 @operation("start {consumer} anew, with today's secrets")
-def start_anew(turn: Turn, consumer: Consumer, versions: Mapping[str, str]) -> Deployment:
+def start_anew(lock: DeployLock, consumer: Consumer, versions: Mapping[str, str]) -> Deployment:
     """Let a service read its secrets anew, or give it references that it has not yet."""
     environment, image = consumer.environment, _image(consumer)
     wanted = environment.service.secrets
@@ -126,11 +126,11 @@ def start_anew(turn: Turn, consumer: Consumer, versions: Mapping[str, str]) -> D
 
     with (
         in_our_words(f"start {consumer} anew"),
-        intent(turn, "roll", consumer.colour, versions=dict(versions)),
+        intent(lock, "roll", consumer.colour, versions=dict(versions)),
     ):
         if wanted.items() - consumer.given.items():
-            return change_service(environment, image, turn.demand_now)
-        return restart_service(environment, image, is_needed, turn.demand_now)
+            return change_service(environment, image, lock.demand_now)
+        return restart_service(environment, image, is_needed, lock.demand_now)
 
 
 def _image(consumer: Consumer) -> Image:

@@ -22,7 +22,7 @@ from tasks.rotation.rolling_restart import Consumer, look_at_consumers, roll
 from tasks.rotation.state import Rotation
 from tasks.rotation.steps import STEPS, close, write_rolled
 from tasks.run import ledger
-from tasks.run.lock import Turn
+from tasks.run.lock import DeployLock
 
 # Where a secret has to wait: for the others, for its time, or for a person.
 RESTS = (Step.ROLL, Step.WAIT, Step.DONE, Step.STOP)
@@ -31,40 +31,40 @@ MOST_ROLLS = 4
 
 
 @operation("look how far {rotation} is")
-def look(turn: Turn, rotation: Rotation, consumers: Sequence[Consumer]) -> Next:
+def look(lock: DeployLock, rotation: Rotation, consumers: Sequence[Consumer]) -> Next:
     """Look at everything that decides the next step, note who is connected, and decide."""
     doing = f"look how far {rotation} is"
     with unquoted(doing), in_our_words(doing):
         facts = seen(rotation, consumers)
         row = facts.of_current
         if row and row.rolled_at is not None and not facts.pending and not facts.behind:
-            facts = _seen_old(turn, rotation, facts, row)
+            facts = _seen_old(lock, rotation, facts, row)
     rotation.facts, rotation.next = facts, next_step(facts)
     get_run_logger().info("%s: %s, since %s", rotation, rotation.next.step, rotation.next.why)
     return rotation.next
 
 
-def _seen_old(turn: Turn, rotation: Rotation, facts: Facts, row: Record) -> Facts:
+def _seen_old(lock: DeployLock, rotation: Rotation, facts: Facts, row: Record) -> Facts:
     """The facts with what the old credential is good for, and who was connected with it."""
     rotated = rotation.rotated
     if facts.policy.retires and row.retired_at is None:
         now = row.seen_with(rotated.connections(row.old_version), facts.now)
         if now != row:
-            ledger.write_rotation(turn.environment, now, turn.token)
+            ledger.write_rotation(lock.environment, now, lock.token)
         others = [each for each in facts.records if each != row]
         facts = replace(facts, records=(*others, now))
     return replace(facts, old=rotated.old(row.old_version))
 
 
 def advance(
-    turn: Turn,
+    lock: DeployLock,
     rotation: Rotation,
     consumers: Sequence[Consumer],
     only: Collection[Step] = tuple(Step),
 ) -> Next:
     """Take step after step until the secret has to wait, or the next one is not among `only`."""
     taken: set[tuple[Step, str]] = set()
-    while (following := look(turn, rotation, consumers)).step not in RESTS:
+    while (following := look(lock, rotation, consumers)).step not in RESTS:
         if following.step not in only:
             return following
         if (following.step, following.version) in taken:
@@ -74,15 +74,15 @@ def advance(
                 "longer pending, rotate with another rotation_id.",
             )
         taken.add((following.step, following.version))
-        turn.demand_now()
-        STEPS[following.step](turn, rotation, following)
+        lock.demand_now()
+        STEPS[following.step](lock, rotation, following)
         rotation.taken.append(following.step)
     if following.step is Step.DONE:
-        close(turn, rotation)
+        close(lock, rotation)
     return following
 
 
-def rotate(turn: Turn, rotations: Sequence[Rotation], consumers: Sequence[Consumer]) -> None:
+def rotate(lock: DeployLock, rotations: Sequence[Rotation], consumers: Sequence[Consumer]) -> None:
     """Take every secret as far as it can go today; all that must be rolled is rolled at once.
 
     A secret whose credential fails its test, or that must stop on its way, keeps no other one
@@ -92,17 +92,17 @@ def rotate(turn: Turn, rotations: Sequence[Rotation], consumers: Sequence[Consum
     for _ in range(MOST_ROLLS):
         for rotation in list(able):
             try:
-                advance(turn, rotation, consumers)
+                advance(lock, rotation, consumers)
             except (CredentialUnfit, StillAccepted) as error:
                 able.remove(rotation)
                 failed.append(error)
         rolling = [each for each in able if each.next.step is Step.ROLL]
         if not rolling:
             break
-        roll(turn, consumers, _behind(rolling), {e.rotated.kind: e.next.version for e in rolling})
+        roll(lock, consumers, _behind(rolling), {e.rotated.kind: e.next.version for e in rolling})
         for rotation in rolling:
-            write_rolled(turn, rotation)
-        consumers = look_at_consumers(turn.environment)
+            write_rolled(lock, rotation)
+        consumers = look_at_consumers(lock.environment)
     else:
         raise OutcomeUnknown("services run with other versions of secrets, again and again")
     if failed:

@@ -21,11 +21,11 @@ from tasks.rotation.redaction import unquoted
 from tasks.rotation.state import Rotation
 from tasks.run import ledger
 from tasks.run.intents import intent
-from tasks.run.lock import Turn
+from tasks.run.lock import DeployLock
 
 
 @operation("give {rotation} a new version, not yet in use")
-def create(turn: Turn, rotation: Rotation, following: Next) -> None:
+def create(lock: DeployLock, rotation: Rotation, following: Next) -> None:
     """Write the row, then the version; what is stored already under its id is kept."""
     rotated, facts = rotation.rotated, rotation.facts
     environment, version, current = rotated.environment, following.version, following.instead_of
@@ -40,7 +40,7 @@ def create(turn: Turn, rotation: Rotation, following: Next) -> None:
             step=following.step,
             compromised=rotation.compromised,
         )
-        ledger.write_rotation(turn.environment, row, turn.token)
+        ledger.write_rotation(lock.environment, row, lock.token)
 
     def make() -> Value:
         if facts.pending_value is PendingValue.NAMELESS:
@@ -48,38 +48,38 @@ def create(turn: Turn, rotation: Rotation, following: Next) -> None:
             return {**entered, VERSION: version}
         return rotated.make(version, current)
 
-    with _intended(turn, rotation, following):
+    with _intended(lock, rotation, following):
         put_pending(environment, rotation.secret, version, make)
 
 
 @operation("set the idle account of {rotation}")
-def set_account(turn: Turn, rotation: Rotation, following: Next) -> None:
-    with _intended(turn, rotation, following):
+def set_account(lock: DeployLock, rotation: Rotation, following: Next) -> None:
+    with _intended(lock, rotation, following):
         rotation.rotated.set(following.version, following.instead_of)
     rotation.was_set = following.version
 
 
 @operation("prove the new version of {rotation}")
-def prove(turn: Turn, rotation: Rotation, following: Next) -> None:
+def prove(lock: DeployLock, rotation: Rotation, following: Next) -> None:
     with unquoted(f"prove the new version of {rotation}"):
         rotation.rotated.prove(following.version, following.instead_of)
     rotation.was_tested = following.version
 
 
 @operation("make the new version of {rotation} current")
-def make_current(turn: Turn, rotation: Rotation, following: Next) -> None:
-    with _intended(turn, rotation, following):
-        promote(turn.environment, rotation.secret, following.version, following.instead_of)
+def make_current(lock: DeployLock, rotation: Rotation, following: Next) -> None:
+    with _intended(lock, rotation, following):
+        promote(lock.environment, rotation.secret, following.version, following.instead_of)
 
 
 @operation("take the label AWSPENDING from {rotation}")
-def tidy(turn: Turn, rotation: Rotation, following: Next) -> None:
-    with _intended(turn, rotation, following):
-        remove_pending(turn.environment, rotation.secret, following.version)
+def tidy(lock: DeployLock, rotation: Rotation, following: Next) -> None:
+    with _intended(lock, rotation, following):
+        remove_pending(lock.environment, rotation.secret, following.version)
 
 
 @operation("write that all run with the new version of {rotation}")
-def write_rolled(turn: Turn, rotation: Rotation) -> None:
+def write_rolled(lock: DeployLock, rotation: Rotation) -> None:
     facts = rotation.facts
     row = facts.of_current or Record(
         secret=rotation.secret,
@@ -90,28 +90,28 @@ def write_rolled(turn: Turn, rotation: Rotation) -> None:
         compromised=rotation.compromised,
     )
     rolled = replace(row, rolled_at=time.time(), drained_since=None, step=Step.ROLL)
-    ledger.write_rotation(turn.environment, rolled, turn.token)
+    ledger.write_rotation(lock.environment, rolled, lock.token)
     rotation.taken.append(Step.ROLL)
 
 
 @operation("retire the old version of {rotation}")
-def retire(turn: Turn, rotation: Rotation, following: Next) -> None:
+def retire(lock: DeployLock, rotation: Rotation, following: Next) -> None:
     facts = rotation.facts
     row = rotation.row
     at_once = rotation.compromised or row.compromised
-    with _intended(turn, rotation, following):
+    with _intended(lock, rotation, following):
         rotation.rotated.retire(following.version, facts.current, at_once=at_once)
     gone = replace(row, retired_at=time.time(), step=Step.RETIRE)
-    ledger.write_rotation(turn.environment, gone, turn.token)
+    ledger.write_rotation(lock.environment, gone, lock.token)
 
 
 @operation("delete the old version of {rotation} where it is checked")
-def delete(turn: Turn, rotation: Rotation, following: Next) -> None:
-    with _intended(turn, rotation, following):
+def delete(lock: DeployLock, rotation: Rotation, following: Next) -> None:
+    with _intended(lock, rotation, following):
         rotation.rotated.delete(rotation.row, time.time())
 
 
-Taking = Callable[[Turn, Rotation, Next], None]
+Taking = Callable[[DeployLock, Rotation, Next], None]
 STEPS: dict[Step, Taking] = {
     Step.CREATE: create,
     Step.ADOPT: create,
@@ -124,15 +124,15 @@ STEPS: dict[Step, Taking] = {
 }
 
 
-def close(turn: Turn, rotation: Rotation) -> None:
+def close(lock: DeployLock, rotation: Rotation) -> None:
     """Write that the rotation of the current version is over."""
     row = rotation.facts.of_current
     if row and not row.is_over and row.rolled_at is not None:
-        ledger.write_rotation(turn.environment, replace(row, step=Step.DONE), turn.token)
+        ledger.write_rotation(lock.environment, replace(row, step=Step.DONE), lock.token)
 
 
 @contextmanager
-def _intended(turn: Turn, rotation: Rotation, following: Next) -> Iterator[None]:
+def _intended(lock: DeployLock, rotation: Rotation, following: Next) -> Iterator[None]:
     detail = {"secret": rotation.secret, "version": following.version, "step": following.step}
-    with unquoted(f"{following.step} {rotation}"), intent(turn, "rotate", "", **detail):
+    with unquoted(f"{following.step} {rotation}"), intent(lock, "rotate", "", **detail):
         yield

@@ -17,7 +17,7 @@ from pydantic import Field
 from delivery.errors import DeliveryError
 from delivery.messages import Message
 from tasks.run.announce import announce, this_run
-from tasks.run.lock import Turn
+from tasks.run.lock import DeployLock
 
 LOOK_AGAIN_S = 1
 # Prefect waits so much longer than we do, so that the last word is ours.
@@ -32,12 +32,12 @@ class Consent(RunInput):
     why: str = Field(min_length=1, max_length=300, description="Why you decide so.")
 
 
-def agreed(turn: Turn, message: Message, question: str) -> bool:
+def agreed(lock: DeployLock, message: Message, question: str) -> bool:
     """Ask in the Prefect UI and in Slack, and wait; whether a person agreed. Silence is a no."""
-    policy = turn.environment.policy
-    announce(turn.environment, message)
+    policy = lock.environment.policy
+    announce(lock.environment, message)
     try:
-        with _answered_in_time(turn):
+        with _answered_in_time(lock):
             answer = pause_flow_run(
                 wait_for_input=Consent.with_initial_data(description=question),
                 timeout=math.ceil(policy.ask_timeout_s) + GRACE_S,
@@ -46,27 +46,27 @@ def agreed(turn: Turn, message: Message, question: str) -> bool:
     except FlowPauseTimeout:
         get_run_logger().warning("nobody answered within %g s", policy.ask_timeout_s)
         return False
-    turn.demand()
+    lock.demand()
     verdict = "agreed" if answer.go_on else "refused"
-    turn.note(f"{answer.who} {verdict}: {answer.why}")
+    lock.note(f"{answer.who} {verdict}: {answer.why}")
     get_run_logger().info("%s %s: %s", answer.who, verdict, answer.why)
     return answer.go_on
 
 
 @contextmanager
-def _answered_in_time(turn: Turn) -> Iterator[None]:
-    """Answer no in a person's place when time is up, or the turn is lost or asked back.
+def _answered_in_time(lock: DeployLock) -> Iterator[None]:
+    """Answer no in a person's place when time is up, or the deploy lock is lost or asked back.
 
     Prefect looks for nothing but an answer while a run is paused; and a pause that it lets run out
     ends the run in a state that hides our own reason.
     """
     over, run = threading.Event(), this_run()
-    patience = turn.environment.policy.ask_timeout_s
+    patience = lock.environment.policy.ask_timeout_s
     deadline = time.monotonic() + patience
 
     def why_no() -> str:
         try:
-            turn.demand()
+            lock.demand()
         except DeliveryError as error:
             return str(error)[:300]
         return f"nobody answered in {patience:g} s" if time.monotonic() > deadline else ""

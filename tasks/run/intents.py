@@ -11,38 +11,39 @@ from prefect.logging import get_run_logger
 from delivery.errors import DeliveryError
 from delivery.run.ledger import Intent
 from tasks.run import ledger
-from tasks.run.lock import Turn
+from tasks.run.lock import DeployLock
 
 
 @contextmanager
-def intent(turn: Turn, kind: str, colour: str, **detail: Any) -> Iterator[None]:
+def intent(lock: DeployLock, kind: str, colour: str, **detail: Any) -> Iterator[None]:
     """Write that a change is about to be sent, and afterwards what became of it.
 
-    A run that dies in between leaves the intent open, and whoever has the next turn settles it.
+    A run that dies in between leaves the intent open, and whoever holds the deploy lock next
+    settles it.
     So does an end that cannot be written, which is no reason to fail what has succeeded.
     """
     said = Intent(
-        number=turn.token,
-        step=turn.next_step(),
+        number=lock.token,
+        step=lock.next_step(),
         kind=kind,
         colour=colour,
-        run=turn.holder.run,
+        run=lock.holder.run,
         opened=ledger.now(),
         detail=detail,
     )
-    ledger.open_intent(turn.environment, said)
+    ledger.open_intent(lock.environment, said)
     try:
         yield
     except Exception as error:
         # A release may be live although its end could not be seen or written: reading settles it.
         if "release" not in detail:
-            _close(turn, said, f"failed: {type(error).__name__}")
+            _close(lock, said, f"failed: {type(error).__name__}")
         raise
-    _close(turn, said, "done")
+    _close(lock, said, "done")
 
 
-def _close(turn: Turn, said: Intent, outcome: str) -> None:
+def _close(lock: DeployLock, said: Intent, outcome: str) -> None:
     try:
-        ledger.close_intent(turn.environment, replace(said, closed=ledger.now(), outcome=outcome))
+        ledger.close_intent(lock.environment, replace(said, closed=ledger.now(), outcome=outcome))
     except (ClientError, BotoCoreError, DeliveryError) as error:
         get_run_logger().warning("%s stays open in the ledger: %s", said, type(error).__name__)

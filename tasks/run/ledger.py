@@ -1,7 +1,7 @@
-"""The ledger: a DynamoDB table of turns, proven images, releases and intents.
+"""The ledger: a DynamoDB table of deploy locks, proven images, releases and intents.
 
 One table serves all environments: the partition key `environment` names one, the sort key `entry`
-says what a row is (`turn`, `waiting#…`, `proven#…`, `release#…`, `intent#…`,
+says what a row is (`lock`, `waiting#…`, `proven#…`, `release#…`, `intent#…`,
 `rotation#secret#slot`). What a row says is
 JSON in `said`; only what a condition asks for is an attribute of its own.
 """
@@ -79,9 +79,9 @@ def read_rotations(environment: Environment, secret: str = "") -> list[Record]:
 
 
 def write_rotation(environment: Environment, record: Record, token: int) -> None:
-    """Write how far a rotation is, in the turn of that `token`.
+    """Write how far a rotation is, under the lock of that `token`.
 
-    Raises `Fenced` if a later turn wrote it. A lost answer is settled by sending again.
+    Raises `Fenced` if a later lock wrote it. A lost answer is settled by sending again.
     """
     try:
         with _table_named(environment):
@@ -99,7 +99,7 @@ def write_rotation(environment: Environment, record: Record, token: int) -> None
     except ClientError as error:
         if error.response["Error"]["Code"] != REFUSED:
             raise
-        raise Fenced(f"the rotation of {record.secret} was written in a later turn") from None
+        raise Fenced(f"the rotation of {record.secret} was written under a later lock") from None
 
 
 def add(environment: Environment, entry: str, said: str) -> bool:

@@ -1,9 +1,10 @@
-"""One run at a time may change an environment; whoever waits, waits for a reason that is told.
+"""The deploy lock lets one run at a time change an environment; a waiting run logs who holds it.
 
-The turn is a row in the ledger, taken and kept by conditional writes. Its holder renews `beat`;
-one that is silent for a whole lease, measured on the waiting run's own clock, has lost it (the
-protocol of Amazon's DynamoDB lock client). Each turn has a `token` that only grows. It stands in
-the route document, so that a run which was taken for dead, and is not, cannot write there.
+The lock is a row in the ledger, acquired and kept by conditional writes: a lease with a fencing
+token, after the protocol of Amazon's DynamoDB lock client. Its holder renews the row's heartbeat; a
+holder that is silent for a whole lease, measured on the waiting run's own clock, has lost the lock.
+Each lock has a `token` that only grows. The token also stands in the route document, so that a run
+which was taken for dead, and is not, cannot write there.
 """
 
 import threading
@@ -20,27 +21,27 @@ from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
 from delivery.errors import DeliveryError, Fenced, PlatformBusy, Superseded, TakenBack
-from delivery.run.ledger import KINDS, Holder, TurnRow, is_next, superseded_by
+from delivery.run.ledger import KINDS, Holder, LockRow, is_next, superseded_by
 from tasks import operation
 from tasks.aws_errors import in_our_words
 from tasks.run import ledger
 from tasks.run.lock_row import (
     ask_to_stop,
     at_this_moment,
-    change_turn,
     is_finished,
-    read_turn,
+    read_lock,
     read_waiting,
     say_waiting,
+    update_lock,
 )
 
-BEATS_IN_A_LEASE = 3
-# A run that Prefect calls finished and that missed a beat has died.
+HEARTBEATS_IN_A_LEASE = 3
+# A run that Prefect calls finished and that missed a heartbeat has died.
 SILENCE_OF_A_FINISHED_RUN = 0.5
-# One more beat of a run that has died may be on its way while others look already.
-LAST_WORDS = 1
+# A dead holder's last heartbeat may arrive late; one is ignored.
+LATE_HEARTBEATS = 1
 LOOK_AGAIN_S = 1.0
-IF_IT_IS_STUCK = "Look at that run. If it is stuck, cancel it: its turn then runs out."
+IF_IT_IS_STUCK = "Look at that run. If it is stuck, cancel it: its lock then expires."
 # What to do after a rollback asked a run to stop, where that was no deployment.
 WHEN_STOPPED = {
     "rotate": "Old and new credentials are both good. Rotate again with the same rotation_id once "
@@ -50,14 +51,14 @@ WHEN_STOPPED = {
 }
 
 
-class Turn:
-    """The turn that this run has: its `token`, and whether it may still go on."""
+class DeployLock:
+    """The deploy lock that this run holds: its `token`, and whether it may still go on."""
 
     def __init__(self, environment: Environment, token: int, holder: Holder) -> None:
         self.environment = environment
         self.token = token
         self.holder = holder
-        self.took_over = ""
+        self.taken_over_from = ""
         self.operation: str | None = None  # App Runner's, that brought this run's version up
         self.has_moved_traffic = False
         self.last_word = ""  # what a person answered to our question
@@ -67,30 +68,31 @@ class Turn:
         self._lost = ""
         self._renewed = time.monotonic()
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="turn", daemon=True)
+        self._thread = threading.Thread(target=self._renew, name="deploy-lock", daemon=True)
 
     @property
     def is_rollback(self) -> bool:
         return self.holder.kind == "rollback"
 
     def demand(self) -> None:
-        """Return if this run may go on; asks the ledger where no beat told so lately.
+        """Return if this run may go on; asks the ledger where no heartbeat said so lately.
 
-        Raises `Fenced` if another run has the turn, `TakenBack` if a person asked for the old
+        Raises `Fenced` if another run holds the deploy lock, `TakenBack` if a person asked for the
+        old
         version.
         """
         silent = time.monotonic() - self._renewed
-        if silent > self.environment.policy.turn_lease_s * SILENCE_OF_A_FINISHED_RUN:
-            self._see(read_turn(self.environment))
+        if silent > self.environment.policy.lock_lease_s * SILENCE_OF_A_FINISHED_RUN:
+            self._see(read_lock(self.environment))
         if self._lost:
-            raise Fenced(f"{self.holder.title} lost its turn: {self._lost}")
+            raise Fenced(f"{self.holder.title} lost the deploy lock: {self._lost}")
         if self._stop:
             hint = WHEN_STOPPED.get(self.holder.kind)
             raise TakenBack(f"{self.holder.title} was asked to stop: {self._stop}", hint=hint)
 
     def demand_now(self) -> None:
         """The same, after asking the ledger: before a change that no token guards."""
-        self._see(read_turn(self.environment))
+        self._see(read_lock(self.environment))
         self.demand()
 
     def note(self, remark: str) -> None:
@@ -106,11 +108,11 @@ class Turn:
         self._thread.start()
 
     def end(self) -> None:
-        """Give the turn back, unless it is lost; one that cannot be given back runs out."""
+        """Release the lock, unless it is lost; one that cannot be released expires."""
         self._over.set()
         self._thread.join(5)
         with suppress(ClientError, BotoCoreError, DeliveryError):
-            change_turn(
+            update_lock(
                 self.environment,
                 "REMOVE holder, #stop",
                 "#token = :token",
@@ -118,12 +120,12 @@ class Turn:
                 stop=True,
             )
 
-    def _beat(self) -> None:
-        lease = self.environment.policy.turn_lease_s
-        while not self._over.wait(lease / BEATS_IN_A_LEASE):
+    def _renew(self) -> None:
+        lease = self.environment.policy.lock_lease_s
+        while not self._over.wait(lease / HEARTBEATS_IN_A_LEASE):
             sent = time.monotonic()
             try:
-                seen = change_turn(
+                seen = update_lock(
                     self.environment,
                     "SET heard = :now ADD beat :one",
                     "#token = :token AND attribute_exists(holder)",
@@ -143,96 +145,103 @@ class Turn:
             self._renewed = sent  # others count from when it was written, not from its answer
             self._see(seen)
 
-    def _see(self, row: TurnRow) -> None:
+    def _see(self, row: LockRow) -> None:
         if row.token != self.token or row.holder is None:
             self._lost = f"{row.holder or 'another run'} has it"
         self._stop = row.stop
 
 
 @contextmanager
-def turn_of_this_run(
+def deploy_lock(
     environment: Environment, kind: str, title: str, reason: str
-) -> Iterator[Turn]:
-    """Wait for the turn to change `environment`, and keep others out while the block lasts.
+) -> Iterator[DeployLock]:
+    """Wait for the deploy lock of `environment`, and keep others out while the block lasts.
 
     `kind` is `deploy`, `rollback`, `rotate` or `provision`. Raises `Superseded` when a newer run
-    makes this one pointless, `PlatformBusy` when the turn does not come in time.
+    makes this one pointless, `PlatformBusy` when the lock is not free in time.
     """
-    with _kept(take_turn(environment, kind, title, reason)) as turn:
-        yield turn
+    with _kept(acquire_lock(environment, kind, title, reason)) as lock:
+        yield lock
 
 
 @contextmanager
-def turn_unless_taken(environment: Environment, title: str, reason: str) -> Iterator[Turn | None]:
-    """The turn to put things in order, or None while a living run has it."""
+def deploy_lock_unless_held(
+    environment: Environment, title: str, reason: str
+) -> Iterator[DeployLock | None]:
+    """The lock to put things in order, or None while a living run has it."""
     try:
-        turn = take_turn(environment, "reconcile", title, reason, only_from_the_dead=True)
+        lock = acquire_lock(environment, "reconcile", title, reason, only_if_dead=True)
     except PlatformBusy as error:
         get_run_logger().info("%s", error)
         yield None
         return
-    with _kept(turn):
-        yield turn
+    with _kept(lock):
+        yield lock
 
 
 @contextmanager
-def _kept(turn: Turn) -> Iterator[Turn]:
-    """Renew a turn while the block lasts, and give it back at its end."""
-    turn.start()
+def _kept(lock: DeployLock) -> Iterator[DeployLock]:
+    """Renew a lock while the block lasts, and release it at its end."""
+    lock.start()
     try:
-        yield turn
+        yield lock
     finally:
-        turn.end()
+        lock.end()
 
 
-@operation("wait for the turn to {kind} in {environment.name}")
-def take_turn(
+@operation("wait for the deploy lock to {kind} in {environment.name}")
+def acquire_lock(
     environment: Environment,
     kind: str,
     title: str,
     reason: str,
     *,
-    only_from_the_dead: bool = False,
-) -> Turn:
-    """Take the turn, once it is free or its holder is dead; or do not wait for a living one."""
+    only_if_dead: bool = False,
+) -> DeployLock:
+    """acquire the deploy lock, once it is free or its holder is dead; or do not wait for a living
+    one.
+    """
     mine = _myself(kind, title, reason)
-    with in_our_words("take the turn"):
+    with in_our_words("acquire the deploy lock"):
         others = [each for each in read_waiting(environment) if each.run != mine.run]
-        row = read_turn(environment)
+        row = read_lock(environment)
         # Whoever waits already goes first, above all a rollback.
         taken = _taken(environment, mine, row) if is_next(mine, others) else None
-        return taken or _after_waiting(environment, mine, only_from_the_dead)
+        return taken or _after_waiting(environment, mine, only_if_dead)
 
 
-def _after_waiting(environment: Environment, mine: Holder, only_from_the_dead: bool) -> Turn:
+def _after_waiting(environment: Environment, mine: Holder, only_if_dead: bool) -> DeployLock:
     log, policy = get_run_logger(), environment.policy
-    patience_s = 2 * policy.turn_lease_s if only_from_the_dead else policy.turn_timeout_s
+    patience_s = 2 * policy.lock_lease_s if only_if_dead else policy.lock_timeout_s
     deadline = time.monotonic() + patience_s
-    silence, told = _Silence(policy.turn_lease_s), ""
+    silence, told = _Silence(policy.lock_lease_s), ""
     try:
         while True:
             looked = time.monotonic()
-            row = read_turn(environment)
+            row = read_lock(environment)
             say_waiting(environment, mine)
             others = [each for each in read_waiting(environment) if each.run != mine.run]
             if why := superseded_by(mine, row, others):
                 raise Superseded(f"{mine.title} is superseded: {why}")
             if row.holder is None and not is_next(mine, others):
                 silence.forget()
-            elif turn := _taken(environment, mine, row, silence.is_too_long(row)):
-                return turn
+            elif lock := _taken(environment, mine, row, silence.is_too_long(row)):
+                return lock
             if row.holder and mine.kind == "rollback" and row.holder.kind != "rollback":
                 ask_to_stop(environment, row, f"{mine.title}: {mine.reason}")
             if told != (told := str(row.holder)):
-                log.info("waiting: the turn has %s", told)
-            if only_from_the_dead and silence.beats > LAST_WORDS:
-                raise PlatformBusy(f"{row.holder} lives, and has the turn", hint=IF_IT_IS_STUCK)
+                log.info("waiting: the deploy lock is held by %s", told)
+            if only_if_dead and silence.heartbeats > LATE_HEARTBEATS:
+                raise PlatformBusy(
+                    f"{row.holder} lives, and holds the deploy lock", hint=IF_IT_IS_STUCK
+                )
             if looked > deadline:
                 raise PlatformBusy(
-                    f"the turn did not come in {patience_s:g} s; it has {row.holder}",
+                    f"the deploy lock was not free within {patience_s:g} s; "
+                    f"it is held by {row.holder}",
                     hint=IF_IT_IS_STUCK,
                 )
-            time.sleep(min(LOOK_AGAIN_S, policy.turn_lease_s / 4))
+            time.sleep(min(LOOK_AGAIN_S, policy.lock_lease_s / 4))
     finally:
         say_waiting(environment, mine, no_longer=True)
 
@@ -247,14 +256,14 @@ class _Silence:
     def forget(self) -> None:
         self._seen: tuple[int, int] = (-1, -1)
         self._since = time.monotonic()
-        self.beats = 0
+        self.heartbeats = 0
 
-    def is_too_long(self, row: TurnRow) -> bool:
+    def is_too_long(self, row: LockRow) -> bool:
         if row.holder is None:
             return False
-        if (row.token, row.beat) != self._seen:
-            self.beats += self._seen != (-1, -1)
-            self._seen, self._since = (row.token, row.beat), time.monotonic()
+        if (row.token, row.heartbeat) != self._seen:
+            self.heartbeats += self._seen != (-1, -1)
+            self._seen, self._since = (row.token, row.heartbeat), time.monotonic()
         silent = time.monotonic() - self._since
         if silent > self._lease_s:
             return True
@@ -262,9 +271,9 @@ class _Silence:
 
 
 def _taken(
-    environment: Environment, mine: Holder, row: TurnRow, is_dead: bool = False
-) -> Turn | None:
-    """Try to take the turn that was seen as `row`; None if somebody was faster."""
+    environment: Environment, mine: Holder, row: LockRow, is_dead: bool = False
+) -> DeployLock | None:
+    """Try to acquire the deploy lock that was seen as `row`; None if somebody was faster."""
     if row.holder and row.holder.run == mine.run:
         is_dead = True  # Prefect started this run again: it takes over from itself
     if row.holder and not is_dead:
@@ -272,14 +281,14 @@ def _taken(
     if why := superseded_by(mine, row, ()):
         raise Superseded(f"{mine.title} is superseded: {why}")
     holder = replace(mine, since=ledger.now())
-    seen = {":t": {"N": str(row.token)}, ":b": {"N": str(row.beat)}}
+    seen = {":t": {"N": str(row.token)}, ":b": {"N": str(row.heartbeat)}}
     condition = "attribute_not_exists(#token) OR (#token = :t AND attribute_not_exists(holder))"
     if row.holder:
         condition = "#token = :t AND beat = :b"
     elif not row.token:
         condition, seen = "attribute_not_exists(#token)", {}
     remembered = f", last_{mine.kind} = :asked" if mine.kind in KINDS else ""
-    taken = change_turn(
+    taken = update_lock(
         environment,
         f"SET #token = :token, beat = :zero, heard = :now, holder = :holder{remembered}"
         " REMOVE #stop",
@@ -296,17 +305,17 @@ def _taken(
     )
     if taken is None:
         return None
-    turn = Turn(environment, taken.token, holder)
+    lock = DeployLock(environment, taken.token, holder)
     if row.holder:
-        turn.took_over = str(row.holder)
-        get_run_logger().warning("took the turn over from %s, which is silent", row.holder)
-    return turn
+        lock.taken_over_from = str(row.holder)
+        get_run_logger().warning("took the deploy lock over from %s, which is silent", row.holder)
+    return lock
 
 
 def _myself(kind: str, title: str, reason: str) -> Holder:
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
-        raise RuntimeError("only a run can take a turn")
+        raise RuntimeError("only a run can hold a deploy lock")
     run = context.flow_run
     # Prefect makes the runs of a schedule long before they are due.
     times = [moment for moment in (run.created, run.expected_start_time) if moment]

@@ -1,4 +1,4 @@
-"""The rows of the turn in the ledger: who has it, and who waits for it."""
+"""The rows of the deploy lock in the ledger: who has it, and who waits for it."""
 
 import time
 from contextlib import suppress
@@ -11,22 +11,23 @@ from prefect import get_client
 from prefect.exceptions import PrefectException
 
 from blocks.environment import Environment
-from delivery.run.ledger import KINDS, Holder, TurnRow
+from delivery.run.ledger import KINDS, Holder, LockRow
 from tasks.run import ledger
 from tasks.run.ledger import REFUSED
 
-TURN = "turn"
+# The sort key of the row, as it was first spelt: rows that stand in a ledger stay readable.
+LOCK = "turn"
 WAITING = "waiting#"
 
 
-def read_turn(environment: Environment) -> TurnRow:
-    """Who has the turn at this moment, and who was told to stop."""
-    return _row_of(ledger.row(environment, TURN))
+def read_lock(environment: Environment) -> LockRow:
+    """Who holds the deploy lock at this moment, and who was told to stop."""
+    return _row_of(ledger.row(environment, LOCK))
 
 
 def read_waiting(environment: Environment) -> list[Holder]:
     """The runs that wait for the turn and said so within the last lease."""
-    now, lease = time.time(), environment.policy.turn_lease_s
+    now, lease = time.time(), environment.policy.lock_lease_s
     return [
         Holder.read(row["said"]["S"])
         for row in ledger.rows(environment, WAITING)
@@ -34,9 +35,9 @@ def read_waiting(environment: Environment) -> list[Holder]:
     ]
 
 
-def ask_to_stop(environment: Environment, row: TurnRow, why: str) -> None:
-    """Ask the holder of the turn to take its change back; it sees it at its next beat."""
-    change_turn(
+def ask_to_stop(environment: Environment, row: LockRow, why: str) -> None:
+    """Ask the holder of the lock to take its change back; it sees it at its next heartbeat."""
+    update_lock(
         environment,
         "SET #stop = :why",
         "#token = :token AND attribute_exists(holder) AND attribute_not_exists(#stop)",
@@ -45,15 +46,15 @@ def ask_to_stop(environment: Environment, row: TurnRow, why: str) -> None:
     )
 
 
-def change_turn(
+def update_lock(
     environment: Environment,
     update: str,
     condition: str,
     values: dict[str, Any],
     *,
     stop: bool = False,
-) -> TurnRow | None:
-    """Change the row of the turn; None if the condition does not hold.
+) -> LockRow | None:
+    """Change the row of the lock; None if the condition does not hold.
 
     A lost answer is settled by sending again, which the condition makes harmless: what was
     written already is then refused, and the next look shows whose it is.
@@ -62,7 +63,7 @@ def change_turn(
     try:
         answer = environment.reads("dynamodb").update_item(
             TableName=environment.ledger_table,
-            Key=ledger.key(environment, TURN),
+            Key=ledger.key(environment, LOCK),
             UpdateExpression=update,
             ConditionExpression=condition,
             ExpressionAttributeNames=names,
@@ -76,11 +77,11 @@ def change_turn(
     return _row_of(answer["Attributes"])
 
 
-def _row_of(row: dict[str, Any]) -> TurnRow:
+def _row_of(row: dict[str, Any]) -> LockRow:
     held = row.get("holder", {}).get("S")
-    return TurnRow(
+    return LockRow(
         token=int(row.get("token", {}).get("N", 0)),
-        beat=int(row.get("beat", {}).get("N", 0)),
+        heartbeat=int(row.get("beat", {}).get("N", 0)),
         heard=float(row.get("heard", {}).get("N", 0)),
         holder=Holder.read(held) if held else None,
         stop=row.get("stop", {}).get("S", ""),
@@ -94,7 +95,7 @@ def at_this_moment() -> dict[str, str]:
 
 
 def say_waiting(environment: Environment, mine: Holder, *, no_longer: bool = False) -> None:
-    """Write that a run waits for the turn, and is alive; or take that back."""
+    """Write that a run waits for the deploy lock, and is alive; or take that back."""
     client, entry = environment.reads("dynamodb"), f"{WAITING}{mine.run}"
     where = ledger.key(environment, entry)
     if no_longer:

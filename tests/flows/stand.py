@@ -102,8 +102,8 @@ class Stand:
                     "switch_timeout_s": 5,
                     "drain_s": 0.2,
                     "warm_up_requests": 2,
-                    "turn_lease_s": 1.0,
-                    "turn_timeout_s": 20,
+                    "lock_lease_s": 1.0,
+                    "lock_timeout_s": 20,
                     **policy,
                 }
             ),

@@ -113,7 +113,7 @@ def change_service(
     """Take step after step until one sends our change, or none is needed.
 
     `demand` is called just before each change is sent: App Runner knows no token that could
-    refuse a run which lost its turn, and so the gap must be as small as can be.
+    refuse a run which lost the deploy lock, and so the gap must be as small as can be.
     """
     wanted = wanted_settings(environment, image)
     sight = _Sight(demand)
@@ -168,7 +168,7 @@ def restart_service(
 def _once_sent(environment: Environment, look: Callable[[], _Sight]) -> Deployment:
     try:
         seen = wait_until(
-            look, lambda now: now.sent is not None, _patience(environment), what="a free turn"
+            look, lambda now: now.sent is not None, _patience(environment), what="a free moment"
         )
     except TimedOut as error:
         raise PlatformBusy(f"{environment.service.name} could not be changed: {error}") from None

@@ -7,7 +7,7 @@ from delivery.maintenance.status import Status, as_markdown, as_text, headline
 from delivery.platform.health import Answer
 from delivery.platform.route import Colour, Route
 from delivery.platform.service import Service
-from delivery.run.ledger import Holder, Intent, Release, TurnRow
+from delivery.run.ledger import Holder, Intent, LockRow, Release
 
 BLUE, GREEN = Colour.BLUE, Colour.GREEN
 HOSTS = {BLUE: "blue.example", GREEN: "green.example"}
@@ -26,7 +26,7 @@ WELL = Status(
     scene=Scene(ROUTE, {BLUE: SERVICE, GREEN: PAUSED}),
     colours={BLUE: GOOD},
     releases=[RELEASE],
-    turn=TurnRow(2),
+    lock=LockRow(2),
     waiting=[],
     intents=[],
     drift="",
@@ -36,7 +36,7 @@ WELL = Status(
 SHIFTING = replace(WELL, scene=Scene(SPLIT, {BLUE: SERVICE, GREEN: SERVICE}))
 WARM = replace(WELL, scene=Scene(ROUTE, {BLUE: SERVICE, GREEN: SERVICE}))
 SICK = Answer(503, None, 5)
-HELD = TurnRow(3, 1, HOLDER)
+HELD = LockRow(3, 1, HOLDER)
 
 
 @pytest.mark.parametrize(
@@ -48,23 +48,29 @@ HELD = TurnRow(3, 1, HOLDER)
         (replace(WELL, public=Answer(200, "b" * 40, 5)), "not aaaaaaaaaa"),
         (replace(WELL, public=Answer(200, None, 5)), ""),  # it does not say its revision
         (replace(WELL, drift="the route says blue"), "drift: the route says blue"),
-        (replace(WELL, intents=[INTENT]), "intents are open and nobody living has the turn"),
-        (replace(WELL, intents=[INTENT], turn=HELD), ""),
-        (SHIFTING, "a shift is half done and nobody living has the turn"),
-        (replace(SHIFTING, turn=HELD), ""),
-        (replace(SHIFTING, turn=HELD, public=Answer(200, "b" * 40, 5)), ""),
-        (replace(WELL, turn=replace(HELD, stop="the cart is empty")), "stop: the cart is empty"),
-        (replace(WELL, scene=None), ""),
-        (replace(WELL, turn=HELD, silent_s=9, lease_s=30), ""),
-        (replace(WELL, turn=HELD, silent_s=99, lease_s=30), "silent for 99 s, as a dead one is"),
         (
-            replace(WELL, turn=HELD, silent_s=99, lease_s=30, intents=[INTENT]),
+            replace(WELL, intents=[INTENT]),
+            "intents are open and nobody living holds the deploy lock",
+        ),
+        (replace(WELL, intents=[INTENT], lock=HELD), ""),
+        (SHIFTING, "a shift is half done and nobody living holds the deploy lock"),
+        (replace(SHIFTING, lock=HELD), ""),
+        (replace(SHIFTING, lock=HELD, public=Answer(200, "b" * 40, 5)), ""),
+        (replace(WELL, lock=replace(HELD, stop="the cart is empty")), "stop: the cart is empty"),
+        (replace(WELL, scene=None), ""),
+        (replace(WELL, lock=HELD, silent_s=9, lease_s=30), ""),
+        (replace(WELL, lock=HELD, silent_s=99, lease_s=30), "silent for 99 s, as a dead one is"),
+        (
+            replace(WELL, lock=HELD, silent_s=99, lease_s=30, intents=[INTENT]),
             "intents are open and nobody living",
         ),
-        (replace(WELL, unread={"the turn": "AWS says no"}), "the turn could not be read: AWS"),
+        (
+            replace(WELL, unread={"the deploy lock": "AWS says no"}),
+            "the deploy lock could not be read: AWS",
+        ),
         (replace(WARM, colours={BLUE: GOOD, GREEN: GOOD}), ""),
         (replace(WARM, colours={BLUE: GOOD, GREEN: SICK}), "the idle colour does not answer"),
-        (replace(WARM, colours={BLUE: GOOD, GREEN: SICK}, turn=HELD), ""),
+        (replace(WARM, colours={BLUE: GOOD, GREEN: SICK}, lock=HELD), ""),
         (replace(WELL, releases=[]), ""),
     ],
 )
@@ -84,12 +90,12 @@ def test_a_worry_is_what_a_person_should_look_at_and_nothing_else(seen, worry):
         (WELL, "all on blue"),
         (WELL, "RUNNING, 200 from revision aaaaaaaaaa"),
         (WELL, "`rollback` to x: one write"),
-        (replace(WELL, turn=HELD), "version 9; “a better cart”"),
+        (replace(WELL, lock=HELD), "version 9; “a better cart”"),
         (replace(WELL, waiting=[HOLDER]), "waiting"),
         (replace(WELL, intents=[INTENT]), "shift green by run run-of-n: open"),
         (replace(WELL, releases=[]), "nothing by the ledger"),
         (replace(WELL, releases=[], unread={"the ledger": "no"}), "unknown: the ledger could not"),
-        (replace(WELL, turn=HELD, silent_s=7), "heard of 7 s ago"),
+        (replace(WELL, lock=HELD, silent_s=7), "heard of 7 s ago"),
         (SHIFTING, "90 % on blue, 10 % on green"),
     ],
 )

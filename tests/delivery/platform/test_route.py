@@ -139,9 +139,9 @@ def test_a_document_that_the_store_would_not_take_is_never_sent():
         first_route(BLUE, "h" * LARGEST_DOCUMENT, 1).text()
 
 
-def test_whoever_wrote_in_a_later_turn_fences_us_off():
+def test_whoever_wrote_in_a_later_lock_fences_us_off():
     demand_ours(None, 3)
     demand_ours(SPLIT, 3)
     demand_ours(SPLIT, 4)
-    with pytest.raises(Fenced, match="turn 3, and ours is 2"):
+    with pytest.raises(Fenced, match="lock 3, and ours is 2"):
         demand_ours(SPLIT, 2)

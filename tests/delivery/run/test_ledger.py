@@ -8,9 +8,9 @@ from delivery.errors import RequestRefused, UnknownRevision
 from delivery.run.ledger import (
     Holder,
     Intent,
+    LockRow,
     Proven,
     Release,
-    TurnRow,
     find_target,
     in_the_way,
     is_next,
@@ -156,11 +156,11 @@ def holder(run, asked, kind="deploy"):
     ],
 )
 def test_an_older_run_gives_way_to_a_newer_one_of_its_kind(mine, last, waiting, is_superseded):
-    assert bool(superseded_by(mine, TurnRow(1, last=last), waiting)) is is_superseded
+    assert bool(superseded_by(mine, LockRow(1, last=last), waiting)) is is_superseded
 
 
 def test_the_reason_names_the_run_that_goes_on():
-    why = superseded_by(holder("me", 1), TurnRow(), [holder("b", 2), holder("c", 3)])
+    why = superseded_by(holder("me", 1), LockRow(), [holder("b", 2), holder("c", 3)])
 
     assert "title of c" in why
 
@@ -206,6 +206,6 @@ def test_an_entry_reads_as_it_was_written_and_passes_over_what_it_does_not_know(
 
 def test_putting_things_in_order_is_never_superseded():
     """Prefect makes the runs of a schedule an hour before they are due."""
-    turn = TurnRow(1, last={"deploy": 100.0, "rollback": 90.0})
+    lock = LockRow(1, last={"deploy": 100.0, "rollback": 90.0})
 
-    assert not superseded_by(replace(holder("me", 1), kind="reconcile"), turn, [holder("b", 2)])
+    assert not superseded_by(replace(holder("me", 1), kind="reconcile"), lock, [holder("b", 2)])

@@ -11,7 +11,7 @@ from flows.reconcile import reconcile
 from flows.rollback import rollback
 from tests.flows.deploy.crash_world import World
 from tests.flows.deploy.crashes import (
-    BEAT,
+    HEARTBEAT,
     Crash,
     Process,
     live_process,
@@ -237,7 +237,7 @@ def random_schedule(chance):
 def _crash(chance):
     when = chance.choice(("before", "after"))
     if chance.random() < 0.05:
-        return Crash(chance.randint(1, 4), when, BEAT)
+        return Crash(chance.randint(1, 4), when, HEARTBEAT)
     return Crash(chance.randint(3, 45), when)
 
 

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from delivery.platform.route import read_route
 from tasks.run import ledger
-from tasks.run.lock_row import read_turn
+from tasks.run.lock_row import read_lock
 from tests.flows.stand import remove_services
 
 # A change of the route takes up to so long to reach an edge: each has its own delay, and it is
@@ -36,7 +36,7 @@ class World:
 
     def __init__(self, stand, **policy):
         self.stand = stand
-        quick = {"turn_lease_s": 0.25, "bake_s": 0.05, "step_s": 0.05}
+        quick = {"lock_lease_s": 0.25, "bake_s": 0.05, "step_s": 0.05}
         policy = {**quick, "drain_s": 1.4 * KNOWN_AFTER_S, **policy}
         self.environment = stand.environment(**policy)
         self.violations = []
@@ -155,8 +155,8 @@ class World:
             self.broken(f"a shift is left: {route}")
         if left := ledger.read_intents(self.environment):
             self.broken(f"intents are left open: {[str(each) for each in left]}")
-        if holder := read_turn(self.environment).holder:
-            self.broken(f"the turn is not free: {holder}")
+        if holder := read_lock(self.environment).holder:
+            self.broken(f"the deploy lock is not free: {holder}")
         if len(fresh := released[known:]) > len(set(fresh)):
             self.broken(f"a release was recorded twice: {fresh}")
         # The first of all has all the traffic at once, and is promoted after its watch.

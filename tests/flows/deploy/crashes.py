@@ -3,7 +3,8 @@
 A run here is a pretended process: the flow's own functions with Prefect's engine taken out, since
 a process under SIGKILL has none to help it. Every AWS request of its clients passes its `Process`,
 which may kill it before or after one; from then on nothing that it sends leaves, so that no guard
-and no beat can do anything either. Real processes under Prefect are killed in `test_killed.py`.
+and no heartbeat can do anything either. Real processes under Prefect are killed in
+`test_killed.py`.
 """
 
 import contextvars
@@ -26,8 +27,8 @@ from tasks.deploy import conclusion
 from tasks.rotation import announcements
 from tasks.run import announce
 
-BEATS = "turn"  # the name of the thread that renews the turn
-BEAT = "a beat"
+HEARTBEATS = "deploy-lock"  # the name of the thread that renews the lock
+HEARTBEAT = "a heartbeat"
 _here = contextvars.ContextVar("process", default=None)
 
 
@@ -39,7 +40,7 @@ class Killed(BaseException):
 class Crash:
     """Death `before` or `after` the call of that number; of one `operation` only, if it is named.
 
-    The beats have numbers of their own, as `operation=BEAT`: when they come is chance.
+    The heartbeats have numbers of their own, as `operation=HEARTBEAT`: when they come is chance.
     """
 
     number: int
@@ -64,13 +65,13 @@ class Process:
     counts: object = None
     sent: list[str] = field(default_factory=list)
     request: object = None
-    beats: int = 0
+    heartbeats: int = 0
     is_dead: bool = False
     is_over: bool = False
 
     def send(self, operation, request, send):
-        if threading.current_thread().name == BEATS:
-            return self._beat(request, send)
+        if threading.current_thread().name == HEARTBEATS:
+            return self._renew(request, send)
         if self.is_dead:
             raise Killed
         if self.counts and not self.counts(operation):
@@ -85,14 +86,14 @@ class Process:
                 self.after(f"call {len(self.sent)}, {operation}")
             self._die("after", operation)
 
-    def _beat(self, request, send):
-        self.beats += 1
+    def _renew(self, request, send):
+        self.heartbeats += 1
         crash = self.crash or Crash(0, "")
-        is_last = crash.operation == BEAT and crash.number == self.beats
+        is_last = crash.operation == HEARTBEAT and crash.number == self.heartbeats
         self.is_dead = self.is_dead or (is_last and crash.when == "before")
         if self.is_dead:
             raise SystemExit  # of which a thread ends without a word
-        answer = self.hold(self, BEAT, lambda: send(request)) if self.hold else send(request)
+        answer = self.hold(self, HEARTBEAT, lambda: send(request)) if self.hold else send(request)
         if is_last:
             self.is_dead = True
             raise SystemExit

@@ -7,7 +7,7 @@ from flows.blue_green import put_live
 from tasks.deploy.announcements import announce_deploying
 from tasks.deploy.conclusion import conclude_live, tell_failure
 from tasks.platform.versions import as_proven, choose_version
-from tasks.run.lock import turn_of_this_run
+from tasks.run.lock import deploy_lock
 
 
 @flow(name="deliver", on_failure=[tell_failure], on_crashed=[tell_failure])
@@ -15,8 +15,8 @@ def deliver(version, environment, reason="a test"):
     env = Environment.named(environment)
     wanted = choose_version(env, version)
     env = as_proven(env, wanted)
-    with turn_of_this_run(env, "deploy", str(wanted), reason) as turn:
-        announce_deploying(turn, wanted)
-        live = put_live(turn, wanted, None)
-        conclude_live(turn, wanted, live)
+    with deploy_lock(env, "deploy", str(wanted), reason) as lock:
+        announce_deploying(lock, wanted)
+        live = put_live(lock, wanted, None)
+        conclude_live(lock, wanted, live)
     return live

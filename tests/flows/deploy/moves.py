@@ -20,13 +20,13 @@ from sandbox.app_runner.instances.programs import Program
 from tasks.platform.app_runner.service import await_deployment, change_service
 from tasks.platform.routing import router_of, write_route
 from tasks.run import ledger
-from tasks.run.lock_row import TURN, read_turn
+from tasks.run.lock_row import LOCK, read_lock
 from tests.flows.stand import remove_services
 
 # A machine that does much else is slow, and not wrong.
 PATIENCE = {
-    "turn_lease_s": 3,
-    "turn_timeout_s": 120,
+    "lock_lease_s": 3,
+    "lock_timeout_s": 120,
     "operation_timeout_s": 60,
     "health_timeout_s": 30,
     "switch_timeout_s": 30,
@@ -114,7 +114,7 @@ class Moves:
 
     def serve(self, *revisions):
         """As if each of these had been deployed, one after the other, without a run for it."""
-        for number, revision in enumerate(revisions, start=self._turns_so_far() + 1):
+        for number, revision in enumerate(revisions, start=self._locks_so_far() + 1):
             colour = Colour.GREEN if self._live_colour() is Colour.BLUE else Colour.BLUE
             image = Image(self.stand.repository, self.digests[revision], revision)
             service = await_deployment.fn(
@@ -131,7 +131,7 @@ class Moves:
             ledger.record_release(self.environment, self._release(number, revision, colour, wanted))
             self.environment.reads("dynamodb").update_item(
                 TableName=self.environment.ledger_table,
-                Key=ledger.key(self.environment, TURN),
+                Key=ledger.key(self.environment, LOCK),
                 UpdateExpression="SET #token = :token",
                 ExpressionAttributeNames={"#token": "token"},
                 ExpressionAttributeValues={":token": {"N": str(number)}},
@@ -153,8 +153,8 @@ class Moves:
             route_version=route.version,
         )
 
-    def _turns_so_far(self):
-        return read_turn(self.environment).token
+    def _locks_so_far(self):
+        return read_lock(self.environment).token
 
     def _live_colour(self):
         route = router_of(self.environment).read().route
@@ -260,7 +260,7 @@ class Moves:
         ]
 
     def holder(self):
-        return read_turn(self.environment).holder
+        return read_lock(self.environment).holder
 
     def said(self, run_id=None):
         """All that Slack was told in the thread of a run, as one text; empty before it began."""
@@ -283,7 +283,7 @@ class Moves:
             connection.close()
 
     def row(self):
-        return ledger.row(self.environment, TURN)
+        return ledger.row(self.environment, LOCK)
 
 
 def state_of(run_id):

@@ -351,7 +351,9 @@ def test_new_commits_during_the_bake_wait_and_only_the_newest_of_them_goes_live(
     assert env.live() == first
 
     assert isinstance(two.error(), Superseded)
-    assert str(third)[:10] in str(two.error()) or "waits for the same turn" in str(two.error())
+    assert str(third)[:10] in str(two.error()) or "waits for the same deploy lock" in str(
+        two.error()
+    )
     assert one.state().is_completed()
     assert three.state().is_completed()
     assert env.live() == third
@@ -434,7 +436,7 @@ def test_too_few_requests_a_person_is_asked_and_what_they_say_is_done(live, agre
     env = live(fewest_requests=10_000, extensions=0, if_too_few="ask", bake_s=0.1)
     version = env.publish()
     run = env.begin(version)
-    holder = until(env.holder, "the run has its turn")
+    holder = until(env.holder, "the run has its lock")
     answer(holder.run, go_on=agrees, who="Grace", why="it is night")
 
     state = run.state()
@@ -458,7 +460,7 @@ def test_a_question_that_nobody_answers_is_a_no(live):
 def test_a_rollback_does_not_wait_until_somebody_answers_a_question(live):
     env = live(fewest_requests=10_000, extensions=0, if_too_few="ask", bake_s=0.1)
     deploying = env.begin(env.publish())
-    run = until(env.holder, "the run has its turn").run
+    run = until(env.holder, "the run has its lock").run
     until(lambda: "waits for your decision" in env.said(run), "the run asks")
 
     state = env.go_back()
@@ -472,7 +474,7 @@ def test_an_approved_shift_is_in_the_ledger_with_who_and_why(live):
     env = live(approval=True)
     version = env.publish()
     run = env.begin(version, reason="a better cart")
-    holder = until(env.holder, "the run has its turn")
+    holder = until(env.holder, "the run has its lock")
     until(lambda: "waits for your decision" in env.said(holder.run), "the run asks")
     assert env.live() == env.first
     assert not env.route().is_shifting
@@ -487,7 +489,7 @@ def test_a_refused_shift_never_happens(live):
     env = live(approval=True)
     before = env.route()
     run = env.begin(env.publish())
-    holder = until(env.holder, "the run has its turn")
+    holder = until(env.holder, "the run has its lock")
     answer(holder.run, go_on=False, who="Grace", why="it is Friday")
 
     error = run.error()

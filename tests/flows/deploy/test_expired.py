@@ -55,7 +55,7 @@ def test_before_the_shift_the_old_version_serves_and_the_next_run_goes_on(served
     assert served.live() == served.first
     assert "unknown: it could not be asked" in served.said()
 
-    served.ok(served.version)  # takes the turn over, which the run could not give back
+    served.ok(served.version)  # takes the lock over, which the run could not release
 
     assert served.live() == served.version
     assert served.changes().count("CreateService") == 2, "what was sent is not sent again"

@@ -11,7 +11,7 @@ from botocore.exceptions import ConnectionClosedError
 
 from delivery.errors import AccessDenied, DeliveryError, OutcomeUnknown
 from tests.flows.deploy.crash_world import World
-from tests.flows.deploy.crashes import BEAT, Process, live_process, on_the_wire, without_engine
+from tests.flows.deploy.crashes import HEARTBEAT, Process, live_process, on_the_wire, without_engine
 from tests.flows.deploy.delivering import deliver
 
 SAMPLE = 8
@@ -65,7 +65,7 @@ class Fault:
         self.operation, self.kind, self.met, self._answers = operation, kind, 0, {}
 
     def __call__(self, process, operation, send):
-        if operation == BEAT or operation != self.operation:
+        if operation == HEARTBEAT or operation != self.operation:
             return send()
         if self.kind == "stale":
             return self._answer_of_before(process.request, send())

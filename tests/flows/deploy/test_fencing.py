@@ -8,7 +8,7 @@ import pytest
 from delivery.errors import Fenced
 from tasks.run import ledger
 from tests.flows.deploy.crash_world import World
-from tests.flows.deploy.crashes import BEAT, Process, live_process, on_the_wire, without_engine
+from tests.flows.deploy.crashes import HEARTBEAT, Process, live_process, on_the_wire, without_engine
 from tests.flows.deploy.delivering import deliver
 
 PATIENCE_S = 60
@@ -18,7 +18,7 @@ PATIENCE_S = 60
 def world(stand):
     """An environment in which two versions were live, so that a third one needs every step."""
     with on_the_wire(), without_engine():
-        world = World(stand, keep_warm_s=0, turn_lease_s=0.6)
+        world = World(stand, keep_warm_s=0, lock_lease_s=0.6)
         for _ in range(2):
             live_process(Process(), deliver.fn, world.publish(), world.name)
         yield world
@@ -26,7 +26,9 @@ def world(stand):
 
 
 class Held:
-    """A run that sleeps just before one call, and whose beats do not come through meanwhile."""
+    """A run that sleeps just before one call, and whose heartbeats do not come through
+    meanwhile.
+    """
 
     def __init__(self, world, operation, number):
         self._point, self._seen = (operation, number), 0
@@ -43,10 +45,10 @@ class Held:
             self.ended = error
 
     def _hold(self, process, operation, send):
-        if operation == BEAT and self.sleeps.is_set():
+        if operation == HEARTBEAT and self.sleeps.is_set():
             self._goes_on.wait(PATIENCE_S)
         self._seen += operation == self._point[0]
-        if operation != BEAT and (operation, self._seen) == self._point:
+        if operation != HEARTBEAT and (operation, self._seen) == self._point:
             self._seen += 1
             self.sleeps.set()
             self._goes_on.wait(PATIENCE_S)

@@ -137,7 +137,7 @@ def test_an_open_intent_of_a_dead_run_is_settled_and_told(env):
     text = reconcile(env.name)
 
     assert "settled restart blue by run a-dead-r: open; " in text
-    assert "had the turn, and was silent" in text
+    assert "held the deploy lock, and was silent" in text
     assert not env.intents()
     assert env.holder() is None
     assert env.changes() == changes
@@ -147,7 +147,7 @@ def test_an_open_intent_of_a_dead_run_is_settled_and_told(env):
 
 
 def _after_its_lease(env):
-    until(lambda: seen(env).silent_s > env.environment.policy.turn_lease_s, "its lease is over")
+    until(lambda: seen(env).silent_s > env.environment.policy.lock_lease_s, "its lease is over")
     return seen(env)
 
 

@@ -60,7 +60,7 @@ def served(tmp_path_factory):
 @pytest.fixture
 def moves(served, stand, tmp_path):
     """An environment where `old` serves, and `new` was proven."""
-    made = Moves(stand, Application(tmp_path / "app"), tmp_path / "workshop", turn_lease_s=4.0)
+    made = Moves(stand, Application(tmp_path / "app"), tmp_path / "workshop", lock_lease_s=4.0)
     made.old, made.new = made.publish(), made.publish()
     made.serve(made.old)
     made.change(policy={"bake_s": LONG_BAKE_S})
@@ -103,7 +103,7 @@ def log_of(served):
 
 
 def is_settled(moves):
-    """Users meet the old version, nothing is half done, nobody has the turn."""
+    """Users meet the old version, nothing is half done, nobody holds the deploy lock."""
     return (
         moves.live() == moves.old
         and not moves.route().is_shifting

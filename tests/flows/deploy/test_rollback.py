@@ -192,7 +192,7 @@ def test_in_place_the_service_is_updated_to_the_digest_of_before(moves):
 
 
 def test_while_a_shift_is_half_done_previous_is_what_all_had_before_it(served):
-    """The run that shifted is dead: nobody has the turn, and users are split."""
+    """The run that shifted is dead: nobody holds the deploy lock, and users are split."""
     env = served()
     seen = router_of(env.environment).read()
     split = shifted(seen.route, 50, seen.route.hosts[Colour.BLUE], seen.route.token)

@@ -32,7 +32,7 @@ from tasks.maintenance.stack_parameters import wish_for
 from tasks.maintenance.stacks import read_stack, settled_stack
 from tasks.platform.app_runner.service import no_demand
 from tasks.platform.cloudfront import default_origin
-from tasks.run.lock_row import read_turn
+from tasks.run.lock_row import read_lock
 from tests.flows.deploy.moves import Beside, answer, until
 from tests.flows.maintenance.test_status import hold
 from tests.flows.stand import remove_services
@@ -83,8 +83,8 @@ class Account:
         return Beside(provision, {"environment": self.environment.name, **parameters})
 
     def answer(self, **form):
-        until(lambda: read_turn(self.environment).holder, "it has the turn")
-        answer(read_turn(self.environment).holder.run, who="Grace", why="I looked", **form)
+        until(lambda: read_lock(self.environment).holder, "it holds the deploy lock")
+        answer(read_lock(self.environment).holder.run, who="Grace", why="I looked", **form)
 
     def seen(self, stack):
         return read_stack(self.environment, name_of(self.environment, stack))
@@ -130,7 +130,7 @@ def test_an_empty_account_gets_every_stack_that_can_be_tried_here(account):
     statuses = {stack: account.seen(stack).status for stack in APPLICABLE}
 
     assert set(statuses.values()) == {"CREATE_COMPLETE"}
-    assert read_turn(account.environment).holder is None
+    assert read_lock(account.environment).holder is None
     store = account.seen(Stack.EDGE).outputs["RouteStoreArn"]
     assert f"write into blocks/environments.yaml: router.route_store: {store}" in account.told
     # ministack makes roles without one, so that no more is seen of it here.
@@ -192,10 +192,10 @@ def test_a_plan_changes_nothing_and_is_told(stand):
     assert account.seen(Stack.REGISTRY).status == "REVIEW_IN_PROGRESS"
     assert not account.change_sets(Stack.EDGE)
     with pytest.raises(ConfigurationError, match="ledger"):
-        read_turn(account.environment)
+        read_lock(account.environment)
 
 
-def test_without_a_ledger_nobody_has_a_turn_and_it_is_said_what_makes_one(stand):
+def test_without_a_ledger_nobody_has_a_lock_and_it_is_said_what_makes_one(stand):
     error = Account(stand).fail(ConfigurationError, Stack.REGISTRY)
 
     assert "provision" in error.hint
@@ -283,11 +283,11 @@ def with_services(stand):
     remove_services(env)
 
 
-def test_it_waits_its_turn_like_every_run_that_changes_something(account):
+def test_it_waits_for_the_lock_like_every_run_that_changes_something(account):
     hold(account, "a-dead-run")
 
     assert "every stack was as it should be" in account.ok(Stack.REGISTRY)
-    assert read_turn(account.environment).holder is None
+    assert read_lock(account.environment).holder is None
 
 
 def retentions(logs, folder: str) -> dict[str, int | None]:

@@ -11,7 +11,7 @@ from delivery.run.ledger import Intent
 from flows.reconcile import reconcile
 from tasks.platform.routing import router_of, write_route
 from tasks.run import ledger
-from tasks.run.lock_row import change_turn, read_turn, read_waiting
+from tasks.run.lock_row import read_lock, read_waiting, update_lock
 from tests.flows.deploy.moves import Beside, until
 from tests.flows.maintenance.test_status import hold, open_intent, write
 
@@ -64,7 +64,7 @@ def test_a_shift_that_a_dead_run_left_is_put_back_and_told(served):
 
     assert env.all_on() is Colour.GREEN
     assert env.live() == env.versions[1]
-    assert env.route().token == read_turn(env.environment).token > before.token
+    assert env.route().token == read_lock(env.environment).token > before.token
     assert env.holder() is None
     assert not env.intents()
     assert "a shift is under way" in text
@@ -78,7 +78,7 @@ def test_a_promotion_that_a_dead_run_did_not_write_down_is_written_down(served):
     release = env.releases()[0]
     seen = router_of(env.environment).read()
     wanted = swapped(seen.route, seen.route.hosts[Colour.BLUE], seen.route.token)
-    number = read_turn(env.environment).token
+    number = read_lock(env.environment).token
     write_route(env.environment, seen, wanted)
     late = {**asdict(release), "number": number + 1, "route_version": wanted.version}
     intent = Intent(number + 1, 1, "swap", "blue", "a-dead-run", ledger.now(), {"release": late})
@@ -101,7 +101,7 @@ def test_a_living_run_is_left_alone(served):
 
     text = reconcile(env.name)
 
-    assert "a living run has the turn" in text
+    assert "a living run holds the deploy lock" in text
     assert env.route() == before
     assert run.state().is_completed()
     assert env.live() == version
@@ -117,8 +117,8 @@ def test_a_run_that_ends_by_itself_while_it_is_looked_at_is_not_told_as_dead(ser
 
     [intent] = env.intents()
     ledger.close_intent(env.environment, replace(intent, closed=ledger.now(), outcome="done"))
-    token = {":token": {"N": str(read_turn(env.environment).token)}}
-    assert change_turn(env.environment, "REMOVE holder", "#token = :token", token)
+    token = {":token": {"N": str(read_lock(env.environment).token)}}
+    assert update_lock(env.environment, "REMOVE holder", "#token = :token", token)
 
     assert run.state().result() == f"{env.name} is in order"
     assert len(env.stand.inbox.slack.messages) == told
@@ -149,6 +149,6 @@ def test_drift_is_told_once_and_once_more_when_it_is_over(served):
 def test_a_rotation_that_stands_still_is_told_with_what_to_run(served):
     env = served()
     begun = Record("kanvaro/mongodb", "2026-11-22", "old", "new", time.time() - 7200, step="set")
-    ledger.write_rotation(env.environment, begun, read_turn(env.environment).token)
+    ledger.write_rotation(env.environment, begun, read_lock(env.environment).token)
 
     assert "run `rotate-secrets` with rotation_id=2026-11-22" in reconcile(env.name)

@@ -14,7 +14,7 @@ from tasks.deploy.colours import read_scene
 from tasks.maintenance.status import read_status
 from tasks.platform.routing import router_of
 from tasks.run import ledger
-from tasks.run.lock_row import ask_to_stop, change_turn, read_turn
+from tasks.run.lock_row import ask_to_stop, read_lock, update_lock
 from tests.flows.deploy.moves import until
 from tests.flows.stand import arn_of
 
@@ -43,12 +43,12 @@ def open_intent(env, kind="shift"):
 
 def hold(env, run="a-living-run"):
     holder = Holder(run, "version 9", "deploy", "grace", "a better cart", 1.0, ledger.now())
-    taken = change_turn(
+    taken = update_lock(
         env.environment,
         "SET #token = :t, beat = :b, holder = :h",
         "attribute_exists(#token)",
         {
-            ":t": {"N": str(read_turn(env.environment).token + 1)},
+            ":t": {"N": str(read_lock(env.environment).token + 1)},
             ":b": {"N": "0"},
             ":h": {"S": holder.text()},
         },
@@ -116,7 +116,9 @@ def test_an_image_changed_by_hand_is_drift(env):
 def test_open_intents_of_nobody_are_a_worry_and_those_of_a_living_run_are_not(env):
     open_intent(env)
     told = seen(env)
-    assert any("intents are open and nobody living has the turn" in each for each in told.worries)
+    assert any(
+        "intents are open and nobody living holds the deploy lock" in each for each in told.worries
+    )
     assert "shift blue by run a-dead-r: open" in status(env.name)
 
     hold(env)
@@ -128,7 +130,8 @@ def test_a_shift_that_nobody_goes_on_with_is_a_worry_and_one_under_way_is_not(en
     write(env, lambda route: shifted(route, 50, route.hosts[Colour.BLUE], route.token))
     told = seen(env)
     assert any(
-        "a shift is half done and nobody living has the turn" in each for each in told.worries
+        "a shift is half done and nobody living holds the deploy lock" in each
+        for each in told.worries
     )
 
     hold(env)
@@ -137,13 +140,13 @@ def test_a_shift_that_nobody_goes_on_with_is_a_worry_and_one_under_way_is_not(en
     assert "50 % on green, 50 % on blue" in status(env.name)
 
 
-def test_who_has_the_turn_and_why_is_said_and_a_run_asked_to_stop_is_a_worry(env):
+def test_who_has_the_lock_and_why_is_said_and_a_run_asked_to_stop_is_a_worry(env):
     hold(env)
     text = status(env.name)
     assert "a better cart" in text
     assert "version 9" in text
 
-    ask_to_stop(env.environment, read_turn(env.environment), "the cart is empty")
+    ask_to_stop(env.environment, read_lock(env.environment), "the cart is empty")
 
     assert any("asked to stop: the cart is empty" in each for each in seen(env).worries)
 
@@ -151,7 +154,7 @@ def test_who_has_the_turn_and_why_is_said_and_a_run_asked_to_stop_is_a_worry(env
 def test_a_run_that_is_not_heard_of_is_a_worry(env):
     hold(env)
     long_ago = {":now": {"N": f"{time.time() - 60:.3f}"}}
-    assert change_turn(env.environment, "SET heard = :now", "attribute_exists(#token)", long_ago)
+    assert update_lock(env.environment, "SET heard = :now", "attribute_exists(#token)", long_ago)
 
     assert any("silent for 6" in each for each in seen(env).worries)
     assert "heard of 6" in status(env.name)

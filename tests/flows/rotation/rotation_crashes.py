@@ -23,7 +23,7 @@ from delivery.patience import Patience
 from flows.rotate_secrets import rotate_secrets
 from tasks.credentials.redis_connection import connected as redis_connection
 from tasks.run import ledger
-from tasks.run.lock_row import read_turn
+from tasks.run.lock_row import read_lock
 from tests.flows.deploy import crashes
 from tests.flows.deploy.crashes import Crash, Process, live_process, on_the_wire, without_engine
 from tests.flows.rotation.rotation_world import Rotating
@@ -36,7 +36,7 @@ IN_MONGODB = ("createUser", "updateUser", "dropUser")
 IN_REDIS = ("ACL SETUSER", "ACL SAVE", "CLIENT KILL")
 # Everything is due at once, so that one run goes from the first step to the last.
 POLICY = {
-    "turn_lease_s": 0.25,
+    "lock_lease_s": 0.25,
     "overlap_s": 0,
     "drained_for_s": 0,
     "inactive_for_s": 0,
@@ -201,8 +201,8 @@ class RotationWorld:
             self.broken(f"the services were changed by {changed}")
         if left := ledger.read_intents(self.env.environment):
             self.broken(f"intents are left open: {[str(each) for each in left]}")
-        if holder := read_turn(self.env.environment).holder:
-            self.broken(f"the turn is not free: {holder}")
+        if holder := read_lock(self.env.environment).holder:
+            self.broken(f"the deploy lock is not free: {holder}")
         if self.env.live() != self.live:
             self.broken("another version is live")
 

@@ -33,7 +33,7 @@ from tasks.credentials import mongodb_account
 from tasks.credentials.redis_connection import connected as redis_connection
 from tasks.rotation.rolling_restart import look_at_consumers
 from tasks.run import ledger
-from tasks.run.lock_row import read_turn
+from tasks.run.lock_row import read_lock
 from tests.flows.rotation.mailing import REFERENCES as MAIL_REFERENCES
 from tests.flows.stand import role_of
 from tests.permissions import MAIL_USERS
@@ -171,7 +171,7 @@ class Rotating:
 
     def age(self, seconds=DAY_S):
         """As if so much time had passed since the ledger's rows of rotations were written."""
-        token = read_turn(self.environment).token
+        token = read_lock(self.environment).token
         for row in ledger.read_rotations(self.environment):
             moments = {
                 name: getattr(row, name) - seconds

@@ -31,7 +31,7 @@ from tasks.credentials.database import RotatedDatabase
 from tasks.platform.cloudfront import default_origin
 from tasks.platform.routing import router_of
 from tasks.run import ledger
-from tasks.run.lock_row import read_turn
+from tasks.run.lock_row import read_lock
 from tests.flows.deploy.moves import Beside, until
 from tests.flows.maintenance.test_status import hold, open_intent, write
 from tests.flows.rotation.rotation_world import Rotating
@@ -235,7 +235,7 @@ def unclosed(served):
     env.ok(secrets=["jwt"])
     [row] = env.rows("jwt")
     assert row.is_over
-    token = read_turn(env.environment).token
+    token = read_lock(env.environment).token
     ledger.write_rotation(env.environment, replace(row, step=Step.ROLL), token)
     env.age()
     return env
@@ -332,7 +332,7 @@ def test_two_runs_at_the_same_time_take_turns_and_make_one_version(served, monke
     first = Beside(rotate_secrets, asked)
     assert is_proving.wait(60)
     before = env.everything()
-    env.env.change(policy={"turn_timeout_s": 1})
+    env.env.change(policy={"lock_timeout_s": 1})
 
     error = env.fail(secrets=["database"])
 

@@ -79,10 +79,10 @@ def test_a_change_of_another_key_in_the_store_is_no_conflict(environment, seen, 
     assert write_route(environment, seen, wanted).route == wanted
 
 
-def test_a_route_that_a_later_turn_wrote_is_left_alone(environment, router, seen):
+def test_a_route_that_a_later_lock_wrote_is_left_alone(environment, router, seen):
     theirs = write_route(environment, seen, swapped(seen.route, "green.example", 5))
 
-    with pytest.raises(Fenced, match="turn 5, and ours is 2"):
+    with pytest.raises(Fenced, match="lock 5, and ours is 2"):
         write_route(environment, seen, put_back(seen.route, 2))
 
     assert router.read() == theirs
@@ -157,11 +157,11 @@ def test_the_default_origin_follows_and_is_written_only_if_it_differs(environmen
     assert origin()[1] == etag
 
 
-def test_whoever_lost_its_turn_does_not_lead_the_default_origin_back(environment, router, aws):
+def test_whoever_lost_its_lock_does_not_lead_the_default_origin_back(environment, router, aws):
     """A run that was taken for dead wakes up between reading and writing."""
 
     def lost():
-        raise Fenced("we lost our turn")
+        raise Fenced("we lost the deploy lock")
 
     router.keep_default("green.example:8080", lambda: None)
     with pytest.raises(Fenced):
@@ -175,7 +175,7 @@ def test_an_environment_without_a_router_has_no_colours(aws):
         router_of(environment_in(aws))
 
 
-def test_a_route_of_a_later_turn_is_never_written_over_however_fresh_it_was_read(
+def test_a_route_of_a_later_lock_is_never_written_over_however_fresh_it_was_read(
     environment, router, seen
 ):
     """A run that was taken for dead and wakes up reads the newest ETag like anybody else."""

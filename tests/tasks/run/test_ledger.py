@@ -6,7 +6,7 @@ from botocore.exceptions import EndpointConnectionError
 from delivery.errors import ConfigurationError
 from delivery.run.ledger import Intent, Proven, Release
 from tasks.run import intents, ledger
-from tasks.run.lock import Turn
+from tasks.run.lock import DeployLock
 from tests.tasks.account import environment_in, lose_answers, quiet_logger, refuse
 from tests.tasks.run.test_lock import raises, take
 
@@ -84,9 +84,9 @@ def test_more_rows_than_one_answer_holds_are_all_read(environment):
 
 
 def test_an_intent_is_open_while_its_change_is_under_way_and_closed_afterwards(environment):
-    turn = Turn(environment, 4, take(environment).holder)
+    lock = DeployLock(environment, 4, take(environment).holder)
 
-    with intents.intent(turn, "shift", "green", share=10):
+    with intents.intent(lock, "shift", "green", share=10):
         [seen] = ledger.read_intents(environment)
         assert (seen.number, seen.step, seen.kind, seen.colour) == (4, 1, "shift", "green")
         assert not seen.closed
@@ -102,17 +102,17 @@ def outcomes(environment):
 
 
 def test_an_intent_whose_change_failed_is_closed_with_why(environment):
-    turn = Turn(environment, 4, take(environment).holder)
-    with pytest.raises(ZeroDivisionError), intents.intent(turn, "shift", "green"):
+    lock = DeployLock(environment, 4, take(environment).holder)
+    with pytest.raises(ZeroDivisionError), intents.intent(lock, "shift", "green"):
         raise ZeroDivisionError
 
     assert outcomes(environment) == ["failed: ZeroDivisionError"]
 
 
 def test_an_intent_stays_open_when_its_run_is_interrupted(environment):
-    """Nobody knows then what became of the change: whoever has the next turn looks."""
-    turn = Turn(environment, 4, take(environment).holder)
-    with pytest.raises(KeyboardInterrupt), intents.intent(turn, "shift", "green"):
+    """Nobody knows then what became of the change: whoever holds the deploy lock next looks."""
+    lock = DeployLock(environment, 4, take(environment).holder)
+    with pytest.raises(KeyboardInterrupt), intents.intent(lock, "shift", "green"):
         raise KeyboardInterrupt
 
     assert len(ledger.read_intents(environment)) == 1
@@ -120,18 +120,18 @@ def test_an_intent_stays_open_when_its_run_is_interrupted(environment):
 
 
 def test_an_end_that_cannot_be_written_does_not_fail_what_has_succeeded(environment):
-    turn = Turn(environment, 4, take(environment).holder)
+    lock = DeployLock(environment, 4, take(environment).holder)
     gone = EndpointConnectionError(endpoint_url="http://nowhere")
-    with intents.intent(turn, "shift", "green"):
+    with intents.intent(lock, "shift", "green"):
         refuse(environment.reads("dynamodb"), "TransactWriteItems", gone)
 
     assert len(ledger.read_intents(environment)) == 1
 
 
 def test_closing_twice_by_a_lost_answer_leaves_one_closed_intent(environment):
-    turn = Turn(environment, 4, take(environment).holder)
+    lock = DeployLock(environment, 4, take(environment).holder)
     lose_answers(environment.reads("dynamodb"), "TransactWriteItems")
-    with intents.intent(turn, "shift", "green"):
+    with intents.intent(lock, "shift", "green"):
         pass
 
     assert ledger.read_intents(environment) == []

@@ -129,7 +129,7 @@ def test_a_service_that_stays_busy_is_given_up_with_the_last_sight(environment, 
 
     with pytest.raises(
         PlatformBusy,
-        match=r"kanvaro could not be changed: a free turn: not after .* last seen: OPERATION_IN",
+        match=r"kanvaro could not be changed: a free moment: not after .* last seen: OPERATION_IN",
     ):
         deploy.fn(environment, image_of(V2))
 
