@@ -33,15 +33,15 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\nbench: interrupted, everything was stopped", file=sys.stderr)
         return 130
-    surroundings = {
+    machine_description = {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "processors": str(os.cpu_count()),
         "load_average_before": load,
         "load_average_after": _load(),
         "took": duration(time.monotonic() - began),
     }
-    print(f"\n{table(measurements, surroundings)}")
-    write(LATEST, measurements, surroundings)
+    print(f"\n{table(measurements, machine_description)}")
+    write(LATEST, measurements, machine_description)
     return 0
 
 

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
 from benchmarks.report import Measurement, table
-from sandbox.fakes import Inbox
+from sandbox.fakes import FakeServices
 from tasks.github import api
 from tests.databases import throwaway_server
 from tests.flows.conftest import Application
@@ -37,12 +37,12 @@ def pull_requests() -> list[Measurement]:
     with (
         TemporaryDirectory() as folder,
         throwaway_server(),
-        Inbox() as inbox,
+        FakeServices() as fakes,
         patch.object(api.GitHub, "_once", timed),
     ):
         app = Application(Path(folder) / "app")
         app.commit()
-        pulls = Pulling(inbox, app, Path(folder) / "workshop")
+        pulls = Pulling(fakes, app, Path(folder) / "workshop")
         number, revision = prepared(pulls, app, "change")
         pulls.hub.calls.clear()
         began = time.monotonic()

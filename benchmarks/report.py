@@ -32,8 +32,8 @@ class Measurement:
         return "met" if self.value <= self.goal else "NOT MET"
 
 
-def table(measurements: Sequence[Measurement], surroundings: Mapping[str, str]) -> str:
-    """The measurements as text of at most `WIDTH` columns; `surroundings` stand below it."""
+def table(measurements: Sequence[Measurement], machine_description: Mapping[str, str]) -> str:
+    """The measurements as text of at most `WIDTH` columns; `machine_description` stand below it."""
     shown = Table(show_lines=True)
     for heading in ("measurement", "value", "goal", "", "how it was measured"):
         shown.add_column(heading, justify="right" if heading in ("value", "goal") else "left")
@@ -43,26 +43,28 @@ def table(measurements: Sequence[Measurement], surroundings: Mapping[str, str]) 
     text = StringIO()
     console = Console(file=text, width=WIDTH, markup=False, highlight=False)
     console.print(shown)
-    for name, value in surroundings.items():
+    for name, value in machine_description.items():
         console.print(f"{name}: {value}")
     return text.getvalue()
 
 
 def flat(
-    measurements: Sequence[Measurement], surroundings: Mapping[str, str]
+    measurements: Sequence[Measurement], machine_description: Mapping[str, str]
 ) -> dict[str, float | str]:
     """One object without nesting: the figures by key, then the surroundings.
 
     Raises `ValueError` when a key is used twice.
     """
-    names = [each.key for each in measurements] + list(surroundings)
+    names = [each.key for each in measurements] + list(machine_description)
     if twice := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"measured twice: {', '.join(sorted(twice))}")
-    return {each.key: round(each.value, 3) for each in measurements} | dict(surroundings)
+    return {each.key: round(each.value, 3) for each in measurements} | dict(machine_description)
 
 
-def write(file: Path, measurements: Sequence[Measurement], surroundings: Mapping[str, str]) -> None:
-    file.write_text(json.dumps(flat(measurements, surroundings), indent=2) + "\n")
+def write(
+    file: Path, measurements: Sequence[Measurement], machine_description: Mapping[str, str]
+) -> None:
+    file.write_text(json.dumps(flat(measurements, machine_description), indent=2) + "\n")
 
 
 def _figure(value: float, unit: str) -> str:

@@ -25,7 +25,7 @@ from deployments.server.processes import Server, prefect_server, prefect_worker,
 from sandbox.addresses import Addresses
 from sandbox.host.engine import docker_engine
 from sandbox.parts.sample import Sample, sample_repository
-from tasks.workspace.program_environment import surroundings
+from tasks.workspace.program_environment import program_environment
 
 FOLDER = ROOT / ".sandbox" / "bench"
 CACHE = FOLDER / "workshop" / "cache"
@@ -45,7 +45,7 @@ class Stage:
 
     def variables(self, home: Path) -> dict[str, str]:
         """What the flow gives to programs of an application, for those of its rival."""
-        return surroundings(home, CACHE)
+        return program_environment(home, CACHE)
 
 
 @contextmanager

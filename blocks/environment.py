@@ -25,7 +25,7 @@ from blocks.slack_limit import RateLimit
 from delivery.errors import ConfigurationError
 from delivery.platform.route import Colour
 
-Kind = TypeVar("Kind", bound="Environment")
+SecretKind = TypeVar("SecretKind", bound="Environment")
 
 # App Runner takes 40 characters, and a colour is added.
 LONGEST_SERVICE_NAME = 34
@@ -163,13 +163,13 @@ class Environment(Block):
     _acting: Acting | None = PrivateAttr(default=None)
 
     @classmethod
-    def named(cls: type[Kind], name: str) -> Kind:
+    def named(cls: type[SecretKind], name: str) -> SecretKind:
         """The environment registered as `name`; `ConfigurationError` if there is none.
 
         Within the run of a flow it acts for that flow.
         """
         try:
-            found = cast(Kind, cls.load(name))
+            found = cast(SecretKind, cls.load(name))
         except ValueError as error:
             raise ConfigurationError(
                 f"no environment is registered as {name!r}",
@@ -304,7 +304,7 @@ class Environment(Block):
         return token.get_secret_value() if token else None
 
     @property
-    def shop(self) -> Path:
+    def data_dir(self) -> Path:
         """The workshop folder, made if it is missing and closed to other users."""
         folder = self.workshop.expanduser()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from delivery.maintenance.provisioning import Stack
 from delivery.release.tag import LONGEST_TAG, TAG
-from delivery.rotation.facts import Kind
+from delivery.rotation.facts import SecretKind
 from delivery.workspace.source_names import REF, REPOSITORY, REVISION, VERSION
 
 # An environment: what Prefect lets a block be called, and no longer than names of services may be.
@@ -25,5 +25,5 @@ Wanted = Annotated[str, Field(pattern=VERSION)]
 Reason = Annotated[str, Field(min_length=3, max_length=300, pattern=r"\S")]
 OptionalReason = Annotated[str, Field(max_length=300)]
 RotationId = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._:-]{0,63})?$")]
-Secrets = Annotated[list[Kind], Field(min_length=1)]
+Secrets = Annotated[list[SecretKind], Field(min_length=1)]
 Stacks = Annotated[list[Stack], Field(min_length=1)]

@@ -15,13 +15,13 @@ from blocks.environment import Environment
 from blocks.parameters import Reason, Registered, Wanted
 from delivery.run.ledger import Live
 from tasks.deploy.announcements import announce_deploying, ask_before_shift
-from tasks.deploy.colours import bring_up, is_live_already, retire, settle, warm_up
+from tasks.deploy.colours import bring_up, is_live_already, recover_interrupted, retire, warm_up
 from tasks.deploy.conclusion import conclude_live, tell_failure
-from tasks.deploy.dry_run import publish_forecast
+from tasks.deploy.dry_run import publish_dry_run
 from tasks.deploy.in_place import update_in_place
 from tasks.deploy.record import live_now, still_live
 from tasks.deploy.shift import old_version_serves_on_failure, promote, shift_in_steps
-from tasks.deploy.smoke import Bench, bench_for, smoke_test
+from tasks.deploy.smoke import SmokeCheckout, smoke_checkout, smoke_test
 from tasks.deploy.watch import await_share, demand_silence
 from tasks.platform.app_runner.service import await_deployment
 from tasks.platform.health import await_revision
@@ -48,32 +48,32 @@ def blue_green(
     wanted = choose_version(env, version)
     env = as_proven(env, wanted)
     if plan:
-        return publish_forecast(env, wanted)
+        return publish_dry_run(env, wanted)
     with workspace(env) as place, deploy_lock(env, "deploy", str(wanted), reason) as lock:
         announce_deploying(lock, wanted)
-        live = put_live(lock, wanted, bench_for(env, place, wanted))
+        live = put_live(lock, wanted, smoke_checkout(env, place, wanted))
         conclude_live(lock, wanted, live)
     return f"{wanted.revision} is live in {env.name} at {live.address}"
 
 
-def put_live(lock: DeployLock, version: Version, bench: Bench | None) -> Live:
+def put_live(lock: DeployLock, version: Version, checkout: SmokeCheckout | None) -> Live:
     """The steps by which every flow makes a version live."""
     if lock.environment.strategy == "in-place":
         return update_in_place(lock, version)
-    scene = settle(lock, version)
-    if is_live_already(lock.environment, scene, version):
+    snapshot = recover_interrupted(lock, version)
+    if is_live_already(lock.environment, snapshot, version):
         await_share(lock, version, 100)
-        return still_live(lock, scene, version)
-    idle = lock.environment.on(scene.idle)
-    with old_version_serves_on_failure(lock, scene):
-        deployment = bring_up(lock, scene, scene.idle, version.image)
+        return still_live(lock, snapshot, version)
+    idle = lock.environment.on(snapshot.idle)
+    with old_version_serves_on_failure(lock, snapshot):
+        deployment = bring_up(lock, snapshot, snapshot.idle, version.image)
         service = await_deployment(idle, deployment, lock.demand)
         address = await_revision(idle, service, version.revision, lock.demand)
-        smoke_test(bench, version, address)
+        smoke_test(checkout, version, address)
         warm_up(idle, address)
         ask_before_shift(lock, version)
         demand_silence(lock)
-        shift_in_steps(lock, scene, version, service)
-        release = promote(lock, scene.idle, version, deployment)
-    retire(lock, scene)
-    return live_now(lock, scene, release)
+        shift_in_steps(lock, snapshot, version, service)
+        release = promote(lock, snapshot.idle, version, deployment)
+    retire(lock, snapshot)
+    return live_now(lock, snapshot, release)

@@ -24,7 +24,7 @@ from tasks.deploy.conclusion import (
     tell_failure,
     why_not_deployed,
 )
-from tasks.deploy.smoke import Bench
+from tasks.deploy.smoke import SmokeCheckout
 from tasks.platform.images import build_image, find_image, push_image
 from tasks.platform.versions import record_proof
 from tasks.run.announce import announce_checks, announce_start
@@ -71,6 +71,6 @@ def ci(
             image = push_image(env, source, build_image(env, source, place, plan))
         version = record_proof(env, source, plan, image)
         with deploy_lock(env, "deploy", str(version), source.subject) as lock:
-            live = put_live(lock, version, Bench(env, source, place, plan, bool(missing)))
+            live = put_live(lock, version, SmokeCheckout(env, source, place, plan, bool(missing)))
     conclude_deployed(env, source, plan, reports, live)
     return f"{source.revision} is live in {env.name} at {live.address}"

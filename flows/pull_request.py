@@ -39,17 +39,17 @@ def pull_request(
 ) -> str:
     """Check a pull request's newest commit; statuses and a comment on GitHub say how it went."""
     env = Environment.named(environment)
-    with workspace(env) as place, reporting(env, number, revision) as board:
-        cancel_older_runs(board)
-        branch = check_out_pull(env, place, board.pull)
+    with workspace(env) as place, reporting(env, number, revision) as reporter:
+        cancel_older_runs(reporter)
+        branch = check_out_pull(env, place, reporter.pull)
         plan = plan_by_base(env, branch)
-        show_checks(board, plan)
+        show_checks(reporter, plan)
         bare = env.without_secrets()
         if unproven(bare, branch.source, plan):
             install(bare, place, plan)
-        reports = run_checks(bare, branch.source, place, plan, board)
+        reports = run_checks(bare, branch.source, place, plan, reporter)
         compared = compare_coverage(bare, branch, plan, reports)
-        if still_newest(env, board.pull):
-            comment_coverage(env, board, compared)
-        conclude_statuses(board, branch, plan, reports)
-    return f"pull request {number} at {board.pull.revision} passed its checks"
+        if still_newest(env, reporter.pull):
+            comment_coverage(env, reporter, compared)
+        conclude_statuses(reporter, branch, plan, reports)
+    return f"pull request {number} at {reporter.pull.revision} passed its checks"

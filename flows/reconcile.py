@@ -13,15 +13,15 @@ from blocks.environment import Environment
 from blocks.parameters import Registered
 from tasks.deploy.conclusion import tell_failure
 from tasks.github.superseded_runs import end_statuses_of_the_dead
-from tasks.maintenance.alerts import tell_worries, what_needs_a_person
+from tasks.maintenance.alerts import announce_alerts, what_needs_a_person
 from tasks.maintenance.reconcile import (
+    announce_recovery,
     in_words,
     pause_overdue,
-    tell_what_was_settled,
     what_is_overdue,
     what_was_left,
 )
-from tasks.rotation.retirement import retire_due, tell_what_was_retired, what_is_due
+from tasks.rotation.retirement import announce_retirement, retire_due, what_is_due
 from tasks.run.lock import deploy_lock_unless_held
 
 
@@ -33,8 +33,8 @@ def reconcile(
     env = Environment.named(environment)
     end_statuses_of_the_dead(env)
     done = put_in_order(env, what_is_overdue(env), what_is_due(env))
-    worries = tell_worries(env, what_needs_a_person(env))
-    return f"{done}; A PERSON HAS TO LOOK: {worries}" if worries else done
+    alerts = announce_alerts(env, what_needs_a_person(env))
+    return f"{done}; A PERSON HAS TO LOOK: {alerts}" if alerts else done
 
 
 def put_in_order(env: Environment, overdue: list[str], due: list[str]) -> str:
@@ -45,8 +45,8 @@ def put_in_order(env: Environment, overdue: list[str], due: list[str]) -> str:
         if lock is None:
             return f"a living run holds the deploy lock in {env.name}"
         left = what_was_left(lock)
-        tell_what_was_settled(lock, pause_overdue(lock), left)
-        told = tell_what_was_retired(lock, retire_due(lock, due))
+        announce_recovery(lock, pause_overdue(lock), left)
+        told = announce_retirement(lock, retire_due(lock, due))
     if not left and not due:  # whoever was at it has ended by itself
         return f"{env.name} is in order"
     return f"{env.name}: settled {in_words(left, due)}" + (f"; {told}" if told else "")

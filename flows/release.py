@@ -62,11 +62,11 @@ def release(
         reports = run_checks(env, tagged.source, place, plan)
         built = build_standalone(env, place, tagged, plan)
         assets = make_assets(env, place, tagged, plan, built, version)
-        shelf = draft_release(env, tagged, notes.text, assets, place, prerelease=prerelease)
+        remote = draft_release(env, tagged, notes.text, assets, place, prerelease=prerelease)
         how = "is a draft on GitHub" if draft else "is released"
         if not draft:
             demand_tag(env, tagged)
             tag_image(env, version, tagged.tag)
-            publish_release(shelf, tagged)
-        conclude_release(env, tagged, plan, reports, notes, assets, version, shelf.page, how)
-    return f"{tag} of {tagged.revision} {how} at {shelf.page}"
+            publish_release(remote, tagged)
+        conclude_release(env, tagged, plan, reports, notes, assets, version, remote.page, how)
+    return f"{tag} of {tagged.revision} {how} at {remote.page}"

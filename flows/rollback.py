@@ -44,7 +44,7 @@ def rollback(
     target = choose_target(env, target_version, force)
     env = as_proven(env, target)
     with deploy_lock(env, "rollback", f"back to {target}", reason) as lock:
-        scene = say_what_will_be_done(lock, target)
-        live = swap_if_warm(lock, scene, target) or put_live(lock, target, bench=None)
+        snapshot = say_what_will_be_done(lock, target)
+        live = swap_if_warm(lock, snapshot, target) or put_live(lock, target, checkout=None)
         conclude_live(lock, target, live)
     return f"{env.name} is back on {target.revision} at {live.address}"

@@ -14,10 +14,15 @@ from pydantic import Field
 
 from blocks.environment import Environment
 from blocks.parameters import OptionalReason, Registered, RotationId, Secrets
-from delivery.rotation.facts import Kind
+from delivery.rotation.facts import SecretKind
 from tasks.deploy.conclusion import tell_failure
-from tasks.maintenance.reconcile import settle_before_rotation
-from tasks.rotation.announcements import WEEKLY, announce_rotation, conclude_rotation, wish_of
+from tasks.maintenance.reconcile import recover_before_rotation
+from tasks.rotation.announcements import (
+    WEEKLY,
+    announce_rotation,
+    conclude_rotation,
+    rotation_request,
+)
 from tasks.rotation.preflight import check_secrets
 from tasks.rotation.rolling_restart import look_at_consumers
 from tasks.rotation.rotate import rotate
@@ -33,7 +38,7 @@ from tasks.run.lock import deploy_lock
 )
 def rotate_secrets(
     environment: Registered = Field(default="production", description="A registered environment."),
-    secrets: Secrets = Field(default=list(Kind), description="Which secrets to rotate."),
+    secrets: Secrets = Field(default=list(SecretKind), description="Which secrets to rotate."),
     rotation_id: RotationId = Field(
         default="",
         description="Names the rotation: the same id goes on with it, another makes other "
@@ -50,12 +55,12 @@ def rotate_secrets(
 ) -> str:
     """Rotate secrets as far as can be today; say what waits, and until when."""
     env = Environment.named(environment)
-    wish = wish_of(secrets, rotation_id, reason, force_logout, compromised)
-    with deploy_lock(env, "rotate", str(wish), reason or WEEKLY) as lock:
-        settle_before_rotation(lock)
+    request = rotation_request(secrets, rotation_id, reason, force_logout, compromised)
+    with deploy_lock(env, "rotate", str(request), reason or WEEKLY) as lock:
+        recover_before_rotation(lock)
         consumers = look_at_consumers(env)
-        rotations, cannot = check_secrets(env, wish, consumers)
-        announce_rotation(lock, wish, rotations, cannot)
+        rotations, cannot = check_secrets(env, request, consumers)
+        announce_rotation(lock, request, rotations, cannot)
         rotate(lock, rotations, consumers)
         told = conclude_rotation(lock, rotations, cannot)
     return f"{env.name}: {told}"

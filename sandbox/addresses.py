@@ -39,7 +39,7 @@ class Addresses:
     slack: str
     slack_channel: str
     slack_page: str
-    inbox: str
+    fakes: str
     github: str
     codecov: str
     advisories: str

@@ -27,7 +27,7 @@ from sandbox.aws.ledger_table import ensure_ledger_table
 from sandbox.databases.databases import Databases
 from sandbox.databases.service_images import ensure_service_images
 from sandbox.edge import Distribution, Edge, ensure_distribution
-from sandbox.fakes import Inbox
+from sandbox.fakes import FakeServices
 from sandbox.host.engine import docker_engine
 from sandbox.host.machine import Say, say
 from sandbox.host.orphans import owner_of
@@ -55,7 +55,7 @@ class Sandbox(Part):
     addresses: Addresses
     secrets: Secrets
     aws: Aws
-    inbox: Inbox
+    fakes: FakeServices
     advisories: Advisories
     databases: Databases
     smtp: SmtpServer
@@ -102,12 +102,14 @@ class Sandbox(Part):
                 return pool.submit(self._enter, stack, name, build, where)
 
             aws = start("AWS and ECR", Aws, lambda part: part.endpoint)
-            inbox = start(
-                "Slack, GitHub, Codecov", lambda: Inbox(channels=self._channels), lambda p: p.url
+            fakes = start(
+                "Slack, GitHub, Codecov",
+                lambda: FakeServices(channels=self._channels),
+                lambda p: p.url,
             )
             advisories = start("npm advisories", Advisories, lambda part: part.url)
             databases = start("MongoDB and Redis", self._build_databases, lambda part: part.network)
-            self.inbox, self.advisories = inbox.result(), advisories.result()
+            self.fakes, self.advisories = fakes.result(), advisories.result()
             self.aws, self.databases = aws.result(), databases.result()
             app_runner = start("App Runner", self._build_app_runner, lambda part: part.url)
             edge = start("CloudFront", self._build_edge, lambda part: part.url)
@@ -183,26 +185,26 @@ class Sandbox(Part):
             smtp_authorities=str(self.smtp.ca_file),
             app_runner=self.app_runner.url,
             public=self.edge.url,
-            edge=self.edge.desk_url,
+            edge=self.edge.control_url,
             route_store=self.distribution.store_arn,
             distribution=self.distribution.id,
             registry=self.aws.registry,
-            slack=self.inbox.slack_url,
+            slack=self.fakes.slack_url,
             slack_channel=self._channels[0],
-            slack_page=self.inbox.slack_page,
-            inbox=self.inbox.url,
-            github=self.inbox.github_url,
-            codecov=self.inbox.codecov_url,
+            slack_page=self.fakes.slack_page,
+            fakes=self.fakes.url,
+            github=self.fakes.github_url,
+            codecov=self.fakes.codecov_url,
             advisories=self.advisories.url,
             network=self.databases.network,
             service_images=self.databases.references,
         )
 
     def _keys(self) -> Secrets:
-        app = self.inbox.github.access.install_app(repositories=None, **GITHUB_PERMISSIONS)
+        app = self.fakes.github.access.install_app(repositories=None, **GITHUB_PERMISSIONS)
         return Secrets(
-            slack_token=self.inbox.slack.token,
-            slack_webhook_url=self.inbox.slack_webhook_url,
+            slack_token=self.fakes.slack.token,
+            slack_webhook_url=self.fakes.slack_webhook_url,
             github_app=app.app_id,
             github_installation=app.installation,
             github_private_key=app.private_key,

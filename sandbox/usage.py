@@ -24,7 +24,7 @@ The sandbox is ready. AWS tools and boto3 find it with
   npm audit       npm audit --registry {where.advisories}
   databases       {images} (Docker network {where.network})
   all addresses   {folder}/addresses.json; tokens in {folder}/secrets.json
-  bad days        curl -X POST {where.inbox}/_sandbox/slack/faults \\
+  bad days        curl -X POST {where.fakes}/_sandbox/slack/faults \\
                     -H 'Content-Type: application/json' -d '{{"kind": "down", "times": 3}}'
                   curl -X POST {where.edge} -d '{{"propagation_s": 5, "store_fails": false}}'
   stop            Ctrl-C, or from anywhere: python -m sandbox --stop --folder {folder}

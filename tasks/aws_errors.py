@@ -26,7 +26,7 @@ NO_CREDENTIALS = (
 )
 
 
-def meaning(error: ClientError | BotoCoreError) -> Refusal:
+def classify(error: ClientError | BotoCoreError) -> Refusal:
     """What an exception of botocore means; a broken connection leaves the outcome unknown."""
     if isinstance(error, ClientError):
         code = error.response.get("Error", {}).get("Code", "")
@@ -42,7 +42,7 @@ def meaning(error: ClientError | BotoCoreError) -> Refusal:
 
 
 @contextmanager
-def in_our_words(doing: str, hint: str | None = None) -> Iterator[None]:
+def translate_aws_errors(doing: str, hint: str | None = None) -> Iterator[None]:
     """Turn what botocore raises into our errors; `doing` completes "AWS refused to …".
 
     Raises `AccessDenied`, `ConfigurationError` or `Unreachable`, with a `hint` in place of their
@@ -51,16 +51,20 @@ def in_our_words(doing: str, hint: str | None = None) -> Iterator[None]:
     try:
         yield
     except (ClientError, BotoCoreError) as error:
-        match meaning(error):
+        match classify(error):
             case Refusal.DENIED:
-                raise AccessDenied(f"AWS refused to {doing}: {said(error)}", hint=hint) from None
+                raise AccessDenied(
+                    f"AWS refused to {doing}: {describe(error)}", hint=hint
+                ) from None
             case Refusal.ABSENT | Refusal.INVALID | Refusal.QUOTA:
-                raise ConfigurationError(f"AWS cannot {doing}: {said(error)}", hint=hint) from None
+                raise ConfigurationError(
+                    f"AWS cannot {doing}: {describe(error)}", hint=hint
+                ) from None
             case _:
-                raise Unreachable(f"AWS would not {doing}: {said(error)}", hint=hint) from None
+                raise Unreachable(f"AWS would not {doing}: {describe(error)}", hint=hint) from None
 
 
-def said(error: Exception) -> str:
+def describe(error: Exception) -> str:
     """What an error says: of AWS's, the code and the message, without the request."""
     if isinstance(error, ClientError):
         answer = error.response.get("Error", {})

@@ -7,14 +7,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from delivery.aws_errors import Refusal
 from delivery.errors import OutcomeUnknown
-from tasks.aws_errors import meaning
+from tasks.aws_errors import classify
 
 TRIES = 3
 PAUSE_S = 0.5
 UNCLEAR = "It may have been carried out all the same. Run again: it reads before it sends."
 
 
-def settle(
+def confirm_write(
     change: Callable[[], object],
     is_done: Callable[[], bool],
     is_unclear: Callable[[Exception], bool],
@@ -43,16 +43,16 @@ def settle(
         raise OutcomeUnknown(f"{what}: it is not known to be so; last seen: {said}", hint=UNCLEAR)
 
 
-def insist(
+def retry_until_answered(
     change: Callable[[], object], is_unclear: Callable[[Exception], bool], *, what: str
 ) -> None:
     """Change what nobody can read, and what is harmless to repeat, until it is answered."""
-    settle(change, lambda: False, is_unclear, what=what)
+    confirm_write(change, lambda: False, is_unclear, what=what)
 
 
 def aws_is_unclear(error: Exception) -> bool:
     """Whether AWS may have done what it gave no clear answer to, or would do it if asked again."""
-    return isinstance(error, ClientError | BotoCoreError) and meaning(error) in (
+    return isinstance(error, ClientError | BotoCoreError) and classify(error) in (
         Refusal.OUTCOME_UNKNOWN,
         Refusal.TRY_AGAIN,
         Refusal.BUSY,

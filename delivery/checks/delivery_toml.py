@@ -34,7 +34,7 @@ from delivery.checks.commands import command_line
 from delivery.checks.table import AUDIT_LEVELS, SERVICES, Check, StageTable
 from delivery.errors import ConfigurationError
 from delivery.run.ledger import Migration
-from delivery.workspace.node_versions import is_readable_wish
+from delivery.workspace.node_versions import is_readable_range
 
 FILE = "delivery.toml"
 _HINT = f"Correct {FILE}, commit, and run again."
@@ -251,10 +251,10 @@ def _migration(value: Any) -> str:
 
 
 def _node(value: Any) -> str:
-    wish: str = _typed(value, str, "node", 'a version in quotes, such as "20" or ">=20 <23"')
-    if not is_readable_wish(wish):
-        raise _refused("node", f'cannot read {wish!r}; write "20", "20.11", "^20.9 || >=22", …')
-    return wish.strip()
+    range_: str = _typed(value, str, "node", 'a version in quotes, such as "20" or ">=20 <23"')
+    if not is_readable_range(range_):
+        raise _refused("node", f'cannot read {range_!r}; write "20", "20.11", "^20.9 || >=22", …')
+    return range_.strip()
 
 
 def _typed(value: Any, kind: type, path: str, wanted: str) -> Any:

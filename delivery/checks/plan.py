@@ -15,7 +15,7 @@ PROOF = 2
 
 
 @dataclass(frozen=True)
-class Plan:
+class CheckPlan:
     """What will be done with one checkout, decided before anything runs.
 
     `tools` maps each program that can change a verdict to its version; `not_applicable` holds
@@ -97,7 +97,7 @@ def is_cacheable(check: Check) -> bool:
     return not check.scanners and not check.may_fail
 
 
-def proof_key(tree: str, check: Check, plan: Plan, service_images: Mapping[str, str]) -> str:
+def proof_key(tree: str, check: Check, plan: CheckPlan, service_images: Mapping[str, str]) -> str:
     """The key under which a pass of `check` is remembered.
 
     It covers all that can change the verdict: the committed tree (and so the lockfile), the

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from math import floor
 
-from delivery.platform.health import Answer
+from delivery.platform.health import HealthAnswer
 
 # So many bad answers in a row are no accident.
 BAD_IN_A_ROW = 3
@@ -54,7 +54,7 @@ def next_period(moment: datetime, seconds: int) -> datetime:
 
 
 @dataclass(frozen=True)
-class Limits:
+class CanaryLimits:
     """How much worse the new version may be; see the policy for what each means."""
 
     fewest_requests: int
@@ -73,7 +73,11 @@ class Judgement:
 
 
 def judge(
-    new: Traffic, old: Traffic, probes: Sequence[Answer], alarms: Sequence[str], limits: Limits
+    new: Traffic,
+    old: Traffic,
+    probes: Sequence[HealthAnswer],
+    alarms: Sequence[str],
+    limits: CanaryLimits,
 ) -> Judgement:
     """Judge what users met while both versions had traffic.
 
@@ -90,7 +94,7 @@ def judge(
     return Judgement(Verdict.WELL, f"new {new}; old {old}")
 
 
-def bad_in_a_row(probes: Sequence[Answer]) -> int:
+def bad_in_a_row(probes: Sequence[HealthAnswer]) -> int:
     """How many of the newest looks failed, if that is no accident any more; else 0."""
     count = 0
     for answer in reversed(probes):
@@ -100,7 +104,7 @@ def bad_in_a_row(probes: Sequence[Answer]) -> int:
     return count if count >= BAD_IN_A_ROW else 0
 
 
-def _worse(new: Traffic, old: Traffic, limits: Limits) -> str:
+def _worse(new: Traffic, old: Traffic, limits: CanaryLimits) -> str:
     more = new.error_percent - old.error_percent
     if new.errors >= FEWEST_ERRORS and more > limits.more_errors:
         return f"{new.error_percent:.1f} % of {new.requests} requests failed, against {old}"

@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from delivery.deploy.snapshot import Scene
-from delivery.platform.app_runner import Step, is_within, next_step, normal
+from delivery.deploy.snapshot import Snapshot
+from delivery.platform.app_runner import NextAction, is_within, next_step, normal
 from delivery.text import cell
 
 LONGEST_VALUE = 90
 
 
 @dataclass(frozen=True)
-class Change:
+class PlannedCall:
     """One call that would be sent: the operation, what it is sent to, and what it changes."""
 
     call: str
@@ -21,63 +21,71 @@ class Change:
     after: str
 
 
-def forecast(
-    scene: Scene,
+def dry_run(
+    snapshot: Snapshot,
     wanted: Mapping[str, Any],
     steps: Sequence[int],
     revision: str,
     keep_warm_s: float,
     *,
     has_default_origin: bool = True,
-) -> list[Change]:
+) -> list[PlannedCall]:
     """The calls that would put `wanted` live, in their order; none if it is live as it is.
 
     The ledger's own are said once: each other call has an intent written before and closed after.
     """
-    idle = scene.idle
-    route = scene.route
+    idle = snapshot.idle
+    route = snapshot.route
     is_at_rest = route is not None and not route.is_shifting
-    if route and is_at_rest and next_step(scene.services[route.live], wanted) is Step.NOTHING:
+    if (
+        route
+        and is_at_rest
+        and next_step(snapshot.services[route.live], wanted) is NextAction.NOTHING
+    ):
         return []
-    service = scene.services[idle]
+    service = snapshot.services[idle]
     changes = [
-        Change(
+        PlannedCall(
             "dynamodb:UpdateItem", "deploy lock, and every heartbeat", "free", "this run has it"
         ),
-        Change("dynamodb:PutItem", "ledger", "", "an intent before each call below"),
-        Change("dynamodb:TransactWriteItems", "ledger", "open", "each intent closed"),
+        PlannedCall("dynamodb:PutItem", "ledger", "", "an intent before each call below"),
+        PlannedCall("dynamodb:TransactWriteItems", "ledger", "open", "each intent closed"),
     ]
-    if route and route.is_shifting and next_step(service, wanted) is not Step.NOTHING:
+    if route and route.is_shifting and next_step(service, wanted) is not NextAction.NOTHING:
         back = f"100 % on {route.live}"
-        changes.append(Change("cloudfront-keyvaluestore:PutKey", "route", str(route), back))
+        changes.append(PlannedCall("cloudfront-keyvaluestore:PutKey", "route", str(route), back))
     step = next_step(service, wanted)
-    if step is Step.RESUME:
-        changes.append(Change("apprunner:ResumeService", idle, "PAUSED", "RUNNING"))
-        step = Step.UPDATE
-    if step is Step.CREATE:
-        changes.append(Change("apprunner:CreateService", idle, "no service", told_image(wanted)))
-    elif step is not Step.NOTHING:
+    if step is NextAction.RESUME:
+        changes.append(PlannedCall("apprunner:ResumeService", idle, "PAUSED", "RUNNING"))
+        step = NextAction.UPDATE
+    if step is NextAction.CREATE:
+        changes.append(
+            PlannedCall("apprunner:CreateService", idle, "no service", told_image(wanted))
+        )
+    elif step is not NextAction.NOTHING:
         seen = normal(service.settings) if service else {}
         for name, before, after in differences(seen, normal(wanted)):
-            changes.append(Change("apprunner:UpdateService", f"{idle}: {name}", before, after))
+            changes.append(PlannedCall("apprunner:UpdateService", f"{idle}: {name}", before, after))
     before = str(route) if route else "no route"
     for share in steps if route else [100]:
         after = f"{100 - share} % on {idle.other}, {share} % on {idle}"
-        changes.append(Change("cloudfront-keyvaluestore:PutKey", "route", before, after))
+        changes.append(PlannedCall("cloudfront-keyvaluestore:PutKey", "route", before, after))
         before = after
     if route:
         changes.append(
-            Change("cloudfront-keyvaluestore:PutKey", "route", before, f"{idle} is live")
+            PlannedCall("cloudfront-keyvaluestore:PutKey", "route", before, f"{idle} is live")
         )
     if has_default_origin:
         changes.append(
-            Change("cloudfront:UpdateDistribution", "default origin", "", f"host of {idle}")
+            PlannedCall("cloudfront:UpdateDistribution", "default origin", "", f"host of {idle}")
         )
-    changes.append(Change("dynamodb:PutItem", "ledger", "", f"release {revision[:10]} on {idle}"))
+    changes.append(
+        PlannedCall("dynamodb:PutItem", "ledger", "", f"release {revision[:10]} on {idle}")
+    )
     if route:
         when = f"after {keep_warm_s:g} s" if keep_warm_s else "at once"
         changes.append(
-            Change("apprunner:PauseService", f"{idle.other}, {when}", "RUNNING", "PAUSED")
+            PlannedCall("apprunner:PauseService", f"{idle.other}, {when}", "RUNNING", "PAUSED")
         )
     return changes
 
@@ -98,13 +106,13 @@ def differences(
     return found
 
 
-def as_text(changes: Sequence[Change]) -> str:
+def as_text(changes: Sequence[PlannedCall]) -> str:
     """The forecast for a terminal, a line a call."""
     lines = [f"{c.call}  {c.target}\n    {c.before or '-'}\n  → {c.after}" for c in changes]
     return "\n".join(lines) or "nothing would be changed: it is live as it is"
 
 
-def as_markdown(changes: Sequence[Change]) -> str:
+def as_markdown(changes: Sequence[PlannedCall]) -> str:
     """The forecast as a table."""
     if not changes:
         return "Nothing would be changed: it is live as it is.\n"

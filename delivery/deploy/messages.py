@@ -76,7 +76,7 @@ def question(subject: Subject, asked: str) -> Message:
     )
 
 
-def going_back(subject: Subject, steps: Sequence[str], reason: str, actor: str) -> Message:
+def rolling_back(subject: Subject, steps: Sequence[str], reason: str, actor: str) -> Message:
     """Says what a rollback will do before it does it."""
     return Message(
         Mood.UNDER_WAY,
@@ -89,7 +89,7 @@ def going_back(subject: Subject, steps: Sequence[str], reason: str, actor: str) 
     )
 
 
-def went_back(subject: Subject, seconds: float, address: str, changed: bool, why: str) -> Message:
+def rolled_back(subject: Subject, seconds: float, address: str, changed: bool, why: str) -> Message:
     verb = "is back on" if changed else "was on already, and stays on"
     return Message(
         Mood.WELL,

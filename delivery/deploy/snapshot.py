@@ -10,7 +10,7 @@ from delivery.run.ledger import Intent, Release
 
 
 @dataclass(frozen=True)
-class Scene:
+class Snapshot:
     """What the router and App Runner say; a service is None where there is none."""
 
     route: Route | None
@@ -30,7 +30,7 @@ class Scene:
         service = self.services.get(colour)
         return service.image.rpartition("@")[2] if service and service.exists else ""
 
-    def having(self, colour: Colour, service: Service) -> "Scene":
+    def having(self, colour: Colour, service: Service) -> "Snapshot":
         """The scene with what a colour's service has become."""
         return replace(self, services={**self.services, colour: service})
 
@@ -52,7 +52,7 @@ class Scene:
         return f"{self.route or 'no route'}; {', '.join(told) or 'no services'}"
 
 
-class Settlement(Enum):
+class Recovery(Enum):
     """What to do about a shift that another run left half done."""
 
     NOTHING = "nothing was left half done"
@@ -60,7 +60,7 @@ class Settlement(Enum):
     PUT_BACK = "put the traffic back"
 
 
-def settlement(scene: Scene, is_as_wanted: bool) -> Settlement:
+def recovery(snapshot: Snapshot, is_as_wanted: bool) -> Recovery:
     """What to do about the route before anything else is changed.
 
     Called by the run that holds the deploy lock, so whoever began the shift is dead or has given
@@ -68,25 +68,25 @@ def settlement(scene: Scene, is_as_wanted: bool) -> Settlement:
     `is_as_wanted` says that the colour shifted to runs just what this run is to put there: were
     it to be updated first, users would meet what was never proven.
     """
-    if scene.route is None or not scene.route.is_shifting:
-        return Settlement.NOTHING
-    return Settlement.GO_ON if is_as_wanted else Settlement.PUT_BACK
+    if snapshot.route is None or not snapshot.route.is_shifting:
+        return Recovery.NOTHING
+    return Recovery.GO_ON if is_as_wanted else Recovery.PUT_BACK
 
 
-def happened(intent: Intent, scene: Scene) -> str:
+def happened(intent: Intent, snapshot: Snapshot) -> str:
     """What became of an intent whose run died, as far as reading can tell."""
     colour = Colour(intent.colour) if intent.colour else None
-    if scene.route is None or colour is None:
+    if snapshot.route is None or colour is None:
         return "never happened"
     match intent.kind:
         case "shift":
-            return f"found as: {scene.route}"
+            return f"found as: {snapshot.route}"
         case "promote" | "swap":
-            return "done" if has_happened(intent, scene.route) else "never happened"
+            return "done" if has_happened(intent, snapshot.route) else "never happened"
         case "retire":
-            return "done" if not scene.is_warm(colour) else "never happened"
+            return "done" if not snapshot.is_warm(colour) else "never happened"
         case _:
-            return f"found as: {colour} runs {scene.digest_on(colour)[:19] or 'nothing'}"
+            return f"found as: {colour} runs {snapshot.digest_on(colour)[:19] or 'nothing'}"
 
 
 def has_happened(intent: Intent, route: Route) -> bool:
@@ -96,7 +96,7 @@ def has_happened(intent: Intent, route: Route) -> bool:
     )
 
 
-def as_settled(
+def as_recovered(
     releases: Sequence[Release], intents: Sequence[Intent], route: Route | None
 ) -> list[Release]:
     """The releases, with those that went live by runs that died before they could write so."""
@@ -109,18 +109,18 @@ def as_settled(
     return [*releases, *(release for release in unwritten if release.number not in known)]
 
 
-def drift(scene: Scene, releases: Sequence[Release]) -> str:
+def drift(snapshot: Snapshot, releases: Sequence[Release]) -> str:
     """In what the cloud differs from the ledger's newest release; empty if in nothing."""
-    if not releases or scene.route is None:
+    if not releases or snapshot.route is None:
         return ""
-    said, live = releases[-1], scene.route.live
+    said, live = releases[-1], snapshot.route.live
     if not said.colour:
         return ""  # it was updated in place: the environment moves to colours just now
     if said.colour != live:
         return f"the ledger says {said.colour} is live, the route says {live}"
-    service = scene.services.get(live)
+    service = snapshot.services.get(live)
     if service is None or not service.exists:
         return f"{live} is live by the route, and there is no such service"
-    if (digest := scene.digest_on(live)) != said.digest:
+    if (digest := snapshot.digest_on(live)) != said.digest:
         return f"the ledger says {live} runs {said}, App Runner says {digest[:19]}"
     return ""

@@ -13,7 +13,7 @@ _LIMIT = re.compile(r"rate limit|abuse detection", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Answer:
+class GitHubAnswer:
     """Status, headers with small names, and of an error its message and its `errors`."""
 
     status: int
@@ -22,7 +22,7 @@ class Answer:
     errors: tuple[Any, ...] = ()
 
 
-def wait_asked(answer: Answer, now: float) -> float | None:
+def wait_asked(answer: GitHubAnswer, now: float) -> float | None:
     """The seconds to wait before this request is sent again, if a rate limit refused it.
 
     A 403 is a limit only if it says so: most of them are missing permissions. `now` is a time as
@@ -41,7 +41,7 @@ def wait_asked(answer: Answer, now: float) -> float | None:
     return UNNAMED_WAIT_S
 
 
-def denial(what: str, answer: Answer) -> AccessDenied | None:
+def denial(what: str, answer: GitHubAnswer) -> AccessDenied | None:
     """The refusal of our credentials, with the scope that is missing where GitHub names it.
 
     To a token that lacks a scope GitHub answers 404, too, where it will not say that a private
@@ -86,7 +86,7 @@ def missing_permission(headers: Mapping[str, str]) -> str:
     return f"the permission {named}" if named else "a permission that it does not name"
 
 
-def refusal(what: str, answer: Answer) -> GitHubRefused | None:
+def refusal(what: str, answer: GitHubAnswer) -> GitHubRefused | None:
     """Any other refusal, with what GitHub says is wrong."""
     if answer.status in (404, 410):
         return NotOnGitHub(f"GitHub has nothing for {what}: {answer.message or answer.status}")

@@ -16,7 +16,7 @@ LONGEST_DESCRIPTION = 140
 
 
 @dataclass(frozen=True)
-class Status:
+class CommitStatus:
     """`state` is pending, success, failure or error; `target` the address of the run."""
 
     context: str
@@ -38,26 +38,26 @@ class Status:
         }
 
 
-def status(check: str, state: str, description: str, target: str) -> Status:
+def status(check: str, state: str, description: str, target: str) -> CommitStatus:
     """The status of a check, or of all of them where `check` is empty."""
     line = plain(description)
     if len(line) > LONGEST_DESCRIPTION:
         line = f"{line[: LONGEST_DESCRIPTION - 1]}…"
-    return Status(f"{SUMMARY}/{check}" if check else SUMMARY, state, line, target)
+    return CommitStatus(f"{SUMMARY}/{check}" if check else SUMMARY, state, line, target)
 
 
-def read_statuses(listed: Iterable[Any]) -> dict[str, Status]:
+def read_statuses(listed: Iterable[Any]) -> dict[str, CommitStatus]:
     """Our newest statuses by context, of those that GitHub lists (one for each context)."""
     found = {}
     for each in listed:
         context = str(each.get("context"))
         if context == SUMMARY or context.startswith(f"{SUMMARY}/"):
             said, target = each.get("description") or "", each.get("target_url") or ""
-            found[context] = Status(context, str(each.get("state")), str(said), str(target))
+            found[context] = CommitStatus(context, str(each.get("state")), str(said), str(target))
     return found
 
 
-def passed(report: CheckReport, target: str, *, before: bool) -> Status:
+def passed(report: CheckReport, target: str, *, before: bool) -> CommitStatus:
     """Of a check that passed, or may fail; `before` says that it was proven by an earlier run."""
     how = "proven before, the content is the same" if before else _how(report)
     return status(report.name, "success", "; ".join([how, *report.remarks]), target)
@@ -67,7 +67,7 @@ def _how(report: CheckReport) -> str:
     return f"{report.verdict} in {duration(report.seconds)}"
 
 
-def failed(check: str, error: BaseException, target: str) -> Status:
+def failed(check: str, error: BaseException, target: str) -> CommitStatus:
     """Of a check without a pass: `failure` if it said no, `error` if it said nothing."""
     is_verdict = isinstance(error, CheckFailed) and not isinstance(
         error, CheckCancelled | ScannerDidNotRun
@@ -83,7 +83,7 @@ def in_short(error: BaseException) -> str:
     return first.removesuffix("; its last lines:")
 
 
-def summed_up(reports: Sequence[CheckReport], not_applicable: int, target: str) -> Status:
+def summed_up(reports: Sequence[CheckReport], not_applicable: int, target: str) -> CommitStatus:
     """The last word of a run whose checks passed."""
     told = f"{counted(len(reports), 'check')} passed"
     if left := [each.name for each in reports if each.verdict != "passed"]:
@@ -93,28 +93,32 @@ def summed_up(reports: Sequence[CheckReport], not_applicable: int, target: str) 
     return status("", "success", told, target)
 
 
-def ended_early(error: BaseException, target: str) -> Status:
+def ended_early(error: BaseException, target: str) -> CommitStatus:
     """The last word of a run that ended otherwise."""
     if isinstance(error, Superseded):
         return status("", "error", str(error), target)
     return failed("", error, target)
 
 
-def to_send(wanted: Iterable[Status], known: Mapping[str, Status]) -> list[Status]:
+def to_send(
+    wanted: Iterable[CommitStatus], known: Mapping[str, CommitStatus]
+) -> list[CommitStatus]:
     """Those that GitHub does not show yet."""
     return [each for each in wanted if known.get(each.context) != each]
 
 
-def closed(known: Mapping[str, Status], target: str, why: str) -> list[Status]:
+def closed(known: Mapping[str, CommitStatus], target: str, why: str) -> list[CommitStatus]:
     """Final words for what a run left pending: the statuses with its address as their target."""
     return [
-        Status(each.context, "error", status("", "", why, "").description, target)
+        CommitStatus(each.context, "error", status("", "", why, "").description, target)
         for each in known.values()
         if not each.is_final and each.target == target
     ]
 
 
-def leftover(known: Mapping[str, Status], contexts: Iterable[str], target: str) -> list[Status]:
+def orphan(
+    known: Mapping[str, CommitStatus], contexts: Iterable[str], target: str
+) -> list[CommitStatus]:
     """Final words for what is pending and not among the `contexts` that this run speaks of."""
     ours = set(contexts)
     return [

@@ -125,7 +125,7 @@ def is_confirmed_at_sns(notice: Notice) -> bool:
     )
 
 
-def told(notice: Notice, environment: str) -> Message:
+def alarm_message(notice: Notice, environment: str) -> Message:
     """What people are told of a message that is proven; names and texts in it are anybody's."""
     if notice.kind == FAREWELL:
         return Message(

@@ -12,19 +12,19 @@ STANDS_STILL_S = 3600
 
 
 @dataclass(frozen=True)
-class Worry:
+class Alert:
     """One thing to look at: `key` stays the same while it lasts, the `sentence` may tell an age."""
 
     key: str
     sentence: str
 
 
-def drifted(drift: str) -> list[Worry]:
+def drifted(drift: str) -> list[Alert]:
     """The worry about a cloud that differs from the ledger; none where it does not."""
     if not drift:
         return []
     hint = "`rollback` works all the same; it, or a person who puts things back, ends this"
-    return [Worry(f"drift: {drift}", f"drift: {drift}. {hint}")]
+    return [Alert(f"drift: {drift}", f"drift: {drift}. {hint}")]
 
 
 def drift_in_place(digest: str, releases: Sequence[Release]) -> str:
@@ -37,7 +37,7 @@ def drift_in_place(digest: str, releases: Sequence[Release]) -> str:
     return f"the ledger says {releases[-1]} is live, App Runner says {digest[:19] or 'nothing'}"
 
 
-def standing_still(rotations: Iterable[Record], now: float) -> list[Worry]:
+def standing_still(rotations: Iterable[Record], now: float) -> list[Alert]:
     """The newest rotation of each secret that was begun long ago and is in use nowhere as yet.
 
     One that is rolled is none of them: its old version is retired, or said to be overdue.
@@ -50,9 +50,9 @@ def standing_still(rotations: Iterable[Record], now: float) -> list[Worry]:
     ]
 
 
-def _standing_still(row: Record, age_s: float) -> Worry:
+def _standing_still(row: Record, age_s: float) -> Alert:
     step = f"is done up to `{row.step}`" if row.step else "has done nothing yet"
-    return Worry(
+    return Alert(
         f"rotation: {row.secret} {row.slot} {row.step}",
         f"the rotation {row.slot} of {row.secret} {step}, was begun {duration(age_s)} ago, and no "
         f"run goes on with it: run `rotate-secrets` with rotation_id={row.slot}",

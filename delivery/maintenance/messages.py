@@ -6,7 +6,7 @@ from delivery.messages import Message, Mood
 from delivery.text import escaped
 
 
-def settled(environment: str, found: Sequence[str], outcome: str) -> Message:
+def recovered(environment: str, found: Sequence[str], outcome: str) -> Message:
     """Said by `reconcile` when it put right what a dead run had left."""
     return Message(
         Mood.STOPPED,
@@ -15,7 +15,7 @@ def settled(environment: str, found: Sequence[str], outcome: str) -> Message:
     )
 
 
-def worries(environment: str, news: Sequence[str], over: Sequence[str]) -> Message:
+def alerts(environment: str, news: Sequence[str], over: Sequence[str]) -> Message:
     """Said by `reconcile` of what it cannot put right, and of what somebody has put right."""
     mood = Mood.STOPPED if news else Mood.WELL
     headline = "a person has to look" if news else "is as it should be again"

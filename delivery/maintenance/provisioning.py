@@ -70,7 +70,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Plan:
+class StackPlan:
     """What a change set would make of one stack; `change_set` is empty if nothing would change."""
 
     stack: Stack
@@ -108,7 +108,7 @@ def _row(change: Mapping[str, Any]) -> Row:
     )
 
 
-def as_markdown(plans: Iterable[Plan]) -> str:
+def as_markdown(plans: Iterable[StackPlan]) -> str:
     """The plan of all stacks as a table."""
     lines = [
         f"| {cell(plan.name)} | {'⚠️ ' if row.is_dangerous else ''}{cell(row.action)} "

@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from delivery.deploy.snapshot import Scene
-from delivery.platform.health import Answer
+from delivery.deploy.snapshot import Snapshot
+from delivery.platform.health import HealthAnswer
 from delivery.platform.route import Colour
 from delivery.platform.service import PAUSED
 from delivery.run.ledger import Holder, Intent, LockRow, Release
@@ -13,7 +13,7 @@ from delivery.text import cell, plain
 
 
 @dataclass(frozen=True)
-class Status:
+class EnvironmentStatus:
     """Everything that was seen of an environment at one moment.
 
     `public` is what the public name answered; `colours` what each colour did at its own address;
@@ -25,9 +25,9 @@ class Status:
 
     environment: str
     address: str
-    public: Answer
-    scene: Scene | None
-    colours: Mapping[Colour, Answer]
+    public: HealthAnswer
+    snapshot: Snapshot | None
+    colours: Mapping[Colour, HealthAnswer]
     releases: Sequence[Release]
     lock: LockRow
     waiting: Sequence[Holder]
@@ -51,19 +51,21 @@ class Status:
 
     @property
     def is_well(self) -> bool:
-        return not self.worries
+        return not self.alerts
 
     @property
     def _is_shifting(self) -> bool:
-        return bool(self.scene and self.scene.route and self.scene.route.is_shifting)
+        return bool(self.snapshot and self.snapshot.route and self.snapshot.route.is_shifting)
 
     @property
     def _way_back_is_sick(self) -> bool:
-        answer = self.colours.get(self.scene.idle) if self.scene and self.scene.route else None
+        answer = (
+            self.colours.get(self.snapshot.idle) if self.snapshot and self.snapshot.route else None
+        )
         return answer is not None and not answer.is_ready
 
     @property
-    def worries(self) -> list[str]:
+    def alerts(self) -> list[str]:
         """What a person should look at; empty if all is well."""
         found = [f"{what} could not be read: {why}" for what, why in self.unread.items()]
         if not self.public.is_ready:
@@ -98,9 +100,9 @@ class Status:
         return found
 
 
-def rows(status: Status) -> list[tuple[str, str]]:
+def rows(status: EnvironmentStatus) -> list[tuple[str, str]]:
     """The status as pairs of a name and what is to be said of it."""
-    live, route = status.live, status.scene.route if status.scene else None
+    live, route = status.live, status.snapshot.route if status.snapshot else None
     told = [("health", f"{status.public} at {status.address}")]
     if live:
         told += [
@@ -117,7 +119,7 @@ def rows(status: Status) -> list[tuple[str, str]]:
         told.append(("live", "nothing by the ledger"))
     if route:
         told.append(("traffic", str(route)))
-    for colour, service in (status.scene.services if status.scene else {}).items():
+    for colour, service in (status.snapshot.services if status.snapshot else {}).items():
         state = service.status if service else "no service"
         answer = status.colours.get(colour)
         told.append((colour, f"{state}, {answer}" if answer else state))
@@ -133,15 +135,15 @@ def rows(status: Status) -> list[tuple[str, str]]:
     return told
 
 
-def headline(status: Status) -> str:
+def headline(status: EnvironmentStatus) -> str:
     live = f"{status.live.revision[:10]} is live" if status.live else "nothing is live"
     if "the ledger" in status.unread:
         live = f"{(status.public.revision or 'an unknown revision')[:10]} answers"
-    verdict = "and well" if status.is_well else "BUT LOOK: " + "; ".join(status.worries)
+    verdict = "and well" if status.is_well else "BUT LOOK: " + "; ".join(status.alerts)
     return f"{status.environment}: {live}, {verdict}"
 
 
-def as_text(status: Status) -> str:
+def as_text(status: EnvironmentStatus) -> str:
     """The status for a terminal, with the five releases before the live one.
 
     Reasons are anybody's, and a terminal obeys what it is shown: so they are made `plain`.
@@ -155,7 +157,7 @@ def as_text(status: Status) -> str:
     return "\n".join([plain(headline(status)), *lines])
 
 
-def as_markdown(status: Status) -> str:
+def as_markdown(status: EnvironmentStatus) -> str:
     """The status as a Markdown page, with the newest releases below."""
     table = "\n".join(f"| **{name}** | {cell(value)} |" for name, value in rows(status))
     past = "\n".join(

@@ -46,7 +46,7 @@ class Operation:
         return f"{self.kind} {self.status} ({self.id[:8]})"
 
 
-class Step(Enum):
+class NextAction(Enum):
     """What to do next to make a service run an image."""
 
     CREATE = "create the service"
@@ -56,21 +56,21 @@ class Step(Enum):
     NOTHING = "it already runs the image with these settings"
 
 
-def next_step(service: Service | None, wanted: Mapping[str, Any]) -> Step:
+def next_step(service: Service | None, wanted: Mapping[str, Any]) -> NextAction:
     """What to do next so that `service` runs with the `wanted` settings.
 
     A paused service refuses updates, so it is resumed first. A service whose creation failed
     is repaired by updating it, as its API reference says.
     """
     if service is None or not service.exists:
-        return Step.CREATE
+        return NextAction.CREATE
     if service.status == "OPERATION_IN_PROGRESS":
-        return Step.WAIT
+        return NextAction.WAIT
     if service.is_paused:
-        return Step.RESUME
+        return NextAction.RESUME
     if service.status == "RUNNING" and is_within(normal(wanted), normal(service.settings)):
-        return Step.NOTHING
-    return Step.UPDATE
+        return NextAction.NOTHING
+    return NextAction.UPDATE
 
 
 def is_within(wanted: Any, seen: Any) -> bool:

@@ -7,7 +7,7 @@ NONE_DEMANDED: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
-class Answer:
+class HealthAnswer:
     """One answer of a health endpoint; `status` 0 means that none came.
 
     `milliseconds` is the time to the whole answer; `remark` says what else was seen. `secrets`
@@ -40,7 +40,9 @@ class Answer:
 
 
 def good_in_a_row(
-    answers: Sequence[Answer], revision: str | None, secrets: Mapping[str, str] = NONE_DEMANDED
+    answers: Sequence[HealthAnswer],
+    revision: str | None,
+    secrets: Mapping[str, str] = NONE_DEMANDED,
 ) -> int:
     """How many of the newest answers are ready, from `revision` and with `secrets`, without a gap.
 

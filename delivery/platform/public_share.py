@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from delivery.platform.health import Answer
+from delivery.platform.health import HealthAnswer
 
 # A share is believed within so many standard deviations of what chance allows.
 DEVIATIONS = 3.5
@@ -17,7 +17,7 @@ def looks_for(share: int, at_least: int) -> int:
     return at_least if rarer == 0 else max(at_least, math.ceil(EXPECTED_AT_LEAST * 100 / rarer))
 
 
-def proves(answers: Sequence[Answer], revision: str | None, share: int, count: int) -> bool:
+def proves(answers: Sequence[HealthAnswer], revision: str | None, share: int, count: int) -> bool:
     """Whether the newest `count` answers are all well, and the `share` of `revision` among them.
 
     Without a `revision` (an application that does not say its own) all must only be well.
@@ -33,7 +33,7 @@ def proves(answers: Sequence[Answer], revision: str | None, share: int, count: i
     return abs(new - count * chance) <= spread
 
 
-def tally(answers: Sequence[Answer]) -> str:
+def tally(answers: Sequence[HealthAnswer]) -> str:
     """The newest answers in a sentence: which revision answered how often, and what failed."""
     counts: dict[str, int] = {}
     for answer in answers:

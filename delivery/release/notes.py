@@ -18,7 +18,7 @@ SHORT = 10
 
 
 @dataclass(frozen=True)
-class Change:
+class CommitChange:
     """One commit: its group, its subject, and who wrote it."""
 
     revision: str
@@ -28,7 +28,7 @@ class Change:
     is_breaking: bool = False
 
 
-def read_changes(written: str) -> list[Change]:
+def read_changes(written: str) -> list[CommitChange]:
     """What `git-cliff --context` says of a range of commits, the newest first.
 
     Raises `ValueError` if that is something else.
@@ -43,7 +43,7 @@ def read_changes(written: str) -> list[Change]:
         raise ValueError(f"git-cliff wrote something else than commits: {error!r}") from error
 
 
-def notes(changes: Sequence[Change], previous: str | None, remarks: Sequence[str]) -> str:
+def notes(changes: Sequence[CommitChange], previous: str | None, remarks: Sequence[str]) -> str:
     """The notes in Markdown; the groups in the order of their numbers in git-cliff's settings."""
     lines = [*(f"> {as_markdown(remark)}\n" for remark in remarks)]
     if not changes:
@@ -59,16 +59,16 @@ def notes(changes: Sequence[Change], previous: str | None, remarks: Sequence[str
     return "\n".join(lines)
 
 
-def in_short(changes: Sequence[Change]) -> list[str]:
+def in_short(changes: Sequence[CommitChange]) -> list[str]:
     """The changes as plain lines, those that break something first."""
     first = sorted(changes, key=lambda each: (not each.is_breaking, each.group))
     return [f"{'BREAKING: ' if each.is_breaking else ''}{each.subject}" for each in first]
 
 
-def _change(commit: dict[str, Any]) -> Change:
+def _change(commit: dict[str, Any]) -> CommitChange:
     scope = f"{commit['scope']}: " if commit.get("scope") else ""
     first = str(commit["message"]).strip().splitlines() or ["(no subject)"]
-    return Change(
+    return CommitChange(
         revision=str(commit["id"]),
         group=str(commit.get("group") or f"9 {OTHERS}"),
         subject=plain(f"{scope}{first[0]}")[:LONGEST_SUBJECT],
@@ -77,7 +77,7 @@ def _change(commit: dict[str, Any]) -> Change:
     )
 
 
-def _line(change: Change) -> str:
+def _line(change: CommitChange) -> str:
     by = as_markdown(change.author)
     return f"- {as_markdown(change.subject)} (`{change.revision[:SHORT]}`, {by})"
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from delivery.checks.plan import Plan
+from delivery.checks.plan import CheckPlan
 from delivery.checks.table import PLACEHOLDER, SERVICES, Check
 
 ALL = "test:all"
@@ -12,7 +12,7 @@ TIMEOUT_S = 3600
 _CHAIN = re.compile(r"npm run [A-Za-z0-9:._-]+(?: && npm run [A-Za-z0-9:._-]+)*")
 
 
-def tests_of(plan: Plan, scripts: Mapping[str, str]) -> Plan:
+def tests_of(plan: CheckPlan, scripts: Mapping[str, str]) -> CheckPlan:
     """The plan with the checks of a release in place of all checks, and a remark on the choice.
 
     Where `test:all` only runs scripts that are checks of the plan, one after the other, those are
@@ -30,7 +30,7 @@ def tests_of(plan: Plan, scripts: Mapping[str, str]) -> Plan:
     return _with(plan, (whole,), f"`{ALL}` was run as it is")
 
 
-def _parts(written: str, plan: Plan) -> tuple[Check, ...]:
+def _parts(written: str, plan: CheckPlan) -> tuple[Check, ...]:
     """The checks that a chain of scripts consists of; none if it is anything else."""
     if not _CHAIN.fullmatch(written.strip()):
         return ()
@@ -54,5 +54,5 @@ def _what_applies(chosen: tuple[Check, ...]) -> str:
     return f"what applies is {', '.join(f'`{check.script}`' for check in chosen)}"
 
 
-def _with(plan: Plan, checks: tuple[Check, ...], remark: str) -> Plan:
+def _with(plan: CheckPlan, checks: tuple[Check, ...], remark: str) -> CheckPlan:
     return replace(plan, checks=checks, not_applicable=(), remarks=(*plan.remarks, remark))

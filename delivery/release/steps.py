@@ -65,7 +65,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Step:
+class ReleaseStep:
     """What to do, with which release or asset (its id on GitHub), and which asset (its name)."""
 
     do: Do
@@ -73,7 +73,7 @@ class Step:
     name: str = ""
 
 
-def next_step(held: Sequence[HeldRelease], wanted: Wanted, *, publish: bool) -> Step:
+def next_step(held: Sequence[HeldRelease], wanted: Wanted, *, publish: bool) -> ReleaseStep:
     """What to do next about a release, given all that GitHub has.
 
     Without `publish` it ends at a draft that is proven whole. Raises `RequestRefused` where there
@@ -84,17 +84,17 @@ def next_step(held: Sequence[HeldRelease], wanted: Wanted, *, publish: bool) -> 
         _refuse_others(each, wanted)
     published = [each for each in same_tag if not each.is_draft]
     if not same_tag:
-        return Step(Do.CREATE)
+        return ReleaseStep(Do.CREATE)
     kept = published[0] if published else same_tag[0]
     for asset in kept.assets:
         if asset.is_whole and asset.fingerprint is None and asset.name in wanted.fingerprints:
-            return Step(Do.VERIFY, asset.id, asset.name)
+            return ReleaseStep(Do.VERIFY, asset.id, asset.name)
     if published:
         _refuse_other_assets(kept, wanted)
     if spare := next((each for each in same_tag if each is not kept), None):
-        return Step(Do.DELETE_RELEASE, spare.id)
+        return ReleaseStep(Do.DELETE_RELEASE, spare.id)
     if published:
-        return Step(Do.NOTHING, kept.id)
+        return ReleaseStep(Do.NOTHING, kept.id)
     return _next_of_draft(kept, wanted, publish=publish)
 
 
@@ -112,7 +112,7 @@ def refuse_what_cannot_be_adopted(
     return next((each for each in same_tag if not each.is_draft), None)
 
 
-def _next_of_draft(draft: HeldRelease, wanted: Wanted, *, publish: bool) -> Step:
+def _next_of_draft(draft: HeldRelease, wanted: Wanted, *, publish: bool) -> ReleaseStep:
     for asset in draft.assets:
         if asset.name not in wanted.fingerprints:
             raise RequestRefused(
@@ -120,11 +120,11 @@ def _next_of_draft(draft: HeldRelease, wanted: Wanted, *, publish: bool) -> Step
                 hint="Take it out of the draft on GitHub, then run again.",
             )
         if not asset.is_whole or asset.fingerprint != wanted.fingerprints[asset.name]:
-            return Step(Do.DELETE_ASSET, asset.id, asset.name)
+            return ReleaseStep(Do.DELETE_ASSET, asset.id, asset.name)
     there = {asset.name for asset in draft.assets}
     if missing := next((name for name in wanted.fingerprints if name not in there), None):
-        return Step(Do.UPLOAD, draft.id, missing)
-    return Step(Do.PUBLISH if publish else Do.NOTHING, draft.id)
+        return ReleaseStep(Do.UPLOAD, draft.id, missing)
+    return ReleaseStep(Do.PUBLISH if publish else Do.NOTHING, draft.id)
 
 
 def _refuse_others(release: HeldRelease, wanted: Wanted) -> None:

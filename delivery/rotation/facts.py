@@ -10,7 +10,7 @@ CURRENT, PENDING, PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
 DAY_S = 24 * 3600.0
 
 
-class Kind(StrEnum):
+class SecretKind(StrEnum):
     """The kinds of secrets that are rotated."""
 
     DATABASE = "database"
@@ -36,7 +36,7 @@ class Old(Enum):
 
 
 @dataclass(frozen=True)
-class Policy:
+class SecretPolicy:
     """How a kind of secret rotates; all times in seconds.
 
     `makes_value`: we make the new value, and do not wait for a person to enter it. `alternates`:
@@ -53,16 +53,16 @@ class Policy:
     retires: bool = True
 
     @property
-    def at_once(self) -> "Policy":
+    def at_once(self) -> "SecretPolicy":
         """The same without waiting for anything."""
         inactive_for_s = None if self.inactive_for_s is None else 0.0
         return replace(self, overlap_s=0.0, drained_for_s=0.0, inactive_for_s=inactive_for_s)
 
 
-ACCOUNTS = Policy()
-KEY_RINGS = Policy(alternates=False, retires=False)
-SES_KEYS = Policy(alternates=False, inactive_for_s=DAY_S)
-ENTERED_BY_HAND = Policy(makes_value=False, alternates=False, retires=False)
+ACCOUNTS = SecretPolicy()
+KEY_RINGS = SecretPolicy(alternates=False, retires=False)
+SES_KEYS = SecretPolicy(alternates=False, inactive_for_s=DAY_S)
+ENTERED_BY_HAND = SecretPolicy(makes_value=False, alternates=False, retires=False)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Facts:
     token: str
     consumers: Mapping[str, str]
     now: float
-    policy: Policy = ACCOUNTS
+    policy: SecretPolicy = ACCOUNTS
     records: Sequence[Record] = ()
     at_preflight: str = ""
     pending_value: PendingValue | None = None
@@ -90,7 +90,7 @@ class Facts:
     old: Old | None = None
     compromised: bool = False
 
-    def terms(self, row: Record) -> Policy:
+    def terms(self, row: Record) -> SecretPolicy:
         """The policy for a rotation: none of its times count for one that is compromised."""
         return self.policy.at_once if self.compromised or row.compromised else self.policy
 

@@ -6,29 +6,29 @@ from datetime import UTC, datetime
 
 from delivery.messages import Failure, Message, Mood, stopped_early
 from delivery.rotation.next_step import Next
-from delivery.rotation.record import Record, Step, is_overdue
+from delivery.rotation.record import Record, RotationStep, is_overdue
 from delivery.text import duration, escaped
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SecretOutcome:
     """How far one secret is: its versions' ids, the steps taken in this run, and what is next."""
 
     secret: str
     old_version: str
     new_version: str
-    taken: Sequence[Step]
+    taken: Sequence[RotationStep]
     next: Next
 
     @property
     def sentence(self) -> str:
         until = f", until {moment(self.next.until)}" if self.next.until else ""
         match self.next.step:
-            case Step.DONE:
+            case RotationStep.DONE:
                 return f"{self.secret}: done, {self.next.why}"
-            case Step.STOP:
+            case RotationStep.STOP:
                 return f"{self.secret}: stopped, because {self.next.why}"
-            case Step.WAIT:
+            case RotationStep.WAIT:
                 return f"{self.secret}: waits{until}: {self.next.why}"
         return f"{self.secret}: {self.next.step} is next: {self.next.why}"
 
@@ -67,16 +67,18 @@ def rotation_started(
     return Message(Mood.UNDER_WAY, f"{environment}: {what}", tuple(told), (("run", run_url),))
 
 
-def secret_told(outcome: Outcome) -> Message:
+def secret_told(outcome: SecretOutcome) -> Message:
     """Said of each secret when it is as far as it can be today."""
-    mood = {Step.DONE: Mood.WELL, Step.STOP: Mood.FAILED}.get(outcome.next.step, Mood.UNDER_WAY)
+    mood = {RotationStep.DONE: Mood.WELL, RotationStep.STOP: Mood.FAILED}.get(
+        outcome.next.step, Mood.UNDER_WAY
+    )
     versions = f"`{escaped(outcome.old_version)}` → `{escaped(outcome.new_version)}`"
     return Message(mood, outcome.sentence, (versions,))
 
 
 def rotation_ended(
     environment: str,
-    outcomes: Sequence[Outcome],
+    outcomes: Sequence[SecretOutcome],
     warnings: Sequence[str],
     seconds: float,
     run_url: str,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from delivery.rotation.facts import PREVIOUS, Facts, Old, PendingValue
-from delivery.rotation.record import Record, Step, is_overdue, retirement_due
+from delivery.rotation.record import Record, RotationStep, is_overdue, retirement_due
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Next:
     `until` when to look again, `hint` what a person has to do where the rotation stops.
     """
 
-    step: Step
+    step: RotationStep
     why: str
     version: str = ""
     instead_of: str = ""
@@ -36,7 +36,9 @@ def next_step(facts: Facts) -> Next:
     if stopped := _stopped(facts):
         return stopped
     if facts.pending == facts.current:
-        return Next(Step.TIDY, "it is promoted, and AWSPENDING was left on it (S3)", facts.current)
+        return Next(
+            RotationStep.TIDY, "it is promoted, and AWSPENDING was left on it (S3)", facts.current
+        )
     if facts.current == facts.target:
         return _after_promotion(facts, facts.mine)
     return _before_promotion(facts) if facts.pending else _without_pending(facts)
@@ -72,15 +74,15 @@ def _without_pending(facts: Facts) -> Next:
     if unfinished := _unfinished(facts):
         return unfinished
     if not facts.policy.makes_value:
-        return Next(Step.WAIT, "a person has to enter the new value as AWSPENDING first")
-    return Next(Step.CREATE, "nothing is pending (S0)", facts.token, facts.current)
+        return Next(RotationStep.WAIT, "a person has to enter the new value as AWSPENDING first")
+    return Next(RotationStep.CREATE, "nothing is pending (S0)", facts.token, facts.current)
 
 
 def _already_rotated(facts: Facts) -> Next:
     mine = facts.mine
     if mine and mine.old_version != facts.current:
         why = f"{facts.slot} was rotated already, and a later rotation followed"
-        return Next(Step.DONE, why, facts.target)
+        return Next(RotationStep.DONE, why, facts.target)
     return _stop(
         f"what {facts.slot} made was current, and AWSCURRENT was put back",
         "Find out why. Then rotate with another rotation_id, which makes another version.",
@@ -93,9 +95,9 @@ def _unfinished(facts: Facts) -> Next | None:
     if row is None:
         return _roll(facts) if facts.behind else None
     step = _after_promotion(facts, row)
-    if step.step is Step.DONE:
+    if step.step is RotationStep.DONE:
         return None
-    if step.step is Step.WAIT and facts.policy.alternates and is_overdue(row, facts.now):
+    if step.step is RotationStep.WAIT and facts.policy.alternates and is_overdue(row, facts.now):
         return None  # who is still connected as the old user is none of our services
     return step
 
@@ -111,13 +113,13 @@ def _adopted(facts: Facts) -> Next | None:
         raise ValueError("the value of the pending version must be looked at first")
     if value is PendingValue.EMPTY:
         if not facts.policy.makes_value:
-            return Next(Step.WAIT, "AWSPENDING has no value yet: a person has to enter it")
-        return Next(Step.ADOPT, "AWSPENDING has no value (S1)", pending, facts.current)
+            return Next(RotationStep.WAIT, "AWSPENDING has no value yet: a person has to enter it")
+        return Next(RotationStep.ADOPT, "AWSPENDING has no value (S1)", pending, facts.current)
     if value in (PendingValue.NAMELESS, PendingValue.UNFIT):
         return _made_again(facts, value)
     if facts.mine is None or facts.mine.new_version != pending:
         why = f"the rotation to {_short(pending)} was not finished (S2)"
-        return Next(Step.ADOPT, why, pending, facts.current)
+        return Next(RotationStep.ADOPT, why, pending, facts.current)
     return None
 
 
@@ -133,7 +135,7 @@ def _made_again(facts: Facts, value: PendingValue) -> Next:
             f"what a person entered as AWSPENDING, {_short(facts.pending)}, holds {value.value}",
             "Enter another value as AWSPENDING, or take the label from it. Nothing was changed.",
         )
-    step = Step.ADOPT if value is PendingValue.NAMELESS else Step.CREATE
+    step = RotationStep.ADOPT if value is PendingValue.NAMELESS else RotationStep.CREATE
     return Next(step, f"AWSPENDING holds {value.value}", facts.token, facts.current)
 
 
@@ -152,10 +154,12 @@ def _proven(facts: Facts) -> Next:
     pending = facts.pending
     if facts.policy.alternates and facts.set_version != pending:
         why = "the idle account gets its password, and keeps it over a restart"
-        return Next(Step.SET, why, pending, facts.current)
+        return Next(RotationStep.SET, why, pending, facts.current)
     if facts.tested_version != pending:
-        return Next(Step.TEST, "it must work before anybody uses it", pending, facts.current)
-    return Next(Step.PROMOTE, "it works", pending, facts.current)
+        return Next(
+            RotationStep.TEST, "it must work before anybody uses it", pending, facts.current
+        )
+    return Next(RotationStep.PROMOTE, "it works", pending, facts.current)
 
 
 def _after_promotion(facts: Facts, row: Record | None) -> Next:
@@ -180,7 +184,7 @@ def _left_to_others(facts: Facts, row: Record) -> Next:
     when = f", from {_moment(due)} on" if until else " now"
     old = _short(row.old_version)
     why = f"{old} still works, and a person has to withdraw it at the provider{when}"
-    return Next(Step.WAIT, why, row.old_version, until=until)
+    return Next(RotationStep.WAIT, why, row.old_version, until=until)
 
 
 def _gone(facts: Facts, row: Record) -> Next | None:
@@ -195,9 +199,9 @@ def _gone(facts: Facts, row: Record) -> Next | None:
     until = row.retired_at + inactive_for_s
     if facts.now < until:
         why = f"{_short(row.old_version)} can be made active again until {_moment(until)}"
-        return Next(Step.WAIT, why, row.old_version, until=until)
+        return Next(RotationStep.WAIT, why, row.old_version, until=until)
     why = f"nobody has missed it since {_moment(row.retired_at)}"
-    return Next(Step.DELETE, why, row.old_version)
+    return Next(RotationStep.DELETE, why, row.old_version)
 
 
 def _early(facts: Facts, row: Record) -> Next | None:
@@ -211,11 +215,11 @@ def _early(facts: Facts, row: Record) -> Next | None:
     if row.drained_since is None:
         until = facts.now + terms.drained_for_s
         why = "somebody is still connected with the old one, or nobody has looked yet"
-        return Next(Step.WAIT, why, row.old_version, until=until)
+        return Next(RotationStep.WAIT, why, row.old_version, until=until)
     until = row.drained_since + terms.drained_for_s
     if facts.now < until:
         why = f"the old one is in use by nobody only since {_moment(row.drained_since)}"
-        return Next(Step.WAIT, why, row.old_version, until=until)
+        return Next(RotationStep.WAIT, why, row.old_version, until=until)
     return None
 
 
@@ -225,27 +229,27 @@ def _retire(facts: Facts, row: Record) -> Next:
         why = "it was retired, and works again"
     elif facts.terms(row).drained_for_s == 0:
         why = "every service runs with the new one, and the old one may not live on"
-    return Next(Step.RETIRE, why, row.old_version)
+    return Next(RotationStep.RETIRE, why, row.old_version)
 
 
 def _roll(facts: Facts) -> Next:
     behind = facts.behind
     named = ", ".join(behind)
     why = f"{named} run with another version (S4)" if behind else "that all run with it is unproven"
-    return Next(Step.ROLL, why, facts.current, services=behind)
+    return Next(RotationStep.ROLL, why, facts.current, services=behind)
 
 
 def _wait_for_overlap(row: Record, due: float) -> Next:
     why = f"{_short(row.old_version)} stays good until {_moment(due)}, so that one can go back (S5)"
-    return Next(Step.WAIT, why, row.old_version, until=due)
+    return Next(RotationStep.WAIT, why, row.old_version, until=due)
 
 
 def _done(facts: Facts, why: str) -> Next:
-    return Next(Step.DONE, why, facts.current)
+    return Next(RotationStep.DONE, why, facts.current)
 
 
 def _stop(why: str, hint: str) -> Next:
-    return Next(Step.STOP, why, hint=hint)
+    return Next(RotationStep.STOP, why, hint=hint)
 
 
 def _moment(seconds: float) -> str:

@@ -12,14 +12,14 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from delivery.errors import RequestRefused
-from delivery.run.ledger import Entry
+from delivery.run.ledger import LedgerEntry
 
 OVERDUE_S = 48 * 3600
 _NAMESPACE = uuid.UUID("6f1d1c2e-5b7a-5c0e-9d43-7c5f0a3b8e21")
 _ROTATION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 
 
-class Step(StrEnum):
+class RotationStep(StrEnum):
     """What a rotation does next, or did last; each is harmless to repeat."""
 
     CREATE = "create"
@@ -37,7 +37,7 @@ class Step(StrEnum):
 
 
 @dataclass(frozen=True)
-class Record(Entry):
+class Record(LedgerEntry):
     """One rotation of one secret: a row of the ledger for each secret and slot.
 
     It is written before its version is. `step` is the last one that was done, `rolled_at` when
@@ -60,7 +60,7 @@ class Record(Entry):
 
     @property
     def is_over(self) -> bool:
-        return self.step == Step.DONE
+        return self.step == RotationStep.DONE
 
     def seen_with(self, connections: int, now: float) -> "Record":
         """The record after a look at how many are connected with the old version."""

@@ -30,7 +30,7 @@ class Migration(StrEnum):
 
 
 @dataclass(frozen=True)
-class Entry:
+class LedgerEntry:
     """One row, as JSON."""
 
     @classmethod
@@ -51,7 +51,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Proven(Entry):
+class Proven(LedgerEntry):
     """An image that passed every check of `ci`; times are ISO 8601 in UTC.
 
     What its delivery.toml says about its health goes with it, since a rollback reads no source.
@@ -70,7 +70,7 @@ class Proven(Entry):
 
 
 @dataclass(frozen=True)
-class Release(Entry):
+class Release(LedgerEntry):
     """A version that users met: since when, where, by whom and why.
 
     `configuration` is a digest of the service's settings, `secrets` maps each variable to the
@@ -110,7 +110,7 @@ class Live:
 
 
 @dataclass(frozen=True)
-class Intent(Entry):
+class Intent(LedgerEntry):
     """A change that was about to be sent: written before, closed after.
 
     One that is open belongs to the run that holds the deploy lock, or to a run that died.
@@ -132,7 +132,7 @@ class Intent(Entry):
 
 
 @dataclass(frozen=True)
-class Holder(Entry):
+class Holder(LedgerEntry):
     """Who holds the deploy lock, or waits for it: a run, what it does, and why.
 
     `asked` orders the runs: the time in seconds since 1970 at which the run was asked for, and

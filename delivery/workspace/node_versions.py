@@ -23,7 +23,7 @@ _NO_END: Version = (10**6, 0, 0)
 Interval = tuple[Version, Version]
 
 
-def is_readable_wish(wanted: str) -> bool:
+def is_readable_range(wanted: str) -> bool:
     """Whether `node_is_wanted` can decide about this wish."""
     return _intervals(wanted, (20, 0, 0)) is not None
 

@@ -59,8 +59,8 @@ def wanted_node(files: Mapping[str, str], folder: str = ".") -> tuple[str, str] 
     for place in _upwards(folder):
         for name in (".nvmrc", ".node-version"):
             lines = [line.split("#")[0].strip() for line in _in(files, place, name).splitlines()]
-            if wish := next(filter(None, lines), None):
-                return wish, _at(place, name)
+            if range_ := next(filter(None, lines), None):
+                return range_, _at(place, name)
         path = _at(place, "package.json")
         if path in files and (engine := read_package(files[path], path).node_engine):
             return engine, f"{path} (engines.node)"

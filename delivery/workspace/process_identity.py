@@ -20,12 +20,12 @@ def our_identity() -> str:
 def is_gone(identity: str) -> bool:
     """Whether the process is certainly dead; never true of another machine's."""
     parts = identity.split(":")
-    if len(parts) != 3 or not parts[0].isdecimal() or is_elsewhere(identity):
+    if len(parts) != 3 or not parts[0].isdecimal() or is_on_another_machine(identity):
         return False
     return started(int(parts[0])) != parts[1]
 
 
-def is_elsewhere(identity: str) -> bool:
+def is_on_another_machine(identity: str) -> bool:
     """Whether the process is of another machine or container, and cannot be seen from here."""
     return identity.rpartition(":")[2] != _place()
 

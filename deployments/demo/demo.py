@@ -199,7 +199,7 @@ def show_live(revision: str, addresses: Addresses) -> str:
 
 
 def show_what_slack_was_told(addresses: Addresses) -> None:
-    for channel, threads in httpx.get(f"{addresses.inbox}/slack.json").json()["channels"].items():
+    for channel, threads in httpx.get(f"{addresses.fakes}/slack.json").json()["channels"].items():
         for thread in threads:
             print(f"Slack #{channel}: {thread[0]['text']}")
             for reply in thread[1:]:

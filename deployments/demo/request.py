@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from delivery.checks.delivery_toml import FILE
-from delivery.checks.plan import Plan
+from delivery.checks.plan import CheckPlan
 from delivery.errors import DeliveryError, RequestRefused, UnknownRevision
 from delivery.workspace.source_names import full_ref, is_path, plain_revision, repository_address
 from tasks.checks.plan import plan_of
@@ -46,7 +46,7 @@ class Asked:
 class Look:
     """What the revision holds: the plan of its checks, and its Dockerfile's text."""
 
-    plan: Plan
+    plan: CheckPlan
     dockerfile: str | None
 
 

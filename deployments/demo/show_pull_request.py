@@ -45,8 +45,8 @@ def show_pull_request(line: CommandLine, sample: Sample, addresses: Addresses) -
 
 def _opened(github: httpx.Client, sample: Sample, addresses: Addresses, branch: str) -> int:
     kept = {"repository": GITHUB_REPOSITORY, "folder": str(sample.folder.resolve())}
-    inbox = addresses.inbox.rstrip("/")
-    github.post(f"{inbox}/_sandbox/github/repositories", json=kept).raise_for_status()
+    fakes = addresses.fakes.rstrip("/")
+    github.post(f"{fakes}/_sandbox/github/repositories", json=kept).raise_for_status()
     wish = {"title": "Say how a pull request is shown", "head": branch, "base": BRANCH}
     answer = github.post(f"{_repository(addresses)}/pulls", json=wish).raise_for_status()
     return int(answer.json()["number"])

@@ -45,7 +45,7 @@ def show_release(line: CommandLine, sample: Sample, addresses: Addresses) -> str
 def _push(sample: Sample, addresses: Addresses) -> None:
     """`git push origin v1.0.0`: the sandbox's GitHub reads the repository where it is."""
     kept = {"repository": GITHUB_REPOSITORY, "folder": str(sample.folder)}
-    httpx.post(f"{addresses.inbox}/_sandbox/github/repositories", json=kept).raise_for_status()
+    httpx.post(f"{addresses.fakes}/_sandbox/github/repositories", json=kept).raise_for_status()
 
 
 def _asked(addresses: Addresses, path: str, **headers: str) -> httpx.Response:

@@ -31,7 +31,7 @@ from delivery.errors import ConfigurationError
 from delivery.github.events import Start, chosen
 from delivery.text import NOT_JSON
 from deployments.server.server_access import client_variables, speaking_by
-from deployments.webhooks.http import body_of, said
+from deployments.webhooks.http import body_of, json_answer
 from deployments.webhooks.sns_webhook import alarms, channel_of, fetched, topics_in
 
 # GitHub sends 25 MB at most; pushes and pull requests are of some ten kB.
@@ -49,7 +49,7 @@ async def start_run(start: Start, key: str) -> None:
         )
 
 
-def door(
+def receiver(
     secret: str, repository: str, branch: str = "refs/heads/main", run: Runner = start_run
 ) -> Starlette:
     """The app, for one repository; nobody gets in without the secret's signature."""
@@ -61,32 +61,32 @@ def events(secret: str, repository: str, branch: str, run: Runner) -> Route:
     if len(secret) < 16:
         raise ValueError("the webhook's secret must have 16 characters or more")
 
-    async def knock(request: Request) -> JSONResponse:
+    async def receive(request: Request) -> JSONResponse:
         body = await body_of(request, LARGEST)
         if body is None:
-            return said(413, "larger than any event that is waited for")
+            return json_answer(413, "larger than any event that is waited for")
         if not _is_signed(body, request.headers.get("x-hub-signature-256", ""), secret):
-            return said(401, "the signature is missing or wrong")
+            return json_answer(401, "the signature is missing or wrong")
         delivery = request.headers.get("x-github-delivery", "")
         try:
             payload = json.loads(body)
         except NOT_JSON:
             payload = None
         if not isinstance(payload, dict) or not 0 < len(delivery) <= LONGEST_ID:
-            return said(400, "no delivery id, or no JSON object (choose application/json)")
+            return json_answer(400, "no delivery id, or no JSON object (choose application/json)")
         what = chosen(request.headers.get("x-github-event", ""), payload, repository, branch)
         if isinstance(what, str):
-            return said(202, f"ignored: {what}")
+            return json_answer(202, f"ignored: {what}")
         try:
             await run(what, f"github-{delivery}")
         except Exception as error:  # what it says may hold an address; GitHub shows answers
-            return said(503, f"not started ({type(error).__name__}); redeliver it")
-        return said(202, f"started: {what.deployment}")
+            return json_answer(503, f"not started ({type(error).__name__}); redeliver it")
+        return json_answer(202, f"started: {what.deployment}")
 
-    return Route("/github", knock, methods=["POST"])
+    return Route("/github", receive, methods=["POST"])
 
 
-def from_surroundings() -> Starlette:
+def from_environment() -> Starlette:
     """The app as the environment variables describe it. Raises `ConfigurationError`.
 
     Nothing of GitHub is needed where it is for alarms alone.

@@ -14,6 +14,6 @@ async def body_of(request: Request, largest: int) -> bytes | None:
     return bytes(body)
 
 
-def said(status: int, sentence: str) -> JSONResponse:
+def json_answer(status: int, sentence: str) -> JSONResponse:
     """An answer that says one sentence, as JSON."""
     return JSONResponse({"said": sentence}, status_code=status)

@@ -35,14 +35,14 @@ from delivery.maintenance.alarm_events import (
     OLDEST,
     TOPIC,
     Notice,
+    alarm_message,
     is_confirmed_at_sns,
     read_notice,
-    told,
     why_refused,
 )
 from delivery.messages import Message
 from deployments.server.server_access import client_variables, speaking_by
-from deployments.webhooks.http import body_of, said
+from deployments.webhooks.http import body_of, json_answer
 from tasks.run.announce import post
 
 # SNS sends 256 kB at most; in JSON some characters take six.
@@ -61,10 +61,10 @@ def alarms(topics: Collection[str], environment: str, say: Say, fetch: Fetch) ->
     certificates, told_at = _Certificates(fetch), dict[str, datetime]()
     one_at_a_time = asyncio.Lock()
 
-    async def knock(request: Request) -> JSONResponse:
+    async def receive(request: Request) -> JSONResponse:
         body = await body_of(request, LARGEST)
         if body is None:
-            return said(413, "larger than any message of SNS")
+            return json_answer(413, "larger than any message of SNS")
         notice = read_notice(body)
         if isinstance(notice, str):
             return _not_taken(400, notice)
@@ -89,7 +89,7 @@ def alarms(topics: Collection[str], environment: str, say: Say, fetch: Fetch) ->
         except (httpx.HTTPError, OSError, ValueError) as error:
             return _not_taken(503, f"SNS did not take the confirmation ({type(error).__name__})")
         get_logger("alarms").info("subscribed to %s", notice.topic)
-        return said(200, "subscribed")
+        return json_answer(200, "subscribed")
 
     async def _tell(notice: Notice) -> JSONResponse:
         now = datetime.now(UTC)
@@ -97,13 +97,13 @@ def alarms(topics: Collection[str], environment: str, say: Say, fetch: Fetch) ->
             if at < now - OLDEST - CLOCKS_DIFFER:
                 del told_at[id]
         if notice.id in told_at:
-            return said(200, "told before")
-        if why := await run_in_threadpool(say, told(notice, environment)):
+            return json_answer(200, "told before")
+        if why := await run_in_threadpool(say, alarm_message(notice, environment)):
             return _not_taken(503, why)
         told_at[notice.id] = now
-        return said(200, "told")
+        return json_answer(200, "alarm_message")
 
-    return Route("/alarms", knock, methods=["POST"])
+    return Route("/alarms", receive, methods=["POST"])
 
 
 def is_signed(notice: Notice, key: RSAPublicKey) -> bool:
@@ -185,4 +185,4 @@ class _Certificates:
 def _not_taken(status: int, why: str) -> JSONResponse:
     # SNS shows answers to nobody.
     get_logger("alarms").warning("a message of SNS was not taken: %s", why)
-    return said(status, why)
+    return json_answer(status, why)

@@ -84,7 +84,7 @@ class Advisories(Part):
         )
         application.add_routes(
             [
-                web.route("*", "/_sandbox/advisories/faults", self._wish),
+                web.route("*", "/_sandbox/advisories/faults", self._control_faults),
                 web.get("/_sandbox/advisories", self._listing),
                 web.post("/_sandbox/advisories", self._publish),
                 web.put("/_sandbox/advisories", self._use),
@@ -100,8 +100,8 @@ class Advisories(Part):
     def _faults_of(self, request: web.Request) -> Faults | None:
         return None if request.path.startswith("/_sandbox/") else self.faults
 
-    async def _wish(self, request: web.Request) -> web.Response:
-        return await faults.wish(request, self.faults)
+    async def _control_faults(self, request: web.Request) -> web.Response:
+        return await faults.control_faults(request, self.faults)
 
     async def _listing(self, request: web.Request) -> web.Response:
         return web.json_response([{"package": a.package, **a.as_bulk()} for a in self._published])

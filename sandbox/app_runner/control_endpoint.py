@@ -9,7 +9,7 @@ from sandbox.app_runner.api.protocol import Control
 from sandbox.app_runner.region import Region
 
 
-class Desk:
+class ControlEndpoint:
     """JSON in, JSON out; a request that makes no sense is answered 400 with a sentence."""
 
     def __init__(self, region: Region, control: Control) -> None:
@@ -52,11 +52,11 @@ class Desk:
     async def begin_maintenance(self, request: web.Request) -> web.Response:
         """`{"service": name, "seconds": real seconds}`, both optional."""
         try:
-            wish = await _members(request)
-            seconds = None if wish.get("seconds") is None else float(wish["seconds"])
+            requested = await _members(request)
+            seconds = None if requested.get("seconds") is None else float(requested["seconds"])
         except (TypeError, ValueError) as error:
             return web.json_response({"error": str(error)}, status=400)
-        return web.json_response(self._region.begin_maintenance(wish.get("service"), seconds))
+        return web.json_response(self._region.begin_maintenance(requested.get("service"), seconds))
 
     async def end_maintenance(self, request: web.Request) -> web.Response:
         self._region.end_maintenance()

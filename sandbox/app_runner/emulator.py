@@ -10,7 +10,7 @@ from aiohttp import web
 
 from sandbox.app_runner.api.protocol import Control, Received
 from sandbox.app_runner.auto_deployments import deploy_changed_tags
-from sandbox.app_runner.control_endpoint import Desk
+from sandbox.app_runner.control_endpoint import ControlEndpoint
 from sandbox.app_runner.faults import Faults
 from sandbox.app_runner.instances.instance import Instances
 from sandbox.app_runner.region import Region
@@ -20,7 +20,7 @@ from sandbox.parts.ports import listening_socket
 
 _START_SECONDS = 90.0
 _STOP_SECONDS = 60.0
-_DESK_SECONDS = 10.0
+_CONTROL_SECONDS = 10.0
 
 
 class AppRunner(Part):
@@ -98,7 +98,7 @@ class AppRunner(Part):
         async def changed() -> None:
             change()
 
-        asyncio.run_coroutine_threadsafe(changed(), self._loop).result(_DESK_SECONDS)
+        asyncio.run_coroutine_threadsafe(changed(), self._loop).result(_CONTROL_SECONDS)
 
     def _run(self) -> None:
         try:
@@ -120,7 +120,7 @@ class AppRunner(Part):
             raise
         self._control = Control(self._region)
         application = web.Application(client_max_size=4 * 1024 * 1024)
-        application.add_routes(Desk(self._region, self._control).routes())
+        application.add_routes(ControlEndpoint(self._region, self._control).routes())
         application.router.add_post("/", self._control.answer)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=STOP_AT_ONCE)
         await runner.setup()

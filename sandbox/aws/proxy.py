@@ -104,9 +104,9 @@ class JsonRefusal(Exception):
         )
 
 
-def with_json(call: Call, operation: str, wish: dict[str, Any]) -> Call:
+def with_json(call: Call, operation: str, requested: dict[str, Any]) -> Call:
     """The same call as another operation of the same JSON service."""
     headers = call.headers.copy()
     service = headers["X-Amz-Target"].partition(".")[0]
     headers["X-Amz-Target"] = f"{service}.{operation}"
-    return replace(call, headers=headers, body=json.dumps(wish).encode())
+    return replace(call, headers=headers, body=json.dumps(requested).encode())

@@ -29,7 +29,7 @@ from sandbox.aws.proxy import AwsProxy, Call, JsonRefusal, with_json
 CURRENT, PENDING = "AWSCURRENT", "AWSPENDING"
 _TOKEN_LENGTHS = range(32, 65)
 
-Wish = dict[str, Any]
+Requested = dict[str, Any]
 
 
 class StrictSecretsManager(AwsProxy):
@@ -44,19 +44,19 @@ class StrictSecretsManager(AwsProxy):
         }
         if call.operation not in ways:
             return await self.passed_on(call)
-        wish = json.loads(call.body)
+        requested = json.loads(call.body)
         try:
-            _demand_token_length(wish.get("ClientRequestToken"))
-            return await ways[call.operation](call, wish)
+            _demand_token_length(requested.get("ClientRequestToken"))
+            return await ways[call.operation](call, requested)
         except JsonRefusal as refusal:
             return refusal.response()
 
-    async def _put(self, call: Call, wish: Wish) -> web.Response:
-        token = wish.get("ClientRequestToken", str(uuid.uuid4()))
-        secret, labels = wish["SecretId"], wish.get("VersionStages", [CURRENT])
+    async def _put(self, call: Call, requested: Requested) -> web.Response:
+        token = requested.get("ClientRequestToken", str(uuid.uuid4()))
+        secret, labels = requested["SecretId"], requested.get("VersionStages", [CURRENT])
         known = await self._version(call, secret, token)
         if known and _has_value(known):
-            if _value(known) != _value(wish):
+            if _value(known) != _value(requested):
                 raise JsonRefusal(
                     "ResourceExistsException",
                     "You can't use ClientRequestToken for a version that has another value.",
@@ -64,7 +64,7 @@ class StrictSecretsManager(AwsProxy):
             kept = ("ARN", "Name", "VersionId", "VersionStages")
             return web.json_response({name: known[name] for name in kept})
         answer = await self.passed_on(
-            with_json(call, "PutSecretValue", {**wish, "ClientRequestToken": token})
+            with_json(call, "PutSecretValue", {**requested, "ClientRequestToken": token})
         )
         if answer.status == 200:
             await self._take_from_others(call, secret, token, labels)
@@ -76,15 +76,19 @@ class StrictSecretsManager(AwsProxy):
         for other, theirs in (await self._labels(call, secret)).items():
             for label in set(theirs) & set(labels) - {CURRENT}:
                 if other != version:
-                    wish = {"SecretId": secret, "VersionStage": label, "RemoveFromVersionId": other}
-                    await self._asked(call, "UpdateSecretVersionStage", wish)
+                    requested = {
+                        "SecretId": secret,
+                        "VersionStage": label,
+                        "RemoveFromVersionId": other,
+                    }
+                    await self._asked(call, "UpdateSecretVersionStage", requested)
 
-    async def _get(self, call: Call, wish: Wish) -> web.Response:
+    async def _get(self, call: Call, requested: Requested) -> web.Response:
         answer = await self.passed_on(call)
         found = json.loads(_body(answer))
         if answer.status != 200:
             return answer
-        stage = wish.get("VersionStage")
+        stage = requested.get("VersionStage")
         if stage and stage not in found["VersionStages"]:
             raise JsonRefusal(
                 "InvalidRequestException",
@@ -94,8 +98,8 @@ class StrictSecretsManager(AwsProxy):
             raise _absent(f"the specified secret value for VersionId: {found['VersionId']}")
         return answer
 
-    async def _move(self, call: Call, wish: Wish) -> web.Response:
-        if wish.get("VersionStage") == CURRENT and not wish.get("MoveToVersionId"):
+    async def _move(self, call: Call, requested: Requested) -> web.Response:
+        if requested.get("VersionStage") == CURRENT and not requested.get("MoveToVersionId"):
             raise JsonRefusal(
                 "InvalidParameterException",
                 f"You can only move staging label {CURRENT} to a different secret version. "
@@ -103,8 +107,11 @@ class StrictSecretsManager(AwsProxy):
             )
         return await self.passed_on(call)
 
-    async def _rotate(self, call: Call, wish: Wish) -> web.Response:
-        secret, token = wish["SecretId"], wish.get("ClientRequestToken", str(uuid.uuid4()))
+    async def _rotate(self, call: Call, requested: Requested) -> web.Response:
+        secret, token = (
+            requested["SecretId"],
+            requested.get("ClientRequestToken", str(uuid.uuid4())),
+        )
         labels = await self._labels(call, secret)
         if any(PENDING in theirs and CURRENT not in theirs for theirs in labels.values()):
             raise JsonRefusal(
@@ -119,10 +126,10 @@ class StrictSecretsManager(AwsProxy):
         await self._take_from_others(call, secret, token, [PENDING])
         return web.json_response({name: made[name] for name in ("ARN", "Name", "VersionId")})
 
-    async def _version(self, call: Call, secret: str, version: str) -> Wish | None:
-        wish = {"SecretId": secret, "VersionId": version}
-        answer = await self.passed_on(with_json(call, "GetSecretValue", wish))
-        found: Wish = json.loads(_body(answer))
+    async def _version(self, call: Call, secret: str, version: str) -> Requested | None:
+        requested = {"SecretId": secret, "VersionId": version}
+        answer = await self.passed_on(with_json(call, "GetSecretValue", requested))
+        found: Requested = json.loads(_body(answer))
         return found if answer.status == 200 else None
 
     async def _labels(self, call: Call, secret: str) -> dict[str, list[str]]:
@@ -130,10 +137,10 @@ class StrictSecretsManager(AwsProxy):
         labels: dict[str, list[str]] = found["VersionIdsToStages"]
         return labels
 
-    async def _asked(self, call: Call, operation: str, wish: Wish) -> Wish:
+    async def _asked(self, call: Call, operation: str, requested: Requested) -> Requested:
         """What ministack answers to a question of ours; its refusal is the caller's."""
-        answer = await self.passed_on(with_json(call, operation, wish))
-        said: Wish = json.loads(_body(answer))
+        answer = await self.passed_on(with_json(call, operation, requested))
+        said: Requested = json.loads(_body(answer))
         if answer.status != 200:
             raise JsonRefusal(said["__type"], said.get("message", ""))
         return said
@@ -150,11 +157,11 @@ def _absent(what: str) -> JsonRefusal:
     return JsonRefusal("ResourceNotFoundException", f"Secrets Manager can't find {what}.")
 
 
-def _value(version: Wish) -> tuple[Any, Any]:
+def _value(version: Requested) -> tuple[Any, Any]:
     return version.get("SecretString"), version.get("SecretBinary")
 
 
-def _has_value(version: Wish) -> bool:
+def _has_value(version: Requested) -> bool:
     return _value(version) != (None, None)
 
 

@@ -21,7 +21,7 @@ from sandbox.databases import accounts
 from sandbox.databases.accounts import ADMIN, APPLICATION, DATABASE, Passwords
 from sandbox.databases.service_images import ServiceImage
 from sandbox.host.engine import docker_engine
-from sandbox.host.orphans import ENGINE_ERRORS, labels_of, owner_of, remove, remove_leftovers
+from sandbox.host.orphans import ENGINE_ERRORS, labels_of, owner_of, remove, remove_orphans
 from sandbox.parts.errors import SandboxPartFailed
 from sandbox.parts.part import Part
 
@@ -82,7 +82,7 @@ class Databases(Part):
     def _start(self, stack: ExitStack) -> None:
         stack.callback(self._client.close)
         with _engine_answers():
-            remove_leftovers(self._client, self._owner)
+            remove_orphans(self._client, self._owner)
         network = self._client.networks.create(
             self.network, driver="bridge", labels=labels_of("network", self._owner)
         )
@@ -162,7 +162,7 @@ def _probed(container: Container, probe: list[str]) -> str:
 def clear(folder: Path) -> None:
     """Remove what a sandbox of the folder that was killed has left; raises EngineUnavailable."""
     with closing(docker_engine().client()) as client, _engine_answers():
-        remove_leftovers(client, owner_of(folder))
+        remove_orphans(client, owner_of(folder))
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The edge: what CloudFront is to a delivery, on this machine."""
 
-from sandbox.edge.control_endpoint import Desk
+from sandbox.edge.control_endpoint import ControlEndpoint
 from sandbox.edge.distribution import Distribution, ensure_distribution
 from sandbox.edge.edge import Edge
 
-__all__ = ["Desk", "Distribution", "Edge", "ensure_distribution"]
+__all__ = ["ControlEndpoint", "Distribution", "Edge", "ensure_distribution"]

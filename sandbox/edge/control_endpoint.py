@@ -8,8 +8,10 @@ from urllib.parse import urlsplit
 _PATIENCE = 10.0
 
 
-class Desk:
-    """Speaks to the edge of a sandbox, also from another process: `Desk(addresses.edge)`."""
+class ControlEndpoint:
+    """Speaks to the edge of a sandbox, also from another process:
+    `ControlEndpoint(addresses.edge)`.
+    """
 
     def __init__(self, url: str) -> None:
         self._host = urlsplit(url).netloc
@@ -49,17 +51,17 @@ class Desk:
         `route` is the text in the store, None when the store is empty; without it the store
         cannot be read.
         """
-        wish = {"event": event, **store}
-        return self._ask("POST", "/function", wish)
+        requested = {"event": event, **store}
+        return self._ask("POST", "/function", requested)
 
-    def _change(self, **wish: object) -> None:
-        self._ask("POST", "/", wish)
+    def _change(self, **requested: object) -> None:
+        self._ask("POST", "/", requested)
 
-    def _ask(self, method: str, path: str, wish: object = None) -> dict[str, Any]:
+    def _ask(self, method: str, path: str, requested: object = None) -> dict[str, Any]:
         # Not httpx: every one of its clients reads all certificates first, which takes longer.
         connection = http.client.HTTPConnection(self._host, timeout=_PATIENCE)
         try:
-            connection.request(method, path, json.dumps(wish))
+            connection.request(method, path, json.dumps(requested))
             shown: dict[str, Any] = json.loads(connection.getresponse().read())
         finally:
             connection.close()

@@ -1,11 +1,11 @@
 // The sandbox's CloudFront: serves the public name, and runs the route function for each request.
 //
 // node --experimental-vm-modules edge.mjs '{"endpoint", "store", "distribution", "function", ...}'
-// prints {"public": port, "desk": port} when it serves, and ends when its standard input does.
+// prints {"public": port, "control": port} when it serves, and ends when its standard input does.
 // Nothing is cached. See edge.py for the rest.
 import http from 'node:http';
 
-import { deskServer } from './desk.mjs';
+import { controlServer } from './control_endpoint.mjs';
 import { NotAllowed, fixedPartOf, headersOf, requestEvent, responseEvent, setCookiesOf } from './events.mjs';
 import { EdgeFunction } from './function.mjs';
 import { Store } from './locations.mjs';
@@ -139,11 +139,11 @@ let accepted = 0;
 server.on('connection', (socket) => {
   socket.location = store.locations[accepted++ % store.locations.length];
 });
-const desk = deskServer({ store, counts, routeFunction });
+const control = controlServer({ store, counts, routeFunction });
 
 await store.follow();
-const ports = await Promise.all([server, desk].map(listen));
-console.log(JSON.stringify({ public: ports[0], desk: ports[1] }));
+const ports = await Promise.all([server, control].map(listen));
+console.log(JSON.stringify({ public: ports[0], control: ports[1] }));
 process.stdin.on('end', () => process.exit()).on('error', () => process.exit()).resume();
 process.on('SIGTERM', () => process.exit());
 

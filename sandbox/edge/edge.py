@@ -19,7 +19,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
-from sandbox.edge.control_endpoint import Desk
+from sandbox.edge.control_endpoint import ControlEndpoint
 from sandbox.edge.distribution import FUNCTION_FILE, Distribution
 from sandbox.parts import lifeline
 from sandbox.parts.errors import SandboxPartFailed
@@ -34,7 +34,8 @@ _LONGEST_TALE = 64 * 1024
 class Edge(Part):
     """Serves `distribution` of the account at `aws_endpoint` on a free port while it is entered.
 
-    `url` is the public name, `desk_url` the desk's. Connections are spread over so many
+    `url` is the public name, `control_url` the control endpoint's. Connections are spread over so
+    many
     `locations`; each learns of a change within `set_propagation` seconds, drawn from `seed`.
     An origin may be silent for `origin_patience_s`, as CloudFront's 30 s.
     Raises SandboxPartFailed when Node is missing or the program does not start.
@@ -62,7 +63,7 @@ class Edge(Part):
         self._program: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None
         self.url = ""
-        self.desk_url = ""
+        self.control_url = ""
 
     @property
     def pid(self) -> int | None:
@@ -70,20 +71,20 @@ class Edge(Part):
 
     @property
     def requests(self) -> dict[str, Any]:
-        """Return the counts of requests served so far; see `Desk.state`."""
-        return self.desk.requests
+        """Return the counts of requests served so far; see `ControlEndpoint.state`."""
+        return self.control_endpoint.requests
 
     @property
-    def desk(self) -> Desk:
-        return Desk(self.desk_url)
+    def control_endpoint(self) -> ControlEndpoint:
+        return ControlEndpoint(self.control_url)
 
     def set_propagation(self, seconds: float) -> None:
         """From now on, let each location learn of a change up to `seconds` later."""
-        self.desk.set_propagation(seconds)
+        self.control_endpoint.set_propagation(seconds)
 
     def fail_store(self, fails: bool = True) -> None:
         """Let the function's reads of the key value store fail, or no longer."""
-        self.desk.fail_store(fails)
+        self.control_endpoint.fail_store(fails)
 
     def check(self) -> None:
         """Raise SandboxPartFailed when the edge has ended by itself."""
@@ -109,7 +110,7 @@ class Edge(Part):
         stack.callback(self._end, self._program)
         ports = self._first_line()
         self.url = f"http://127.0.0.1:{ports['public']}"
-        self.desk_url = f"http://127.0.0.1:{ports['desk']}"
+        self.control_url = f"http://127.0.0.1:{ports['control']}"
 
     def _first_line(self) -> dict[str, int]:
         assert self._program  # noqa: S101 - narrows the type

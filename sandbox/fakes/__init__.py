@@ -1,9 +1,9 @@
 """A Slack, a GitHub and a Codecov that remember what they were told.
 
 They speak their documented protocols on one loopback port, fail on demand, and show a person what
-arrived: open `Inbox.slack_page` in a browser.
+arrived: open `FakeServices.slack_page` in a browser.
 """
 
-from sandbox.fakes.server import Inbox
+from sandbox.fakes.server import FakeServices
 
-__all__ = ["Inbox"]
+__all__ = ["FakeServices"]

@@ -36,16 +36,18 @@ class Codecov:
         self.uploads.clear()
         self.commits.clear()
 
-    def commit(self, repository: str, wish: dict[str, Any]) -> dict[str, Any]:
-        revision = str(wish.get("commitid", ""))
-        self.commits[revision] = wish | {"repository": repository}
-        return {"commitid": revision, "branch": wish.get("branch"), "state": "pending"}
+    def commit(self, repository: str, requested: dict[str, Any]) -> dict[str, Any]:
+        revision = str(requested.get("commitid", ""))
+        self.commits[revision] = requested | {"repository": repository}
+        return {"commitid": revision, "branch": requested.get("branch"), "state": "pending"}
 
-    def upload(self, repository: str, revision: str, wish: dict[str, Any]) -> str:
+    def upload(self, repository: str, revision: str, requested: dict[str, Any]) -> str:
         """Remember that a file will come; return the name it goes by."""
         name = str(uuid.uuid4())
-        branch = wish.get("branch") or self.commits.get(revision, {}).get("branch")
-        self.uploads[name] = Upload(repository, revision, list(wish.get("flags") or []), branch)
+        branch = requested.get("branch") or self.commits.get(revision, {}).get("branch")
+        self.uploads[name] = Upload(
+            repository, revision, list(requested.get("flags") or []), branch
+        )
         return name
 
     def store(self, name: str, payload: bytes) -> None:

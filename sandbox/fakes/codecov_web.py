@@ -43,19 +43,19 @@ class CodecovWeb:
 
     async def _create_report(self, request: web.Request) -> web.Response:
         _require_token(request)
-        wish = await request.json()
+        requested = await request.json()
         return web.json_response(
-            {"external_id": str(uuid.uuid4()), "created_at": _now(), "code": wish.get("code")},
+            {"external_id": str(uuid.uuid4()), "created_at": _now(), "code": requested.get("code")},
             status=201,
         )
 
     async def _upload(self, request: web.Request) -> web.Response:
         _require_token(request)
-        wish = await request.json()
-        revision = request.match_info.get("revision") or str(wish.get("commitid", ""))
+        requested = await request.json()
+        revision = request.match_info.get("revision") or str(requested.get("commitid", ""))
         if "revision" not in request.match_info:
-            self._codecov.commit(_repository(request), wish)
-        name = self._codecov.upload(_repository(request), revision, wish)
+            self._codecov.commit(_repository(request), requested)
+        name = self._codecov.upload(_repository(request), revision, requested)
         here = str(request.url.origin()) + self._prefix
         return web.json_response(
             {

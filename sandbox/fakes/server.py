@@ -23,10 +23,10 @@ _ADDRESSES = {
 }
 
 
-class Inbox(Part):
+class FakeServices(Part):
     """Serves the three services while it is entered; what they heard stays readable afterwards.
 
-    Faults are added in Python (`inbox.slack.faults.add("down", times=2)`) or over HTTP
+    Faults are added in Python (`fakes.slack.faults.add("down", times=2)`) or over HTTP
     (`POST /_sandbox/slack/faults {"kind": "down", "times": 2}`; also GET and DELETE).
     """
 
@@ -78,7 +78,7 @@ class Inbox(Part):
         )
         application.add_routes(
             [
-                web.route("*", "/_sandbox/{service}/faults", self._wish),
+                web.route("*", "/_sandbox/{service}/faults", self._control_faults),
                 *slack_web.routes(self.slack),
                 *github_web.routes(self.github),
                 *CodecovWeb(self.codecov).routes(),
@@ -99,9 +99,9 @@ class Inbox(Part):
             "codecov": self.codecov.faults,
         }[service]
 
-    async def _wish(self, request: web.Request) -> web.Response:
+    async def _control_faults(self, request: web.Request) -> web.Response:
         try:
             wanted = self._faults(request.match_info["service"])
         except KeyError:
             return web.json_response({"error": "one of slack, github, codecov"}, status=404)
-        return await faults.wish(request, wanted)
+        return await faults.control_faults(request, wanted)

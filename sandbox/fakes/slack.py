@@ -99,7 +99,7 @@ class Slack:
         with self._lock:
             self.messages.clear()
 
-    def call(self, method: str, token: str | None, wish: dict[str, Any]) -> dict[str, Any]:
+    def call(self, method: str, token: str | None, requested: dict[str, Any]) -> dict[str, Any]:
         """Carry out one method of the Web API and return its answer; raises Refused."""
         if not token:
             raise Refused("not_authed")
@@ -109,18 +109,18 @@ class Slack:
             case "auth.test":
                 return self._identity()
             case "chat.postMessage":
-                return self._posted(wish)
+                return self._posted(requested)
             case "chat.update":
-                return self._updated(wish)
+                return self._updated(requested)
             case "conversations.history":
-                return self._history(wish)
+                return self._history(requested)
             case "conversations.replies":
-                return self._thread(wish)
+                return self._thread(requested)
         raise Refused("unknown_method", f"[ERROR] the sandbox's Slack has no method {method}")
 
-    def webhook(self, wish: dict[str, Any]) -> None:
+    def webhook(self, requested: dict[str, Any]) -> None:
         """Post what an incoming webhook was sent, in the first channel; raises Refused."""
-        self._post(self.channels[self.channel_names[0]], wish)
+        self._post(self.channels[self.channel_names[0]], requested)
 
     def _identity(self) -> dict[str, Any]:
         return {
@@ -133,14 +133,14 @@ class Slack:
             "is_enterprise_install": False,
         }
 
-    def _posted(self, wish: dict[str, Any]) -> dict[str, Any]:
-        message = self._post(self._channel(str(wish.get("channel", ""))), wish)
+    def _posted(self, requested: dict[str, Any]) -> dict[str, Any]:
+        message = self._post(self._channel(str(requested.get("channel", ""))), requested)
         return {"channel": message.channel, "ts": message.ts, "message": message.as_slack()}
 
-    def _post(self, channel: str, wish: dict[str, Any]) -> Message:
-        content = _content(wish)
+    def _post(self, channel: str, requested: dict[str, Any]) -> Message:
+        content = _content(requested)
         with self._lock:
-            thread = str(wish.get("thread_ts") or "") or None
+            thread = str(requested.get("thread_ts") or "") or None
             if thread:
                 head = self._find(channel, thread, "thread_not_found")
                 if head.thread_ts not in (None, head.ts):
@@ -150,14 +150,14 @@ class Slack:
             self.messages.append(message)
             return message
 
-    def _updated(self, wish: dict[str, Any]) -> dict[str, Any]:
-        channel = self._channel_id(wish)
-        content = _content(wish)
+    def _updated(self, requested: dict[str, Any]) -> dict[str, Any]:
+        channel = self._channel_id(requested)
+        content = _content(requested)
         with self._lock:
-            message = self._find(channel, str(wish.get("ts", "")), "message_not_found")
+            message = self._find(channel, str(requested.get("ts", "")), "message_not_found")
             # An update without blocks keeps those that are there, unless it brings a text.
             for name in ("blocks", "attachments"):
-                if name in wish or content["text"]:
+                if name in requested or content["text"]:
                     setattr(message, name, content[name])
             message.text = content["text"] or message.text
             message.metadata = content["metadata"] or message.metadata
@@ -165,16 +165,16 @@ class Slack:
             shown = message.as_slack()
         return {"channel": channel, "ts": message.ts, "text": message.text, "message": shown}
 
-    def _history(self, wish: dict[str, Any]) -> dict[str, Any]:
-        channel = self._channel_id(wish)
+    def _history(self, requested: dict[str, Any]) -> dict[str, Any]:
+        channel = self._channel_id(requested)
         heads = [thread[0] for thread in self.threads() if thread[0].channel == channel]
-        return _page(heads[::-1], wish)
+        return _page(heads[::-1], requested)
 
-    def _thread(self, wish: dict[str, Any]) -> dict[str, Any]:
-        channel = self._channel_id(wish)
+    def _thread(self, requested: dict[str, Any]) -> dict[str, Any]:
+        channel = self._channel_id(requested)
         with self._lock:
-            head = self._find(channel, str(wish.get("ts", "")), "thread_not_found")
-            return _page([head, *self._replies(head)], wish)
+            head = self._find(channel, str(requested.get("ts", "")), "thread_not_found")
+            return _page([head, *self._replies(head)], requested)
 
     def _replies(self, head: Message) -> list[Message]:
         return [
@@ -197,9 +197,9 @@ class Slack:
             return self.channels[name]
         return self._channel_id({"channel": wanted})
 
-    def _channel_id(self, wish: dict[str, Any]) -> str:
+    def _channel_id(self, requested: dict[str, Any]) -> str:
         """Only posting accepts a channel's name; everything else wants its identifier."""
-        channel = str(wish.get("channel", ""))
+        channel = str(requested.get("channel", ""))
         if channel not in self.channels.values():
             raise Refused("channel_not_found")
         return channel
@@ -209,10 +209,10 @@ class Slack:
         return f"{self._last // 1_000_000}.{self._last % 1_000_000:06d}"
 
 
-def _content(wish: dict[str, Any]) -> dict[str, Any]:
+def _content(requested: dict[str, Any]) -> dict[str, Any]:
     """Return text, blocks, attachments and metadata, checked as Slack checks them."""
-    text = str(wish.get("text") or "")
-    blocks, attachments = _list(wish, "blocks"), _list(wish, "attachments")
+    text = str(requested.get("text") or "")
+    blocks, attachments = _list(requested, "blocks"), _list(requested, "attachments")
     if not (text or blocks or attachments):
         raise Refused("no_text")
     if len(text) > LONGEST_TEXT:
@@ -220,20 +220,20 @@ def _content(wish: dict[str, Any]) -> dict[str, Any]:
     for shown in (blocks, *(_list(attachment, "blocks") for attachment in attachments)):
         if found := block_kit.complaints(shown):
             raise Refused("invalid_blocks", *found)
-    metadata = _decoded(wish, "metadata", "invalid_metadata_format")
+    metadata = _decoded(requested, "metadata", "invalid_metadata_format")
     return {"text": text, "blocks": blocks, "attachments": attachments, "metadata": metadata}
 
 
-def _list(wish: dict[str, Any], name: str) -> list[dict[str, Any]]:
+def _list(requested: dict[str, Any], name: str) -> list[dict[str, Any]]:
     """Return a list that came as JSON, or as a string of JSON in a form."""
-    value = _decoded(wish, name, f"invalid_{name}_format") or []
+    value = _decoded(requested, name, f"invalid_{name}_format") or []
     if not isinstance(value, list) or not all(isinstance(part, dict) for part in value):
         raise Refused(f"invalid_{name}_format")
     return value
 
 
-def _decoded(wish: dict[str, Any], name: str, error: str) -> Any:
-    value = wish.get(name)
+def _decoded(requested: dict[str, Any], name: str, error: str) -> Any:
+    value = requested.get(name)
     if not isinstance(value, str) or not value:
         return value or None
     try:
@@ -242,10 +242,10 @@ def _decoded(wish: dict[str, Any], name: str, error: str) -> Any:
         raise Refused(error) from None
 
 
-def _page(messages: list[Message], wish: dict[str, Any]) -> dict[str, Any]:
+def _page(messages: list[Message], requested: dict[str, Any]) -> dict[str, Any]:
     """Return one page; the cursor is the place of the next page's first message."""
     try:
-        start, limit = int(wish.get("cursor") or 0), int(wish.get("limit") or 100)
+        start, limit = int(requested.get("cursor") or 0), int(requested.get("limit") or 100)
     except ValueError:
         raise Refused("invalid_cursor") from None
     if not 0 < limit <= 1000:

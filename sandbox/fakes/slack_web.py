@@ -75,8 +75,8 @@ async def _api(slack: Slack, request: web.Request) -> web.Response:
     try:
         if method.startswith("files."):
             raise Refused("unknown_method", _FILES)
-        wish = await _arguments(request)
-        answer = {"ok": True, **slack.call(method, _token(request, wish), wish)}
+        requested = await _arguments(request)
+        answer = {"ok": True, **slack.call(method, _token(request, requested), requested)}
     except Refused as refusal:
         answer = {"ok": False, "error": refusal.error}
         if refusal.error == "unknown_method":
@@ -94,8 +94,8 @@ async def _webhook(slack: Slack, request: web.Request) -> web.Response:
             raise Refused("no_service")
         if place["key"] != slack.webhook_key:
             return web.Response(status=HTTPStatus.FORBIDDEN, text="invalid_token")
-        wish = await _arguments(request)
-        slack.webhook(json.loads(wish["payload"]) if "payload" in wish else wish)
+        requested = await _arguments(request)
+        slack.webhook(json.loads(requested["payload"]) if "payload" in requested else requested)
     except ValueError:
         return web.Response(status=HTTPStatus.BAD_REQUEST, text="invalid_payload")
     except Refused as refusal:
@@ -118,6 +118,6 @@ async def _arguments(request: web.Request) -> dict[str, Any]:
     return arguments | dict(await request.post())
 
 
-def _token(request: web.Request, wish: dict[str, Any]) -> str | None:
+def _token(request: web.Request, requested: dict[str, Any]) -> str | None:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token if scheme == "Bearer" else wish.pop("token", None)
+    return token if scheme == "Bearer" else requested.pop("token", None)

@@ -17,7 +17,7 @@ class Asked:
     token: Token
     parts: Mapping[str, str]
     query: Mapping[str, str]
-    wish: dict[str, Any]
+    requested: dict[str, Any]
 
     @property
     def name(self) -> str:

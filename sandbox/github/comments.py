@@ -57,7 +57,7 @@ def _find(asked: Asked) -> Comment:
 
 
 def _body(asked: Asked) -> str:
-    body = require_short(asked.wish, "body", LONGEST_BODY, "IssueComment")
+    body = require_short(asked.requested, "body", LONGEST_BODY, "IssueComment")
     if not body or not body.strip():
         raise invalid("IssueComment", "body", "missing_field", "body cannot be blank")
     return body

@@ -14,7 +14,7 @@ HOUR_S = 3600
 
 
 @dataclass
-class Limits:
+class RateLimits:
     """One limit for all tokens. A 304 and a look at the limits are not counted."""
 
     limit: int = PER_HOUR

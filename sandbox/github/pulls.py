@@ -56,20 +56,20 @@ def pulls(asked: Asked) -> list[dict[str, Any]]:
 
 def opened(asked: Asked) -> dict[str, Any]:
     """Open a pull request from a branch of this repository, which must be in `keep`."""
-    wish, folder = asked.wish, asked.repository.folder
+    requested, folder = asked.requested, asked.repository.folder
     for name in ("title", "head", "base"):
-        if not isinstance(wish.get(name), str) or not wish[name]:
+        if not isinstance(requested.get(name), str) or not requested[name]:
             raise invalid("PullRequest", name, "missing_field")
     for name in ("head", "base"):
-        if folder is None or not history.head_of(folder, wish[name]):
+        if folder is None or not history.head_of(folder, requested[name]):
             raise invalid("PullRequest", name, "invalid")
     pull = asked.github.open_pull(
         asked.name,
-        head=wish["head"],
-        base=wish["base"],
-        title=wish["title"],
+        head=requested["head"],
+        base=requested["base"],
+        title=requested["title"],
         author=asked.token.login,
-        body=wish.get("body"),
+        body=requested.get("body"),
     )
     return _shown_whole(asked, pull)
 

@@ -18,21 +18,21 @@ _FLAGS = ("draft", "prerelease")
 
 
 def create(asked: Asked) -> dict[str, Any]:
-    wish = asked.wish
-    if not isinstance(wish.get("tag_name"), str) or not wish["tag_name"]:
+    requested = asked.requested
+    if not isinstance(requested.get("tag_name"), str) or not requested["tag_name"]:
         raise invalid("Release", "tag_name", "missing_field")
-    _require_flags(wish)
+    _require_flags(requested)
     release = Release(
         id=next(asked.github.numbers),
-        tag=wish["tag_name"],
-        target=wish.get("target_commitish") or asked.repository.default_branch,
-        name=wish.get("name"),
-        body=require_short(wish, "body", LONGEST_BODY, "Release"),
+        tag=requested["tag_name"],
+        target=requested.get("target_commitish") or asked.repository.default_branch,
+        name=requested.get("name"),
+        body=require_short(requested, "body", LONGEST_BODY, "Release"),
         author=asked.token.login,
         draft=True,
-        prerelease=wish.get("prerelease", False),
+        prerelease=requested.get("prerelease", False),
     )
-    if not wish.get("draft", False):
+    if not requested.get("draft", False):
         _publish(asked, release)
     with asked.github.lock:
         asked.repository.releases.append(release)
@@ -65,17 +65,17 @@ def latest(asked: Asked) -> dict[str, Any]:
 
 
 def edit(asked: Asked) -> dict[str, Any]:
-    release, wish = find(asked), asked.wish
-    _require_flags(wish)
-    body = require_short(wish, "body", LONGEST_BODY, "Release")
-    release.tag = wish.get("tag_name") or release.tag
-    release.target = wish.get("target_commitish") or release.target
-    release.name = wish.get("name", release.name)
-    release.body = body if "body" in wish else release.body
-    release.prerelease = wish.get("prerelease", release.prerelease)
-    if release.draft and wish.get("draft") is False:
+    release, requested = find(asked), asked.requested
+    _require_flags(requested)
+    body = require_short(requested, "body", LONGEST_BODY, "Release")
+    release.tag = requested.get("tag_name") or release.tag
+    release.target = requested.get("target_commitish") or release.target
+    release.name = requested.get("name", release.name)
+    release.body = body if "body" in requested else release.body
+    release.prerelease = requested.get("prerelease", release.prerelease)
+    if release.draft and requested.get("draft") is False:
         _publish(asked, release)
-    release.draft = wish.get("draft", release.draft)
+    release.draft = requested.get("draft", release.draft)
     return shown(asked, release)
 
 
@@ -94,10 +94,10 @@ def asset(asked: Asked) -> dict[str, Any]:
 
 def edit_asset(asked: Asked) -> dict[str, Any]:
     release, found = find_asset(asked)
-    wanted = asked.wish.get("name", found.name)
+    wanted = asked.requested.get("name", found.name)
     if wanted != found.name:
         require_free(release, wanted)
-    found.name, found.label = wanted, asked.wish.get("label", found.label)
+    found.name, found.label = wanted, asked.requested.get("label", found.label)
     return shown_asset(asked, release, found)
 
 
@@ -166,9 +166,9 @@ def _make_tag(asked: Asked, release: Release) -> None:
     asked.repository.refs[f"refs/tags/{release.tag}"] = revision
 
 
-def _require_flags(wish: dict[str, Any]) -> None:
+def _require_flags(requested: dict[str, Any]) -> None:
     for name in _FLAGS:
-        if name in wish and not isinstance(wish[name], bool):
+        if name in requested and not isinstance(requested[name], bool):
             raise invalid("Release", name, "invalid")
 
 

@@ -32,16 +32,16 @@ _REVISION = re.compile(r"[0-9a-f]{40}")
 
 
 def add_status(asked: Asked) -> dict[str, Any]:
-    wish, revision = asked.wish, asked.parts["revision"]
+    requested, revision = asked.requested, asked.parts["revision"]
     history.require_revision(asked.repository, revision)
-    require_one_of(wish, "state", STATUS_STATES, "Status")
-    description = require_short(wish, "description", LONGEST_DESCRIPTION, "Status")
+    require_one_of(requested, "state", STATUS_STATES, "Status")
+    description = require_short(requested, "description", LONGEST_DESCRIPTION, "Status")
     status = asked.github.made(asked.name, f"statuses/{revision}") | {
         "avatar_url": None,
-        "state": wish["state"],
+        "state": requested["state"],
         "description": description,
-        "target_url": wish.get("target_url"),
-        "context": wish.get("context") or "default",
+        "target_url": requested.get("target_url"),
+        "context": requested.get("context") or "default",
         "creator": person(asked.token.login, asked.github.address),
     }
     with asked.github.lock:
@@ -75,28 +75,28 @@ def combined_status(asked: Asked) -> dict[str, Any]:
 
 
 def add_deployment(asked: Asked) -> dict[str, Any]:
-    wish = asked.wish
-    if not wish.get("ref"):
+    requested = asked.requested
+    if not requested.get("ref"):
         raise invalid("Deployment", "ref", "missing_field")
-    description = require_short(wish, "description", LONGEST_DESCRIPTION, "Deployment")
+    description = require_short(requested, "description", LONGEST_DESCRIPTION, "Deployment")
     number = next(asked.github.numbers)
-    environment = wish.get("environment") or "production"
-    ref = str(wish["ref"])
+    environment = requested.get("environment") or "production"
+    ref = str(requested["ref"])
     revision = history.revision_of(asked.repository, ref, "No ref found for: {}")
     deployment = asked.github.made(asked.name, f"deployments/{number}", number) | {
         "sha": revision,
         "ref": ref,
-        "task": wish.get("task") or "deploy",
-        "payload": wish.get("payload", {}),
+        "task": requested.get("task") or "deploy",
+        "payload": requested.get("payload", {}),
         "original_environment": environment,
         "environment": environment,
         "description": description,
         "creator": person(asked.token.login, asked.github.address),
         "statuses_url": f"{asked.base}/deployments/{number}/statuses",
         "repository_url": asked.base,
-        "transient_environment": bool(wish.get("transient_environment", False)),
+        "transient_environment": bool(requested.get("transient_environment", False)),
         "production_environment": bool(
-            wish.get("production_environment", environment == "production")
+            requested.get("production_environment", environment == "production")
         ),
     }
     with asked.github.lock:
@@ -124,19 +124,19 @@ def deployment(asked: Asked) -> dict[str, Any]:
 
 
 def add_deployment_status(asked: Asked) -> dict[str, Any]:
-    about, wish = deployment(asked), asked.wish
-    require_one_of(wish, "state", DEPLOYMENT_STATES, "DeploymentStatus")
-    description = require_short(wish, "description", LONGEST_DESCRIPTION, "DeploymentStatus")
+    about, requested = deployment(asked), asked.requested
+    require_one_of(requested, "state", DEPLOYMENT_STATES, "DeploymentStatus")
+    description = require_short(requested, "description", LONGEST_DESCRIPTION, "DeploymentStatus")
     own = next(asked.github.numbers)
-    log_url = wish.get("log_url") or wish.get("target_url") or ""
+    log_url = requested.get("log_url") or requested.get("target_url") or ""
     status = asked.github.made(asked.name, f"deployments/{asked.number}/statuses/{own}", own) | {
-        "state": wish["state"],
+        "state": requested["state"],
         "creator": person(asked.token.login, asked.github.address),
         "description": description or "",
-        "environment": wish.get("environment") or about["environment"],
+        "environment": requested.get("environment") or about["environment"],
         "target_url": log_url,
         "log_url": log_url,
-        "environment_url": wish.get("environment_url") or "",
+        "environment_url": requested.get("environment_url") or "",
         "deployment_url": about["url"],
         "repository_url": about["repository_url"],
     }

@@ -12,7 +12,7 @@ from threading import RLock
 from typing import Any
 
 from sandbox.github.access import Access
-from sandbox.github.limits import Limits
+from sandbox.github.limits import RateLimits
 from sandbox.github.words import DOCUMENTATION, missing, node_id, now
 from sandbox.parts.faults import Faults
 
@@ -123,7 +123,7 @@ class Call:
     method: str
     path: str
     query: dict[str, str]
-    wish: Any = None
+    requested: Any = None
     status: int | None = None
     answer: Any = None
 
@@ -143,7 +143,7 @@ class GitHub:
     )
     repositories: dict[str, Repository] = field(default_factory=dict)
     access: Access = field(default_factory=Access)
-    limits: Limits = field(default_factory=Limits)
+    limits: RateLimits = field(default_factory=RateLimits)
     calls: list[Call] = field(default_factory=list, repr=False)
     address: str = ""
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1), repr=False)

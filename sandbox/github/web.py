@@ -52,9 +52,9 @@ def routes(github: GitHub, prefix: str = "/github") -> list[web.RouteDef]:
 
     async def kept(request: web.Request) -> web.Response:
         """Where a repository is on this machine: what nobody can tell GitHub itself."""
-        wish = await request.json()
-        github.keep(str(wish["repository"]), Path(str(wish["folder"])))
-        return web.json_response({"kept": wish["repository"]})
+        requested = await request.json()
+        github.keep(str(requested["repository"]), Path(str(requested["folder"])))
+        return web.json_response({"kept": requested["repository"]})
 
     return [
         web.get("/github.json", remembered),
@@ -78,7 +78,7 @@ def remembering(github: GitHub, prefix: str = "/github") -> Middleware:
         call = Call(request.method, request.path.removeprefix(prefix), dict(request.query))
         github.calls.append(call)
         if request.content_type == "application/json":
-            call.wish = _json(await request.text())
+            call.requested = _json(await request.text())
         answer = await handler(request)
         if request.transport is not None and not request.transport.is_closing():
             call.status = answer.status
@@ -109,12 +109,12 @@ def _not_served(asked: Asked) -> None:
     raise Refused(501, "not served")
 
 
-def _asked(github: GitHub, request: web.Request, wish: dict[str, Any], wanted: str) -> Asked:
+def _asked(github: GitHub, request: web.Request, requested: dict[str, Any], wanted: str) -> Asked:
     """The request, if its token is accepted and is enough; raises Refused."""
     token = github.access.accepted(request.headers.get("Authorization", ""))
     if not request.path.endswith("/rate_limit"):
         github.limits.count()
-    asked = Asked(github, token, request.match_info, request.query, wish)
+    asked = Asked(github, token, request.match_info, request.query, requested)
     if "repository" in request.match_info:
         _require_permission(token, asked.name, wanted)
     return asked

@@ -37,15 +37,15 @@ def invalid(resource: str, name: str, code: str, message: str = "") -> Refused:
 
 
 def require_one_of(
-    wish: dict[str, Any], name: str, allowed: tuple[str, ...], resource: str
+    requested: dict[str, Any], name: str, allowed: tuple[str, ...], resource: str
 ) -> None:
-    if wish.get(name) not in allowed:
+    if requested.get(name) not in allowed:
         raise invalid(resource, name, "custom", f"{name} is not included in the list")
 
 
-def require_short(wish: dict[str, Any], name: str, longest: int, resource: str) -> str | None:
+def require_short(requested: dict[str, Any], name: str, longest: int, resource: str) -> str | None:
     """The text under `name`, or None; refused when longer than so many characters."""
-    text = wish.get(name)
+    text = requested.get(name)
     if text is not None and not isinstance(text, str):
         raise invalid(resource, name, "invalid")
     if text and len(text) > longest:

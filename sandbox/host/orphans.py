@@ -38,7 +38,7 @@ def labels_of(role: str, owner: str) -> dict[str, str]:
     return {LABEL: role, OWNER_LABEL: owner, PROCESS_LABEL: our_identity()}
 
 
-def remove_leftovers(client: docker.DockerClient, owner: str, role: str | None = None) -> None:
+def remove_orphans(client: docker.DockerClient, owner: str, role: str | None = None) -> None:
     """Remove containers and networks of the owner's and of dead processes'.
 
     With `role` only those that have it. Raises `ENGINE_ERRORS`.

@@ -8,8 +8,8 @@ python -m sandbox.load http://127.0.0.1:8080/api/health --rate 200 --seconds 10
 """
 
 from sandbox.load.load import Load
-from sandbox.load.load_profile import Wish
-from sandbox.load.report import Failure, Report, Seen
+from sandbox.load.load_profile import LoadProfile
+from sandbox.load.report import Report, RequestFailure, RevisionAnswers
 from sandbox.load.sessions import Sessions
 
-__all__ = ["Failure", "Load", "Report", "Seen", "Sessions", "Wish"]
+__all__ = ["Load", "LoadProfile", "Report", "RequestFailure", "RevisionAnswers", "Sessions"]

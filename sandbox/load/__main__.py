@@ -11,17 +11,17 @@ import sys
 from collections.abc import Sequence
 
 from sandbox.load.generator import Generator
-from sandbox.load.load_profile import Wish
+from sandbox.load.load_profile import LoadProfile
 from sandbox.load.report import Report
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     chosen = _parser().parse_args(arguments)
     if chosen.driven:
-        asyncio.run(_driven(Wish(**json.loads(chosen.url))))
+        asyncio.run(_driven(LoadProfile(**json.loads(chosen.url))))
         return 0
     try:
-        wish = Wish(
+        profile = LoadProfile(
             chosen.url,
             rate=chosen.rate,
             seconds=chosen.seconds,
@@ -36,13 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    report = asyncio.run(_alone(wish))
+    report = asyncio.run(_alone(profile))
     print(json.dumps(report.written()) if chosen.json else report)
     return 1 if report.failed else 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    usual = Wish("")
+    usual = LoadProfile("")
     parser = argparse.ArgumentParser(prog="python -m sandbox.load", description=__doc__)
     parser.add_argument("url")
     parser.add_argument("--rate", type=float, default=usual.rate, help="requests a second")
@@ -61,17 +61,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-async def _alone(wish: Wish) -> Report:
-    stop, generator = asyncio.Event(), Generator(wish)
+async def _alone(profile: LoadProfile) -> Report:
+    stop, generator = asyncio.Event(), Generator(profile)
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await generator.run(stop)
     return generator.report()
 
 
-async def _driven(wish: Wish) -> None:
+async def _driven(profile: LoadProfile) -> None:
     """Report at the start, for each line of standard input, and after its end stopped the load."""
-    stop, generator = asyncio.Event(), Generator(wish)
+    stop, generator = asyncio.Event(), Generator(profile)
 
     def tell() -> None:
         print(json.dumps(generator.report().written()), flush=True)

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
-from sandbox.load.load_profile import Wish
-from sandbox.load.report import Failure, Report, Tally
+from sandbox.load.load_profile import LoadProfile
+from sandbox.load.report import Report, RequestFailure, Tally
 
 # Shorter than a server's usual patience with an idle connection: the client is to close it first.
 _KEPT_SECONDS = 4.0
@@ -17,7 +17,7 @@ _AFTER_A_BROKEN_STREAM = 0.5
 
 
 class _Unfit(Exception):
-    def __init__(self, kind: Failure, text: str) -> None:
+    def __init__(self, kind: RequestFailure, text: str) -> None:
         super().__init__(text)
         self.kind = kind
 
@@ -25,8 +25,8 @@ class _Unfit(Exception):
 class Generator:
     """One load: `run` until `stop` is set or its time is over; `report` at any time."""
 
-    def __init__(self, wish: Wish) -> None:
-        self._wish = wish
+    def __init__(self, profile: LoadProfile) -> None:
+        self._profile = profile
         self._tally = Tally()
         self._began = self._ended = 0.0
         self._epoch = time.time() - time.monotonic()
@@ -34,7 +34,7 @@ class Generator:
 
     def report(self) -> Report:
         now = self._ended or time.monotonic()
-        return self._tally.report(self._wish.rate, now - self._began)
+        return self._tally.report(self._profile.rate, now - self._began)
 
     async def run(self, stop: asyncio.Event, started: Callable[[], None] = lambda: None) -> None:
         """Send requests; return when the last of them is answered, has failed or was given up."""
@@ -57,15 +57,17 @@ class Generator:
     async def _start_all(
         self, kept: aiohttp.ClientSession, fresh: aiohttp.ClientSession, stop: asyncio.Event
     ) -> None:
-        wish, tally = self._wish, self._tally
-        end = float("inf") if wish.seconds is None else self._began + wish.seconds
+        profile, tally = self._profile, self._tally
+        end = float("inf") if profile.seconds is None else self._began + profile.seconds
         while not stop.is_set():
-            due = self._began + tally.due / wish.rate
+            due = self._began + tally.due / profile.rate
             if due >= end:
                 break
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             # So many of the first n, evenly spread.
-            is_fresh = int((tally.due + 1) * wish.fresh_share) > int(tally.due * wish.fresh_share)
+            is_fresh = int((tally.due + 1) * profile.fresh_share) > int(
+                tally.due * profile.fresh_share
+            )
             task = asyncio.create_task(
                 self._request(
                     fresh if is_fresh else kept, "fresh" if is_fresh else "kept", tally.due, due
@@ -79,16 +81,16 @@ class Generator:
         self, client: aiohttp.ClientSession, connection: str, number: int, due: float
     ) -> None:
         self._tally.late_s = max(self._tally.late_s, time.monotonic() - due)
-        viewer = f"kanvaro-load/{number % self._wish.viewers}"
+        viewer = f"kanvaro-load/{number % self._profile.viewers}"
         revision = ""
 
         async def ask() -> None:
             nonlocal revision
-            async with client.get(self._wish.url, headers={"User-Agent": viewer}) as answer:
+            async with client.get(self._profile.url, headers={"User-Agent": viewer}) as answer:
                 body = await _whole(answer)
                 revision = self._revision(answer, body)
 
-        failure = await _tried(ask(), self._wish.patience_s)
+        failure = await _tried(ask(), self._profile.patience_s)
         now = time.monotonic()
         if failure:
             self._tally.failed(failure.kind, connection, self._epoch + now, str(failure))
@@ -96,22 +98,22 @@ class Generator:
             self._tally.answered(revision, self._epoch + now, now - due)
 
     def _revision(self, answer: aiohttp.ClientResponse, body: bytes) -> str:
-        if self._wish.revision_header:
-            named = answer.headers.get(self._wish.revision_header)
+        if self._profile.revision_header:
+            named = answer.headers.get(self._profile.revision_header)
         else:
             try:
-                named = json.loads(body)[self._wish.revision_field]
+                named = json.loads(body)[self._profile.revision_field]
             except (ValueError, KeyError, TypeError):
                 named = None
         if not isinstance(named, str):
-            raise _Unfit(Failure.WRONG_BODY, f"no revision in {body[:200]!r}")
+            raise _Unfit(RequestFailure.WRONG_BODY, f"no revision in {body[:200]!r}")
         return named
 
     async def _stream_again_and_again(
         self, client: aiohttp.ClientSession, stop: asyncio.Event
     ) -> None:
-        while self._wish.stream and not stop.is_set():
-            failure = await _tried(self._stream(client), self._wish.stream_patience_s)
+        while self._profile.stream and not stop.is_set():
+            failure = await _tried(self._stream(client), self._profile.stream_patience_s)
             if failure:
                 at = self._epoch + time.monotonic()
                 self._tally.failed(failure.kind, "stream", at, str(failure))
@@ -120,10 +122,10 @@ class Generator:
                 self._tally.streams += 1
 
     async def _stream(self, client: aiohttp.ClientSession) -> None:
-        async with client.get(self._wish.stream) as answer:
+        async with client.get(self._profile.stream) as answer:
             text = (await _whole(answer)).decode(errors="replace")
-        if not text.endswith(self._wish.stream_end):
-            raise _Unfit(Failure.INCOMPLETE, f"the stream ends with {text[-100:]!r}")
+        if not text.endswith(self._profile.stream_end):
+            raise _Unfit(RequestFailure.INCOMPLETE, f"the stream ends with {text[-100:]!r}")
 
 
 def _client(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
@@ -144,11 +146,11 @@ async def _whole(answer: aiohttp.ClientResponse) -> bytes:
     except (aiohttp.ClientError, OSError) as error:
         if isinstance(error, TimeoutError):
             raise
-        raise _Unfit(Failure.INCOMPLETE, repr(error)) from error
+        raise _Unfit(RequestFailure.INCOMPLETE, repr(error)) from error
     if answer.status >= 500:
-        raise _Unfit(Failure.SERVER_ERROR, f"{answer.status} {body[:200]!r}")
+        raise _Unfit(RequestFailure.SERVER_ERROR, f"{answer.status} {body[:200]!r}")
     if not 200 <= answer.status < 300:
-        raise _Unfit(Failure.OTHER_STATUS, f"{answer.status} {body[:200]!r}")
+        raise _Unfit(RequestFailure.OTHER_STATUS, f"{answer.status} {body[:200]!r}")
     return body
 
 
@@ -159,11 +161,11 @@ async def _tried(attempt: Coroutine[None, None, None], patience_s: float) -> _Un
     except _Unfit as unfit:
         return unfit
     except TimeoutError:
-        return _Unfit(Failure.TIME_OUT, f"no answer within {patience_s:g} s")
+        return _Unfit(RequestFailure.TIME_OUT, f"no answer within {patience_s:g} s")
     except aiohttp.ClientConnectorError as error:
-        return _Unfit(Failure.REFUSED, repr(error.os_error))
+        return _Unfit(RequestFailure.REFUSED, repr(error.os_error))
     except (aiohttp.ServerConnectionError, OSError) as error:
-        return _Unfit(Failure.RESET, repr(error))
+        return _Unfit(RequestFailure.RESET, repr(error))
     except aiohttp.ClientError as error:
-        return _Unfit(Failure.WRONG_BODY, repr(error))
+        return _Unfit(RequestFailure.WRONG_BODY, repr(error))
     return None

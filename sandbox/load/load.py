@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sandbox.load.load_profile import Wish
+from sandbox.load.load_profile import LoadProfile
 from sandbox.load.report import Report
 from sandbox.parts.errors import SandboxPartFailed
 from sandbox.parts.part import Part
@@ -24,18 +24,18 @@ class Load(Part):
     """Load on `url` while it is entered; `report` says what became of it, also meanwhile.
 
     A process of its own: Python would otherwise count its own pauses as the server's. Leaving
-    waits for requests and streams on their way. `options` are the further fields of `Wish`.
+    waits for requests and streams on their way. `options` are the further fields of `LoadProfile`.
     Raises SandboxPartFailed when the process ends by itself, ValueError for an impossible wish.
     """
 
     def __init__(self, url: str, rate: float = 200.0, **options: Any) -> None:
-        self._wish = Wish(url, rate, **options)
+        self._profile = LoadProfile(url, rate, **options)
         self._program: subprocess.Popen[str] | None = None
         self._final: Report | None = None
 
     def _start(self, stack: ExitStack) -> None:
         self._program = subprocess.Popen(
-            [sys.executable, "-m", "sandbox.load", "--driven", json.dumps(asdict(self._wish))],
+            [sys.executable, "-m", "sandbox.load", "--driven", json.dumps(asdict(self._profile))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

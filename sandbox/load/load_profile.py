@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Wish:
+class LoadProfile:
     """`rate` requests a second to `url`, started by the clock and never by an answer.
 
     `fresh_share` of them open a connection of their own. They come from `viewers` browsers, which

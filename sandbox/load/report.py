@@ -8,7 +8,7 @@ from typing import Any, Self
 _SAMPLES = 20
 
 
-class Failure(StrEnum):
+class RequestFailure(StrEnum):
     """Why a request does not count as answered."""
 
     REFUSED = "refused"
@@ -21,7 +21,7 @@ class Failure(StrEnum):
 
 
 @dataclass(frozen=True)
-class Seen:
+class RevisionAnswers:
     """Answers of one revision; `first` and `last` came at these seconds of the epoch."""
 
     count: int
@@ -33,7 +33,8 @@ class Seen:
 class Report:
     """Every request that was due: it is answered, failed or, while the load runs, on its way.
 
-    `failures` counts by `Failure`; `samples` tells of the first twenty: seconds of the epoch, kind,
+    `failures` counts by `RequestFailure`; `samples` tells of the first twenty: seconds of the
+    epoch, kind,
     connection (kept, fresh or stream) and what was seen. `latency_ms` (p50, p90, p99, max) counts
     from the moment a request was due, so that a stall is felt by all who would have come during
     it. `late_ms` is how late the generator itself ever was: when it is large, the machine was too
@@ -46,7 +47,7 @@ class Report:
     answered: int
     failures: dict[str, int]
     samples: list[list[Any]]
-    revisions: dict[str, Seen]
+    revisions: dict[str, RevisionAnswers]
     latency_ms: dict[str, float]
     late_ms: float
     streams: int
@@ -57,7 +58,7 @@ class Report:
 
     @classmethod
     def read(cls, written: dict[str, Any]) -> Self:
-        seen = {name: Seen(**each) for name, each in written["revisions"].items()}
+        seen = {name: RevisionAnswers(**each) for name, each in written["revisions"].items()}
         return cls(**{**written, "revisions": seen})
 
     def written(self) -> dict[str, Any]:
@@ -91,14 +92,16 @@ class Tally:
     latencies: list[float] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)
     samples: list[list[Any]] = field(default_factory=list)
-    revisions: dict[str, Seen] = field(default_factory=dict)
+    revisions: dict[str, RevisionAnswers] = field(default_factory=dict)
 
     def answered(self, revision: str, at: float, seconds: float) -> None:
         self.latencies.append(seconds)
-        seen = self.revisions.get(revision) or Seen(0, at, at)
-        self.revisions[revision] = Seen(seen.count + 1, min(seen.first, at), max(seen.last, at))
+        seen = self.revisions.get(revision) or RevisionAnswers(0, at, at)
+        self.revisions[revision] = RevisionAnswers(
+            seen.count + 1, min(seen.first, at), max(seen.last, at)
+        )
 
-    def failed(self, kind: Failure, connection: str, at: float, text: str) -> None:
+    def failed(self, kind: RequestFailure, connection: str, at: float, text: str) -> None:
         self.failures[kind.value] += 1
         if len(self.samples) < _SAMPLES:
             self.samples.append([at, kind.value, connection, text[:300]])

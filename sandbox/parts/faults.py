@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 
-class Kind(StrEnum):
+class FaultKind(StrEnum):
     """What goes wrong.
 
     `DOWN` closes the connection before the request is looked at, `ANSWER_LOST` after it was
@@ -39,7 +39,7 @@ class Fault:
     `seconds` is the delay of `SLOW` and the Retry-After of `RATE_LIMITED`.
     """
 
-    kind: Kind
+    kind: FaultKind
     times: int = 1
     path: str = ""
     seconds: int = 1
@@ -47,21 +47,28 @@ class Fault:
     skip: int = 0
 
     @classmethod
-    def parse(cls, wish: dict[str, Any]) -> Self:
+    def parse(cls, control_faults: dict[str, Any]) -> Self:
         """Read a fault from JSON; raises ValueError with a sentence for whoever sent it."""
-        unknown = wish.keys() - {"kind", "times", "path", "seconds", "method", "skip"}
+        unknown = control_faults.keys() - {"kind", "times", "path", "seconds", "method", "skip"}
         if unknown:
             raise ValueError(f"a fault has no {', '.join(sorted(unknown))}")
-        if wish.get("kind") not in set(Kind):
-            raise ValueError(f"kind must be one of: {', '.join(Kind)}")
-        times, seconds = wish.get("times", 1), wish.get("seconds", 1)
+        if control_faults.get("kind") not in set(FaultKind):
+            raise ValueError(f"kind must be one of: {', '.join(FaultKind)}")
+        times, seconds = control_faults.get("times", 1), control_faults.get("seconds", 1)
         for name, number in {"times": times, "seconds": seconds}.items():
             if type(number) is not int or not 0 < number <= 3600:
                 raise ValueError(f"{name} must be a whole number from 1 to 3600")
-        skip, method = wish.get("skip", 0), str(wish.get("method", "")).upper()
+        skip, method = control_faults.get("skip", 0), str(control_faults.get("method", "")).upper()
         if type(skip) is not int or skip < 0:
             raise ValueError("skip must be a whole number from 0")
-        return cls(Kind(wish["kind"]), times, str(wish.get("path", "")), seconds, method, skip)
+        return cls(
+            FaultKind(control_faults["kind"]),
+            times,
+            str(control_faults.get("path", "")),
+            seconds,
+            method,
+            skip,
+        )
 
     def concerns(self, path: str, method: str) -> bool:
         return self.path in path and self.method in ("", method)
@@ -75,9 +82,9 @@ class Faults:
     _waiting: list[Fault] = field(default_factory=list)
     _lock: Lock = field(default_factory=Lock)
 
-    def add(self, kind: Kind | str, **wish: Any) -> None:
-        """Order a fault; `wish` are the other fields of `Fault`."""
-        fault = Fault.parse({"kind": kind, **wish})
+    def add(self, kind: FaultKind | str, **control_faults: Any) -> None:
+        """Order a fault; `control_faults` are the other fields of `Fault`."""
+        fault = Fault.parse({"kind": kind, **control_faults})
         with self._lock:
             self._waiting.append(fault)
 
@@ -122,24 +129,24 @@ async def _suffer(
     fault: Fault, faults: Faults, request: web.Request, handler: Handler
 ) -> web.StreamResponse:
     match fault.kind:
-        case Kind.SLOW:
+        case FaultKind.SLOW:
             await asyncio.sleep(fault.seconds)
             return await handler(request)
-        case Kind.SERVER_ERROR:
+        case FaultKind.SERVER_ERROR:
             return web.Response(status=502, text="<html><h1>502 Bad Gateway</h1></html>")
-        case Kind.RATE_LIMITED:
+        case FaultKind.RATE_LIMITED:
             return _limited(fault, faults, 429)
-        case Kind.SECONDARY_LIMIT:
+        case FaultKind.SECONDARY_LIMIT:
             return _limited(fault, faults, 403)
-        case Kind.SERVER_ERROR_AFTER:
+        case FaultKind.SERVER_ERROR_AFTER:
             await handler(request)
             return web.Response(status=502, text="<html><h1>502 Bad Gateway</h1></html>")
-        case Kind.CUT_SHORT:
+        case FaultKind.CUT_SHORT:
             request["cut short"] = True
             await handler(request)
-        case Kind.METHOD_NOT_ALLOWED:
+        case FaultKind.METHOD_NOT_ALLOWED:
             return web.json_response({"message": "Method Not Allowed"}, status=405)
-        case Kind.ANSWER_LOST:
+        case FaultKind.ANSWER_LOST:
             await handler(request)
     if request.transport:
         request.transport.abort()
@@ -151,7 +158,7 @@ def _limited(fault: Fault, faults: Faults, status: int) -> web.Response:
     return web.json_response(faults.rate_limit_body, status=status, headers=headers)
 
 
-async def wish(request: web.Request, faults: Faults) -> web.Response:
+async def control_faults(request: web.Request, faults: Faults) -> web.Response:
     """Answer `GET`, `POST` and `DELETE` on a service's faults: look, add one, forget all."""
     if request.method == "POST":
         try:

@@ -18,7 +18,7 @@ from delivery.checks.scans import ScannerReport, did_not_run
 from delivery.errors import ConfigurationError
 from delivery.workspace.package_json import for_an_audit
 from delivery.workspace.packages import LOCKFILES, Manager
-from tasks.checks.scanners import Bench, cut_short, regular_files
+from tasks.checks.scanners import ScanContext, cut_short, regular_files
 
 # npm's own retries can outlast the time a check is given; in milliseconds.
 _IMPATIENT = {
@@ -34,7 +34,7 @@ _OF_THE_LOCKFILE = ("packageExtensions", "catalog", "catalogs")
 
 
 def audit(
-    bench: Bench, manager: Manager, level: str = "moderate", registry: str | None = None
+    context: ScanContext, manager: Manager, level: str = "moderate", registry: str | None = None
 ) -> ScannerReport:
     """Ask the package manager which locked packages have known vulnerabilities.
 
@@ -43,7 +43,7 @@ def audit(
     if not manager.published:
         return did_not_run("npm-audit", f"which {manager.name} to ask is not known")
     try:
-        with _manifests(bench, manager.root) as (folder, cache):
+        with _manifests(context, manager.root) as (folder, cache):
             # npm remembers advisories in its cache, also those of another server.
             extra = {
                 **_IMPATIENT,
@@ -51,10 +51,10 @@ def audit(
                 "npm_config_cache": str(cache),
             }
             argv = (*manager.published, *_question(manager, level, registry))
-            outcome, answer = bench.ask("npm-audit", argv, folder, extra)
+            outcome, answer = context.ask("npm-audit", argv, folder, extra)
     except ConfigurationError as error:
         return did_not_run("npm-audit", str(error))
-    if ended := cut_short(outcome, bench.timeout_s):
+    if ended := cut_short(outcome, context.timeout_s):
         return did_not_run("npm-audit", ended)
     if manager.name == "yarn-berry":
         return read_yarn_npm_audit(answer, outcome.exit_code, level)
@@ -94,16 +94,16 @@ def _is_yarn_4(manager: Manager) -> bool:
 
 
 @contextmanager
-def _manifests(bench: Bench, root: str) -> Iterator[tuple[Path, Path]]:
+def _manifests(context: ScanContext, root: str) -> Iterator[tuple[Path, Path]]:
     """The folder `root` of a tree with nothing but manifests and lockfiles; and an empty cache.
 
     Raises `ConfigurationError` for a manifest that cannot be read.
     """
-    with TemporaryDirectory(dir=bench.logs, prefix="npm-audit-") as made:
+    with TemporaryDirectory(dir=context.logs, prefix="npm-audit-") as made:
         tree, cache = Path(made, "tree"), Path(made, "cache")
         (tree / root).mkdir(parents=True)
-        for path in regular_files(bench.tree):
-            reduced = _reduced(bench.tree, path)
+        for path in regular_files(context.tree):
+            reduced = _reduced(context.tree, path)
             if reduced is not None:
                 copy = tree / path
                 if path.name == ".yarnrc.yml":

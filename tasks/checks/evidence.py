@@ -7,13 +7,13 @@ from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
 from delivery.checks.coverage import Coverage
-from delivery.checks.plan import Plan
+from delivery.checks.plan import CheckPlan
 from delivery.checks.table import Check
 from delivery.text import plain
 from tasks.checks.coverage import LCOV, read_lcov, upload_coverage
 from tasks.checks.report_archive import archive_report, prune_reports
 from tasks.workspace.checkout import Source, inside
-from tasks.workspace.program_environment import surroundings
+from tasks.workspace.program_environment import program_environment
 from tasks.workspace.workspace import Workspace
 
 BROWSER_REPORT = "playwright-report"
@@ -31,7 +31,7 @@ def keep_evidence(
     environment: Environment,
     source: Source,
     place: Workspace,
-    plan: Plan,
+    plan: CheckPlan,
     check: Check,
     passed: bool,
 ) -> Evidence:
@@ -46,7 +46,9 @@ def keep_evidence(
     return Evidence()
 
 
-def _coverage(environment: Environment, source: Source, place: Workspace, plan: Plan) -> Evidence:
+def _coverage(
+    environment: Environment, source: Source, place: Workspace, plan: CheckPlan
+) -> Evidence:
     measured = read_lcov(source, LCOV, plan.table.folder)
     _show(measured)
     remarks = [str(measured.total)]
@@ -56,7 +58,7 @@ def _coverage(environment: Environment, source: Source, place: Workspace, plan: 
             source,
             environment.github_repository,
             environment.codecov_token.get_secret_value(),
-            environment=surroundings(place.home / "codecov", place.cache),
+            environment=program_environment(place.home / "codecov", place.cache),
             logs=place.logs,
             log=lambda line: log.info("%s", line),
             folder=plan.table.folder,
@@ -81,7 +83,7 @@ def _show(measured: Coverage) -> None:
 
 
 def _browser_report(
-    environment: Environment, source: Source, place: Workspace, plan: Plan
+    environment: Environment, source: Source, place: Workspace, plan: CheckPlan
 ) -> tuple[str, ...]:
     """Kept for a failed check above all: its pictures say what the browser saw."""
     folder = inside(source, f"{plan.table.folder}/{BROWSER_REPORT}")

@@ -7,7 +7,7 @@ from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
 from delivery.checks.delivery_toml import FILE, parse_table
-from delivery.checks.plan import Plan, applicable, remarks_about
+from delivery.checks.plan import CheckPlan, applicable, remarks_about
 from delivery.checks.table import DEFAULT_TABLE, StageTable, with_audit_level
 from delivery.errors import ConfigurationError, RequestRefused
 from delivery.workspace.node_versions import node_is_wanted
@@ -22,7 +22,7 @@ FOLDERS_SHOWN = 8
 
 
 @fact("what does {source.revision:.10} need?")
-def plan_checks(environment: Environment, source: Source) -> Plan:
+def plan_checks(environment: Environment, source: Source) -> CheckPlan:
     """Read the revision's stage table, packages and tools, and decide which checks apply.
 
     Raises `ConfigurationError` or `RequestRefused` where a file is malformed, and `CheckFailed`
@@ -42,7 +42,7 @@ def plan_checks(environment: Environment, source: Source) -> Plan:
 
 def plan_of(
     source: Source, delivery_toml: str | None, audit_level: str, *, ruled_by: Source | None = None
-) -> Plan:
+) -> CheckPlan:
     """`plan_checks` for whoever has no environment yet; raises the same.
 
     `ruled_by` is the revision that says what is checked, if it is not `source` itself.
@@ -53,24 +53,24 @@ def plan_of(
     files, releases = package_files(source, table.folder)
     own = "package.json" if table.folder == "." else f"{table.folder}/package.json"
     if own not in files:
-        raise _elsewhere(source, f"there is no {own} in this revision")
+        raise _remotely(source, f"there is no {own} in this revision")
     manager = choose_manager(files, table.folder, install=table.install, releases=releases)
     package = read_package(files[own], own)
     checks, not_applicable = applicable(table, package.scripts)
     if package.has_workspaces and all(check.scanners for check in checks):
-        raise _elsewhere(source, f"{own} has workspaces, and no script that a check uses")
+        raise _remotely(source, f"{own} has workspaces, and no script that a check uses")
     tools = {"node": _version("node"), "npm": _version("npm")}
     remarks = (*source.notes, *_node_remarks(table, files, tools["node"]))
     remarks += (*remarks_about(table, checks), *_proxy_remarks())
-    return Plan(table, manager, tools, checks, not_applicable, remarks)
+    return CheckPlan(table, manager, tools, checks, not_applicable, remarks)
 
 
-def as_planned(environment: Environment, plan: Plan) -> Environment:
+def as_planned(environment: Environment, plan: CheckPlan) -> Environment:
     """The environment, with the health endpoint that the application says it has."""
     return environment.answering(plan.table.health_path or "", plan.table.answers_revision)
 
 
-def _elsewhere(source: Source, why: str) -> RequestRefused:
+def _remotely(source: Source, why: str) -> RequestRefused:
     """Refuse a folder that holds no application, and say which folders might."""
     found = [path.rpartition("/")[0] for path in tracked_files(source)
              if path.endswith("/package.json") and "node_modules/" not in path]  # fmt: skip

@@ -24,7 +24,7 @@ AROUND_A_CHECK_S = 600
 ATTEMPTS = 2
 
 
-def checked_elsewhere(
+def run_remotely(
     environment: Environment,
     check: Check,
     handover: str,

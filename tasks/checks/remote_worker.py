@@ -2,7 +2,7 @@
 
 from blocks.environment import Environment
 from delivery.checks.handover import told_failure, told_report
-from delivery.checks.plan import Plan
+from delivery.checks.plan import CheckPlan
 from delivery.checks.table import Check
 from delivery.errors import ConfigurationError, DeliveryError
 from tasks import operation
@@ -14,7 +14,12 @@ from tasks.workspace.workspace import Workspace
 
 @operation("{check}")
 def run_stage(
-    environment: Environment, source: Source, place: Workspace, plan: Plan, check: str, proof: str
+    environment: Environment,
+    source: Source,
+    place: Workspace,
+    plan: CheckPlan,
+    check: str,
+    proof: str,
 ) -> str:
     """Run the check `check` of the plan and leave its verdict for the run that asked.
 
@@ -31,7 +36,9 @@ def run_stage(
     return f"{check} {report.verdict} in {report.seconds:.1f} s"
 
 
-def _wanted(environment: Environment, source: Source, plan: Plan, name: str, proof: str) -> Check:
+def _wanted(
+    environment: Environment, source: Source, plan: CheckPlan, name: str, proof: str
+) -> Check:
     found = next((check for check in plan.checks if check.name == name), None)
     if found is None or key_of(environment, source, plan, found) != proof:
         have = ", ".join(f"{tool} {version}" for tool, version in plan.tools.items())

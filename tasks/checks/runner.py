@@ -19,8 +19,8 @@ from prefect.results import ResultStore, get_result_store
 
 from blocks.environment import Environment
 from delivery.checks.plan import (
+    CheckPlan,
     CheckReport,
-    Plan,
     first_failure,
     is_cacheable,
     next_check,
@@ -33,11 +33,11 @@ from delivery.workspace.install_hints import explain_install_failure, is_worth_a
 from tasks import fact, operation
 from tasks.checks.evidence import keep_evidence
 from tasks.checks.handover import hand_over
-from tasks.checks.remote import checked_elsewhere
+from tasks.checks.remote import run_remotely
 from tasks.checks.security import security_report
 from tasks.workspace.checkout import Source
-from tasks.workspace.program_environment import surroundings
-from tasks.workspace.programs import Outcome, run_program
+from tasks.workspace.program_environment import program_environment
+from tasks.workspace.programs import ProgramOutcome, run_program
 from tasks.workspace.service_containers import service_containers
 from tasks.workspace.workspace import Workspace
 
@@ -54,13 +54,13 @@ def _key(_context: Any, given: dict[str, Any]) -> str | None:
     return key_of(environment, source, plan, check) if is_cacheable(check) else None
 
 
-def key_of(environment: Environment, source: Source, plan: Plan, check: Check) -> str:
+def key_of(environment: Environment, source: Source, plan: CheckPlan, check: Check) -> str:
     images = {name: image.reference for name, image in environment.service_images.items()}
     return proof_key(source.tree, check, plan, images)
 
 
 def proven_before(
-    environment: Environment, source: Source, plan: Plan, check: Check
+    environment: Environment, source: Source, plan: CheckPlan, check: Check
 ) -> CheckReport | None:
     """The pass of a check that is on record for this content, or None."""
     store = cast(ResultStore, get_result_store().update_for_task(run_check))
@@ -70,7 +70,7 @@ def proven_before(
 
 
 @fact("which checks are proven already?")
-def unproven(environment: Environment, source: Source, plan: Plan) -> list[str]:
+def unproven(environment: Environment, source: Source, plan: CheckPlan) -> list[str]:
     """The checks whose pass is not on record, and so need the packages installed."""
     store = cast(ResultStore, get_result_store().update_for_task(run_check))
     return [
@@ -81,7 +81,7 @@ def unproven(environment: Environment, source: Source, plan: Plan) -> list[str]:
 
 
 @operation("install packages with {plan.manager.name}")
-def install(environment: Environment, place: Workspace, plan: Plan) -> None:
+def install(environment: Environment, place: Workspace, plan: CheckPlan) -> None:
     """Install the application's packages, once for all checks.
 
     Raises `CheckFailed` with the last lines, and a hint where the cause is a known one.
@@ -92,10 +92,10 @@ def install(environment: Environment, place: Workspace, plan: Plan) -> None:
         outcome = _installed(place, plan)
     if not outcome.passed:
         hint = explain_install_failure(outcome.last_lines)
-        raise CheckFailed(told("install", plan.manager.install, outcome), hint=hint)
+        raise CheckFailed(format_outcome("install", plan.manager.install, outcome), hint=hint)
 
 
-def _installed(place: Workspace, plan: Plan) -> Outcome:
+def _installed(place: Workspace, plan: CheckPlan) -> ProgramOutcome:
     return run_logged(
         plan.manager.install,
         place,
@@ -116,7 +116,7 @@ def run_check(
     environment: Environment,
     source: Source,
     place: Workspace,
-    plan: Plan,
+    plan: CheckPlan,
     check: Check,
     handover: str = "",
 ) -> CheckReport:
@@ -127,11 +127,11 @@ def run_check(
     if not handover:
         return check_here(environment, source, place, plan, check)
     proof = key_of(environment, source, plan, check)
-    return checked_elsewhere(environment, check, handover, proof, place.stop_sign.exists)
+    return run_remotely(environment, check, handover, proof, place.stop_sign.exists)
 
 
 def check_here(
-    environment: Environment, source: Source, place: Workspace, plan: Plan, check: Check
+    environment: Environment, source: Source, place: Workspace, plan: CheckPlan, check: Check
 ) -> CheckReport:
     """Run one check with services of its own; its report, if it passed or may fail.
 
@@ -181,7 +181,7 @@ def run_checks(
     environment: Environment,
     source: Source,
     place: Workspace,
-    plan: Plan,
+    plan: CheckPlan,
     watcher: Watcher | None = None,
 ) -> list[CheckReport]:
     """Run every check, several at once; their reports, in the plan's order.
@@ -191,8 +191,8 @@ def run_checks(
     watcher = watcher or Watcher()
     believed = timedelta(days=environment.policy.result_days)
     checking = run_check.with_options(cache_expiration=believed)
-    is_elsewhere = environment.policy.stages == "on the pool"
-    handover = hand_over(environment, source, place) if is_elsewhere else ""
+    is_on_another_machine = environment.policy.stages == "on the pool"
+    handover = hand_over(environment, source, place) if is_on_another_machine else ""
     waiting, running = list(plan.checks), dict[PrefectFuture[CheckReport], Check]()
     reports: list[CheckReport] = []
     failures: list[CheckFailed] = []
@@ -228,7 +228,7 @@ def run_checks(
 
 
 def _scanned(
-    environment: Environment, source: Source, place: Workspace, plan: Plan, check: Check
+    environment: Environment, source: Source, place: Workspace, plan: CheckPlan, check: Check
 ) -> tuple[str, ...]:
     try:
         return security_report(environment, source, place, plan, check)
@@ -242,11 +242,11 @@ def _stopped(check: Check) -> CheckCancelled:
     return CheckCancelled(f"{check.name} was stopped because another check had failed")
 
 
-def _fail(check: Check, plan: Plan, place: Workspace, outcome: Outcome) -> None:
+def _fail(check: Check, plan: CheckPlan, place: Workspace, outcome: ProgramOutcome) -> None:
     """Say why a check did not pass: raise it, or only tell it where the table allows that."""
     if outcome.stopped:
         raise _stopped(check)
-    sentence = told(check.name, plan.command(check), outcome)
+    sentence = format_outcome(check.name, plan.command(check), outcome)
     create_markdown_artifact(
         f"# {cell(check.name)} did not pass\n\n```text\n{_fenced(outcome.last_lines)}\n```\n\n"
         f"Whole log on the worker: `{place.logs / check.name}.log`\n",
@@ -273,13 +273,13 @@ def run_logged(
     name: str,
     variables: dict[str, str] | None = None,
     last_lines: int = 40,
-) -> Outcome:
+) -> ProgramOutcome:
     """Run a program of the application, with each of its lines in the run's log."""
     log = get_run_logger()
     return run_program(
         argv,
         folder=folder,
-        environment={**surroundings(place.home / name, place.cache), **(variables or {})},
+        environment={**program_environment(place.home / name, place.cache), **(variables or {})},
         timeout_s=timeout_s,
         # The line is an argument, never a format: it may hold percent signs.
         log=lambda line: log.info("%s", line),
@@ -289,7 +289,7 @@ def run_logged(
     )
 
 
-def told(name: str, argv: Sequence[str], outcome: Outcome) -> str:
+def format_outcome(name: str, argv: Sequence[str], outcome: ProgramOutcome) -> str:
     """How a program ended, with its last lines."""
     how = (
         f"did not end within {outcome.seconds:.0f} s"

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from delivery.checks.scan_readers import read_secret_scan, read_snyk, snyk_threshold
 from delivery.checks.scans import ScannerReport, did_not_run
-from tasks.workspace.programs import Outcome, run_program
+from tasks.workspace.programs import ProgramOutcome, run_program
 
 _SECRET_FINDER = Path(__file__).with_name("secret_finder.py")
 _BASELINE = Path(".secrets.baseline")
 
 
 @dataclass(frozen=True)
-class Bench:
+class ScanContext:
     """What every scanner needs: the source, a private `logs` folder, and how to be stopped.
 
     `tree` is an export of the commit that no program of the application has seen, `folder`
@@ -33,7 +33,7 @@ class Bench:
 
     def ask(
         self, name: str, argv: tuple[str, ...], folder: Path, extra: Mapping[str, str] | None = None
-    ) -> tuple[Outcome, str]:
+    ) -> tuple[ProgramOutcome, str]:
         """Run a scanner; return how it ended, and its standard output."""
         answer = self.logs / f"{name}.answer"
         try:
@@ -52,40 +52,42 @@ class Bench:
             answer.unlink(missing_ok=True)
 
 
-def snyk(bench: Bench, token: str, level: str = "moderate") -> ScannerReport:
+def snyk(context: ScanContext, token: str, level: str = "moderate") -> ScannerReport:
     """Ask Snyk, whose CLI must be installed on this machine.
 
     The token is given to that process alone, in its environment; so never to a program that
     the application brings along.
     """
-    program = shutil.which("snyk", path=_absolute_only(bench.environment.get("PATH", os.defpath)))
+    program = shutil.which("snyk", path=_absolute_only(context.environment.get("PATH", os.defpath)))
     if program is None:
         return did_not_run("snyk", "there is a token, but no `snyk` on this machine")
     argv = (program, "test", "--json", f"--severity-threshold={snyk_threshold(level)}")
     secret = {"SNYK_TOKEN": token, "SNYK_DISABLE_ANALYTICS": "1"}
-    outcome, answer = bench.ask("snyk", argv, bench.tree / bench.folder, secret)
-    if ended := cut_short(outcome, bench.timeout_s):
+    outcome, answer = context.ask("snyk", argv, context.tree / context.folder, secret)
+    if ended := cut_short(outcome, context.timeout_s):
         return did_not_run("snyk", ended)
     return read_snyk(answer.replace(token, "[token]"), outcome.exit_code)
 
 
-def secret_scan(bench: Bench) -> ScannerReport:
+def secret_scan(context: ScanContext) -> ScannerReport:
     """Look for secrets in every file of the commit.
 
     Lines marked `pragma: allowlist secret` and what `.secrets.baseline` lists are accepted.
     """
-    files = list(regular_files(bench.tree))
-    listed = bench.logs / "secrets.list"
+    files = list(regular_files(context.tree))
+    listed = context.logs / "secrets.list"
     listed.write_bytes(b"".join(os.fsencode(path) + b"\0" for path in files))
     argv = (sys.executable, "-I", str(_SECRET_FINDER), str(listed.resolve()))
-    outcome, answer = bench.ask("secrets", argv, bench.tree)
+    outcome, answer = context.ask("secrets", argv, context.tree)
     listed.unlink()
-    if ended := cut_short(outcome, bench.timeout_s):
+    if ended := cut_short(outcome, context.timeout_s):
         return did_not_run("secrets", ended)
     if outcome.exit_code != 0:
         said = outcome.last_lines[-1] if outcome.last_lines else "nothing"
         return did_not_run("secrets", f"it failed; it said last: {said}")
-    accepted = (bench.tree / _BASELINE).read_text(errors="replace") if _BASELINE in files else None
+    accepted = (
+        (context.tree / _BASELINE).read_text(errors="replace") if _BASELINE in files else None
+    )
     return read_secret_scan(answer, accepted)
 
 
@@ -97,7 +99,7 @@ def regular_files(tree: Path) -> Iterator[Path]:
                 yield path.relative_to(tree)
 
 
-def cut_short(outcome: Outcome, timeout_s: float) -> str | None:
+def cut_short(outcome: ProgramOutcome, timeout_s: float) -> str | None:
     """Why a scanner ended without a verdict, if it did."""
     if outcome.timed_out:
         return f"no verdict within {timeout_s:g} s"

@@ -8,23 +8,23 @@ from prefect.artifacts import create_table_artifact
 from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
-from delivery.checks.plan import Plan
+from delivery.checks.plan import CheckPlan
 from delivery.checks.scans import SecurityVerdict, security_verdict
 from delivery.checks.table import Check
 from delivery.errors import CheckCancelled
 from delivery.text import plain
 from tasks.checks.audit import audit
-from tasks.checks.scanners import Bench, secret_scan, snyk
+from tasks.checks.scanners import ScanContext, secret_scan, snyk
 from tasks.workspace.checkout import Source
 from tasks.workspace.committed import source_archive
-from tasks.workspace.program_environment import surroundings
+from tasks.workspace.program_environment import program_environment
 from tasks.workspace.workspace import Workspace
 
 FINDINGS_SHOWN = 100
 
 
 def security_report(
-    environment: Environment, source: Source, place: Workspace, plan: Plan, check: Check
+    environment: Environment, source: Source, place: Workspace, plan: CheckPlan, check: Check
 ) -> tuple[str, ...]:
     """Run the scanners; what each of them said, if together they pass.
 
@@ -33,24 +33,24 @@ def security_report(
     where no verdict was reached, `CheckCancelled` when the run was asked to stop.
     """
     log = get_run_logger()
-    bench = Bench(
+    context = ScanContext(
         tree=source_archive(source, place.home / "scanned"),
         logs=place.logs,
-        environment=surroundings(place.home / check.name, place.cache),
+        environment=program_environment(place.home / check.name, place.cache),
         log=lambda line: log.info("%s", line),
         folder=plan.table.folder,
         stop=place.stop_sign.exists,
         timeout_s=check.timeout_s,
     )
     reports = [
-        audit(bench, plan.manager, check.audit_level, environment.advisory_registry),
-        secret_scan(bench),
+        audit(context, plan.manager, check.audit_level, environment.advisory_registry),
+        secret_scan(context),
     ]
     expected = ["npm-audit", "secrets"]
     if environment.snyk_token:
         expected.append("snyk")
         token = environment.snyk_token.get_secret_value()
-        reports.append(snyk(bench, token, check.audit_level))
+        reports.append(snyk(context, token, check.audit_level))
     if place.stop_sign.exists():
         raise CheckCancelled(f"{check.name} was stopped because another check had failed")
     verdict = security_verdict(reports, environment.policy.scanners_that_may_be_absent, expected)

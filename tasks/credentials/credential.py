@@ -10,7 +10,7 @@ from typing import ClassVar
 from blocks.environment import Environment
 from delivery.credentials.secret_value import secret_of
 from delivery.errors import ConfigurationError, SecretMalformed
-from delivery.rotation.facts import Kind, Old, PendingValue, Policy
+from delivery.rotation.facts import Old, PendingValue, SecretKind, SecretPolicy
 from delivery.rotation.record import Record
 from tasks.credentials.secrets_manager import Value, read_value
 
@@ -23,7 +23,7 @@ class Rotated:
     `keys` are the members of its value that the application must be given.
     """
 
-    kind: ClassVar[Kind]
+    kind: ClassVar[SecretKind]
     keys: ClassVar[frozenset[str]]
 
     def __init__(self, environment: Environment, *, emergency: bool = False) -> None:
@@ -32,7 +32,7 @@ class Rotated:
         self.emergency = emergency
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> SecretPolicy:
         """How this kind rotates, with the times of the environment."""
         raise NotImplementedError
 

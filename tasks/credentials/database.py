@@ -10,7 +10,7 @@ from dataclasses import replace
 from delivery.credentials.connection_uri import Login, login_of, other_account, with_login
 from delivery.credentials.secret_value import text_member
 from delivery.errors import SecretMalformed, StillAccepted
-from delivery.rotation.facts import ACCOUNTS, Kind, Old, Policy
+from delivery.rotation.facts import ACCOUNTS, Old, SecretKind, SecretPolicy
 from tasks.credentials import mongodb_account, redis_account
 from tasks.credentials.credential import VERSION, Rotated
 from tasks.credentials.secrets_manager import Value, read_current, read_value
@@ -22,11 +22,11 @@ PASSWORD_BYTES = 32
 class RotatedDatabase(Rotated):
     """`kanvaro/database`."""
 
-    kind = Kind.DATABASE
+    kind = SecretKind.DATABASE
     keys = frozenset({MONGODB, REDIS, VERSION})
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> SecretPolicy:
         waits = self.environment.policy
         return replace(ACCOUNTS, overlap_s=waits.overlap_s, drained_for_s=waits.drained_for_s)
 

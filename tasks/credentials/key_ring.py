@@ -19,7 +19,7 @@ from delivery.credentials.key_ring import (
 )
 from delivery.credentials.key_ring_checks import why_not_promoted
 from delivery.errors import CredentialUnfit, RequestRefused, SecretMalformed
-from delivery.rotation.facts import KEY_RINGS, Kind, Policy
+from delivery.rotation.facts import KEY_RINGS, SecretKind, SecretPolicy
 from tasks.credentials.credential import VERSION, Rotated, is_given
 from tasks.credentials.secrets_manager import Value
 
@@ -30,11 +30,11 @@ LIVES = Lives()
 class RotatedKeyRing(Rotated):
     """`kanvaro/jwt`."""
 
-    kind = Kind.JWT
+    kind = SecretKind.JWT
     keys = frozenset({"jwt_secret", "refresh_secret", VERSION})
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> SecretPolicy:
         return replace(KEY_RINGS, overlap_s=0.0, drained_for_s=0.0)
 
     def check(self, current: str) -> None:

@@ -13,7 +13,7 @@ from blocks.environment import Environment
 from delivery.credentials.secret_value import text_member
 from delivery.credentials.ses_password import smtp_password
 from delivery.errors import SecretMalformed
-from delivery.rotation.facts import ENTERED_BY_HAND, SES_KEYS, Kind, Old, Policy
+from delivery.rotation.facts import ENTERED_BY_HAND, SES_KEYS, Old, SecretKind, SecretPolicy
 from delivery.rotation.record import Record
 from tasks.credentials.credential import VERSION, Rotated, is_given
 from tasks.credentials.secrets_manager import Value, read_current, read_labels, read_value
@@ -40,7 +40,7 @@ _NAME = re.compile(r"[a-z][a-z-]{0,19}")
 
 def rotated_email(environment: Environment, *, emergency: bool = False) -> Rotated:
     """The way of the provider that the current version names. Raises `ConfigurationError`."""
-    said = read_current(environment, environment.rotated[Kind.EMAIL.value]).get(PROVIDER)
+    said = read_current(environment, environment.rotated[SecretKind.EMAIL.value]).get(PROVIDER)
     ways = {"ses": SesEmail, "operator": EmailByHand}
     way = ways.get(said, UnknownEmail) if isinstance(said, str) else UnknownEmail
     return way(environment, emergency=emergency)
@@ -49,11 +49,11 @@ def rotated_email(environment: Environment, *, emergency: bool = False) -> Rotat
 class UnknownEmail(Rotated):
     """`kanvaro/email` of a provider for which there is no way."""
 
-    kind = Kind.EMAIL
+    kind = SecretKind.EMAIL
     keys = frozenset({USER, PASSWORD, VERSION})
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> SecretPolicy:
         return ENTERED_BY_HAND
 
     def cannot(self, current: str) -> str:
@@ -67,7 +67,7 @@ class EmailByHand(UnknownEmail):
     """`kanvaro/email` as a person enters it; whether the old one still works is tried."""
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> SecretPolicy:
         return replace(ENTERED_BY_HAND, overlap_s=self.environment.policy.overlap_s)
 
     def cannot(self, current: str) -> str:
@@ -114,7 +114,7 @@ class SesEmail(EmailByHand):
     """`kanvaro/email` of Amazon SES, with `region` and `iam_user`."""
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> SecretPolicy:
         waits = self.environment.policy
         return replace(
             SES_KEYS,

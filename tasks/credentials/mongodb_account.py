@@ -22,7 +22,7 @@ from delivery.errors import (
     Drift,
     StillAccepted,
 )
-from tasks.confirmed import insist, settle
+from tasks.confirmed import confirm_write, retry_until_answered
 from tasks.credentials.mongodb_connection import (
     NOT_AUTHORIZED,
     Client,
@@ -62,7 +62,7 @@ def set_account(admin_uri: str, live_uri: str, wanted_uri: str) -> None:
     with connected(admin_uri, f"set the user {wanted.user}") as admin:
         users = _users_of(admin, wanted_uri)
         model = _model(_users_of(admin, live_uri), live.user)
-        settle(
+        confirm_write(
             lambda: _write(users, wanted, model),
             lambda: logs_in(wanted_uri),
             is_unclear,
@@ -122,7 +122,7 @@ def retire_account(admin_uri: str, uri: str, live_uri: str, *, at_once: bool = F
         if at_once:
             _drop(users, old.user)
         else:
-            settle(
+            confirm_write(
                 lambda: _change(users, "updateUser", old.user, pwd=secrets.token_urlsafe(32)),
                 lambda: not logs_in(uri),
                 is_unclear,
@@ -186,7 +186,7 @@ def _write(users: Database[Document], wanted: Login, model: Document) -> None:
 
 def _confirm(users: Database[Document], user: str, roles: list[Document]) -> None:
     # The majority may never have heard of what a run that died has changed.
-    insist(
+    retry_until_answered(
         lambda: _change(users, "updateUser", user, roles=roles),
         is_unclear,
         what=f"MongoDB confirms the user {user}",
@@ -201,7 +201,7 @@ def _drop(users: Database[Document], user: str) -> None:
             if error.code != USER_NOT_FOUND:
                 raise
 
-    settle(
+    confirm_write(
         drop,
         lambda: _found(users, user) is None,
         is_unclear,

@@ -24,7 +24,7 @@ from delivery.errors import (
     DeliveryError,
     StillAccepted,
 )
-from tasks.confirmed import insist, settle
+from tasks.confirmed import confirm_write, retry_until_answered
 from tasks.credentials.redis_connection import connected, is_unclear, place_of
 
 PROBE = "_rotation_probe"
@@ -152,7 +152,7 @@ def _fingerprint(login: Login) -> str:
 def _set_user(
     admin: redis.Redis, user: str, changes: list[str], wanted: list[str], node: str
 ) -> None:
-    settle(
+    confirm_write(
         lambda: _ask(admin, "ACL SETUSER", user, *changes),
         lambda: sorted(_line(admin, user) or []) == wanted,
         is_unclear,
@@ -161,7 +161,7 @@ def _set_user(
 
 
 def _end_connections(admin: redis.Redis, user: str, node: str) -> None:
-    settle(
+    confirm_write(
         lambda: _ask(admin, "CLIENT KILL", "USER", user),
         lambda: _connections(admin, user) == 0,
         is_unclear,
@@ -171,7 +171,9 @@ def _end_connections(admin: redis.Redis, user: str, node: str) -> None:
 
 def _save(admin: redis.Redis, node: str) -> None:
     # Also where nothing was changed: a run that died may have left it in memory only.
-    insist(admin.acl_save, is_unclear, what=f"Redis at {place_of(node)} saves its users")
+    retry_until_answered(
+        admin.acl_save, is_unclear, what=f"Redis at {place_of(node)} saves its users"
+    )
 
 
 def _connections(admin: redis.Redis, user: str) -> int:

@@ -18,8 +18,8 @@ from delivery.credentials.secret_value import LARGEST_VALUE, members_of
 from delivery.errors import Drift, SecretMalformed
 from delivery.patience import Patience, wait_until
 from delivery.rotation.facts import CURRENT, PENDING
-from tasks.aws_errors import in_our_words, meaning
-from tasks.confirmed import UNCLEAR, aws_is_unclear, settle
+from tasks.aws_errors import classify, translate_aws_errors
+from tasks.confirmed import UNCLEAR, aws_is_unclear, confirm_write
 
 ABSENT, TAKEN = "ResourceNotFoundException", "ResourceExistsException"
 
@@ -50,7 +50,7 @@ class Labels:
 
 def read_labels(environment: Environment, secret: str) -> Labels:
     """The labels of a secret, by name or ARN; `ConfigurationError` if there is no such secret."""
-    with in_our_words(f"describe the secret {secret}"):
+    with translate_aws_errors(f"describe the secret {secret}"):
         found = environment.reads("secretsmanager").describe_secret(SecretId=secret)
     labels = {version: tuple(each) for version, each in found["VersionIdsToStages"].items()}
     return Labels(found["ARN"], labels)
@@ -61,7 +61,7 @@ def read_value(environment: Environment, secret: str, version: str) -> Value | N
 
     Raises `SecretMalformed` if it is no JSON object.
     """
-    with in_our_words(f"read the secret {secret}"):
+    with translate_aws_errors(f"read the secret {secret}"):
         try:
             answer = environment.reads("secretsmanager").get_secret_value(
                 SecretId=secret, VersionId=version
@@ -78,7 +78,7 @@ def read_value(environment: Environment, secret: str, version: str) -> Value | N
 
 def read_current(environment: Environment, secret: str) -> Value:
     """The current value of a secret. Raises `ConfigurationError` if there is none."""
-    with in_our_words(f"read the secret {secret}"):
+    with translate_aws_errors(f"read the secret {secret}"):
         answer = environment.reads("secretsmanager").get_secret_value(
             SecretId=secret, VersionStage=CURRENT
         )
@@ -119,7 +119,7 @@ def _put(environment: Environment, secret: str, version: str, value: Value) -> N
     text = json.dumps(value)
     if len(text.encode()) > LARGEST_VALUE:
         raise SecretMalformed(f"the new value of {secret} is longer than {LARGEST_VALUE} bytes")
-    with in_our_words(f"store a new version of the secret {secret}"):
+    with translate_aws_errors(f"store a new version of the secret {secret}"):
         try:
             # Sending again is harmless: the token names the version.
             environment.reads("secretsmanager").put_secret_value(
@@ -154,11 +154,11 @@ def promote(environment: Environment, secret: str, version: str, observed: str) 
     def may_have_moved(error: Exception) -> bool:
         # A repeated promotion is called an invalid parameter: the label is no longer there.
         return aws_is_unclear(error) or (
-            isinstance(error, ClientError) and meaning(error) is Refusal.INVALID
+            isinstance(error, ClientError) and classify(error) is Refusal.INVALID
         )
 
-    with in_our_words(f"promote the version {version} of {secret}", hint=UNCLEAR):
-        settle(
+    with translate_aws_errors(f"promote the version {version} of {secret}", hint=UNCLEAR):
+        confirm_write(
             lambda: environment.writes("secretsmanager").update_secret_version_stage(
                 SecretId=secret,
                 VersionStage=CURRENT,
@@ -173,8 +173,8 @@ def promote(environment: Environment, secret: str, version: str, observed: str) 
 
 def remove_pending(environment: Environment, secret: str, version: str) -> None:
     """Take the label AWSPENDING from a version; one that has it no longer stays as it is."""
-    with in_our_words(f"remove the label {PENDING} in {secret}", hint=UNCLEAR):
-        settle(
+    with translate_aws_errors(f"remove the label {PENDING} in {secret}", hint=UNCLEAR):
+        confirm_write(
             lambda: environment.writes("secretsmanager").update_secret_version_stage(
                 SecretId=secret, VersionStage=PENDING, RemoveFromVersionId=version
             ),

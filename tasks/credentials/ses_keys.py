@@ -17,8 +17,8 @@ from blocks.environment import Environment
 from delivery.aws_errors import Refusal
 from delivery.errors import Drift, OutcomeUnknown, RequestRefused
 from delivery.rotation.facts import DAY_S
-from tasks.aws_errors import in_our_words, meaning
-from tasks.confirmed import PAUSE_S, TRIES, UNCLEAR, aws_is_unclear, settle
+from tasks.aws_errors import classify, translate_aws_errors
+from tasks.confirmed import PAUSE_S, TRIES, UNCLEAR, aws_is_unclear, confirm_write
 
 KEYS_PER_USER = 2
 EVER = datetime.fromtimestamp(0, UTC)
@@ -43,7 +43,7 @@ class NewAccessKey:
 
 def keys_of(environment: Environment, user: str) -> list[AccessKey]:
     """The keys of an IAM user; `ConfigurationError` if there is no such user."""
-    with in_our_words(f"list the access keys of the IAM user {user}"):
+    with translate_aws_errors(f"list the access keys of the IAM user {user}"):
         answer = environment.reads("iam").list_access_keys(UserName=user)
     return [
         AccessKey(each["AccessKeyId"], each["Status"] == "Active", each["CreateDate"].timestamp())
@@ -116,11 +116,11 @@ def create_key(
 
 def _create(environment: Environment, user: str) -> NewAccessKey | None:
     """A new key; None if the answer was lost, or an orphan that is not listed yet has the place."""
-    with in_our_words(f"create an access key for the IAM user {user}"):
+    with translate_aws_errors(f"create an access key for the IAM user {user}"):
         try:
             made = environment.writes("iam").create_access_key(UserName=user)["AccessKey"]
         except (ClientError, BotoCoreError) as error:
-            if aws_is_unclear(error) or meaning(error) is Refusal.QUOTA:
+            if aws_is_unclear(error) or classify(error) is Refusal.QUOTA:
                 return None
             raise
     return NewAccessKey(made["AccessKeyId"], made["SecretAccessKey"])
@@ -133,8 +133,8 @@ def deactivate_key(environment: Environment, user: str, key: str) -> None:
         found = _found(environment, user, key)
         return found is None or not found.is_active
 
-    with in_our_words(f"deactivate the access key {key}", hint=UNCLEAR):
-        settle(
+    with translate_aws_errors(f"deactivate the access key {key}", hint=UNCLEAR):
+        confirm_write(
             lambda: environment.writes("iam").update_access_key(
                 UserName=user, AccessKeyId=key, Status="Inactive"
             ),
@@ -169,8 +169,8 @@ def delete_key(
 
 
 def _delete(environment: Environment, user: str, key: str) -> None:
-    with in_our_words(f"delete the access key {key}", hint=UNCLEAR):
-        settle(
+    with translate_aws_errors(f"delete the access key {key}", hint=UNCLEAR):
+        confirm_write(
             lambda: environment.writes("iam").delete_access_key(UserName=user, AccessKeyId=key),
             lambda: _found(environment, user, key) is None,
             _may_be_done,
@@ -180,7 +180,7 @@ def _delete(environment: Environment, user: str, key: str) -> None:
 
 def was_used_since(environment: Environment, key: str, moment: datetime) -> bool:
     """Whether AWS saw a key at work at or after a moment; its record may lag by hours."""
-    with in_our_words(f"ask when the access key {key} was used last"):
+    with translate_aws_errors(f"ask when the access key {key} was used last"):
         answer = environment.reads("iam").get_access_key_last_used(AccessKeyId=key)
     last: datetime | None = answer["AccessKeyLastUsed"].get("LastUsedDate")
     return last is not None and last >= moment
@@ -193,7 +193,7 @@ def _found(environment: Environment, user: str, key: str) -> AccessKey | None:
 def _may_be_done(error: Exception) -> bool:
     # NoSuchEntity: somebody was quicker, which the next look tells.
     return aws_is_unclear(error) or (
-        isinstance(error, ClientError) and meaning(error) is Refusal.ABSENT
+        isinstance(error, ClientError) and classify(error) is Refusal.ABSENT
     )
 
 

@@ -34,10 +34,10 @@ def question_about(lock: DeployLock, version: Version, question: str) -> Message
     return messages.question(about(lock, version), question)
 
 
-def announce_going_back(lock: DeployLock, version: Version, steps: Sequence[str]) -> None:
+def announce_rollback(lock: DeployLock, version: Version, steps: Sequence[str]) -> None:
     """Say what a rollback is about to do, beside it: no slow Slack may hold it up."""
     holder = lock.holder
-    message = messages.going_back(about(lock, version), steps, holder.reason, holder.actor)
+    message = messages.rolling_back(about(lock, version), steps, holder.reason, holder.actor)
     lock.said = announce.submit(lock.environment, message, first=True)
 
 

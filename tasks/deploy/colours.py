@@ -11,15 +11,15 @@ from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
 from delivery.aws_errors import Refusal
-from delivery.deploy.snapshot import Scene, Settlement, drift, happened, settlement
+from delivery.deploy.snapshot import Recovery, Snapshot, drift, happened, recovery
 from delivery.errors import DeliveryError, Drift, Fenced
-from delivery.platform.app_runner import Step, next_step
+from delivery.platform.app_runner import NextAction, next_step
 from delivery.platform.images import Image
 from delivery.platform.route import Colour, Route, claimed, put_back, undrained_s
 from delivery.platform.service import Deployment, Service
 from delivery.run.ledger import Intent, Release
 from tasks import fact, operation
-from tasks.aws_errors import in_our_words, meaning, said
+from tasks.aws_errors import classify, describe, translate_aws_errors
 from tasks.platform.app_runner.service import change_service
 from tasks.platform.app_runner.settings import wanted_settings
 from tasks.platform.app_runner.state import described_services
@@ -33,17 +33,17 @@ from tasks.run.lock import DeployLock
 LOOK_AGAIN_S = 1.0
 
 
-def read_scene(environment: Environment, route: Route | None = None) -> Scene:
+def read_snapshot(environment: Environment, route: Route | None = None) -> Snapshot:
     """The service of each colour, and the `route`: read as well, unless it was just now."""
     names = {environment.on(colour).service.name: colour for colour in Colour}
     services: dict[Colour, Service | None] = dict.fromkeys(Colour)
     for service in described_services(environment, names.keys()):
         services[names[service.settings["ServiceName"]]] = service
-    return Scene(route or router_of(environment).read().route, services)
+    return Snapshot(route or router_of(environment).read().route, services)
 
 
 @operation("settle what earlier runs left in {lock.environment.name}")
-def settle(lock: DeployLock, version: Version | None) -> Scene:
+def recover_interrupted(lock: DeployLock, version: Version | None) -> Snapshot:
     """Put right whatever a dead run left half done, and say what there is then.
 
     A half-done shift of the very `version` that this run is for goes on; any other is put back.
@@ -51,33 +51,33 @@ def settle(lock: DeployLock, version: Version | None) -> Scene:
     goes back knows that something is wrong, and who puts in order is there for it.
     """
     environment, log = lock.environment, get_run_logger()
-    with in_our_words("settle what earlier runs left"):
+    with translate_aws_errors("settle what earlier runs left"):
         seen = router_of(environment).read()
-        scene = read_scene(environment, seen.route)
+        snapshot = read_snapshot(environment, seen.route)
         lock.demand_now()
-        if lock.taken_over_from and scene.route:
+        if lock.taken_over_from and snapshot.route:
             # From here on the run that was taken for dead cannot write, should it live.
-            seen = write_route(environment, seen, claimed(scene.route, lock.token))
-        what = settlement(scene, _is_as_wanted(environment, scene, version))
-        log.info("%s; %s", scene, what.value)
-        if what is Settlement.PUT_BACK and seen.route:
+            seen = write_route(environment, seen, claimed(snapshot.route, lock.token))
+        what = recovery(snapshot, _is_as_wanted(environment, snapshot, version))
+        log.info("%s; %s", snapshot, what.value)
+        if what is Recovery.PUT_BACK and seen.route:
             seen = write_route(environment, seen, put_back(seen.route, lock.token))
             log.warning("the traffic is back: %s", seen.route)
-        scene = Scene(seen.route, scene.services)
+        snapshot = Snapshot(seen.route, snapshot.services)
         for left in ledger.read_intents(environment):
-            _settle_intent(lock, left, scene)
-        if why := drift(scene, list(ledger.read_releases(environment))):
+            _close_left_intent(lock, left, snapshot)
+        if why := drift(snapshot, list(ledger.read_releases(environment))):
             if lock.holder.kind == "deploy":
                 raise Drift(f"{environment.name} is not as we left it: {why}")
             log.warning("accepted: %s", why)
-    if scene.route and not scene.route.is_shifting:
+    if snapshot.route and not snapshot.route.is_shifting:
         # A run that died, or AWS's refusal, may have left it at the colour to be changed next.
-        keep_default_origin(lock, scene.route)
-    return scene
+        keep_default_origin(lock, snapshot.route)
+    return snapshot
 
 
-def _settle_intent(lock: DeployLock, left: Intent, scene: Scene) -> None:
-    outcome = happened(left, scene)
+def _close_left_intent(lock: DeployLock, left: Intent, snapshot: Snapshot) -> None:
+    outcome = happened(left, snapshot)
     if outcome == "done" and "release" in left.detail:
         # It went live, and the run died before it could write so.
         ledger.record_release(lock.environment, Release(**left.detail["release"]))
@@ -87,27 +87,27 @@ def _settle_intent(lock: DeployLock, left: Intent, scene: Scene) -> None:
 
 
 @fact("is {version} live already?")
-def is_live_already(environment: Environment, scene: Scene, version: Version) -> bool:
+def is_live_already(environment: Environment, snapshot: Snapshot, version: Version) -> bool:
     """Whether the live colour runs this image with today's settings, and nothing is shifting."""
-    if scene.route is None or scene.route.is_shifting:
+    if snapshot.route is None or snapshot.route.is_shifting:
         return False
-    return _runs(environment, scene, scene.route.live, version)
+    return _runs(environment, snapshot, snapshot.route.live, version)
 
 
-def _is_as_wanted(environment: Environment, scene: Scene, version: Version | None) -> bool:
+def _is_as_wanted(environment: Environment, snapshot: Snapshot, version: Version | None) -> bool:
     """Whether the colour that a shift goes to runs just what this run wants there."""
-    if version is None or scene.route is None:
+    if version is None or snapshot.route is None:
         return False
-    return _runs(environment, scene, scene.route.next, version)
+    return _runs(environment, snapshot, snapshot.route.next, version)
 
 
-def _runs(environment: Environment, scene: Scene, colour: Colour, version: Version) -> bool:
+def _runs(environment: Environment, snapshot: Snapshot, colour: Colour, version: Version) -> bool:
     wanted = wanted_settings(environment.on(colour), version.image)
-    return next_step(scene.services[colour], wanted) is Step.NOTHING
+    return next_step(snapshot.services[colour], wanted) is NextAction.NOTHING
 
 
 @operation("bring {image} up on {colour} of {lock.environment.name}")
-def bring_up(lock: DeployLock, scene: Scene, colour: Colour, image: Image) -> Deployment:
+def bring_up(lock: DeployLock, snapshot: Snapshot, colour: Colour, image: Image) -> Deployment:
     """Ask App Runner to run `image` on a colour that has no traffic, unless it already does.
 
     Traffic that has just left it is waited for: an edge may not know of that yet.
@@ -115,11 +115,11 @@ def bring_up(lock: DeployLock, scene: Scene, colour: Colour, image: Image) -> De
     environment = lock.environment.on(colour)
 
     def may_change() -> None:
-        await_drained(lock, scene.route)
+        await_drained(lock, snapshot.route)
         lock.demand_now()
 
     with (
-        in_our_words(f"deploy to {environment.service.name}"),
+        translate_aws_errors(f"deploy to {environment.service.name}"),
         intent(lock, "deploy", colour, image=image.reference),
     ):
         deployment = change_service(environment, image, may_change)
@@ -147,14 +147,14 @@ def warm_up(environment: Environment, address: str) -> float:
 
 
 @operation("retire the old colour of {lock.environment.name}")
-def retire(lock: DeployLock, scene: Scene) -> str:
+def retire(lock: DeployLock, snapshot: Snapshot) -> str:
     """Pause the old colour, or say until when it is kept warm for a rollback at once.
 
     It is never deleted. A pause that App Runner does not accept is left to `reconcile`: the users
     are served by now, and a colour that runs on costs money only.
     """
-    colour = scene.idle.other
-    service = scene.services[colour]
+    colour = snapshot.idle.other
+    service = snapshot.services[colour]
     if service is None or service.status != "RUNNING":
         return f"{colour} does not run"
     if keep := lock.environment.policy.keep_warm_s:
@@ -188,9 +188,9 @@ def pause(lock: DeployLock, colour: Colour, service: Service) -> str:
             lock.demand_now()
             client.pause_service(ServiceArn=service.arn)
     except (ClientError, BotoCoreError) as error:
-        if meaning(error) is Refusal.DENIED:
-            get_run_logger().error("%s may not be paused: %s", colour, said(error))
-        return f"{colour} is not paused yet: {said(error)}"
+        if classify(error) is Refusal.DENIED:
+            get_run_logger().error("%s may not be paused: %s", colour, describe(error))
+        return f"{colour} is not paused yet: {describe(error)}"
     return f"{colour} is paused"
 
 
@@ -203,7 +203,7 @@ def keep_default_origin(lock: DeployLock, route: Route) -> None:
     except Fenced:
         raise  # it is the other run's to lead
     except (ClientError, BotoCoreError, DeliveryError) as error:
-        log.warning("the default origin still leads to the old colour: %s", said(error))
+        log.warning("the default origin still leads to the old colour: %s", describe(error))
 
 
 def settings_digest(environment: Environment, image: Image) -> str:

@@ -9,7 +9,7 @@ from prefect.logging import get_logger, get_run_logger
 
 from blocks.clients import calls
 from blocks.environment import Environment
-from delivery.checks.plan import CheckReport, Plan
+from delivery.checks.plan import CheckPlan, CheckReport
 from delivery.deploy import messages
 from delivery.deploy.decision import why_not_deployed as decide
 from delivery.errors import DeliveryError, Superseded
@@ -41,7 +41,7 @@ FAILED = {
 
 
 @fact("does {source.revision:.10} go to {environment.name}?")
-def why_not_deployed(environment: Environment, source: Source, plan: Plan) -> str:
+def why_not_deployed(environment: Environment, source: Source, plan: CheckPlan) -> str:
     """The reason why this revision is only checked; empty if it is to be deployed."""
     dockerfile = look_up(source, f"{plan.table.folder}/{plan.table.dockerfile}")
     return decide(
@@ -57,7 +57,7 @@ def why_not_deployed(environment: Environment, source: Source, plan: Plan) -> st
 def conclude_checked(
     environment: Environment,
     source: Source,
-    plan: Plan,
+    plan: CheckPlan,
     reports: Sequence[CheckReport],
     why: str,
 ) -> None:
@@ -80,7 +80,7 @@ def conclude_checked(
 def conclude_deployed(
     environment: Environment,
     source: Source,
-    plan: Plan,
+    plan: CheckPlan,
     reports: Sequence[CheckReport],
     live: Live,
 ) -> None:
@@ -109,7 +109,7 @@ def conclude_live(lock: DeployLock, version: Version, live: Live) -> None:
     about = announcements.about(lock, version)
     why = f"{lock.holder.actor}: {lock.holder.reason}"
     if lock.is_rollback:
-        message = messages.went_back(about, seconds, live.address, live.changed, why)
+        message = messages.rolled_back(about, seconds, live.address, live.changed, why)
     else:
         message = messages.deployed(about, seconds, version.digest, live.address, live.changed, why)
     _tell(environment, message)
@@ -217,7 +217,7 @@ def _about(source: Source) -> list[tuple[str, str]]:
     ]
 
 
-def _remarks(plan: Plan) -> list[tuple[str, str]]:
+def _remarks(plan: CheckPlan) -> list[tuple[str, str]]:
     return [("remark", remark) for remark in plan.remarks]
 
 

@@ -3,12 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
-from delivery.deploy.snapshot import Scene
+from delivery.deploy.snapshot import Snapshot
 from delivery.platform.route import Colour
 from delivery.platform.service import Deployment
 from delivery.run.ledger import Live, Release
 from tasks import operation
-from tasks.aws_errors import in_our_words
+from tasks.aws_errors import translate_aws_errors
 from tasks.deploy.colours import settings_digest
 from tasks.deploy.watch import public_address
 from tasks.platform.secret_versions import secret_versions
@@ -34,7 +34,7 @@ def release_of(
     )
 
 
-def released_again(lock: DeployLock, version: Version, colour: str, route_version: int) -> Release:
+def re_release(lock: DeployLock, version: Version, colour: str, route_version: int) -> Release:
     """The entry for a version that still runs as it was released: with the secrets of that time.
 
     Nothing is asked for but the ledger, since somebody waits for the traffic to move.
@@ -60,17 +60,17 @@ def _of_this_run(lock: DeployLock, colour: str, route_version: int) -> dict[str,
     }
 
 
-def live_now(lock: DeployLock, scene: Scene, release: Release) -> Live:
+def live_now(lock: DeployLock, snapshot: Snapshot, release: Release) -> Live:
     """What a switch made live."""
-    before = scene.digest_on(scene.route.live) if scene.route else ""
+    before = snapshot.digest_on(snapshot.route.live) if snapshot.route else ""
     return Live(release, public_address(lock), before, changed=True)
 
 
 @operation("record that {version} is live in {lock.environment.name}")
-def still_live(lock: DeployLock, scene: Scene, version: Version) -> Live:
+def still_live(lock: DeployLock, snapshot: Snapshot, version: Version) -> Live:
     """What was live already, without a change; written down only if it never was."""
-    colour = scene.live or ""
-    number = scene.route.version if scene.route else 0
+    colour = snapshot.live or ""
+    number = snapshot.route.version if snapshot.route else 0
     release = _recorded(lock, version, colour, number, None)
     return Live(release, public_address(lock), version.digest, changed=False)
 
@@ -86,7 +86,7 @@ def live_in_place(lock: DeployLock, version: Version, deployment: Deployment, ad
 def _recorded(
     lock: DeployLock, version: Version, colour: str, route_version: int, operation_id: str | None
 ) -> Release:
-    with in_our_words("write to the ledger"):
+    with translate_aws_errors("write to the ledger"):
         known = list(ledger.read_releases(lock.environment))
         if known and not operation_id and known[-1].digest == version.digest:
             return known[-1]

@@ -3,16 +3,16 @@
 from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
-from delivery.deploy.snapshot import Scene, as_settled
+from delivery.deploy.snapshot import Snapshot, as_recovered
 from delivery.errors import NeverProven, RequestRefused, UnknownRevision
 from delivery.platform.images import DIGEST, Image
 from delivery.platform.route import Colour
 from delivery.run.ledger import Live, Release, find_target, in_the_way
 from delivery.workspace.source_names import is_revision
 from tasks import fact, operation
-from tasks.aws_errors import in_our_words
-from tasks.deploy.announcements import announce_going_back
-from tasks.deploy.colours import read_scene, settle
+from tasks.aws_errors import translate_aws_errors
+from tasks.deploy.announcements import announce_rollback
+from tasks.deploy.colours import read_snapshot, recover_interrupted
 from tasks.deploy.record import live_now, still_live
 from tasks.deploy.shift import swap
 from tasks.deploy.watch import await_share
@@ -33,14 +33,14 @@ def choose_target(environment: Environment, asked: str, force: bool) -> Version:
     for a version that was never live, or that an irreversible migration has cut off, unless
     `force` says that this is known.
     """
-    with in_our_words("find the version to go back to"):
+    with translate_aws_errors("find the version to go back to"):
         releases = list(ledger.read_releases(environment))
-        scene = read_scene(environment) if environment.strategy == "blue-green" else None
+        snapshot = read_snapshot(environment) if environment.strategy == "blue-green" else None
         if (
-            scene
+            snapshot
         ):  # what a dead run made live is not written down before this run holds the deploy lock
-            releases = as_settled(releases, ledger.read_intents(environment), scene.route)
-        release = _release(environment, asked, releases, scene, force)
+            releases = as_recovered(releases, ledger.read_intents(environment), snapshot.route)
+        release = _release(environment, asked, releases, snapshot, force)
         if release is None:
             return find_version(environment, asked)
         cut = in_the_way(release, releases)
@@ -50,19 +50,19 @@ def choose_target(environment: Environment, asked: str, force: bool) -> Version:
                 "data",
                 hint="Repair forwards: put a mended version live. If you know better, use `force`.",
             )
-        return _version(environment, release, scene)
+        return _version(environment, release, snapshot)
 
 
 def _release(
     environment: Environment,
     asked: str,
     releases: list[Release],
-    scene: Scene | None,
+    snapshot: Snapshot | None,
     force: bool,
 ) -> Release | None:
     """The release that is meant; None where `force` allows one that never was."""
     live = releases[-1] if releases else None
-    if asked == "previous" and live and scene and scene.route and scene.route.is_shifting:
+    if asked == "previous" and live and snapshot and snapshot.route and snapshot.route.is_shifting:
         return live
     is_tag = asked != "previous" and not DIGEST.fullmatch(asked) and not is_revision(asked)
     revision = find_version(environment, asked).revision if is_tag else ""
@@ -74,10 +74,10 @@ def _release(
         raise
 
 
-def _version(environment: Environment, release: Release, scene: Scene | None) -> Version:
+def _version(environment: Environment, release: Release, snapshot: Snapshot | None) -> Version:
     """The release as an image. A warm colour tells the repository; else ECR is asked."""
-    colour = scene.colour_of(release.digest) if scene else None
-    service = scene.services[colour] if scene and colour else None
+    colour = snapshot.colour_of(release.digest) if snapshot else None
+    service = snapshot.services[colour] if snapshot and colour else None
     if service is None:
         return find_version(environment, release.digest)
     repository = service.image.partition("@")[0]
@@ -86,22 +86,22 @@ def _version(environment: Environment, release: Release, scene: Scene | None) ->
 
 
 @operation("say how {lock.environment.name} goes back to {target}")
-def say_what_will_be_done(lock: DeployLock, target: Version) -> Scene | None:
+def say_what_will_be_done(lock: DeployLock, target: Version) -> Snapshot | None:
     """Settle what is half done, and tell what comes next before it is done."""
     environment = lock.environment
-    scene = None
+    snapshot = None
     if environment.strategy == "blue-green":
-        scene = settle.fn(lock, None)
-    steps = steps_back(environment, scene, target)
+        snapshot = recover_interrupted.fn(lock, None)
+    steps = steps_back(environment, snapshot, target)
     for step in steps:
         get_run_logger().info("%s", step)
-    announce_going_back(lock, target, steps)
-    return scene
+    announce_rollback(lock, target, steps)
+    return snapshot
 
 
-def steps_back(environment: Environment, scene: Scene | None, target: Version) -> list[str]:
+def steps_back(environment: Environment, snapshot: Snapshot | None, target: Version) -> list[str]:
     """What a rollback to `target` does, in sentences."""
-    if scene is None:
+    if snapshot is None:
         service = live_service.fn(environment)
         is_set_to_run = service is not None and service.image.endswith(target.digest)
         if service and service.is_paused and is_set_to_run:
@@ -110,33 +110,33 @@ def steps_back(environment: Environment, scene: Scene | None, target: Version) -
             return [f"nothing: {target} is what the service runs"]
         first = "resume the service, then " if service and service.is_paused else ""
         return [f"{first}update the service in place, which takes App Runner some minutes"]
-    colour = scene.colour_of(target.digest)
-    if colour is not None and colour == scene.live:
+    colour = snapshot.colour_of(target.digest)
+    if colour is not None and colour == snapshot.live:
         return [f"nothing: {target} is what {colour} serves to all"]
     if colour is not None:
         return [f"one write of the route: all traffic to {colour}, which still runs {target}"]
-    paused = scene.services[scene.idle]
-    first = f"resume {scene.idle}, then " if paused and paused.is_paused else ""
+    paused = snapshot.services[snapshot.idle]
+    first = f"resume {snapshot.idle}, then " if paused and paused.is_paused else ""
     return [
-        f"{first}bring {target} up on {scene.idle} with today's settings: some minutes",
+        f"{first}bring {target} up on {snapshot.idle} with today's settings: some minutes",
         "prove it there, then shift the traffic",
     ]
 
 
-def swap_if_warm(lock: DeployLock, scene: Scene | None, target: Version) -> Live | None:
+def swap_if_warm(lock: DeployLock, snapshot: Snapshot | None, target: Version) -> Live | None:
     """Go back in one write where a colour still runs the target, and well; None where none does.
 
     What was never live is not warm, whatever colour runs it: it has yet to be proven.
     """
-    colour = scene.colour_of(target.digest) if scene else None
-    if scene is None or colour is None or not _was_live(lock, target):
+    colour = snapshot.colour_of(target.digest) if snapshot else None
+    if snapshot is None or colour is None or not _was_live(lock, target):
         return None
-    if colour == scene.live:
-        live = still_live(lock, scene, target)
-    elif not _answers_well(lock, scene, colour, target):
+    if colour == snapshot.live:
+        live = still_live(lock, snapshot, target)
+    elif not _answers_well(lock, snapshot, colour, target):
         return None
     else:
-        live = live_now(lock, scene, _swapped(lock, scene, colour, target))
+        live = live_now(lock, snapshot, _swapped(lock, snapshot, colour, target))
     await_share(lock, target, 100)
     return live
 
@@ -145,9 +145,9 @@ def _was_live(lock: DeployLock, target: Version) -> bool:
     return any(r.digest == target.digest for r in ledger.read_releases(lock.environment))
 
 
-def _answers_well(lock: DeployLock, scene: Scene, colour: Colour, target: Version) -> bool:
+def _answers_well(lock: DeployLock, snapshot: Snapshot, colour: Colour, target: Version) -> bool:
     """Whether the warm colour is ready at this moment: a look at its own address, and another."""
-    environment, service = lock.environment, scene.services[colour]
+    environment, service = lock.environment, snapshot.services[colour]
     address = f"{environment.service_scheme}://{service.address}" if service else ""
     for _ in range(LOOKS_BEFORE):
         answer = ask(f"{address}{environment.policy.readiness_path}")
@@ -158,8 +158,8 @@ def _answers_well(lock: DeployLock, scene: Scene, colour: Colour, target: Versio
     return True
 
 
-def _swapped(lock: DeployLock, scene: Scene, colour: Colour, target: Version) -> Release:
-    service = scene.services[colour]
+def _swapped(lock: DeployLock, snapshot: Snapshot, colour: Colour, target: Version) -> Release:
+    service = snapshot.services[colour]
     if service is None:  # a colour that runs something has a service
         raise NeverProven(f"{colour} has no service")
     return swap(lock, colour, service, target)

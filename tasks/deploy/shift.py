@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from prefect.logging import get_run_logger
 
 from delivery.deploy.canary_analysis import Judgement, Verdict, next_period
-from delivery.deploy.snapshot import Scene
+from delivery.deploy.snapshot import Snapshot
 from delivery.errors import (
     ConfigurationError,
     DeliveryError,
@@ -31,12 +31,12 @@ from delivery.platform.route import (
 from delivery.platform.service import Deployment, Service
 from delivery.run.ledger import Release
 from tasks import operation
-from tasks.aws_errors import in_our_words, said
+from tasks.aws_errors import describe, translate_aws_errors
 from tasks.deploy.announcements import announce_share, question_about
 from tasks.deploy.colours import keep_default_origin
-from tasks.deploy.record import release_of, released_again
+from tasks.deploy.record import re_release, release_of
 from tasks.deploy.watch import await_share, watch
-from tasks.platform.router import Seen
+from tasks.platform.router import VersionedRoute
 from tasks.platform.routing import router_of, write_route
 from tasks.platform.versions import Version
 from tasks.run import ledger
@@ -47,34 +47,41 @@ from tasks.run.lock import DeployLock
 NOT_BACK = "could not be put back"
 
 
-def shift_in_steps(lock: DeployLock, scene: Scene, version: Version, service: Service) -> None:
+def shift_in_steps(
+    lock: DeployLock, snapshot: Snapshot, version: Version, service: Service
+) -> None:
     """Give the version more and more of the traffic, each step proven and watched.
 
     Raises `NotConvincing` when it is worse than the old one, or there is too little to tell.
     """
     policy = lock.environment.policy
-    scene = scene.having(scene.idle, service)
-    for share in _steps(lock, scene):
+    snapshot = snapshot.having(snapshot.idle, service)
+    for share in _steps(lock, snapshot):
         since = next_period(datetime.now(UTC), policy.metric_period_s)
-        route = shift(lock, scene.idle, service, version, share)
+        route = shift(lock, snapshot.idle, service, version, share)
         proof = await_share(lock, version, share)
-        announce_share(lock, version, share, scene.idle, proof)
+        announce_share(lock, version, share, snapshot.idle, proof)
         if lock.is_rollback:
             continue  # it was well before, and what it replaces is not
-        convince(lock, scene, version, route, share, since)
+        convince(lock, snapshot, version, route, share, since)
 
 
-def _steps(lock: DeployLock, scene: Scene) -> list[int]:
+def _steps(lock: DeployLock, snapshot: Snapshot) -> list[int]:
     """The steps to take: none twice after a crash, and one where there is nothing to compare with
     or no time to lose."""
-    if scene.route is None or lock.is_rollback:
+    if snapshot.route is None or lock.is_rollback:
         return [100]
-    done = scene.route.share if scene.route.is_shifting else 0
+    done = snapshot.route.share if snapshot.route.is_shifting else 0
     return [step for step in lock.environment.policy.shift_steps if step >= done]
 
 
 def convince(
-    lock: DeployLock, scene: Scene, version: Version, route: Route, share: int, since: datetime
+    lock: DeployLock,
+    snapshot: Snapshot,
+    version: Version,
+    route: Route,
+    share: int,
+    since: datetime,
 ) -> None:
     """Watch one step until there is a verdict; figures count `since` then.
 
@@ -84,7 +91,7 @@ def convince(
     seconds = policy.bake_s if share == 100 else policy.step_s
     judgement = Judgement(Verdict.TOO_FEW, "not watched yet")
     for _ in range(1 + policy.extensions):
-        judgement = watch(lock, scene, version, route, share, seconds, since)
+        judgement = watch(lock, snapshot, version, route, share, seconds, since)
         if judgement.verdict is Verdict.WELL:
             return
         if judgement.verdict is Verdict.SICK:
@@ -106,7 +113,7 @@ def shift(
     lock: DeployLock, colour: Colour, service: Service, version: Version, share: int
 ) -> Route:
     """Write the route in which the idle colour has that share; where none is, it gets all."""
-    with in_our_words("shift the traffic"):
+    with translate_aws_errors("shift the traffic"):
         seen = _current(lock)
         if seen.route is None:
             return _first_shift(lock, seen, colour, service, version)
@@ -120,7 +127,7 @@ def shift(
 
 
 def _first_shift(
-    lock: DeployLock, seen: Seen, colour: Colour, service: Service, version: Version
+    lock: DeployLock, seen: VersionedRoute, colour: Colour, service: Service, version: Version
 ) -> Route:
     """The first version of all is live with the first write, and so is on record from then on."""
     wanted = first_route(colour, service.address, lock.token)
@@ -129,7 +136,7 @@ def _first_shift(
 
 
 @contextmanager
-def old_version_serves_on_failure(lock: DeployLock, scene: Scene) -> Iterator[None]:
+def old_version_serves_on_failure(lock: DeployLock, snapshot: Snapshot) -> Iterator[None]:
     """Put the traffic back at once when the block fails, is cancelled or interrupted.
 
     The write comes first and needs nothing of Prefect: a cancelled run is killed after thirty
@@ -138,7 +145,7 @@ def old_version_serves_on_failure(lock: DeployLock, scene: Scene) -> Iterator[No
     try:
         yield
     except BaseException as error:
-        was_shifting = scene.route is not None and scene.route.is_shifting
+        was_shifting = snapshot.route is not None and snapshot.route.is_shifting
         back = put_traffic_back(lock, may_be_shifted=was_shifting or lock.has_moved_traffic)
         if back:
             with suppress(Exception):  # the traffic is back; only the timeline lacks a line
@@ -165,10 +172,10 @@ def put_traffic_back(lock: DeployLock, *, may_be_shifted: bool) -> str:
         now = write_route(lock.environment, seen, put_back(seen.route, lock.token))
     except (ClientError, BotoCoreError, DeliveryError) as error:
         if not may_be_shifted:
-            log.warning("nothing was shifted; the route could not be read: %s", said(error))
+            log.warning("nothing was shifted; the route could not be read: %s", describe(error))
             return ""
-        log.critical("the traffic could NOT be put back: %s. Run `rollback` now.", said(error))
-        return f"{NOT_BACK}: {said(error)}"
+        log.critical("the traffic could NOT be put back: %s. Run `rollback` now.", describe(error))
+        return f"{NOT_BACK}: {describe(error)}"
     log.warning("the traffic is back: %s", now.route)
     return str(now.route)
 
@@ -181,7 +188,7 @@ def traffic_was_put_back(lock: DeployLock, how: str, why: str) -> None:
 @operation("promote {version} on {colour}")
 def promote(lock: DeployLock, colour: Colour, version: Version, deployment: Deployment) -> Release:
     """Make the colour that has all the traffic the live one, and record the release."""
-    with in_our_words("promote the new version"):
+    with translate_aws_errors("promote the new version"):
         seen = _current(lock)
         if seen.route is None:
             raise Fenced(f"the route of {lock.environment.name} is gone")
@@ -199,26 +206,28 @@ def promote(lock: DeployLock, colour: Colour, version: Version, deployment: Depl
 @operation("move all traffic back to {version} on {colour}")
 def swap(lock: DeployLock, colour: Colour, service: Service, version: Version) -> Release:
     """Make the warm colour live in one write, and record it."""
-    with in_our_words("move the traffic back"):
+    with translate_aws_errors("move the traffic back"):
         lock.demand_now()
         seen = _current(lock)
         if seen.route is None:
             raise ConfigurationError(f"{lock.environment.name} has no route, so nothing is live")
         wanted = swapped(seen.route, service.address, lock.token)
-        release = released_again(lock, version, colour, wanted.version)
+        release = re_release(lock, version, colour, wanted.version)
         _go_live(lock, "swap", seen, wanted, release)
     keep_default_origin(lock, wanted)
     return release
 
 
-def _current(lock: DeployLock) -> Seen:
+def _current(lock: DeployLock) -> VersionedRoute:
     seen = router_of(lock.environment).read()
     demand_ours(seen.route, lock.token)
     lock.demand()
     return seen
 
 
-def _go_live(lock: DeployLock, kind: str, seen: Seen, wanted: Route, release: Release) -> Route:
+def _go_live(
+    lock: DeployLock, kind: str, seen: VersionedRoute, wanted: Route, release: Release
+) -> Route:
     """Write the route, unless it says so already, and the release that it makes: one intent."""
     with intent(lock, kind, wanted.live, release=asdict(release)):
         now = wanted if wanted is seen.route else _written(lock, seen, wanted)
@@ -226,7 +235,7 @@ def _go_live(lock: DeployLock, kind: str, seen: Seen, wanted: Route, release: Re
     return now
 
 
-def _written(lock: DeployLock, seen: Seen, wanted: Route) -> Route:
+def _written(lock: DeployLock, seen: VersionedRoute, wanted: Route) -> Route:
     lock.has_moved_traffic = True  # or may have, if no answer comes
     now = write_route(lock.environment, seen, wanted).route or wanted
     get_run_logger().info("%s", now)

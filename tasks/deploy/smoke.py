@@ -7,11 +7,11 @@ from prefect import State
 from prefect.states import Completed
 
 from blocks.environment import Environment
-from delivery.checks.plan import Plan
+from delivery.checks.plan import CheckPlan
 from delivery.errors import SmokeFailed
 from tasks import operation
 from tasks.checks.plan import plan_checks
-from tasks.checks.runner import install, run_logged, told
+from tasks.checks.runner import format_outcome, install, run_logged
 from tasks.platform.versions import Version
 from tasks.workspace.checkout import Source
 from tasks.workspace.committed import read_committed
@@ -23,13 +23,13 @@ TIMEOUT_S = 300
 
 
 @dataclass(frozen=True)
-class Bench:
+class SmokeCheckout:
     """A check-out from which smoke tests can be run, with or without its packages installed."""
 
     environment: Environment
     source: Source
     place: Workspace
-    plan: Plan
+    plan: CheckPlan
     is_installed: bool
 
     @property
@@ -38,38 +38,38 @@ class Bench:
         return SCRIPT in json.loads(text or "{}").get("scripts", {})
 
 
-def bench_for(environment: Environment, place: Workspace, version: Version) -> Bench:
+def smoke_checkout(environment: Environment, place: Workspace, version: Version) -> SmokeCheckout:
     """A check-out of the version's own revision, as it was proven."""
     proven = version.proven
     source = check_out(environment, place, proven.repository, proven.revision, proven.ref)
-    return Bench(environment, source, place, plan_checks(environment, source), False)
+    return SmokeCheckout(environment, source, place, plan_checks(environment, source), False)
 
 
-def smoke_test(bench: Bench | None, version: Version, address: str) -> None:
+def smoke_test(checkout: SmokeCheckout | None, version: Version, address: str) -> None:
     """Run the smoke tests of `version` at `address`, if it has any. Raises `SmokeFailed`.
 
     No bench: the version was live before, and its source is not asked for at such a time.
     """
-    if bench is None:
+    if checkout is None:
         return
-    if bench.has_smoke_tests and not bench.is_installed:
-        install(bench.environment, bench.place, bench.plan)
-    run_smoke_tests(bench, version, address)
+    if checkout.has_smoke_tests and not checkout.is_installed:
+        install(checkout.environment, checkout.place, checkout.plan)
+    run_smoke_tests(checkout, version, address)
 
 
 @operation("smoke-test {version} at {address}")
-def run_smoke_tests(bench: Bench, version: Version, address: str) -> State[None]:
-    if not bench.has_smoke_tests:
+def run_smoke_tests(checkout: SmokeCheckout, version: Version, address: str) -> State[None]:
+    if not checkout.has_smoke_tests:
         return Completed(name="Not applicable", message=f"there is no script {SCRIPT}")
-    argv = bench.plan.manager.run(SCRIPT, f"--base-url={address}")
+    argv = checkout.plan.manager.run(SCRIPT, f"--base-url={address}")
     outcome = run_logged(
         argv,
-        bench.place,
-        folder=bench.place.source / bench.plan.table.folder,
+        checkout.place,
+        folder=checkout.place.source / checkout.plan.table.folder,
         timeout_s=TIMEOUT_S,
         name="smoke",
         variables={"REVISION": version.revision},
     )
     if not outcome.passed:
-        raise SmokeFailed(told("smoke tests", argv, outcome))
+        raise SmokeFailed(format_outcome("smoke tests", argv, outcome))
     return Completed(message=f"passed in {outcome.seconds:.1f} s")

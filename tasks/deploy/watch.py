@@ -12,15 +12,22 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 
-from delivery.deploy.canary_analysis import Judgement, Limits, Traffic, Verdict, bad_in_a_row, judge
-from delivery.deploy.snapshot import Scene
+from delivery.deploy.canary_analysis import (
+    CanaryLimits,
+    Judgement,
+    Traffic,
+    Verdict,
+    bad_in_a_row,
+    judge,
+)
+from delivery.deploy.snapshot import Snapshot
 from delivery.errors import NeverBecameHealthy, RequestRefused, TimedOut, Unreachable
 from delivery.patience import Patience, wait_until
-from delivery.platform.health import Answer
+from delivery.platform.health import HealthAnswer
 from delivery.platform.public_share import looks_for, proves, tally
 from delivery.platform.route import Route
 from tasks import fact
-from tasks.aws_errors import in_our_words
+from tasks.aws_errors import translate_aws_errors
 from tasks.platform.health import ask
 from tasks.platform.metrics import read_traffic, ringing
 from tasks.platform.versions import Version
@@ -45,7 +52,7 @@ def await_share(lock: DeployLock, version: Version, share: int) -> str:
     url = f"{public_address(lock)}{policy.readiness_path}"
     expected = version.revision if policy.answers_revision else None
     count = looks_for(share, policy.public_answers)
-    answers: list[Answer] = []
+    answers: list[HealthAnswer] = []
 
     def look_often() -> str:
         lock.demand()
@@ -70,7 +77,7 @@ def demand_silence(lock: DeployLock) -> None:
 
     Raises `RequestRefused` where one does: nobody could tell afterwards who made it ring.
     """
-    with in_our_words("ask for the alarms"):
+    with translate_aws_errors("ask for the alarms"):
         if rings := _alarms(lock):
             raise RequestRefused(
                 f"alarms ring already, before anything was shifted: {', '.join(rings)}",
@@ -81,7 +88,7 @@ def demand_silence(lock: DeployLock) -> None:
 @fact("is {version} well with {share} % of the traffic, for {seconds:g} s?")
 def watch(
     lock: DeployLock,
-    scene: Scene,
+    snapshot: Snapshot,
     version: Version,
     route: Route,
     share: int,
@@ -96,13 +103,13 @@ def watch(
     environment = lock.environment
     policy, log = environment.policy, get_run_logger()
     colour = route.next if route.is_shifting else route.live
-    limits = Limits(policy.fewest_requests, policy.more_errors, policy.slower, policy.slow_ms)
+    limits = CanaryLimits(policy.fewest_requests, policy.more_errors, policy.slower, policy.slow_ms)
     url = f"{environment.service_scheme}://{route.hosts[colour]}{policy.readiness_path}"
-    services = [scene.services[colour], scene.services[colour.other]]
-    probes: list[Answer] = []
+    services = [snapshot.services[colour], snapshot.services[colour.other]]
+    probes: list[HealthAnswer] = []
 
     def judged() -> Judgement:
-        with in_our_words("read the figures of the shift"):
+        with translate_aws_errors("read the figures of the shift"):
             new, old = read_traffic(environment, services, [since, since - BASELINE])
             return judge(new, old, probes, _alarms(lock), limits)
 
@@ -131,11 +138,11 @@ def _alarms(lock: DeployLock) -> list[str]:
     return [] if lock.is_rollback else ringing(lock.environment)
 
 
-def _as_expected(answer: Answer, version: Version, says_revision: bool) -> Answer:
+def _as_expected(answer: HealthAnswer, version: Version, says_revision: bool) -> HealthAnswer:
     """The answer, made bad where it comes from another revision than the colour should run."""
     if not says_revision or not answer.is_ready or answer.is_from(version.revision):
         return answer
-    return Answer(0, answer.revision, answer.milliseconds, f"{answer}, not {version}")
+    return HealthAnswer(0, answer.revision, answer.milliseconds, f"{answer}, not {version}")
 
 
 def _ticks(interval: float, seconds: float, what: str) -> Iterator[bool]:

@@ -27,7 +27,7 @@ from delivery.errors import (
     PlatformBusy,
     Unreachable,
 )
-from delivery.github.answers import Answer, denial, refusal, wait_asked
+from delivery.github.answers import GitHubAnswer, denial, refusal, wait_asked
 from delivery.text import plain
 
 VERSION = "2022-11-28"
@@ -260,14 +260,14 @@ class GitHub:
         self._judge(method, address, answer)
         return response
 
-    def _judge(self, method: str, address: str, answer: Answer) -> None:
+    def _judge(self, method: str, address: str, answer: GitHubAnswer) -> None:
         what = f"{method} {urlsplit(address).path}"
         if (denied := denial(what, answer)) is not None:
             raise denied
         if (refused := refusal(what, answer)) is not None:
             raise refused
 
-    def _plain(self, response: httpx.Response) -> Answer:
+    def _plain(self, response: httpx.Response) -> GitHubAnswer:
         """What decides about an answer, without the token should GitHub repeat it."""
         body: Any = {}
         if response.is_error:
@@ -278,7 +278,7 @@ class GitHub:
         body = body if isinstance(body, dict) else {}
         message = plain(str(body.get("message", "")))[:300].replace(self._token, "[token]")
         errors = body.get("errors")
-        return Answer(
+        return GitHubAnswer(
             response.status_code,
             {name.lower(): value for name, value in response.headers.items()},
             message,

@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.logging import get_logger, get_run_logger
 
 from blocks.environment import Environment
-from delivery.checks.plan import CheckReport, Plan
+from delivery.checks.plan import CheckPlan, CheckReport
 from delivery.checks.table import Check
 from delivery.errors import (
     AccessDenied,
@@ -25,12 +25,12 @@ from delivery.errors import (
 )
 from delivery.github.commit_statuses import (
     SUMMARY,
-    Status,
+    CommitStatus,
     closed,
     ended_early,
     failed,
     in_short,
-    leftover,
+    orphan,
     passed,
     read_statuses,
     status,
@@ -52,7 +52,7 @@ ROUNDS = 3
 WHAT_NOW = "Run it again: what was proven is not checked anew."
 
 
-def looked_up(github: GitHub, revision: str) -> tuple[str, dict[str, Status]]:
+def looked_up(github: GitHub, revision: str) -> tuple[str, dict[str, CommitStatus]]:
     """The whole SHA of a revision, and the newest status of each of our contexts there."""
     path = f"commits/{revision}/status"
     answer = github.read(path, per_page=PAGE)
@@ -62,18 +62,18 @@ def looked_up(github: GitHub, revision: str) -> tuple[str, dict[str, Status]]:
     return str(answer["sha"]), read_statuses(listed)
 
 
-def shown(github: GitHub, revision: str) -> dict[str, Status]:
+def shown(github: GitHub, revision: str) -> dict[str, CommitStatus]:
     """The newest status of each of our contexts, as GitHub shows them at a revision."""
     return looked_up(github, revision)[1]
 
 
-def send(github: GitHub, revision: str, each: Status) -> str:
+def send(github: GitHub, revision: str, each: CommitStatus) -> str:
     """Send one status; as whom. Raises `AnswerLost` and what `tasks.github.api` raises."""
     answer = github.write("POST", f"statuses/{revision}", each.body())
     return str((answer.get("creator") or {}).get("login", ""))
 
 
-def have_shown(github: GitHub, revision: str, wanted: Sequence[Status]) -> None:
+def have_shown(github: GitHub, revision: str, wanted: Sequence[CommitStatus]) -> None:
     """Have GitHub show these, whatever it shows now. Raises `OutcomeUnknown` if it will not."""
     for _ in range(ROUNDS):
         missing = to_send(wanted, shown(github, revision))
@@ -89,7 +89,7 @@ def have_shown(github: GitHub, revision: str, wanted: Sequence[Status]) -> None:
         raise OutcomeUnknown(f"GitHub does not show the statuses {names}", hint=WHAT_NOW)
 
 
-class Board(Watcher):
+class StatusReporter(Watcher):
     """The statuses of one run about one pull request; `login` is the account they are sent as."""
 
     def __init__(self, environment: Environment, pull: Pull, url: str) -> None:
@@ -98,9 +98,9 @@ class Board(Watcher):
         self.login = ""
         self.environment = environment
         self._github = github_of(environment)
-        self._wanted: dict[str, Status] = {}
+        self._wanted: dict[str, CommitStatus] = {}
         self._unsaid: set[str] = set()
-        self._plan: Plan | None = None
+        self._plan: CheckPlan | None = None
 
     def account(self) -> str:
         """Whom GitHub takes us for. Raises `Unreachable` if it has not told yet."""
@@ -112,13 +112,13 @@ class Board(Watcher):
         """Say that a run has begun, above all to learn whether the token may say so."""
         self._say(status("", "pending", "the checks begin", self.url))
 
-    def expect(self, plan: Plan) -> None:
+    def expect(self, plan: CheckPlan) -> None:
         """Show the checks that there will be, and end what is pending and will not be."""
         self._plan = plan
         known = shown(self._github, self.pull.revision)
         for check in plan.checks:
             self._say(status(check.name, "pending", "waits", self.url))
-        for each in leftover(known, self._wanted, self.url):
+        for each in orphan(known, self._wanted, self.url):
             self._say(each)
 
     def began(self, check: Check) -> None:
@@ -139,7 +139,7 @@ class Board(Watcher):
         """Have every status final, though the run ends early."""
         self._end(ended_early(error, self.url), f"not checked: {in_short(error)}")
 
-    def _end(self, summary: Status, otherwise: str) -> None:
+    def _end(self, summary: CommitStatus, otherwise: str) -> None:
         for each in list(self._wanted.values()):
             if not each.is_final:
                 check = each.context.partition("/")[2]
@@ -147,7 +147,7 @@ class Board(Watcher):
         self._wanted[summary.context] = summary
         have_shown(self._github, self.pull.revision, list(self._wanted.values()))
 
-    def _say(self, each: Status) -> None:
+    def _say(self, each: CommitStatus) -> None:
         """Send a status, and what could not be sent before; it may be told later, too."""
         self._wanted[each.context] = each
         self._unsaid.add(each.context)
@@ -163,7 +163,7 @@ class Board(Watcher):
 
 
 @contextmanager
-def reporting(environment: Environment, number: int, revision: str) -> Iterator[Board]:
+def reporting(environment: Environment, number: int, revision: str) -> Iterator[StatusReporter]:
     """Show on GitHub how the run of a pull request stands; final at the end, however it comes.
 
     Raises what `find_pull` raises. A run that is cancelled or killed ends in `end_statuses`.
@@ -173,20 +173,20 @@ def reporting(environment: Environment, number: int, revision: str) -> Iterator[
     except Superseded as superseded:
         say_superseded(environment, revision, str(superseded))
         raise
-    board = begin_statuses(environment, pull)
+    reporter = begin_statuses(environment, pull)
     try:
-        yield board
+        yield reporter
     except Exception as error:
-        _give_up(board, error)
+        _give_up(reporter, error)
         raise
 
 
 @operation("tell GitHub that the checks of pull request {pull.number} begin")
-def begin_statuses(environment: Environment, pull: Pull) -> Board:
+def begin_statuses(environment: Environment, pull: Pull) -> StatusReporter:
     """The board of this run. Raises `AccessDenied`, naming the permission that is missing."""
-    board = Board(environment, pull, run_url(environment, this_run()))
-    board.open()
-    return board
+    reporter = StatusReporter(environment, pull, run_url(environment, this_run()))
+    reporter.open()
+    return reporter
 
 
 @operation("tell GitHub that {revision:.10} is superseded")
@@ -199,29 +199,29 @@ def say_superseded(environment: Environment, revision: str, why: str) -> None:
 
 
 @operation("tell GitHub which checks there are")
-def show_checks(board: Board, plan: Plan) -> None:
+def show_checks(reporter: StatusReporter, plan: CheckPlan) -> None:
     """Have a pending status for each check."""
-    board.expect(plan)
+    reporter.expect(plan)
 
 
 @operation("tell GitHub that the checks passed")
 def conclude_statuses(
-    board: Board, branch: Branch, plan: Plan, reports: Sequence[CheckReport]
+    reporter: StatusReporter, branch: Branch, plan: CheckPlan, reports: Sequence[CheckReport]
 ) -> None:
     """Have all statuses final, and the summary on the run's own page."""
-    board.conclude(reports)
+    reporter.conclude(reports)
     source = branch.source
     facts = [
         ("commit", f"{source.subject} ({source.author}, {source.committed_at})"),
-        ("of", f"pull request {board.pull.number} into {branch.base.ref}"),
+        ("of", f"pull request {reporter.pull.number} into {branch.base.ref}"),
         ("changes", counted(len(branch.paths), "file")),
         ("GitHub calls", str(calls.total())),
         *(("remark", remark) for remark in plan.remarks),
     ]
     write_summary(
-        board.environment,
+        reporter.environment,
         this_run(),
-        f"pull request {board.pull.number} at {source.revision[:10]} passed its checks",
+        f"pull request {reporter.pull.number} at {source.revision[:10]} passed its checks",
         facts,
         plan=plan,
         reports=reports,
@@ -229,9 +229,9 @@ def conclude_statuses(
     )
 
 
-def _give_up(board: Board, error: Exception) -> None:
+def _give_up(reporter: StatusReporter, error: Exception) -> None:
     try:
-        board.give_up(error)
+        reporter.give_up(error)
     except DeliveryError as unsaid:
         get_run_logger().warning("GitHub was not told how the run ended: %s", unsaid)
 

@@ -11,14 +11,14 @@ from prefect import get_run_logger
 
 from blocks.environment import Environment
 from delivery.checks.coverage import Coverage
-from delivery.checks.plan import CheckReport, Plan
+from delivery.checks.plan import CheckPlan, CheckReport
 from delivery.errors import AnswerLost, DeliveryError, OutcomeUnknown
 from delivery.github.coverage_comment import Compared, Todo, markdown, read_comments, to_do
 from tasks import fact, operation
 from tasks.checks.plan import plan_of
 from tasks.checks.runner import proven_before
 from tasks.github.api import GitHub, github_of
-from tasks.github.commit_statuses import Board
+from tasks.github.commit_statuses import StatusReporter
 from tasks.github.exactly_once import gone
 from tasks.workspace.checkout import Branch, Source
 
@@ -28,7 +28,7 @@ ROUNDS = 4
 
 @fact("how does the coverage of {branch.source.revision:.10} compare with {branch.base.ref}?")
 def compare_coverage(
-    environment: Environment, branch: Branch, plan: Plan, reports: Sequence[CheckReport]
+    environment: Environment, branch: Branch, plan: CheckPlan, reports: Sequence[CheckReport]
 ) -> Compared:
     """What was measured now, and for the base branch: where this one left it, else at its tip."""
     now = next((each.coverage for each in reports if each.name == CHECK), None)
@@ -45,8 +45,10 @@ def compare_coverage(
     )
 
 
-@operation("comment on the coverage of pull request {board.pull.number}")
-def comment_coverage(environment: Environment, board: Board, compared: Compared) -> None:
+@operation("comment on the coverage of pull request {reporter.pull.number}")
+def comment_coverage(
+    environment: Environment, reporter: StatusReporter, compared: Compared
+) -> None:
     """Have exactly one comment of ours there, with these figures.
 
     Where nothing was measured, only a comment that is there already is brought up to date.
@@ -54,18 +56,18 @@ def comment_coverage(environment: Environment, board: Board, compared: Compared)
     """
     github, wanted = github_of(environment), markdown(compared)
     for _ in range(ROUNDS):
-        listed = github.read_all(f"issues/{board.pull.number}/comments")
+        listed = github.read_all(f"issues/{reporter.pull.number}/comments")
         todo = to_do(
-            read_comments(listed), board.account(), wanted, is_worth_one=compared.now is not None
+            read_comments(listed), reporter.account(), wanted, is_worth_one=compared.now is not None
         )
         if todo.is_nothing:
             return
         try:
-            _do(github, board.pull.number, todo, wanted)
+            _do(github, reporter.pull.number, todo, wanted)
         except AnswerLost as lost:
             get_run_logger().warning("%s; looking which comments there are", lost)
     raise OutcomeUnknown(
-        f"the comments of pull request {board.pull.number} do not become one",
+        f"the comments of pull request {reporter.pull.number} do not become one",
         hint="Look whether something else writes them; then run again.",
     )
 
@@ -90,7 +92,7 @@ def _measured(environment: Environment, source: Source) -> Coverage | None:
     return report.coverage if report else None
 
 
-def _why_not(plan: Plan) -> str:
+def _why_not(plan: CheckPlan) -> str:
     """Why no coverage was measured although the checks passed."""
     left_out = dict(plan.not_applicable)
     return left_out.get(CHECK, "no check of that name wrote a report that could be read")

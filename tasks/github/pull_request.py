@@ -4,7 +4,7 @@ from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
 from delivery.checks.delivery_toml import FILE
-from delivery.checks.plan import Plan
+from delivery.checks.plan import CheckPlan
 from delivery.errors import NotOnGitHub
 from delivery.github.pull_request import Pull, demand_head, read_pull
 from tasks import fact, operation
@@ -70,7 +70,7 @@ def check_out_pull(environment: Environment, place: Workspace, pull: Pull) -> Br
 
 
 @fact("what does {branch.base.ref} want of {branch.source.revision:.10}?")
-def plan_by_base(environment: Environment, branch: Branch) -> Plan:
+def plan_by_base(environment: Environment, branch: Branch) -> CheckPlan:
     """The checks of the pull request, by the stage table of its base branch.
 
     What it makes of the table itself counts once it is merged. Raises what `plan_checks` raises.

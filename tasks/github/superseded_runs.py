@@ -21,7 +21,13 @@ from delivery.errors import DeliveryError
 from delivery.github.commit_statuses import SUMMARY, closed, status
 from tasks import operation
 from tasks.github.api import github_of
-from tasks.github.commit_statuses import WHAT_NOW, Board, close_statuses, have_shown, looked_up
+from tasks.github.commit_statuses import (
+    WHAT_NOW,
+    StatusReporter,
+    close_statuses,
+    have_shown,
+    looked_up,
+)
 from tasks.run.announce import run_url, this_run
 
 FLOW = "pull-request"
@@ -32,20 +38,21 @@ MOST = 200
 MOST_DEAD = 20
 
 
-@operation("cancel older runs of pull request {board.pull.number}")
-def cancel_older_runs(board: Board) -> None:
+@operation("cancel older runs of pull request {reporter.pull.number}")
+def cancel_older_runs(reporter: StatusReporter) -> None:
     """Cancel every run of this pull request that was asked for before this one, and say so."""
-    for run in _older(board):
-        why = f"superseded: pull request {board.pull.number} is at {board.pull.revision[:10]} now"
+    for run in _older(reporter):
+        pull = reporter.pull
+        why = f"superseded: pull request {pull.number} is at {pull.revision[:10]} now"
         with get_client(sync_client=True) as client:
             client.set_flow_run_state(run.id, Cancelling(message=why))
         get_run_logger().info("cancelled %s", run.name)
         asked = str(run.parameters["revision"])
-        if not board.pull.revision.startswith(asked):
-            _tell_superseded(board, run, asked, why)
+        if not reporter.pull.revision.startswith(asked):
+            _tell_superseded(reporter, run, asked, why)
 
 
-def _older(board: Board) -> list[FlowRun]:
+def _older(reporter: StatusReporter) -> list[FlowRun]:
     with get_client(sync_client=True) as client:
         mine = client.read_flow_run(this_run())
         others = client.read_flow_runs(
@@ -53,7 +60,7 @@ def _older(board: Board) -> list[FlowRun]:
             flow_run_filter=FlowRunFilter(state=_in_states(UNDER_WAY)),
             limit=MOST,
         )
-    asked = {"number": board.pull.number, "environment": mine.parameters.get("environment")}
+    asked = {"number": reporter.pull.number, "environment": mine.parameters.get("environment")}
     return [
         run
         for run in others
@@ -70,9 +77,9 @@ def _in_states(types: list[StateType]) -> FlowRunFilterState:
     return FlowRunFilterState(type=FlowRunFilterStateType(any_=types))
 
 
-def _tell_superseded(board: Board, run: FlowRun, asked: str, why: str) -> None:
+def _tell_superseded(reporter: StatusReporter, run: FlowRun, asked: str, why: str) -> None:
     """Say so where the older revision's statuses are, also if its run never began."""
-    github, url = github_of(board.environment), run_url(board.environment, run.id)
+    github, url = github_of(reporter.environment), run_url(reporter.environment, run.id)
     try:
         revision, known = looked_up(github, asked)
         wanted = closed(known, url, why)

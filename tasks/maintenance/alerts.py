@@ -7,24 +7,24 @@ from collections.abc import Sequence
 from blocks.environment import Environment
 from delivery.deploy.snapshot import drift
 from delivery.maintenance import messages
-from delivery.maintenance.alerts import Worry, drift_in_place, drifted, standing_still
+from delivery.maintenance.alerts import Alert, drift_in_place, drifted, standing_still
 from tasks import fact, operation
-from tasks.aws_errors import in_our_words
-from tasks.deploy.colours import read_scene
+from tasks.aws_errors import translate_aws_errors
+from tasks.deploy.colours import read_snapshot
 from tasks.platform.app_runner.service import live_service
 from tasks.run import ledger
 from tasks.run.announce import announce
 from tasks.run.lock_row import read_lock
 
-TOLD = "worries"  # the ledger's row of what people were told of
+TOLD = "alerts"  # the ledger's row of what people were told of
 
 
 @fact("is there anything in {environment.name} that a person has to look at?")
-def what_needs_a_person(environment: Environment) -> list[Worry] | None:
+def what_needs_a_person(environment: Environment) -> list[Alert] | None:
     """Drift, and rotations that stand still; None while a run holds the deploy lock and may change
     both.
     """
-    with in_our_words("look for what a person has to see"):
+    with translate_aws_errors("look for what a person has to see"):
         if read_lock(environment).holder:
             return None
         found = drifted(drift_of(environment))
@@ -37,29 +37,29 @@ def drift_of(environment: Environment) -> str:
     """In what the cloud differs from the ledger, whatever the strategy; empty if in nothing."""
     releases = list(ledger.read_releases(environment))
     if environment.strategy == "blue-green":
-        return drift(read_scene(environment), releases)
+        return drift(read_snapshot(environment), releases)
     service = live_service.fn(environment)
     digest = service.image.rpartition("@")[2] if service and service.exists else ""
     return drift_in_place(digest, releases)
 
 
-def tell_worries(environment: Environment, worries: Sequence[Worry] | None) -> str:
+def announce_alerts(environment: Environment, alerts: Sequence[Alert] | None) -> str:
     """Tell the channel what it was not told yet, and what is over; all of it in a sentence."""
-    if worries is None:
+    if alerts is None:
         return ""
-    keys, told = {each.key for each in worries}, already_told(environment)
+    keys, told = {each.key for each in alerts}, already_told(environment)
     if keys != told:
-        news = [each.sentence for each in worries if each.key not in told]
+        news = [each.sentence for each in alerts if each.key not in told]
         over = sorted(told - keys)
-        announce(environment, messages.worries(environment.name, news, over), first=True)
+        announce(environment, messages.alerts(environment.name, news, over), first=True)
         remember_told(environment, sorted(keys))
-    return "; ".join(each.sentence for each in worries)
+    return "; ".join(each.sentence for each in alerts)
 
 
 @fact("what were people told of {environment.name}?")
 def already_told(environment: Environment) -> set[str]:
     """The keys of the worries that the channel has heard of, and that were not over."""
-    with in_our_words("read what people were told"):
+    with translate_aws_errors("read what people were told"):
         row = ledger.row(environment, TOLD)
     return set(json.loads(row["said"]["S"])) if row else set()
 
@@ -67,7 +67,7 @@ def already_told(environment: Environment) -> set[str]:
 @operation("remember what people were told of {environment.name}")
 def remember_told(environment: Environment, keys: Sequence[str]) -> None:
     """Write which worries are known. Sent once: a lost answer means that they are told again."""
-    with in_our_words("remember what people were told"):
+    with translate_aws_errors("remember what people were told"):
         environment.writes("dynamodb").put_item(
             TableName=environment.ledger_table,
             Item={**ledger.key(environment, TOLD), "said": {"S": json.dumps(list(keys))}},

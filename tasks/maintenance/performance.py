@@ -13,7 +13,7 @@ from delivery.maintenance.performance import (
     told,
 )
 from tasks import fact, operation
-from tasks.aws_errors import in_our_words
+from tasks.aws_errors import translate_aws_errors
 from tasks.maintenance.performance_plot import as_data_url, drawn
 from tasks.run import ledger
 from tasks.run.announce import announce, run_url, this_run
@@ -22,7 +22,7 @@ from tasks.run.announce import announce, run_url, this_run
 @fact("how was {environment.name} delivered to in the last {weeks} weeks?")
 def read_performance(environment: Environment, weeks: int) -> Performance:
     """The releases of the last whole weeks, each with what its proof says of its commit."""
-    with in_our_words("read the ledger"):
+    with translate_aws_errors("read the ledger"):
         releases = list(ledger.read_releases(environment))
         proofs = {each.digest: each for each in ledger.read_proven(environment, "")}
     return performance_of(environment.name, releases, proofs, datetime.now(UTC).date(), weeks)

@@ -10,9 +10,9 @@ from blocks.environment import Environment
 from delivery.errors import ConfigurationError, RequestRefused
 from delivery.maintenance import provisioning_messages as messages
 from delivery.maintenance.provisioning import (
-    Plan,
     Ready,
     Stack,
+    StackPlan,
     as_markdown,
     readiness,
     settings_to_write,
@@ -20,15 +20,15 @@ from delivery.maintenance.provisioning import (
 )
 from delivery.text import plain
 from tasks import operation
-from tasks.aws_errors import in_our_words
-from tasks.maintenance.stack_parameters import settings_for, wish_for
+from tasks.aws_errors import translate_aws_errors
+from tasks.maintenance.stack_parameters import desired_stack, settings_for
 from tasks.maintenance.stacks import (
-    Seen,
+    StackState,
     apply_plan,
     forget_plan,
     plan_stack,
     read_stack,
-    settled_stack,
+    stack_at_rest,
 )
 from tasks.platform.app_runner.service import no_demand
 from tasks.run.announce import announce, run_url, seconds_so_far, this_run
@@ -64,32 +64,32 @@ def ensure_ledger(environment: Environment, stacks: Sequence[Stack]) -> None:
     if Stack.LEDGER not in stacks:
         return
     name = name_of(environment, Stack.LEDGER)
-    with in_our_words(f"look at the stack {name}"):
+    with translate_aws_errors(f"look at the stack {name}"):
         seen = read_stack(environment, name)
     if readiness(name, seen.status) is not Ready.UPDATE:
         _apply(environment, change_sets(environment, [Stack.LEDGER]))
 
 
-def change_sets(environment: Environment, stacks: Sequence[Stack]) -> list[Plan]:
+def change_sets(environment: Environment, stacks: Sequence[Stack]) -> list[StackPlan]:
     """Plan one change set per stack; all of them are planned before any is applied."""
     return [_planned(environment, stack) for stack in stacks]
 
 
-def plan_stacks(lock: DeployLock, stacks: Sequence[Stack]) -> list[Plan]:
+def plan_stacks(lock: DeployLock, stacks: Sequence[Stack]) -> list[StackPlan]:
     """Plan one change set per stack, holding the deploy lock, and publish them as an artifact."""
     plans = [_planned(lock.environment, stack, lock) for stack in stacks]
     show_plan(lock.environment, plans)
     return plans
 
 
-def _planned(environment: Environment, stack: Stack, lock: DeployLock | None = None) -> Plan:
+def _planned(environment: Environment, stack: Stack, lock: DeployLock | None = None) -> StackPlan:
     demand = lock.demand if lock else no_demand
-    seen: Seen = settled_stack(environment, name_of(environment, stack), demand)
-    return plan_stack(environment, stack, seen, wish_for(environment, stack, seen))
+    seen: StackState = stack_at_rest(environment, name_of(environment, stack), demand)
+    return plan_stack(environment, stack, seen, desired_stack(environment, stack, seen))
 
 
 @operation("show the plan of {environment.name}")
-def show_plan(environment: Environment, plans: Sequence[Plan]) -> None:
+def show_plan(environment: Environment, plans: Sequence[StackPlan]) -> None:
     """Publish what would be changed, as a table: stack, resource, action, replacement."""
     changes = sum(len(plan.rows) for plan in plans)
     create_markdown_artifact(
@@ -107,7 +107,7 @@ def only_planned(environment: Environment, stacks: Sequence[Stack]) -> str:
     return as_markdown(plans)
 
 
-def ask_before_loss(lock: DeployLock, plans: Sequence[Plan]) -> None:
+def ask_before_loss(lock: DeployLock, plans: Sequence[StackPlan]) -> None:
     """Ask a person before something is replaced or removed. Raises `RequestRefused` without a yes.
 
     What is only added or changed in place is what was asked for when the run was started.
@@ -126,18 +126,20 @@ def ask_before_loss(lock: DeployLock, plans: Sequence[Plan]) -> None:
         )
 
 
-def apply_plans(lock: DeployLock, plans: Sequence[Plan]) -> None:
+def apply_plans(lock: DeployLock, plans: Sequence[StackPlan]) -> None:
     """Carry out each plan, one after the other; a failure leaves the later ones as they were."""
     _apply(lock.environment, plans, lock)
 
 
-def _apply(environment: Environment, plans: Iterable[Plan], lock: DeployLock | None = None) -> None:
+def _apply(
+    environment: Environment, plans: Iterable[StackPlan], lock: DeployLock | None = None
+) -> None:
     for plan in plans:
         if plan.change_set:
             apply_plan(environment, plan, lock.demand_now if lock else no_demand)
 
 
-def forget_plans(environment: Environment, plans: Iterable[Plan]) -> None:
+def forget_plans(environment: Environment, plans: Iterable[StackPlan]) -> None:
     for plan in plans:
         if plan.change_set:
             forget_plan(environment, plan)
@@ -154,11 +156,11 @@ def announce_provisioning(lock: DeployLock) -> None:
 
 
 @operation("conclude: {lock.environment.name} is provisioned")
-def conclude_provisioning(lock: DeployLock, plans: Sequence[Plan], logs: Sequence[str]) -> str:
+def conclude_provisioning(lock: DeployLock, plans: Sequence[StackPlan], logs: Sequence[str]) -> str:
     """Say what was changed, and which settings of the environment must follow."""
     environment, seconds = lock.environment, seconds_so_far()
     changed = [str(plan) for plan in plans if plan.rows] or ["every stack was as it should be"]
-    with in_our_words("read what the stacks made"):
+    with translate_aws_errors("read what the stacks made"):
         outputs = {
             name: value
             for plan in plans

@@ -5,12 +5,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from blocks.environment import Environment
-from delivery.deploy.snapshot import Scene
+from delivery.deploy.snapshot import Snapshot
 from delivery.maintenance import messages
 from delivery.run.ledger import Release
 from tasks import fact, operation
-from tasks.aws_errors import in_our_words
-from tasks.deploy.colours import pause, read_scene, settle
+from tasks.aws_errors import translate_aws_errors
+from tasks.deploy.colours import pause, read_snapshot, recover_interrupted
 from tasks.run import ledger
 from tasks.run.announce import announce
 from tasks.run.lock import DeployLock
@@ -28,7 +28,7 @@ def what_is_overdue(environment: Environment) -> list[str]:
     deploy lock
     finds out.
     """
-    with in_our_words("look for what is left"):
+    with translate_aws_errors("look for what is left"):
         found = _half_done(environment)
         if holder := read_lock(environment).holder:
             found.append(f"{holder} {HELD}")
@@ -40,7 +40,7 @@ def what_was_left(lock: DeployLock) -> list[str]:
     """The same, seen by the run that holds the deploy lock: one that ended meanwhile has left
     nothing.
     """
-    with in_our_words("look for what is left"):
+    with translate_aws_errors("look for what is left"):
         found = _half_done(lock.environment)
     return (
         [*found, f"{lock.taken_over_from} {HELD}, and was silent"]
@@ -63,18 +63,18 @@ def in_words(found: Sequence[str], due: Sequence[str]) -> str:
 
 def _left_between_colours(environment: Environment) -> list[str]:
     found = []
-    scene = read_scene(environment)
+    snapshot = read_snapshot(environment)
     releases = list(ledger.read_releases(environment))
-    if scene.route and scene.route.is_shifting:
-        found.append(f"a shift is under way: {scene.route}")
-    if is_overdue(scene, releases, environment.policy.keep_warm_s):
-        found.append(f"{scene.idle} {KEPT_WARM} for {environment.policy.keep_warm_s:g} s")
+    if snapshot.route and snapshot.route.is_shifting:
+        found.append(f"a shift is under way: {snapshot.route}")
+    if is_overdue(snapshot, releases, environment.policy.keep_warm_s):
+        found.append(f"{snapshot.idle} {KEPT_WARM} for {environment.policy.keep_warm_s:g} s")
     return found
 
 
-def is_overdue(scene: Scene, releases: Sequence[Release], keep_warm_s: float) -> bool:
+def is_overdue(snapshot: Snapshot, releases: Sequence[Release], keep_warm_s: float) -> bool:
     """Whether the idle colour still runs although its warm time is over."""
-    if scene.route is None or scene.route.is_shifting or not scene.is_warm(scene.idle):
+    if snapshot.route is None or snapshot.route.is_shifting or not snapshot.is_warm(snapshot.idle):
         return False
     if not releases:
         return False
@@ -86,28 +86,28 @@ def is_overdue(scene: Scene, releases: Sequence[Release], keep_warm_s: float) ->
 def pause_overdue(lock: DeployLock) -> str:
     """Settle what is half done; then pause the idle colour if its time is over."""
     if lock.environment.strategy != "blue-green":
-        return _settled_in_place(lock)
-    scene = settle.fn(lock, None)
-    with in_our_words("pause the idle colour"):
+        return _close_intents_in_place(lock)
+    snapshot = recover_interrupted.fn(lock, None)
+    with translate_aws_errors("pause the idle colour"):
         releases = list(ledger.read_releases(lock.environment))
-        service = scene.services[scene.idle]
-        if service and is_overdue(scene, releases, lock.environment.policy.keep_warm_s):
-            return pause(lock, scene.idle, service)
-    return str(scene)
+        service = snapshot.services[snapshot.idle]
+        if service and is_overdue(snapshot, releases, lock.environment.policy.keep_warm_s):
+            return pause(lock, snapshot.idle, service)
+    return str(snapshot)
 
 
 @operation("settle what earlier runs left in {lock.environment.name}")
-def settle_before_rotation(lock: DeployLock) -> None:
+def recover_before_rotation(lock: DeployLock) -> None:
     """Put right whatever a dead run left half done, so that no shift is under way."""
     if lock.environment.strategy == "blue-green":
-        settle.fn(lock, None)
+        recover_interrupted.fn(lock, None)
     else:
-        _settled_in_place(lock)
+        _close_intents_in_place(lock)
 
 
-def _settled_in_place(lock: DeployLock) -> str:
+def _close_intents_in_place(lock: DeployLock) -> str:
     """Close what dead runs left open: in place there is no traffic to put back."""
-    with in_our_words("settle what earlier runs left"):
+    with translate_aws_errors("settle what earlier runs left"):
         lock.demand_now()
         for left in ledger.read_intents(lock.environment):
             outcome = f"settled by {lock.holder.run}: what came of it is read"
@@ -117,9 +117,9 @@ def _settled_in_place(lock: DeployLock) -> str:
     return "one service that is updated in place; what it runs is what App Runner says"
 
 
-def tell_what_was_settled(lock: DeployLock, outcome: str, left: Sequence[str]) -> None:
+def announce_recovery(lock: DeployLock, outcome: str, left: Sequence[str]) -> None:
     """Tell the channel, unless all there was to do was to pause an idle colour."""
     if not all(KEPT_WARM in each for each in left):
         announce(
-            lock.environment, messages.settled(lock.environment.name, left, outcome), first=True
+            lock.environment, messages.recovered(lock.environment.name, left, outcome), first=True
         )

@@ -11,8 +11,8 @@ from delivery.errors import ConfigurationError
 from delivery.maintenance.provisioning import Stack
 from delivery.platform.route import Colour
 from tasks import fact
-from tasks.aws_errors import in_our_words
-from tasks.maintenance.stacks import Seen, Wish, read_template
+from tasks.aws_errors import translate_aws_errors
+from tasks.maintenance.stacks import DesiredStack, StackState, read_template
 from tasks.platform.app_runner.state import described_services, service_of
 from tasks.platform.cloudfront import default_origin
 
@@ -25,7 +25,7 @@ BOUNDARY = "PermissionsBoundary"
 
 
 @fact("what should the stack {seen.name} be made of?")
-def wish_for(environment: Environment, stack: Stack, seen: Seen) -> Wish:
+def desired_stack(environment: Environment, stack: Stack, seen: StackState) -> DesiredStack:
     """The template of a stack and its parameters, of which the edge's and the alarms' are read now.
 
     Raises `ConfigurationError` where the environment lacks what the template must be told.
@@ -33,15 +33,15 @@ def wish_for(environment: Environment, stack: Stack, seen: Seen) -> Wish:
     template = template_of(stack)
     given = settings_for(environment, stack)
     if stack is Stack.EDGE:
-        with in_our_words("read the distribution's default origin"):
-            given |= _origin(environment, seen, Wish(template, given))
+        with translate_aws_errors("read the distribution's default origin"):
+            given |= _origin(environment, seen, DesiredStack(template, given))
     if stack is Stack.GITHUB:
         # Environments of one account share it, and each has a boundary: the first one's stays.
         given[BOUNDARY] = seen.parameters.get(BOUNDARY) or given[BOUNDARY]
     if stack is Stack.ALARMS:
-        with in_our_words("read the ids of App Runner's services", CLOSED):
+        with translate_aws_errors("read the ids of App Runner's services", CLOSED):
             given |= _service_ids(environment)
-    return Wish(template, given)
+    return DesiredStack(template, given)
 
 
 def template_of(stack: Stack) -> str:
@@ -94,7 +94,7 @@ def settings_for(environment: Environment, stack: Stack) -> dict[str, str]:
             }
 
 
-def _origin(environment: Environment, seen: Seen, wish: Wish) -> dict[str, str]:
+def _origin(environment: Environment, seen: StackState, desired: DesiredStack) -> dict[str, str]:
     """The default origin as the distribution has it at this moment, so that it stays.
 
     Promotions lead it to the live colour behind the stack's back. If nothing else is to change, the
@@ -104,8 +104,8 @@ def _origin(environment: Environment, seen: Seen, wish: Wish) -> dict[str, str]:
     if distribution is None:
         service = service_of(environment)  # there is one where colours are not used yet
         return {ORIGIN: service.address} if service and service.address else {}
-    same = {**seen.parameters, **wish.parameters} == seen.parameters
-    if same and read_template(environment, seen.name) == wish.template:
+    same = {**seen.parameters, **desired.parameters} == seen.parameters
+    if same and read_template(environment, seen.name) == desired.template:
         return {ORIGIN: seen.parameters[ORIGIN]}
     return {ORIGIN: default_origin(environment, distribution)}
 

@@ -14,9 +14,9 @@ from botocore.exceptions import ClientError
 from blocks.environment import Environment
 from delivery.errors import ProvisioningFailed
 from delivery.maintenance.provisioning import (
-    Plan,
     Ready,
     Stack,
+    StackPlan,
     change_set_name,
     demand_applied,
     is_empty,
@@ -26,7 +26,7 @@ from delivery.maintenance.provisioning import (
 )
 from delivery.patience import Patience, wait_until
 from tasks import operation
-from tasks.aws_errors import in_our_words
+from tasks.aws_errors import translate_aws_errors
 
 SERVICE = "cloudformation"
 SENT = (
@@ -37,7 +37,7 @@ GONE_ALREADY = ("InvalidChangeSetStatus", "ChangeSetNotFound", "ChangeSetNotFoun
 
 
 @dataclass(frozen=True)
-class Seen:
+class StackState:
     """A stack as it was read: nothing but its name where there is none."""
 
     name: str
@@ -48,22 +48,22 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Wish:
+class DesiredStack:
     """What a stack should be made of."""
 
     template: str
     parameters: Mapping[str, str]
 
 
-def read_stack(environment: Environment, name: str) -> Seen:
+def read_stack(environment: Environment, name: str) -> StackState:
     """The stack of that name at this moment."""
     try:
         [found] = environment.reads(SERVICE).describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
         if "does not exist" not in error.response["Error"].get("Message", ""):
             raise
-        return Seen(name)
-    return Seen(
+        return StackState(name)
+    return StackState(
         name,
         found["StackStatus"],
         str(found.get("LastUpdatedTime") or found["CreationTime"]),
@@ -79,17 +79,17 @@ def read_template(environment: Environment, name: str) -> str:
 
 
 @operation("wait until nobody works on the stack {name}")
-def settled_stack(environment: Environment, name: str, demand: Callable[[], None]) -> Seen:
+def stack_at_rest(environment: Environment, name: str, demand: Callable[[], None]) -> StackState:
     """The stack once no operation is under way on it, be it ours or somebody else's.
 
     Raises `ProvisioningFailed` if a person must put it right first, `TimedOut` if it stays busy.
     """
 
-    def look() -> Seen:
+    def look() -> StackState:
         demand()
         return read_stack(environment, name)
 
-    with in_our_words(f"look at the stack {name}"):
+    with translate_aws_errors(f"look at the stack {name}"):
         return wait_until(
             look,
             lambda seen: readiness(name, seen.status) is not Ready.WAIT,
@@ -99,55 +99,57 @@ def settled_stack(environment: Environment, name: str, demand: Callable[[], None
 
 
 @operation("plan the stack {seen.name}")
-def plan_stack(environment: Environment, stack: Stack, seen: Seen, wish: Wish) -> Plan:
+def plan_stack(
+    environment: Environment, stack: Stack, seen: StackState, desired: DesiredStack
+) -> StackPlan:
     """What would have to change so that the stack is as wished; changes nothing in it.
 
     Raises `ProvisioningFailed` with AWS's reason if it cannot be planned.
     """
     is_new = readiness(seen.name, seen.status) is Ready.CREATE
     generation = "" if is_new else seen.changed
-    change_set = change_set_name(wish.template, wish.parameters, generation)
-    with in_our_words(f"plan the stack {seen.name}"):
-        _create(environment, seen.name, change_set, "CREATE" if is_new else "UPDATE", wish)
+    change_set = change_set_name(desired.template, desired.parameters, generation)
+    with translate_aws_errors(f"plan the stack {seen.name}"):
+        _create(environment, seen.name, change_set, "CREATE" if is_new else "UPDATE", desired)
         made = wait_until(
             lambda: _described(environment, seen.name, change_set),
-            lambda each: each["Status"] not in ("CREATE_PENDING", "CREATE_IN_PROGRESS"),
+            lambda each: each["EnvironmentStatus"] not in ("CREATE_PENDING", "CREATE_IN_PROGRESS"),
             _patience(environment),
             what=f"the plan of {seen.name}",
         )
-        if made["Status"] != "FAILED":
-            return Plan(stack, seen.name, change_set, tuple(rows_of(made["Changes"])))
+        if made["EnvironmentStatus"] != "FAILED":
+            return StackPlan(stack, seen.name, change_set, tuple(rows_of(made["Changes"])))
         _delete(environment, seen.name, change_set)
     reason = made.get("StatusReason", "no reason is given")
-    if is_empty(made["Status"], reason):
-        return Plan(stack, seen.name)
+    if is_empty(made["EnvironmentStatus"], reason):
+        return StackPlan(stack, seen.name)
     raise ProvisioningFailed(f"AWS cannot plan the stack {seen.name}: {reason}")
 
 
 @operation("forget the plan of {plan}")
-def forget_plan(environment: Environment, plan: Plan) -> None:
+def forget_plan(environment: Environment, plan: StackPlan) -> None:
     """Delete a change set that nobody will apply. An empty new stack stays, in REVIEW_IN_PROGRESS:
     to delete a stack is nothing that a program should be able to do."""
-    with in_our_words(f"forget the plan of {plan.name}"):
+    with translate_aws_errors(f"forget the plan of {plan.name}"):
         _delete(environment, plan.name, plan.change_set)
 
 
 @operation("apply {plan}")
-def apply_plan(environment: Environment, plan: Plan, demand: Callable[[], None]) -> None:
+def apply_plan(environment: Environment, plan: StackPlan, demand: Callable[[], None]) -> None:
     """Carry a plan out, and wait for its end.
 
     Raises `ProvisioningFailed`, naming the resource that failed and why. Whoever is asked to stop
     meanwhile leaves: AWS goes on with the stack by itself.
     """
     demand()
-    with in_our_words(f"apply the plan of {plan.name}"):
+    with translate_aws_errors(f"apply the plan of {plan.name}"):
         _execute(environment, plan)
 
     def look() -> list[dict[str, Any]]:
         demand()
         return list(_events(environment, plan))
 
-    with in_our_words(f"look at the stack {plan.name}", SENT):
+    with translate_aws_errors(f"look at the stack {plan.name}", SENT):
         events = wait_until(
             look,
             lambda seen: bool(status_of(seen)) and not status_of(seen).endswith("_IN_PROGRESS"),
@@ -157,8 +159,10 @@ def apply_plan(environment: Environment, plan: Plan, demand: Callable[[], None])
     demand_applied(plan.name, events)
 
 
-def _create(environment: Environment, name: str, change_set: str, kind: str, wish: Wish) -> None:
-    given = wish.parameters.items()
+def _create(
+    environment: Environment, name: str, change_set: str, kind: str, desired: DesiredStack
+) -> None:
+    given = desired.parameters.items()
     role = environment.provisioning.stack_role_arn
     try:
         environment.reads(SERVICE).create_change_set(
@@ -166,7 +170,7 @@ def _create(environment: Environment, name: str, change_set: str, kind: str, wis
             ChangeSetName=change_set,
             ChangeSetType=kind,
             ClientToken=change_set,
-            TemplateBody=wish.template,
+            TemplateBody=desired.template,
             Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in given],
             Capabilities=["CAPABILITY_NAMED_IAM"],
             **({"RoleARN": role} if role else {}),
@@ -191,7 +195,7 @@ def _delete(environment: Environment, name: str, change_set: str) -> None:
     environment.reads(SERVICE).delete_change_set(StackName=name, ChangeSetName=change_set)
 
 
-def _execute(environment: Environment, plan: Plan) -> None:
+def _execute(environment: Environment, plan: StackPlan) -> None:
     try:
         environment.reads(SERVICE).execute_change_set(
             StackName=plan.name, ChangeSetName=plan.change_set, ClientRequestToken=plan.change_set
@@ -203,7 +207,7 @@ def _execute(environment: Environment, plan: Plan) -> None:
         raise
 
 
-def _events(environment: Environment, plan: Plan) -> Iterator[dict[str, Any]]:
+def _events(environment: Environment, plan: StackPlan) -> Iterator[dict[str, Any]]:
     """The events of our own operation, which is the newest or has not begun, newest first."""
     pages = environment.reads(SERVICE).get_paginator("describe_stack_events")
     for page in pages.paginate(StackName=plan.name):

@@ -7,18 +7,18 @@ from typing import TypeVar
 from prefect.artifacts import create_markdown_artifact
 
 from blocks.environment import Environment
-from delivery.deploy.snapshot import Scene, drift
+from delivery.deploy.snapshot import Snapshot, drift
 from delivery.errors import DeliveryError, NeverProven, RequestRefused, UnknownRevision
-from delivery.maintenance.status import Status, as_markdown, as_text, headline
-from delivery.platform.health import Answer
+from delivery.maintenance.status import EnvironmentStatus, as_markdown, as_text, headline
+from delivery.platform.health import HealthAnswer
 from delivery.platform.images import Image
 from delivery.platform.route import Colour
 from delivery.platform.service import Service
 from delivery.run.ledger import LockRow, Release
 from delivery.text import duration
 from tasks import fact, operation
-from tasks.aws_errors import in_our_words
-from tasks.deploy.colours import read_scene
+from tasks.aws_errors import translate_aws_errors
+from tasks.deploy.colours import read_snapshot
 from tasks.deploy.rollback import choose_target, steps_back
 from tasks.maintenance.alerts import drift_of
 from tasks.platform.app_runner.service import last_duration_s, live_service
@@ -29,7 +29,7 @@ from tasks.run.lock_row import read_lock, read_waiting
 
 Part = TypeVar("Part")
 
-NO_ADDRESS = Answer(0, None, 0, "no address yet")
+NO_ADDRESS = HealthAnswer(0, None, 0, "no address yet")
 
 
 class _Reading:
@@ -40,7 +40,7 @@ class _Reading:
 
     def part(self, what: str, read: Callable[[], Part], otherwise: Part) -> Part:
         try:
-            with in_our_words(f"read {what}"):
+            with translate_aws_errors(f"read {what}"):
                 return read()
         except DeliveryError as error:
             self.unread[what] = str(error)
@@ -48,7 +48,7 @@ class _Reading:
 
 
 @fact("what is live in {environment.name}, and is it well?")
-def read_status(environment: Environment) -> Status:
+def read_status(environment: Environment) -> EnvironmentStatus:
     """Everything a person on call asks for, at this moment; changes nothing.
 
     A part that cannot be read is said to be so, and the others are told all the same.
@@ -63,24 +63,28 @@ def read_status(environment: Environment) -> Status:
         "the service", lambda: None if is_blue_green else live_service.fn(env), None
     )
     address = _address(env, service)
-    scene = reading.part("the colours", lambda: read_scene(env) if is_blue_green else None, None)
+    snapshot = reading.part(
+        "the colours", lambda: read_snapshot(env) if is_blue_green else None, None
+    )
     lock = reading.part("the deploy lock", lambda: read_lock(env), LockRow())
     way_back = "unknown: it could not be read"
     if "the ledger" not in reading.unread:
-        way_back = reading.part("the way back", lambda: _way_back(env, scene, releases), way_back)
-    return Status(
+        way_back = reading.part(
+            "the way back", lambda: _way_back(env, snapshot, releases), way_back
+        )
+    return EnvironmentStatus(
         environment=env.name,
         address=address or "no address yet",
         public=ask(f"{address}{env.policy.readiness_path}") if address else NO_ADDRESS,
-        scene=scene,
-        colours=_colours(env, scene) if scene else {},
+        snapshot=snapshot,
+        colours=_colours(env, snapshot) if snapshot else {},
         releases=releases,
         lock=lock,
         waiting=reading.part("who waits", lambda: read_waiting(env), []),
         intents=reading.part("the intents", lambda: ledger.read_intents(env), []),
         drift=""
         if reading.unread
-        else reading.part("drift", lambda: _drift(env, scene, releases, lock), ""),
+        else reading.part("drift", lambda: _drift(env, snapshot, releases, lock), ""),
         way_back=way_back,
         seen_at=ledger.now(),
         unread=reading.unread,
@@ -91,7 +95,7 @@ def read_status(environment: Environment) -> Status:
 
 
 @operation("show the status")
-def show_status(status: Status) -> str:
+def show_status(status: EnvironmentStatus) -> str:
     """Publish the status as an artifact that is brought up to date, and return it as text."""
     create_markdown_artifact(
         as_markdown(status), key=f"status-{status.environment}", description=headline(status)
@@ -100,11 +104,11 @@ def show_status(status: Status) -> str:
 
 
 def _drift(
-    environment: Environment, scene: Scene | None, releases: list[Release], lock: LockRow
+    environment: Environment, snapshot: Snapshot | None, releases: list[Release], lock: LockRow
 ) -> str:
     """In what the cloud differs from the ledger; in place nothing is known while a run is on."""
-    if scene:
-        return drift(scene, releases)
+    if snapshot:
+        return drift(snapshot, releases)
     is_known = environment.strategy == "in-place" and lock.holder is None
     return drift_of(environment) if is_known else ""
 
@@ -131,30 +135,30 @@ def _state(service: Service | None, reading: _Reading) -> str:
     return service.status if service else "no service"
 
 
-def _colours(environment: Environment, scene: Scene) -> dict[Colour, Answer]:
+def _colours(environment: Environment, snapshot: Snapshot) -> dict[Colour, HealthAnswer]:
     path, scheme = environment.policy.readiness_path, environment.service_scheme
     return {
         colour: ask(f"{scheme}://{service.address}{path}")
-        for colour, service in scene.services.items()
+        for colour, service in snapshot.services.items()
         if service and service.status == "RUNNING"
     }
 
 
-def _way_back(environment: Environment, scene: Scene | None, releases: list[Release]) -> str:
+def _way_back(environment: Environment, snapshot: Snapshot | None, releases: list[Release]) -> str:
     if not releases:
         return "none: nothing was live before"
     try:
         target = choose_target.fn(environment, "previous", False)
     except (RequestRefused, UnknownRevision, NeverProven) as error:
         return f"none: {error}"
-    steps = "; ".join(steps_back(environment, scene, target))
-    return f"`rollback` to {target}: {steps} ({_how_long(environment, scene, target)})"
+    steps = "; ".join(steps_back(environment, snapshot, target))
+    return f"`rollback` to {target}: {steps} ({_how_long(environment, snapshot, target)})"
 
 
-def _how_long(environment: Environment, scene: Scene | None, target: Version) -> str:
+def _how_long(environment: Environment, snapshot: Snapshot | None, target: Version) -> str:
     """How long a rollback takes: the write of a route, or as long as App Runner took lately."""
-    if scene and scene.colour_of(target.digest):
+    if snapshot and snapshot.colour_of(target.digest):
         return "seconds"
-    service = scene.services[scene.idle] if scene else live_service.fn(environment)
+    service = snapshot.services[snapshot.idle] if snapshot else live_service.fn(environment)
     took = last_duration_s(environment, service) if service else None
     return f"the last deployment there took {duration(took)}" if took else "about five minutes"

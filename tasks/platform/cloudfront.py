@@ -9,7 +9,7 @@ from blocks.environment import Environment
 from blocks.serving import CloudFrontRouter
 from delivery.errors import ConfigurationError
 from delivery.platform.route import Route, read_route
-from tasks.platform.router import Seen
+from tasks.platform.router import VersionedRoute
 
 # The key that deployments/aws/route.js reads.
 ROUTE_KEY = "route"
@@ -22,7 +22,7 @@ class CloudFront:
         self._environment = environment
         self._settings = settings
 
-    def read(self) -> Seen:
+    def read(self) -> VersionedRoute:
         client = self._environment.reads("cloudfront-keyvaluestore")
         store = self._settings.route_store
         # The ETag first: were the document newer than it, a write would only be refused.
@@ -32,8 +32,8 @@ class CloudFront:
         except ClientError as error:
             if error.response["Error"]["Code"] != "ResourceNotFoundException":
                 raise
-            return Seen(None, etag)
-        return Seen(read_route(found["Value"]), etag)
+            return VersionedRoute(None, etag)
+        return VersionedRoute(read_route(found["Value"]), etag)
 
     def write(self, route: Route, etag: str) -> str | None:
         client = self._environment.writes("cloudfront-keyvaluestore")

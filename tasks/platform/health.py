@@ -18,7 +18,7 @@ from delivery.errors import (
     TimedOut,
 )
 from delivery.patience import Patience, wait_until
-from delivery.platform.health import NONE_DEMANDED, Answer, good_in_a_row
+from delivery.platform.health import NONE_DEMANDED, HealthAnswer, good_in_a_row
 from delivery.platform.service import Service
 from delivery.text import plain
 from tasks import fact
@@ -82,7 +82,7 @@ def _await_answers(
 ) -> str:
     address = _address(environment, service)
     policy = environment.policy
-    answers: list[Answer] = []
+    answers: list[HealthAnswer] = []
 
     def look() -> str:
         demand()
@@ -106,7 +106,7 @@ def _await_answers(
     return address
 
 
-def _hint(answers: list[Answer]) -> str | None:
+def _hint(answers: list[HealthAnswer]) -> str | None:
     """How to go on with an application that has no health endpoint of our kind."""
     if not answers or answers[-1].status not in (200, 404) or answers[-1].revision:
         return None
@@ -116,7 +116,7 @@ def _hint(answers: list[Answer]) -> str | None:
     )
 
 
-def answer_of(environment: Environment, service: Service) -> Answer:
+def answer_of(environment: Environment, service: Service) -> HealthAnswer:
     """What a service answers about itself at this moment."""
     return ask(f"{_address(environment, service)}{environment.policy.readiness_path}")
 
@@ -162,7 +162,7 @@ def _address(environment: Environment, service: Service) -> str:
     return address.rstrip("/")
 
 
-def ask(url: str, cookies: Mapping[str, str] | None = None) -> Answer:
+def ask(url: str, cookies: Mapping[str, str] | None = None) -> HealthAnswer:
     """One look on a connection of its own: a kept one could belong to the old version."""
     began = time.monotonic()
     try:
@@ -177,8 +177,8 @@ def ask(url: str, cookies: Mapping[str, str] | None = None) -> Answer:
         ):
             body = b"".join(_at_most(response, LARGEST_ANSWER, began + ONE_ANSWER_S))
     except httpx.HTTPError as error:
-        return Answer(0, None, _since(began), type(error).__name__)
-    return Answer(response.status_code, *_read(body, began))
+        return HealthAnswer(0, None, _since(began), type(error).__name__)
+    return HealthAnswer(response.status_code, *_read(body, began))
 
 
 @cache

@@ -19,12 +19,12 @@ from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
 from blocks.environment import Environment
-from delivery.checks.plan import Plan
+from delivery.checks.plan import CheckPlan
 from delivery.errors import AccessDenied, ImageConflict, ImageFailed
 from delivery.patience import Patience, wait_until
 from delivery.platform.images import REVISION_LABEL, TREE_LABEL, Image
 from tasks import fact, operation
-from tasks.aws_errors import in_our_words
+from tasks.aws_errors import translate_aws_errors
 from tasks.workspace.checkout import Source
 from tasks.workspace.committed import source_archive
 from tasks.workspace.docker_engine import engine
@@ -38,13 +38,13 @@ LAST_LINES = 30
 @fact("is {source.revision:.10} in ECR already?")
 def find_image(environment: Environment, source: Source) -> Image | None:
     """The image of this revision, if ECR holds one."""
-    with in_our_words("look for the image in ECR"):
+    with translate_aws_errors("look for the image in ECR"):
         digest = _digest_of(environment, source.revision)
         return Image(repository_of(environment), digest, source.revision) if digest else None
 
 
 @operation("build the image of {source.revision:.10}")
-def build_image(environment: Environment, source: Source, place: Workspace, plan: Plan) -> str:
+def build_image(environment: Environment, source: Source, place: Workspace, plan: CheckPlan) -> str:
     """Build the committed tree, and nothing else that lies in the workspace; the image's id.
 
     Raises `ImageFailed` with the last lines of the build.
@@ -60,7 +60,7 @@ def push_image(environment: Environment, source: Source, image_id: str) -> Image
 
     Raises `ImageConflict` if the tag holds another digest, `AccessDenied` if ECR refuses us.
     """
-    with in_our_words("push to ECR"), engine(environment) as client:
+    with translate_aws_errors("push to ECR"), engine(environment) as client:
         repository = repository_of(environment)
         address = _pushing_address(environment, repository)
         client.images.get(image_id).tag(address, tag=source.revision)

@@ -4,7 +4,7 @@ from blocks.environment import Environment
 from delivery.aws_errors import CLOSED
 from delivery.platform.route import Colour
 from tasks import operation
-from tasks.aws_errors import in_our_words
+from tasks.aws_errors import translate_aws_errors
 from tasks.platform.app_runner.state import described_services
 
 # App Runner makes both with the first line it writes, and keeps them for ever.
@@ -20,9 +20,9 @@ def keep_logs(environment: Environment) -> list[str]:
     """
     name = environment.service.name
     names = {name, *(f"{name}-{colour}" for colour in Colour)}
-    with in_our_words("list App Runner's services", CLOSED):
+    with translate_aws_errors("list App Runner's services", CLOSED):
         services = list(described_services(environment, names))
-    with in_our_words("set the retention of logs"):
+    with translate_aws_errors("set the retention of logs"):
         return [
             told
             for service in services

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 from delivery.platform.route import Route
 
 
-class Seen(NamedTuple):
+class VersionedRoute(NamedTuple):
     """The route as it was read, None where there is none yet, and the ETag of that moment."""
 
     route: Route | None
@@ -21,7 +21,7 @@ class Seen(NamedTuple):
 class Router(Protocol):
     """Where the route document of one environment lives."""
 
-    def read(self) -> Seen: ...
+    def read(self) -> VersionedRoute: ...
 
     def write(self, route: Route, etag: str) -> str | None:
         """Put the document in place of the one of `etag`, and return the new ETag.

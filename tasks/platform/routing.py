@@ -8,9 +8,9 @@ from blocks.environment import Environment
 from delivery.aws_errors import Refusal
 from delivery.errors import ConfigurationError, OutcomeUnknown
 from delivery.platform.route import Route, demand_ours, stamped
-from tasks.aws_errors import meaning, said
+from tasks.aws_errors import classify, describe
 from tasks.platform.cloudfront import CloudFront
-from tasks.platform.router import Router, Seen
+from tasks.platform.router import Router, VersionedRoute
 
 TRIES = 5
 FIRST_PAUSE_S = 0.2
@@ -23,7 +23,7 @@ def router_of(environment: Environment) -> Router:
     return CloudFront(environment, environment.router)
 
 
-def write_route(environment: Environment, seen: Seen, wanted: Route) -> Seen:
+def write_route(environment: Environment, seen: VersionedRoute, wanted: Route) -> VersionedRoute:
     """Put `wanted` in place of the route that was `seen`, exactly once.
 
     A lost answer is settled by reading, and the write can be sent again: it is refused if it was
@@ -37,12 +37,12 @@ def write_route(environment: Environment, seen: Seen, wanted: Route) -> Seen:
         time.sleep(FIRST_PAUSE_S * (2**attempt - 1))
         try:
             if etag := router.write(wanted, seen.etag):
-                return Seen(wanted, etag)
+                return VersionedRoute(wanted, etag)
             last = "the document had changed"
         except (ClientError, BotoCoreError) as error:
-            if meaning(error) not in (Refusal.TRY_AGAIN, Refusal.OUTCOME_UNKNOWN, Refusal.BUSY):
+            if classify(error) not in (Refusal.TRY_AGAIN, Refusal.OUTCOME_UNKNOWN, Refusal.BUSY):
                 raise
-            last = said(error)
+            last = describe(error)
         now = router.read()
         if now.route == wanted:
             return now

@@ -5,7 +5,7 @@ from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
 from delivery.credentials.secret_value import secret_of
-from tasks.aws_errors import said
+from tasks.aws_errors import describe
 
 
 def secret_versions(environment: Environment) -> dict[str, str]:
@@ -28,7 +28,7 @@ def _current(environment: Environment, secret: str) -> str:
     try:
         stages = environment.reads("secretsmanager").describe_secret(SecretId=secret)
     except (ClientError, BotoCoreError) as error:
-        get_run_logger().warning("the version of a secret is not on record: %s", said(error))
+        get_run_logger().warning("the version of a secret is not on record: %s", describe(error))
         return ""
     versions: dict[str, list[str]] = stages.get("VersionIdsToStages", {})
     return next((v for v, labels in versions.items() if "AWSCURRENT" in labels), "")

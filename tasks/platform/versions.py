@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 from blocks.environment import Environment
-from delivery.checks.plan import Plan
+from delivery.checks.plan import CheckPlan
 from delivery.errors import NeverProven, RequestRefused, UnknownRevision
 from delivery.platform.images import DIGEST, Image
 from delivery.run.ledger import SHORTEST_REVISION, Proven
 from delivery.workspace.source_names import is_revision
 from tasks import fact, operation
-from tasks.aws_errors import in_our_words
+from tasks.aws_errors import translate_aws_errors
 from tasks.platform.images import described_image, repository_of
 from tasks.run import ledger
 from tasks.run.announce import this_run
@@ -36,7 +36,9 @@ class Version:
 
 
 @operation("record that {image} passed its checks")
-def record_proof(environment: Environment, source: Source, plan: Plan, image: Image) -> Version:
+def record_proof(
+    environment: Environment, source: Source, plan: CheckPlan, image: Image
+) -> Version:
     """Write into the ledger that the checks of this revision passed, and as which image.
 
     Raises `NeverProven` if they passed as another image before.
@@ -53,7 +55,7 @@ def record_proof(environment: Environment, source: Source, plan: Plan, image: Im
         answers_revision=plan.table.answers_revision,
         committed_at=source.committed_at,
     )
-    with in_our_words("write to the ledger"):
+    with translate_aws_errors("write to the ledger"):
         ledger.record_proven(environment, proven)
         held = proof_of(environment, source.revision, image.digest)
     return Version(image, held)
@@ -72,7 +74,7 @@ def choose_version(environment: Environment, version: str) -> Version:
 
     Raises `UnknownRevision` if ECR holds none such, `NeverProven` if it did not pass `ci`.
     """
-    with in_our_words(f"look for {version} in ECR"):
+    with translate_aws_errors(f"look for {version} in ECR"):
         return find_version(environment, version)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
-from delivery.checks.plan import CheckReport, Plan
+from delivery.checks.plan import CheckPlan, CheckReport
 from delivery.release import messages
 from delivery.release.assets import Asset
 from delivery.text import plain
@@ -28,7 +28,7 @@ def announce_release(environment: Environment, tagged: Tagged) -> None:
 def conclude_release(
     environment: Environment,
     tagged: Tagged,
-    plan: Plan,
+    plan: CheckPlan,
     reports: Sequence[CheckReport],
     notes: Notes,
     assets: Sequence[Asset],

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from prefect.artifacts import create_table_artifact
 
 from blocks.environment import Environment
-from delivery.checks.plan import Plan
+from delivery.checks.plan import CheckPlan
 from delivery.release.assets import (
     GZIP,
     PROVENANCE,
@@ -40,7 +40,7 @@ def make_assets(
     environment: Environment,
     place: Workspace,
     tagged: Tagged,
-    plan: Plan,
+    plan: CheckPlan,
     built: Built,
     version: Version,
 ) -> list[Asset]:
@@ -72,7 +72,7 @@ def _written(path: Path, text: str) -> Path:
     return path
 
 
-def _sbom(place: Workspace, tagged: Tagged, plan: Plan, built: Built) -> str:
+def _sbom(place: Workspace, tagged: Tagged, plan: CheckPlan, built: Built) -> str:
     """What npm says that the application consists of; of the committed lockfile, if it is npm's."""
     by_lockfile = plan.manager.lockfile == "package-lock.json"
     # No script of the application has touched the commit's own files.
@@ -88,7 +88,7 @@ def _sbom(place: Workspace, tagged: Tagged, plan: Plan, built: Built) -> str:
     return sbom_of(written, tagged.revision, tagged.source.committed_at, name)
 
 
-def _build(environment: Environment, tagged: Tagged, plan: Plan, version: Version) -> Build:
+def _build(environment: Environment, tagged: Tagged, plan: CheckPlan, version: Version) -> Build:
     return Build(
         repository=f"git+{_site(environment.github_address)}/{environment.github_repository}",
         tag=tagged.tag,
@@ -110,7 +110,7 @@ def _site(api: str) -> str:
     return f"{parts.scheme}://{host}"
 
 
-def _lockfile(tagged: Tagged, plan: Plan) -> tuple[str, str]:
+def _lockfile(tagged: Tagged, plan: CheckPlan) -> tuple[str, str]:
     """Name and SHA-256 of the file that says what was installed, as it was committed."""
     path = str(Path(plan.manager.root) / (plan.manager.lockfile or "package.json"))
     text = read_committed(tagged.source, path) or ""

@@ -18,7 +18,7 @@ from delivery.release.steps import (
     Do,
     HeldAsset,
     HeldRelease,
-    Step,
+    ReleaseStep,
     Wanted,
     next_step,
     refuse_what_cannot_be_adopted,
@@ -42,7 +42,7 @@ def demand_no_other_release(environment: Environment, tagged: Tagged) -> None:
 
 
 @dataclass
-class Shelf:
+class RemoteRelease:
     """What GitHub has of one release, as far as its answers told us.
 
     `prints` are the fingerprints of assets that were downloaded, by their id.
@@ -64,7 +64,7 @@ class Shelf:
             each for each in self.github.read_all("releases") if each["tag_name"] == self.wanted.tag
         ]
 
-    def next(self, publish: bool) -> Step:
+    def next(self, publish: bool) -> ReleaseStep:
         held = [_held(each, self.prints) for each in self.releases]
         return next_step(held, self.wanted, publish=publish)
 
@@ -81,7 +81,7 @@ def draft_release(
     place: Workspace,
     *,
     prerelease: bool,
-) -> Shelf:
+) -> RemoteRelease:
     """Create or adopt the release, send what is missing, and download all of it again.
 
     Raises `RequestRefused` where there is a release that is none of ours, and what
@@ -100,75 +100,75 @@ def draft_release(
     back = place.home / "downloaded"
     back.mkdir(mode=0o700, exist_ok=True)
     files = {each.name: each for each in assets}
-    shelf = Shelf(github_of(environment), wanted, files, body, back)
-    _settle(shelf, publish=False)
-    return shelf
+    remote = RemoteRelease(github_of(environment), wanted, files, body, back)
+    _settle(remote, publish=False)
+    return remote
 
 
 @operation("publish {tagged}")
-def publish_release(shelf: Shelf, tagged: Tagged) -> None:
+def publish_release(remote: RemoteRelease, tagged: Tagged) -> None:
     """Make a draft public whose assets are proven. Harmless to repeat."""
-    _settle(shelf, publish=True)
+    _settle(remote, publish=True)
 
 
-def _settle(shelf: Shelf, *, publish: bool) -> None:
+def _settle(remote: RemoteRelease, *, publish: bool) -> None:
     """Take steps until there is none left."""
-    shelf.look()
+    remote.look()
     for _ in range(MOST_STEPS):
-        step = shelf.next(publish)
+        step = remote.next(publish)
         if step.do is Do.NOTHING:
-            shelf.page = str(shelf.release(step.id)["html_url"])
+            remote.page = str(remote.release(step.id)["html_url"])
             return
         try:
-            take_step(shelf, step, f"{step.do.value} {step.name}".strip())
+            take_step(remote, step, f"{step.do.value} {step.name}".strip())
         except AnswerLost as lost:
-            _look_after(shelf, lost)
+            _look_after(remote, lost)
         except GitHubRefused as refused:
             # Somebody was faster, or an earlier request of ours was carried out late.
             if "already_exists" not in refused.codes:
                 raise
-            _look_after(shelf, refused)
+            _look_after(remote, refused)
     raise OutcomeUnknown(
-        f"the release {shelf.wanted.tag} was not complete after {MOST_STEPS} steps",
+        f"the release {remote.wanted.tag} was not complete after {MOST_STEPS} steps",
         hint="Does somebody else change it? It is a draft; run again when they do not.",
     )
 
 
-def _look_after(shelf: Shelf, error: GitHubRefused | AnswerLost) -> None:
-    shelf.lost += 1
-    if shelf.lost > MOST_LOST:
+def _look_after(remote: RemoteRelease, error: GitHubRefused | AnswerLost) -> None:
+    remote.lost += 1
+    if remote.lost > MOST_LOST:
         raise error
     get_run_logger().warning("%s; looking what GitHub has", error)
-    shelf.look()
+    remote.look()
 
 
 @operation("{sentence}")
-def take_step(shelf: Shelf, step: Step, sentence: str) -> None:
+def take_step(remote: RemoteRelease, step: ReleaseStep, sentence: str) -> None:
     """Carry out one step, and keep in mind what GitHub answered."""
-    github = shelf.github
+    github = remote.github
     match step.do:
         case Do.CREATE:
-            shelf.releases.append(github.write("POST", "releases", {**shelf.body, "draft": True}))
+            remote.releases.append(github.write("POST", "releases", {**remote.body, "draft": True}))
         case Do.DELETE_RELEASE:
             _gone(github, f"releases/{step.id}")
-            shelf.releases.remove(shelf.release(step.id))
+            remote.releases.remove(remote.release(step.id))
         case Do.DELETE_ASSET:
             _gone(github, f"releases/assets/{step.id}")
-            for each in shelf.releases:
+            for each in remote.releases:
                 each["assets"] = [a for a in each["assets"] if a["id"] != step.id]
         case Do.UPLOAD:
-            release, asset = shelf.release(step.id), shelf.files[step.name]
+            release, asset = remote.release(step.id), remote.files[step.name]
             sent = github.upload(release["upload_url"], asset.path, asset.name, asset.media_type)
             release["assets"].append(sent)
         case Do.VERIFY:
-            copy = shelf.back / step.name
+            copy = remote.back / step.name
             github.download(f"releases/assets/{step.id}", copy, LARGEST_ASSET)
-            shelf.prints[step.id] = fingerprint(step.name, copy)
+            remote.prints[step.id] = fingerprint(step.name, copy)
         case Do.PUBLISH:
             # By GitHub's own rule: a mend of an old version does not become the latest one.
-            wish = {**shelf.body, "draft": False, "make_latest": "legacy"}
-            made = github.write("PATCH", f"releases/{step.id}", wish)
-            shelf.releases[shelf.releases.index(shelf.release(step.id))] = made
+            patch = {**remote.body, "draft": False, "make_latest": "legacy"}
+            made = github.write("PATCH", f"releases/{step.id}", patch)
+            remote.releases[remote.releases.index(remote.release(step.id))] = made
 
 
 def _gone(github: GitHub, path: str) -> None:

@@ -14,7 +14,7 @@ from delivery.errors import ImageConflict, ImageFailed, UnknownRevision
 from delivery.patience import wait_until
 from delivery.release.tag import VersionTag
 from tasks import fact, operation
-from tasks.aws_errors import in_our_words, meaning, said
+from tasks.aws_errors import classify, describe, translate_aws_errors
 from tasks.platform.images import ECR_LAG, described_image
 from tasks.platform.versions import Version, find_version
 from tasks.release.tag import Tagged
@@ -37,7 +37,7 @@ def image_of(environment: Environment, tagged: Tagged) -> Version:
     Raises `UnknownRevision` or `NeverProven` if there is none, and `ImageConflict` if the version's
     tag is on another image.
     """
-    with in_our_words(f"look for {tagged.revision[:10]} in ECR"):
+    with translate_aws_errors(f"look for {tagged.revision[:10]} in ECR"):
         try:
             version = find_version(environment, tagged.revision)
         except UnknownRevision:
@@ -54,7 +54,7 @@ def image_of(environment: Environment, tagged: Tagged) -> Version:
 @operation("tag {version} as {tag} in ECR")
 def tag_image(environment: Environment, version: Version, tag: VersionTag) -> None:
     """Give an image the tag of its version. Raises `ImageConflict` if another one has it."""
-    with in_our_words(f"tag the image as {tag}"):
+    with translate_aws_errors(f"tag the image as {tag}"):
         if _is_tagged(environment, version, tag):
             return
         manifest = _manifest(environment, version)
@@ -69,7 +69,7 @@ def tag_image(environment: Environment, version: Version, tag: VersionTag) -> No
         except (ClientError, BotoCoreError) as error:
             if not _may_be_there(error):
                 raise
-            get_run_logger().warning("ECR: %s; looking whether it was done", said(error))
+            get_run_logger().warning("ECR: %s; looking whether it was done", describe(error))
             if not _is_tagged(environment, version, tag):
                 raise
         wait_until(
@@ -102,4 +102,4 @@ def _manifest(environment: Environment, version: Version) -> dict[str, Any]:
 
 def _may_be_there(error: ClientError | BotoCoreError) -> bool:
     code = error.response["Error"].get("Code") if isinstance(error, ClientError) else ""
-    return code in _THERE or meaning(error) is Refusal.OUTCOME_UNKNOWN
+    return code in _THERE or classify(error) is Refusal.OUTCOME_UNKNOWN

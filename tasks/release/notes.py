@@ -8,8 +8,8 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
-from delivery.checks.plan import Plan
-from delivery.release.notes import Change, in_short, notes, read_changes
+from delivery.checks.plan import CheckPlan
+from delivery.release.notes import CommitChange, in_short, notes, read_changes
 from delivery.release.tag import version_remark
 from delivery.workspace.package_json import read_package
 from tasks import fact
@@ -33,7 +33,9 @@ class Notes:
 
 
 @fact("what is new in {tagged}?")
-def write_notes(environment: Environment, place: Workspace, tagged: Tagged, plan: Plan) -> Notes:
+def write_notes(
+    environment: Environment, place: Workspace, tagged: Tagged, plan: CheckPlan
+) -> Notes:
     """Group the commits since the version before, by git-cliff, and write them down."""
     remarks = tuple(filter(None, [_of_package(tagged, plan)]))
     changes = _changes(place, tagged)
@@ -45,13 +47,13 @@ def write_notes(environment: Environment, place: Workspace, tagged: Tagged, plan
     return Notes(text, tuple(in_short(changes)), remarks)
 
 
-def _of_package(tagged: Tagged, plan: Plan) -> str:
+def _of_package(tagged: Tagged, plan: CheckPlan) -> str:
     path = package_path(plan)
     package = read_package(read_committed(tagged.source, path) or "{}", path)
     return version_remark(tagged.tag, package.version)
 
 
-def _changes(place: Workspace, tagged: Tagged) -> list[Change]:
+def _changes(place: Workspace, tagged: Tagged) -> list[CommitChange]:
     """What git-cliff says of the commits, which no program of the application has touched yet."""
     wanted = f"{tagged.previous[0]}..{tagged.revision}" if tagged.previous else tagged.revision
     # An empty folder to work in: the repository's own settings for git-cliff do not count.

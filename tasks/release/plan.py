@@ -3,7 +3,7 @@
 from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
-from delivery.checks.plan import Plan
+from delivery.checks.plan import CheckPlan
 from delivery.release.required_tests import tests_of
 from delivery.workspace.package_json import read_package
 from tasks import fact
@@ -13,7 +13,7 @@ from tasks.workspace.committed import read_committed
 
 
 @fact("which tests must {tagged} pass?")
-def plan_release(environment: Environment, tagged: Tagged) -> Plan:
+def plan_release(environment: Environment, tagged: Tagged) -> CheckPlan:
     """Decide what `test:all` means for this revision. Raises what `plan_checks` raises."""
     plan = plan_of(tagged.source, environment.delivery_toml, environment.policy.audit_level)
     path = package_path(plan)
@@ -23,6 +23,6 @@ def plan_release(environment: Environment, tagged: Tagged) -> Plan:
     return plan
 
 
-def package_path(plan: Plan) -> str:
+def package_path(plan: CheckPlan) -> str:
     """Where the application's package.json is in its repository."""
     return "package.json" if plan.table.folder == "." else f"{plan.table.folder}/package.json"

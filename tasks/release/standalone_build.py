@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from blocks.environment import Environment
-from delivery.checks.plan import Plan
+from delivery.checks.plan import CheckPlan
 from delivery.errors import CheckFailed, ConfigurationError, RequestRefused
 from delivery.release.reproducible_build import (
     BUILD_ID,
@@ -17,7 +17,7 @@ from delivery.release.reproducible_build import (
 )
 from delivery.workspace.package_json import read_package
 from tasks import operation
-from tasks.checks.runner import install, run_logged, told
+from tasks.checks.runner import format_outcome, install, run_logged
 from tasks.release.archive import write_archive
 from tasks.release.tag import Tagged
 from tasks.workspace.committed import source_archive
@@ -37,7 +37,7 @@ class Built:
 
 @operation("build the standalone application of {tagged}")
 def build_standalone(
-    environment: Environment, place: Workspace, tagged: Tagged, plan: Plan
+    environment: Environment, place: Workspace, tagged: Tagged, plan: CheckPlan
 ) -> Built:
     """Build the committed tree in a folder of its own, which no test has touched.
 
@@ -63,11 +63,11 @@ def build_standalone(
         variables=build_variables(tagged.revision, tagged.moment),
     )
     if not outcome.passed:
-        raise CheckFailed(told(SCRIPT, command, outcome))
+        raise CheckFailed(format_outcome(SCRIPT, command, outcome))
     return _gathered(app, tree.resolve(), place, tagged, plan)
 
 
-def _gathered(app: Path, tree: Path, place: Workspace, tagged: Tagged, plan: Plan) -> Built:
+def _gathered(app: Path, tree: Path, place: Workspace, tagged: Tagged, plan: CheckPlan) -> Built:
     """The standalone folder with what Next.js leaves to others: static files and public/."""
     made = app / STANDALONE
     if not made.is_dir():

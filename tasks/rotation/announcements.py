@@ -10,12 +10,12 @@ from prefect.logging import get_run_logger
 from delivery.errors import RequestRefused
 from delivery.messages import Message
 from delivery.rotation import messages
-from delivery.rotation.facts import Kind
-from delivery.rotation.messages import Outcome
+from delivery.rotation.facts import SecretKind
+from delivery.rotation.messages import SecretOutcome
 from delivery.rotation.record import slot_of
 from delivery.text import plain
 from tasks import operation
-from tasks.rotation.state import Rotation, Wish
+from tasks.rotation.state import Rotation, RotationRequest
 from tasks.run.announce import announce, run_url, seconds_so_far, tell, this_run
 from tasks.run.lock import DeployLock
 from tasks.run.summary import write_summary
@@ -23,9 +23,13 @@ from tasks.run.summary import write_summary
 WEEKLY = "the weekly rotation"
 
 
-def wish_of(
-    secrets: Sequence[Kind], rotation_id: str, reason: str, force_logout: bool, compromised: bool
-) -> Wish:
+def rotation_request(
+    secrets: Sequence[SecretKind],
+    rotation_id: str,
+    reason: str,
+    force_logout: bool,
+    compromised: bool,
+) -> RotationRequest:
     """What a run was asked for. Raises `RequestRefused` before anything is looked at."""
     for name, is_asked in (("force_logout", force_logout), ("compromised", compromised)):
         if is_asked and not plain(reason):
@@ -33,12 +37,12 @@ def wish_of(
                 f"{name} needs a reason",
                 hint="Say why, for the ledger and for those who read Slack. Nothing was changed.",
             )
-    kinds = tuple(dict.fromkeys(Kind(each).value for each in secrets))
+    kinds = tuple(dict.fromkeys(SecretKind(each).value for each in secrets))
     if not kinds:
         raise RequestRefused("no secret was named")
-    if force_logout and Kind.JWT not in kinds:
+    if force_logout and SecretKind.JWT not in kinds:
         raise RequestRefused("force_logout is about jwt, which is not among the secrets")
-    return Wish(kinds, slot_of(rotation_id or _scheduled()), force_logout, compromised)
+    return RotationRequest(kinds, slot_of(rotation_id or _scheduled()), force_logout, compromised)
 
 
 def _scheduled() -> datetime:
@@ -53,13 +57,13 @@ def _scheduled() -> datetime:
 
 
 def announce_rotation(
-    lock: DeployLock, wish: Wish, rotations: Sequence[Rotation], cannot: Sequence[str]
+    lock: DeployLock, request: RotationRequest, rotations: Sequence[Rotation], cannot: Sequence[str]
 ) -> None:
     """Open the thread of a rotation."""
     holder = lock.holder
     message = messages.rotation_started(
         lock.environment.name,
-        str(wish),
+        str(request),
         holder.reason,
         holder.actor,
         [*_overdue(rotations), *cannot],
@@ -96,11 +100,11 @@ def _overdue(rotations: Sequence[Rotation]) -> list[str]:
     return [each.overdue for each in rotations if each.overdue]
 
 
-def outcome_of(rotation: Rotation) -> Outcome:
+def outcome_of(rotation: Rotation) -> SecretOutcome:
     """How far a secret is, for people."""
     facts = rotation.facts
     row = facts.of_current
-    return Outcome(
+    return SecretOutcome(
         secret=rotation.secret,
         old_version=row.old_version if row else "",
         new_version=facts.current,

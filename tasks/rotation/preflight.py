@@ -5,32 +5,32 @@ from collections.abc import Callable, Sequence
 
 from blocks.environment import Environment
 from delivery.errors import ConfigurationError, Drift, RequestRefused
-from delivery.rotation.facts import Facts, Kind
+from delivery.rotation.facts import Facts, SecretKind
 from delivery.rotation.messages import overdue_told
 from delivery.rotation.next_step import Next, next_step
-from delivery.rotation.record import Step
+from delivery.rotation.record import RotationStep
 from tasks import fact
-from tasks.aws_errors import in_our_words
+from tasks.aws_errors import translate_aws_errors
 from tasks.credentials.credential import VERSION, Rotated, demand_references
 from tasks.credentials.database import RotatedDatabase
 from tasks.credentials.key_ring import RotatedKeyRing
 from tasks.credentials.mail_provider import rotated_email
 from tasks.credentials.secrets_manager import read_labels
-from tasks.rotation.redaction import unquoted
+from tasks.rotation.redaction import redacted
 from tasks.rotation.rolling_restart import Consumer
-from tasks.rotation.state import Rotation, Wish
+from tasks.rotation.state import Rotation, RotationRequest
 from tasks.run import ledger
 
 KINDS: dict[str, Callable[..., Rotated]] = {
-    Kind.DATABASE: RotatedDatabase,
-    Kind.JWT: RotatedKeyRing,
-    Kind.EMAIL: rotated_email,
+    SecretKind.DATABASE: RotatedDatabase,
+    SecretKind.JWT: RotatedKeyRing,
+    SecretKind.EMAIL: rotated_email,
 }
 
 
 @fact("can the secrets of {environment.name} be rotated?")
 def check_secrets(
-    environment: Environment, wish: Wish, consumers: Sequence[Consumer]
+    environment: Environment, request: RotationRequest, consumers: Sequence[Consumer]
 ) -> tuple[list[Rotation], list[str]]:
     """The rotations that can begin, and in sentences what cannot be rotated at all.
 
@@ -38,14 +38,14 @@ def check_secrets(
     """
     if not consumers:
         raise RequestRefused(f"nothing runs in {environment.name}, so no secret is in use")
-    with unquoted("look at the secrets"), in_our_words("look at the secrets"):
-        return _checked(environment, wish, consumers)
+    with redacted("look at the secrets"), translate_aws_errors("look at the secrets"):
+        return _checked(environment, request, consumers)
 
 
 def _checked(
-    environment: Environment, wish: Wish, consumers: Sequence[Consumer]
+    environment: Environment, request: RotationRequest, consumers: Sequence[Consumer]
 ) -> tuple[list[Rotation], list[str]]:
-    begun = [begun_rotation(environment, wish, kind) for kind in wish.kinds]
+    begun = [begun_rotation(environment, request, kind) for kind in request.kinds]
     cannot = {each.secret: each.rotated.cannot(each.at_preflight) for each in begun}
     able = [each for each in begun if not cannot[each.secret]]
     for rotation in able:
@@ -53,11 +53,11 @@ def _checked(
     return able, [why for why in cannot.values() if why]
 
 
-def begun_rotation(environment: Environment, wish: Wish, kind: str) -> Rotation:
+def begun_rotation(environment: Environment, request: RotationRequest, kind: str) -> Rotation:
     """A rotation of one kind of secret, of which nothing is done yet."""
     if kind not in environment.rotated:
         raise ConfigurationError(f"{environment.name} names no secret of the kind {kind}")
-    emergency = wish.compromised or (wish.force_logout and kind == Kind.JWT.value)
+    emergency = request.compromised or (request.force_logout and kind == SecretKind.JWT.value)
     rotated = KINDS[kind](environment, emergency=emergency)
     labels = read_labels(environment, rotated.secret)
     if labels.current is None:
@@ -65,7 +65,7 @@ def begun_rotation(environment: Environment, wish: Wish, kind: str) -> Rotation:
             f"no version of {rotated.secret} is current",
             hint="Give one of them AWSCURRENT by hand. Nothing was changed.",
         )
-    return Rotation(rotated, wish, labels.arn, labels.current)
+    return Rotation(rotated, request, labels.arn, labels.current)
 
 
 def _check(environment: Environment, rotation: Rotation, consumers: Sequence[Consumer]) -> None:
@@ -76,7 +76,7 @@ def _check(environment: Environment, rotation: Rotation, consumers: Sequence[Con
     demand_possible(rotation, following)
     rotation.overdue = overdue_told(facts.of_current, facts.now)
     rotation.rotated.check(rotation.at_preflight)
-    if rotation.compromised or following.step not in (Step.CREATE, Step.ADOPT):
+    if rotation.compromised or following.step not in (RotationStep.CREATE, RotationStep.ADOPT):
         return
     for consumer in consumers:
         _demand_well(rotation, consumer)
@@ -104,7 +104,7 @@ def _demand_well(rotation: Rotation, consumer: Consumer) -> None:
 
 def demand_possible(rotation: Rotation, following: Next) -> None:
     """Raise `Drift` where a person has to do something first."""
-    if following.step is Step.STOP:
+    if following.step is RotationStep.STOP:
         raise Drift(f"{rotation.secret}: {following.why}", hint=following.hint)
 
 

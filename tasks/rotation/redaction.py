@@ -12,7 +12,7 @@ from delivery.errors import DeliveryError, Unforeseen
 
 
 @contextmanager
-def unquoted(doing: str) -> Iterator[None]:
+def redacted(doing: str) -> Iterator[None]:
     """Say of an error that is none of ours where it was raised, and not what it says.
 
     `doing` completes "while we wanted to …". Raises `Unforeseen`.

@@ -9,27 +9,27 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from blocks.environment import Environment
-from delivery.rotation.facts import Policy
+from delivery.rotation.facts import SecretPolicy
 from delivery.rotation.messages import retired
-from delivery.rotation.record import Record, Step, is_overdue, retirement_due
+from delivery.rotation.record import Record, RotationStep, is_overdue, retirement_due
 from tasks import fact, operation
-from tasks.aws_errors import in_our_words
+from tasks.aws_errors import translate_aws_errors
 from tasks.rotation.announcements import outcome_of
 from tasks.rotation.preflight import KINDS, begun_rotation
 from tasks.rotation.rolling_restart import Consumer, look_at_consumers
 from tasks.rotation.rotate import advance
-from tasks.rotation.state import Rotation, Wish
+from tasks.rotation.state import Rotation, RotationRequest
 from tasks.run import ledger
 from tasks.run.announce import announce
 from tasks.run.lock import DeployLock
 
-MAY_TAKE = (Step.RETIRE, Step.DELETE)
+MAY_TAKE = (RotationStep.RETIRE, RotationStep.DELETE)
 
 
 @fact("which old credentials of {environment.name} are due?")
 def what_is_due(environment: Environment) -> list[str]:
     """The kinds of secrets whose newest rotation is rolled, not over, and past its overlap."""
-    with in_our_words("look for old credentials"):
+    with translate_aws_errors("look for old credentials"):
         newest = _newest(ledger.read_rotations(environment))
     now, due = time.time(), []
     for kind, secret in environment.rotated.items():
@@ -43,7 +43,7 @@ def _newest(rows: Sequence[Record]) -> dict[str, Record]:
     return {row.secret: row for row in sorted(rows, key=lambda row: row.began)}
 
 
-def _is_due(row: Record, policy: Policy, now: float) -> bool:
+def _is_due(row: Record, policy: SecretPolicy, now: float) -> bool:
     overlap_s = 0.0 if row.compromised else policy.overlap_s
     due = retirement_due(row, overlap_s)
     if row.is_over or due is None:
@@ -71,7 +71,7 @@ def retire_due(lock: DeployLock, kinds: Sequence[str]) -> list[str]:
 
 
 def _retired(lock: DeployLock, kind: str, row: Record, consumers: Sequence[Consumer]) -> list[str]:
-    rotation = begun_rotation(lock.environment, Wish((kind,), row.slot), kind)
+    rotation = begun_rotation(lock.environment, RotationRequest((kind,), row.slot), kind)
     advance(lock, rotation, consumers, MAY_TAKE)
     if rotation.taken:
         return [outcome_of(rotation).sentence]
@@ -87,7 +87,7 @@ def _overdue(lock: DeployLock, rotation: Rotation) -> list[str]:
     return [f"overdue for more than 48 hours: {outcome_of(rotation).sentence}"]
 
 
-def tell_what_was_retired(lock: DeployLock, told: Sequence[str]) -> str:
+def announce_retirement(lock: DeployLock, told: Sequence[str]) -> str:
     """Tell the channel, where there is something to tell; all of it in a sentence."""
     if told:
         announce(lock.environment, retired(lock.environment.name, told), first=True)

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from blocks.environment import Environment
-from delivery.platform.health import Answer
+from delivery.platform.health import HealthAnswer
 from delivery.platform.images import Image
 from delivery.platform.service import Deployment, Service
 from delivery.run.ledger import Release
 from tasks import fact, operation
-from tasks.aws_errors import in_our_words
-from tasks.deploy.colours import read_scene
+from tasks.aws_errors import translate_aws_errors
+from tasks.deploy.colours import read_snapshot
 from tasks.platform.app_runner.service import await_deployment, change_service, restart_service
 from tasks.platform.app_runner.state import service_of
 from tasks.platform.health import answer_of, await_secrets
@@ -36,7 +36,7 @@ class Consumer:
     environment: Environment
     service: Service
     revision: str | None
-    answer: Answer
+    answer: HealthAnswer
     colour: str = ""
 
     @property
@@ -62,7 +62,7 @@ class Consumer:
 @fact("with which secrets does {environment.name} run?")
 def look_at_consumers(environment: Environment) -> list[Consumer]:
     """The services of an environment that run, in the order in which they are to be rolled."""
-    with in_our_words("look at the services"):
+    with translate_aws_errors("look at the services"):
         releases = list(ledger.read_releases(environment))
         return [
             _consumer(environment, place, service, releases, colour)
@@ -74,9 +74,9 @@ def look_at_consumers(environment: Environment) -> list[Consumer]:
 def _places(environment: Environment) -> list[tuple[Environment, Service | None, str]]:
     if environment.strategy == "in-place":
         return [(environment, service_of(environment), "")]
-    scene = read_scene(environment)
-    order = (scene.idle, scene.idle.other)
-    return [(environment.on(colour), scene.services[colour], colour) for colour in order]
+    snapshot = read_snapshot(environment)
+    order = (snapshot.idle, snapshot.idle.other)
+    return [(environment.on(colour), snapshot.services[colour], colour) for colour in order]
 
 
 def _consumer(
@@ -95,7 +95,7 @@ def _consumer(
     return Consumer(place, service, revision, answer_of(place, service), colour)
 
 
-def roll(
+def restart_services(
     lock: DeployLock,
     consumers: Sequence[Consumer],
     behind: Mapping[str, Sequence[str]],
@@ -125,8 +125,8 @@ def start_anew(lock: DeployLock, consumer: Consumer, versions: Mapping[str, str]
         return not answer_of(environment, consumer.service).runs_with(versions)
 
     with (
-        in_our_words(f"start {consumer} anew"),
-        intent(lock, "roll", consumer.colour, versions=dict(versions)),
+        translate_aws_errors(f"start {consumer} anew"),
+        intent(lock, "restart_services", consumer.colour, versions=dict(versions)),
     ):
         if wanted.items() - consumer.given.items():
             return change_service(environment, image, lock.demand_now)

@@ -13,19 +13,19 @@ from prefect.logging import get_run_logger
 from delivery.errors import CredentialUnfit, DeliveryError, OutcomeUnknown, StillAccepted
 from delivery.rotation.facts import Facts
 from delivery.rotation.next_step import Next, next_step
-from delivery.rotation.record import Record, Step
+from delivery.rotation.record import Record, RotationStep
 from tasks import operation
-from tasks.aws_errors import in_our_words
+from tasks.aws_errors import translate_aws_errors
 from tasks.rotation.preflight import demand_possible, seen
-from tasks.rotation.redaction import unquoted
-from tasks.rotation.rolling_restart import Consumer, look_at_consumers, roll
+from tasks.rotation.redaction import redacted
+from tasks.rotation.rolling_restart import Consumer, look_at_consumers, restart_services
 from tasks.rotation.state import Rotation
 from tasks.rotation.steps import STEPS, close, write_rolled
 from tasks.run import ledger
 from tasks.run.lock import DeployLock
 
 # Where a secret has to wait: for the others, for its time, or for a person.
-RESTS = (Step.ROLL, Step.WAIT, Step.DONE, Step.STOP)
+RESTS = (RotationStep.ROLL, RotationStep.WAIT, RotationStep.DONE, RotationStep.STOP)
 # An unfinished rotation is rolled first, then the one that was asked for, then nothing.
 MOST_ROLLS = 4
 
@@ -34,7 +34,7 @@ MOST_ROLLS = 4
 def look(lock: DeployLock, rotation: Rotation, consumers: Sequence[Consumer]) -> Next:
     """Look at everything that decides the next step, note who is connected, and decide."""
     doing = f"look how far {rotation} is"
-    with unquoted(doing), in_our_words(doing):
+    with redacted(doing), translate_aws_errors(doing):
         facts = seen(rotation, consumers)
         row = facts.of_current
         if row and row.rolled_at is not None and not facts.pending and not facts.behind:
@@ -60,10 +60,10 @@ def advance(
     lock: DeployLock,
     rotation: Rotation,
     consumers: Sequence[Consumer],
-    only: Collection[Step] = tuple(Step),
+    only: Collection[RotationStep] = tuple(RotationStep),
 ) -> Next:
     """Take step after step until the secret has to wait, or the next one is not among `only`."""
-    taken: set[tuple[Step, str]] = set()
+    taken: set[tuple[RotationStep, str]] = set()
     while (following := look(lock, rotation, consumers)).step not in RESTS:
         if following.step not in only:
             return following
@@ -77,7 +77,7 @@ def advance(
         lock.demand_now()
         STEPS[following.step](lock, rotation, following)
         rotation.taken.append(following.step)
-    if following.step is Step.DONE:
+    if following.step is RotationStep.DONE:
         close(lock, rotation)
     return following
 
@@ -96,10 +96,12 @@ def rotate(lock: DeployLock, rotations: Sequence[Rotation], consumers: Sequence[
             except (CredentialUnfit, StillAccepted) as error:
                 able.remove(rotation)
                 failed.append(error)
-        rolling = [each for each in able if each.next.step is Step.ROLL]
+        rolling = [each for each in able if each.next.step is RotationStep.ROLL]
         if not rolling:
             break
-        roll(lock, consumers, _behind(rolling), {e.rotated.kind: e.next.version for e in rolling})
+        restart_services(
+            lock, consumers, _behind(rolling), {e.rotated.kind: e.next.version for e in rolling}
+        )
         for rotation in rolling:
             write_rolled(lock, rotation)
         consumers = look_at_consumers(lock.environment)

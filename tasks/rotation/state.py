@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from delivery.errors import Drift
 from delivery.rotation.facts import Facts
 from delivery.rotation.next_step import Next
-from delivery.rotation.record import Record, Step, token_of
+from delivery.rotation.record import Record, RotationStep, token_of
 from tasks.credentials.credential import Rotated
 
 
 @dataclass(frozen=True)
-class Wish:
+class RotationRequest:
     """What a run was asked for: which kinds of secrets, in which slot, and how."""
 
     kinds: tuple[str, ...]
@@ -30,19 +30,19 @@ class Rotation:
     No dataclass: Prefect may copy those, and what one step has set the next must see.
     """
 
-    def __init__(self, rotated: Rotated, wish: Wish, arn: str, current: str) -> None:
+    def __init__(self, rotated: Rotated, request: RotationRequest, arn: str, current: str) -> None:
         self.rotated = rotated
         self.secret = rotated.secret
-        self.slot = wish.slot
-        self.compromised = wish.compromised
-        self.token = token_of(arn, wish.slot)
+        self.slot = request.slot
+        self.compromised = request.compromised
+        self.token = token_of(arn, request.slot)
         self.at_preflight = current
         self.was_set = ""
         self.was_tested = ""
         self.overdue = ""
         self._facts: Facts | None = None
-        self.next = Next(Step.WAIT, "nobody has looked yet")
-        self.taken: list[Step] = []
+        self.next = Next(RotationStep.WAIT, "nobody has looked yet")
+        self.taken: list[RotationStep] = []
 
     @property
     def facts(self) -> Facts:

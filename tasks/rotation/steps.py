@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from delivery.rotation.facts import CURRENT, PREVIOUS, PendingValue
 from delivery.rotation.next_step import Next
-from delivery.rotation.record import Record, Step
+from delivery.rotation.record import Record, RotationStep
 from tasks import operation
 from tasks.credentials.credential import VERSION
 from tasks.credentials.secrets_manager import (
@@ -17,7 +17,7 @@ from tasks.credentials.secrets_manager import (
     read_value,
     remove_pending,
 )
-from tasks.rotation.redaction import unquoted
+from tasks.rotation.redaction import redacted
 from tasks.rotation.state import Rotation
 from tasks.run import ledger
 from tasks.run.intents import intent
@@ -61,7 +61,7 @@ def set_account(lock: DeployLock, rotation: Rotation, following: Next) -> None:
 
 @operation("prove the new version of {rotation}")
 def prove(lock: DeployLock, rotation: Rotation, following: Next) -> None:
-    with unquoted(f"prove the new version of {rotation}"):
+    with redacted(f"prove the new version of {rotation}"):
         rotation.rotated.prove(following.version, following.instead_of)
     rotation.was_tested = following.version
 
@@ -89,9 +89,9 @@ def write_rolled(lock: DeployLock, rotation: Rotation) -> None:
         began=facts.now,
         compromised=rotation.compromised,
     )
-    rolled = replace(row, rolled_at=time.time(), drained_since=None, step=Step.ROLL)
+    rolled = replace(row, rolled_at=time.time(), drained_since=None, step=RotationStep.ROLL)
     ledger.write_rotation(lock.environment, rolled, lock.token)
-    rotation.taken.append(Step.ROLL)
+    rotation.taken.append(RotationStep.ROLL)
 
 
 @operation("retire the old version of {rotation}")
@@ -101,7 +101,7 @@ def retire(lock: DeployLock, rotation: Rotation, following: Next) -> None:
     at_once = rotation.compromised or row.compromised
     with _intended(lock, rotation, following):
         rotation.rotated.retire(following.version, facts.current, at_once=at_once)
-    gone = replace(row, retired_at=time.time(), step=Step.RETIRE)
+    gone = replace(row, retired_at=time.time(), step=RotationStep.RETIRE)
     ledger.write_rotation(lock.environment, gone, lock.token)
 
 
@@ -112,15 +112,15 @@ def delete(lock: DeployLock, rotation: Rotation, following: Next) -> None:
 
 
 Taking = Callable[[DeployLock, Rotation, Next], None]
-STEPS: dict[Step, Taking] = {
-    Step.CREATE: create,
-    Step.ADOPT: create,
-    Step.SET: set_account,
-    Step.TEST: prove,
-    Step.PROMOTE: make_current,
-    Step.TIDY: tidy,
-    Step.RETIRE: retire,
-    Step.DELETE: delete,
+STEPS: dict[RotationStep, Taking] = {
+    RotationStep.CREATE: create,
+    RotationStep.ADOPT: create,
+    RotationStep.SET: set_account,
+    RotationStep.TEST: prove,
+    RotationStep.PROMOTE: make_current,
+    RotationStep.TIDY: tidy,
+    RotationStep.RETIRE: retire,
+    RotationStep.DELETE: delete,
 }
 
 
@@ -128,11 +128,11 @@ def close(lock: DeployLock, rotation: Rotation) -> None:
     """Write that the rotation of the current version is over."""
     row = rotation.facts.of_current
     if row and not row.is_over and row.rolled_at is not None:
-        ledger.write_rotation(lock.environment, replace(row, step=Step.DONE), lock.token)
+        ledger.write_rotation(lock.environment, replace(row, step=RotationStep.DONE), lock.token)
 
 
 @contextmanager
 def _intended(lock: DeployLock, rotation: Rotation, following: Next) -> Iterator[None]:
     detail = {"secret": rotation.secret, "version": following.version, "step": following.step}
-    with unquoted(f"{following.step} {rotation}"), intent(lock, "rotate", "", **detail):
+    with redacted(f"{following.step} {rotation}"), intent(lock, "rotate", "", **detail):
         yield

@@ -15,7 +15,6 @@ from dataclasses import replace
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 
@@ -23,8 +22,9 @@ from blocks.environment import Environment
 from delivery.errors import DeliveryError, Fenced, PlatformBusy, Superseded, TakenBack
 from delivery.run.ledger import KINDS, Holder, LockRow, is_next, superseded_by
 from tasks import operation
-from tasks.aws_errors import in_our_words
+from tasks.aws_errors import translate_aws_errors
 from tasks.run import ledger
+from tasks.run.holder import this_holder
 from tasks.run.lock_row import (
     ask_to_stop,
     at_this_moment,
@@ -201,8 +201,8 @@ def acquire_lock(
     """acquire the deploy lock, once it is free or its holder is dead; or do not wait for a living
     one.
     """
-    mine = _myself(kind, title, reason)
-    with in_our_words("acquire the deploy lock"):
+    mine = this_holder(kind, title, reason)
+    with translate_aws_errors("acquire the deploy lock"):
         others = [each for each in read_waiting(environment) if each.run != mine.run]
         row = read_lock(environment)
         # Whoever waits already goes first, above all a rollback.
@@ -310,28 +310,3 @@ def _taken(
         lock.taken_over_from = str(row.holder)
         get_run_logger().warning("took the deploy lock over from %s, which is silent", row.holder)
     return lock
-
-
-def _myself(kind: str, title: str, reason: str) -> Holder:
-    context = FlowRunContext.get()
-    if context is None or context.flow_run is None:
-        raise RuntimeError("only a run can hold a deploy lock")
-    run = context.flow_run
-    # Prefect makes the runs of a schedule long before they are due.
-    times = [moment for moment in (run.created, run.expected_start_time) if moment]
-    asked = max(times, default=None)
-    return Holder(
-        run=str(run.id),
-        title=title,
-        kind=kind,
-        actor=actor_of(run),
-        reason=reason,
-        asked=round(asked.timestamp(), 3) if asked else round(time.time(), 3),
-    )
-
-
-def actor_of(run: Any) -> str:
-    """Who asked for a run: a tag `by:NAME`, what Prefect knows, or the words `not named`."""
-    named = [tag.removeprefix("by:") for tag in run.tags if tag.startswith("by:")]
-    by = run.created_by.display_value if run.created_by else None
-    return (named[0] if named else by) or "not named"

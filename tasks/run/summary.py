@@ -10,7 +10,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import TaskRun
 
 from blocks.environment import Environment
-from delivery.checks.plan import CheckReport, Plan
+from delivery.checks.plan import CheckPlan, CheckReport
 from delivery.run.summary import Stage, report
 
 SUMMARY = "summary"
@@ -22,7 +22,7 @@ def write_summary(
     title: str,
     facts: Sequence[tuple[str, str]],
     *,
-    plan: Plan | None = None,
+    plan: CheckPlan | None = None,
     reports: Sequence[CheckReport] = (),
     seconds: float,
 ) -> None:
@@ -76,6 +76,6 @@ def _verdict(run: TaskRun) -> str:
     return "failed"
 
 
-def _left_out(plan: Plan | None) -> list[Stage]:
+def _left_out(plan: CheckPlan | None) -> list[Stage]:
     left_out = plan.not_applicable if plan else ()
     return [Stage(name, "not applicable", 0, why) for name, why in left_out]

@@ -24,7 +24,7 @@ _LEADS_NOWHERE = ("dangling", "loop", "notdir")
 
 
 @dataclass(frozen=True)
-class Entry:
+class TreeEntry:
     """What a path of the commit is: the `kind` and name of git's object, and its bytes."""
 
     kind: str = "missing"
@@ -52,7 +52,7 @@ def source_archive(source: Source, folder: Path) -> Path:
     return folder
 
 
-def look_up(source: Source, path: str) -> Entry:
+def look_up(source: Source, path: str) -> TreeEntry:
     """What the commit holds at `path`, through links inside the tree.
 
     Raises `RequestRefused` when the path leads out of it, by `..` or by a link.
@@ -132,7 +132,7 @@ def _names(source: Source, folder: str) -> list[str]:
     return [name for about, *names in entries for name in names if about.startswith("100")]
 
 
-def _look_up(source: Source, paths: list[str]) -> dict[str, Entry]:
+def _look_up(source: Source, paths: list[str]) -> dict[str, TreeEntry]:
     normal = [posixpath.normpath(path) for path in paths]
     for path in normal:
         if path.startswith(("/", "../")) or path == ".." or "\n" in path:
@@ -155,7 +155,7 @@ def _look_up(source: Source, paths: list[str]) -> dict[str, Entry]:
             # What follows is as many bytes of the link's target, and a line feed.
             answer = answer[int(words[1]) + 1 :]
         is_there = len(words) == 3 and words[1] in ("blob", "tree", "commit")
-        found[path] = Entry(words[1], words[0], int(words[2])) if is_there else Entry()
+        found[path] = TreeEntry(words[1], words[0], int(words[2])) if is_there else TreeEntry()
     return found
 
 

@@ -25,7 +25,7 @@ def our_mark() -> str:
     return f"{uuid.uuid4().hex}:{our_identity()}"
 
 
-def sweep_leftovers() -> tuple[str, ...]:
+def remove_orphans() -> tuple[str, ...]:
     """Kill what dead workers of this machine left running, and say what it was.
 
     Processes whose environment may not be read belong to others and are left alone.

@@ -44,7 +44,7 @@ _NPM_SETTING = re.compile(
 )
 
 
-def surroundings(
+def program_environment(
     home: Path,
     cache: Path,
     worker: Mapping[str, str] | None = None,

@@ -6,7 +6,7 @@ from pathlib import Path
 from prefect.logging import get_run_logger
 
 from delivery.errors import ConfigurationError
-from tasks.workspace.program_environment import surroundings
+from tasks.workspace.program_environment import program_environment
 from tasks.workspace.programs import run_program
 from tasks.workspace.workspace import Workspace
 
@@ -19,7 +19,7 @@ def answer_of(
     Raises `ConfigurationError` with its last lines if it does not end well.
     """
     home = place.home / name
-    variables = surroundings(home, place.cache)
+    variables = program_environment(home, place.cache)
     answer = home / "answer"
     outcome = run_program(
         argv,

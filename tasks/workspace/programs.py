@@ -23,7 +23,7 @@ _LOOK_EVERY_S = 0.2
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ProgramOutcome:
     """How a program ended; `exit_code` is 128 + signal when one ended it, 127 when not found."""
 
     exit_code: int
@@ -49,7 +49,7 @@ def run_program(
     last_lines: int = 40,
     grace_s: float = GRACE_S,
     answer: Path | None = None,
-) -> Outcome:
+) -> ProgramOutcome:
     """Run `argv` in `folder` and wait for it, passing on what it says line by line.
 
     `environment` is all the program gets (see `tasks.workspace.program_environment`). `stop` is
@@ -88,7 +88,7 @@ def run_program(
             reader.end()
         finally:
             exit_code = _end(launcher, mark, grace_s)
-    return Outcome(exit_code, time.monotonic() - began, tuple(tail), timed_out, stopped)
+    return ProgramOutcome(exit_code, time.monotonic() - began, tuple(tail), timed_out, stopped)
 
 
 def _launch(

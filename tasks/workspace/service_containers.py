@@ -40,7 +40,7 @@ def service_containers(
         yield {}
         return
     with engine(environment) as client, ExitStack() as cleanup:
-        remove_leftovers(client)
+        remove_orphans(client)
         images = [_image(environment, name) for name in names]
         started = [
             (image, cleanup.enter_context(_container(client, image, check))) for image in images
@@ -50,7 +50,7 @@ def service_containers(
         yield {image.variable: _address(image, container) for image, container in started}
 
 
-def remove_leftovers(client: DockerClient) -> None:
+def remove_orphans(client: DockerClient) -> None:
     """Remove service containers whose worker on this machine is dead."""
     for container in client.containers.list(
         all=True, filters={"label": OWNER}, ignore_removed=True

@@ -14,9 +14,9 @@ from prefect.context import FlowRunContext
 from prefect.logging import get_logger
 
 from blocks.environment import Environment
-from delivery.workspace.process_identity import is_elsewhere
+from delivery.workspace.process_identity import is_on_another_machine
 from tasks.workspace.checkout import remove_workspace
-from tasks.workspace.orphans import is_orphaned, our_mark, sweep_leftovers
+from tasks.workspace.orphans import is_orphaned, our_mark, remove_orphans
 
 DAY_S = 86_400
 # No run goes on for longer: what one in another container left on the same volume may go then.
@@ -54,11 +54,11 @@ def workspace(environment: Environment) -> Iterator[Workspace]:
 
     What earlier runs of dead workers left behind is removed first.
     """
-    shop = environment.shop
-    sweep_leftovers()
-    _tidy(shop, environment.policy.report_days)
+    data_dir = environment.data_dir
+    remove_orphans()
+    _tidy(data_dir, environment.policy.report_days)
     name = _run_name()
-    source = _made(shop / "workspaces" / name)
+    source = _made(data_dir / "workspaces" / name)
     # A browser's socket must have a path of less than 108 characters, so homes are in /tmp.
     home = Path(tempfile.mkdtemp(prefix=HOME))
     for own in (source, home):
@@ -67,10 +67,10 @@ def workspace(environment: Environment) -> Iterator[Workspace]:
         yield Workspace(
             source=source / "source",
             home=home,
-            logs=_made(shop / "logs" / name),
-            mirrors=_made(shop / "mirrors"),
-            cache=_made(shop / "cache"),
-            reports=_made(shop / "reports"),
+            logs=_made(data_dir / "logs" / name),
+            mirrors=_made(data_dir / "mirrors"),
+            cache=_made(data_dir / "cache"),
+            reports=_made(data_dir / "reports"),
         )
     finally:
         left = [str(own) for own in (source, home) if not remove_workspace(own)]
@@ -78,13 +78,13 @@ def workspace(environment: Environment) -> Iterator[Workspace]:
             get_logger("prefect.flow_runs").warning("not all of it could be removed: %s", left)
 
 
-def _tidy(shop: Path, days: int) -> None:
+def _tidy(data_dir: Path, days: int) -> None:
     homes = Path(tempfile.gettempdir()).glob(f"{HOME}*")
-    for left in (*(shop / "workspaces").glob("*"), *homes):
+    for left in (*(data_dir / "workspaces").glob("*"), *homes):
         with suppress(OSError):
             if _is_nobodys(left / OWNER):
                 remove_workspace(left)
-    for kept in (shop / "logs").glob("*"):
+    for kept in (data_dir / "logs").glob("*"):
         with suppress(OSError):
             if _age_s(kept) > days * DAY_S:
                 shutil.rmtree(kept, ignore_errors=True)
@@ -92,7 +92,7 @@ def _tidy(shop: Path, days: int) -> None:
 
 def _is_nobodys(owner: Path) -> bool:
     mark = owner.read_text()
-    return is_orphaned(mark) or (is_elsewhere(mark) and _age_s(owner) > LONGEST_RUN_S)
+    return is_orphaned(mark) or (is_on_another_machine(mark) and _age_s(owner) > LONGEST_RUN_S)
 
 
 def _age_s(path: Path) -> float:

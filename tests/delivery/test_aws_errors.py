@@ -4,7 +4,7 @@ from delivery.aws_errors import Refusal, refusal
 
 
 @pytest.mark.parametrize(
-    ("code", "status", "meaning"),
+    ("code", "status", "classify"),
     [
         ("ThrottlingException", 400, Refusal.TRY_AGAIN),
         ("TooManyRequestsException", 429, Refusal.TRY_AGAIN),
@@ -24,5 +24,5 @@ from delivery.aws_errors import Refusal, refusal
         ("", 0, Refusal.INVALID),
     ],
 )
-def test_an_error_code_has_one_meaning(code, status, meaning):
-    assert refusal(code, status) is meaning
+def test_an_error_code_has_one_meaning(code, status, classify):
+    assert refusal(code, status) is classify

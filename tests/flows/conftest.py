@@ -145,7 +145,7 @@ def kept_secret(programs_started, stand, caplog):
     logged = [caplog.handler.format(each) for each in caplog.get_records("call")]
     told = {
         "a file of Prefect": Rotating.stored(),
-        "Slack": str([vars(each) for each in stand.inbox.slack.messages]).encode(),
+        "Slack": str([vars(each) for each in stand.fakes.slack.messages]).encode(),
         "a log": "\n".join(logged).encode(),
         "a command line": "\n".join(programs_started).encode(),
         "the ledger": str([each[0].in_the_ledger() for each in watched]).encode(),
@@ -259,7 +259,7 @@ class Runs:
     @property
     def said(self):
         """What Slack was told of the newest run: its thread, first message first."""
-        threads = self.sandbox.inbox.slack.threads("deployments")
+        threads = self.sandbox.fakes.slack.threads("deployments")
         mine = [thread for thread in threads if str(self.id) in str(thread)]
         return mine[-1] if mine else []
 

@@ -20,7 +20,7 @@ from sandbox.app_runner.instances.programs import Program, Programs
 from sandbox.aws.aws import ACCESS_KEY, ACCOUNT, SECRET_KEY, Aws
 from sandbox.aws.ledger_table import ensure_ledger_table
 from sandbox.edge import Edge, ensure_distribution
-from sandbox.fakes import Inbox
+from sandbox.fakes import FakeServices
 from tasks.run import ledger
 
 ECR = "kanvaro"
@@ -38,7 +38,7 @@ class Stand:
             self.app_runner = stack.enter_context(
                 AppRunner(instances=self.programs, time_scale=0, aws_endpoint=self.aws.endpoint)
             )
-            self.inbox = stack.enter_context(Inbox(channels=("deployments",)))
+            self.fakes = stack.enter_context(FakeServices(channels=("deployments",)))
             self.distribution = ensure_distribution(self.aws)
             self.edge = stack.enter_context(Edge(self.aws.endpoint, self.distribution))
             self._store = self.aws.client("cloudfront-keyvaluestore")
@@ -83,9 +83,9 @@ class Stand:
             ),
             public_address=self.edge.url,
             **(settings or {}),
-            slack=SlackCredentials(token=self.inbox.slack.token),
+            slack=SlackCredentials(token=self.fakes.slack.token),
             slack_channel="#deployments",
-            slack_address=self.inbox.slack_url,
+            slack_address=self.fakes.slack_url,
             policy=Policy(
                 **{
                     "operation_timeout_s": 10,
@@ -150,7 +150,7 @@ class Stand:
         return httpx.get(f"{self.edge.url}/api/health", timeout=5).json()["revision"]
 
     def said(self, run_id):
-        threads = self.inbox.slack.threads("deployments")
+        threads = self.fakes.slack.threads("deployments")
         return [t for t in threads if str(run_id) in str(t)][-1]
 
     def changes(self, environment):

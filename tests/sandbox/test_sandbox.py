@@ -24,7 +24,7 @@ from delivery.workspace.process_identity import started
 from sandbox import start as start_module
 from sandbox.__main__ import main
 from sandbox.addresses import Addresses, Secrets
-from sandbox.edge import Desk
+from sandbox.edge import ControlEndpoint
 from sandbox.host.orphans import OWNER_LABEL, owner_of
 from sandbox.lock import holder
 from sandbox.parts.errors import AlreadyRunning, SandboxPartFailed
@@ -115,7 +115,7 @@ def test_every_part_answers_at_its_address(sandbox):
     assert store.describe_key_value_store(KvsARN=where.route_store)["ItemCount"] == 0
     cloudfront = sandbox.aws.client("cloudfront")
     assert cloudfront.get_distribution(Id=where.distribution)["Distribution"]["Status"]
-    assert Desk(where.edge).state["requests"]["total"] == 1
+    assert ControlEndpoint(where.edge).state["requests"]["total"] == 1
     assert httpx.get(f"http://{where.registry}/v2/").status_code in (200, 401)
     assert WebClient(sandbox.secrets.slack_token, base_url=where.slack).auth_test()["ok"]
     app = GitHubApp(
@@ -134,7 +134,7 @@ def test_a_message_to_its_channel_arrives(sandbox):
     client = WebClient(sandbox.secrets.slack_token, base_url=sandbox.addresses.slack)
     client.chat_postMessage(channel=sandbox.addresses.slack_channel, text="hello")
     assert httpx.post(sandbox.secrets.slack_webhook_url, json={"text": "hook"}).text == "ok"
-    assert [thread[0].text for thread in sandbox.inbox.slack.threads()] == ["hello", "hook"]
+    assert [thread[0].text for thread in sandbox.fakes.slack.threads()] == ["hello", "hook"]
 
 
 def test_the_account_is_seeded_with_accounts_of_the_databases(sandbox):
@@ -178,7 +178,7 @@ def test_nothing_is_published_outside_the_loopback_address(sandbox, engine):
     assert len(containers) == 2
     for container in containers:
         assert not any(container.attrs["NetworkSettings"]["Ports"].values())
-    for address in (sandbox.aws.registry, sandbox.inbox.url, sandbox.app_runner.url):
+    for address in (sandbox.aws.registry, sandbox.fakes.url, sandbox.app_runner.url):
         assert "127.0.0.1:" in address
 
 
@@ -202,7 +202,7 @@ def test_a_line_tells_of_each_part_with_address_and_seconds(sandbox, lines):
         sandbox.addresses.aws,
         sandbox.addresses.app_runner,
         sandbox.addresses.public,
-        sandbox.addresses.inbox,
+        sandbox.addresses.fakes,
         sandbox.addresses.advisories,
         sandbox.addresses.network,
     ):

@@ -15,7 +15,7 @@ from docker.models.containers import Container
 from delivery.errors import EngineUnavailable
 from sandbox.app_runner.errors import ImageUnavailable, RolloutFailed
 from sandbox.app_runner.instances.instance import ImageReference, Launch
-from sandbox.host.orphans import ENGINE_ERRORS, labels_of, remove, remove_leftovers
+from sandbox.host.orphans import ENGINE_ERRORS, labels_of, remove, remove_orphans
 
 ROLE = "app-runner"
 SERVICE_LABEL = "kanvaro.sandbox.service"
@@ -57,7 +57,7 @@ class Containers:
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30))
         try:
             self._engine = await asyncio.to_thread(docker.from_env, timeout=60)
-            await asyncio.to_thread(remove_leftovers, self._engine, self.owner, ROLE)
+            await asyncio.to_thread(remove_orphans, self._engine, self.owner, ROLE)
         except ENGINE_ERRORS as error:
             await self._session.close()
             raise EngineUnavailable("The Docker engine does not answer.") from error
@@ -67,7 +67,7 @@ class Containers:
         await asyncio.gather(*self._starting, return_exceptions=True)
         await asyncio.gather(*(running.stop(0) for running in list(self._running)))
         try:
-            await asyncio.to_thread(remove_leftovers, self._engine, self.owner, ROLE)
+            await asyncio.to_thread(remove_orphans, self._engine, self.owner, ROLE)
         except ENGINE_ERRORS as error:
             logger.warning("containers may be left, owner %s: %s", self.owner, error)
         await asyncio.to_thread(self._engine.close)

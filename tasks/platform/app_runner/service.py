@@ -16,11 +16,11 @@ from delivery.aws_errors import CLOSED, Refusal
 from delivery.errors import AccessDenied, OutcomeUnknown, PlatformBusy, RolloutFailed, TimedOut
 from delivery.patience import Patience, wait_until
 from delivery.platform import app_runner
-from delivery.platform.app_runner import Operation, Step
+from delivery.platform.app_runner import NextAction, Operation
 from delivery.platform.images import Image
 from delivery.platform.service import Deployment, Service, demand_sent
 from tasks import fact, operation
-from tasks.aws_errors import in_our_words, meaning, said
+from tasks.aws_errors import classify, describe, translate_aws_errors
 from tasks.platform.app_runner.settings import wanted_settings
 from tasks.platform.app_runner.state import described, operations_of, service_of
 
@@ -35,7 +35,7 @@ DESCRIPTION_LAG_S = 10
 @fact("what does {environment.service.name} run?")
 def live_service(environment: Environment) -> Service | None:
     """The service as App Runner describes it; None if there is none of that name."""
-    with in_our_words("describe the service"):
+    with translate_aws_errors("describe the service"):
         return service_of(environment)
 
 
@@ -47,7 +47,7 @@ def deploy(environment: Environment, image: Image) -> Deployment:
     Raises `PlatformBusy` if another operation does not end in time, `OutcomeUnknown` if an
     answer was lost and no operation of ours appears.
     """
-    with in_our_words(f"deploy to {environment.service.name}"):
+    with translate_aws_errors(f"deploy to {environment.service.name}"):
         return change_service(environment, image)
 
 
@@ -64,7 +64,7 @@ def await_deployment(
     `demand` is called at each look, and raises where the run may not go on. Raises `RolledBack` or
     `RolloutFailed` if the operation ended otherwise, `TimedOut` if it did not end.
     """
-    with in_our_words("follow the deployment", hint=SENT):
+    with translate_aws_errors("follow the deployment", hint=SENT):
         if deployment.operation_id:
             ended = _await_operation(
                 environment, deployment.service_arn, deployment.operation_id, demand
@@ -93,7 +93,7 @@ def _demand_image(environment: Environment, deployment: Deployment) -> Service:
 
 
 @dataclass
-class _Sight:
+class _Progress:
     """What was seen last on the way to a deployment; `sent` once our change is accepted."""
 
     demand: Callable[[], None]
@@ -116,23 +116,28 @@ def change_service(
     refuse a run which lost the deploy lock, and so the gap must be as small as can be.
     """
     wanted = wanted_settings(environment, image)
-    sight = _Sight(demand)
+    progress = _Progress(demand)
 
-    def look() -> _Sight:
+    def look() -> _Progress:
         service = service_of(environment)
-        sight.previous = sight.previous or (service.image if service else None)
+        progress.previous = progress.previous or (service.image if service else None)
         step = app_runner.next_step(service, wanted)
-        sight.seen = f"{service.status if service else 'no service'}: {step.value}"
-        if service and step is Step.NOTHING and sight.resumed and environment.service.secrets:
-            _restart(environment, service, image, sight)
-        elif service and step is Step.NOTHING:
-            sight.sent = Deployment(service.arn, None, image.reference, sight.previous)
-        elif service and step is Step.RESUME:
-            if not sight.resumed:  # what App Runner says may lag behind what it did
-                _resume(environment, service, sight)
-        elif step is not Step.WAIT:
-            _change(environment, service, wanted, image, sight)
-        return sight
+        progress.seen = f"{service.status if service else 'no service'}: {step.value}"
+        if (
+            service
+            and step is NextAction.NOTHING
+            and progress.resumed
+            and environment.service.secrets
+        ):
+            _restart(environment, service, image, progress)
+        elif service and step is NextAction.NOTHING:
+            progress.sent = Deployment(service.arn, None, image.reference, progress.previous)
+        elif service and step is NextAction.RESUME:
+            if not progress.resumed:  # what App Runner says may lag behind what it did
+                _resume(environment, service, progress)
+        elif step is not NextAction.WAIT:
+            _change(environment, service, wanted, image, progress)
+        return progress
 
     return _once_sent(environment, look)
 
@@ -148,24 +153,24 @@ def restart_service(
     While an operation is under way it is waited for, and then asked whether it `is_needed` still:
     what a dead run has sent is not sent again. A service that was paused meanwhile is left.
     """
-    sight = _Sight(demand)
+    progress = _Progress(demand)
 
-    def look() -> _Sight:
+    def look() -> _Progress:
         service = service_of(environment)
-        sight.seen = service.status if service else "no service"
+        progress.seen = service.status if service else "no service"
         if service is None:
             raise RolloutFailed(f"{environment.service.name} is gone")
         if service.status != "OPERATION_IN_PROGRESS":
             if service.status == "RUNNING" and is_needed():
-                _restart(environment, service, image, sight)
+                _restart(environment, service, image, progress)
             else:
-                sight.sent = Deployment(service.arn, None, service.image, service.image)
-        return sight
+                progress.sent = Deployment(service.arn, None, service.image, service.image)
+        return progress
 
     return _once_sent(environment, look)
 
 
-def _once_sent(environment: Environment, look: Callable[[], _Sight]) -> Deployment:
+def _once_sent(environment: Environment, look: Callable[[], _Progress]) -> Deployment:
     try:
         seen = wait_until(
             look, lambda now: now.sent is not None, _patience(environment), what="a free moment"
@@ -175,29 +180,29 @@ def _once_sent(environment: Environment, look: Callable[[], _Sight]) -> Deployme
     return demand_sent(seen.sent)
 
 
-def _restart(environment: Environment, service: Service, image: Image, sight: _Sight) -> None:
+def _restart(environment: Environment, service: Service, image: Image, progress: _Progress) -> None:
     client = environment.writes("apprunner")
 
     def restart() -> dict[str, Any]:
         answer = client.start_deployment(ServiceArn=service.arn)
         return {"Service": {"ServiceArn": service.arn}, "OperationId": answer["OperationId"]}
 
-    if sent := _send(environment, service, "START_DEPLOYMENT", restart, sight):
-        sight.sent = Deployment(*sent, image.reference, service.image)
+    if sent := _send(environment, service, "START_DEPLOYMENT", restart, progress):
+        progress.sent = Deployment(*sent, image.reference, service.image)
 
 
-def _resume(environment: Environment, service: Service, sight: _Sight) -> None:
+def _resume(environment: Environment, service: Service, progress: _Progress) -> None:
     """Resume a paused service, and demand that it succeeds: a second try would end alike."""
     client = environment.writes("apprunner")
 
     def resume() -> dict[str, Any]:
         return cast(dict[str, Any], client.resume_service(ServiceArn=service.arn))
 
-    sent = _send(environment, service, "RESUME_SERVICE", resume, sight)
+    sent = _send(environment, service, "RESUME_SERVICE", resume, progress)
     if sent:
-        ended = _await_operation(environment, *sent, sight.demand)
+        ended = _await_operation(environment, *sent, progress.demand)
         app_runner.demand_success(ended, environment.service.name)
-        sight.resumed = True
+        progress.resumed = True
 
 
 def _change(
@@ -205,7 +210,7 @@ def _change(
     service: Service | None,
     wanted: dict[str, Any],
     image: Image,
-    sight: _Sight,
+    progress: _Progress,
 ) -> None:
     """Send the one change that makes the service run the image."""
     client, name = environment.writes("apprunner"), environment.service.name
@@ -217,9 +222,9 @@ def _change(
             return cast(dict[str, Any], client.update_service(ServiceArn=known.arn, **wanted))
         return cast(dict[str, Any], client.create_service(ServiceName=name, **wanted))
 
-    sent = _send(environment, known, kind, change, sight)
+    sent = _send(environment, known, kind, change, progress)
     if sent:
-        sight.sent = Deployment(*sent, image.reference, sight.previous)
+        progress.sent = Deployment(*sent, image.reference, progress.previous)
 
 
 def _send(
@@ -227,29 +232,29 @@ def _send(
     service: Service | None,
     kind: str,
     sending: Callable[[], dict[str, Any]],
-    sight: _Sight,
+    progress: _Progress,
 ) -> tuple[str, str] | None:
     """Send one change; its service ARN and operation id, or None if it was not accepted."""
     known = [o.id for o in operations_of(environment, service.arn)] if service else []
-    sight.demand()
+    progress.demand()
     try:
         answer = sending()
         return answer["Service"]["ServiceArn"], answer["OperationId"]
     except (ClientError, BotoCoreError) as error:
-        match meaning(error):
+        match classify(error):
             case Refusal.TRY_AGAIN | Refusal.BUSY:
-                sight.seen = said(error)
+                progress.seen = describe(error)
                 return None
             case Refusal.INVALID if _is_busy(environment, service):
                 # StartDeployment and its kin call a busy service an invalid request.
-                sight.seen = said(error)
+                progress.seen = describe(error)
                 return None
             case Refusal.OUTCOME_UNKNOWN:
-                return _adopted(environment, service, kind, known, said(error))
+                return _adopted(environment, service, kind, known, describe(error))
             case Refusal.DENIED if kind == "CREATE_SERVICE":
                 name = environment.service.name
                 raise AccessDenied(
-                    f"AWS refused to create {name}: {said(error)}", hint=CLOSED
+                    f"AWS refused to create {name}: {describe(error)}", hint=CLOSED
                 ) from None
             case _:
                 raise

@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from delivery.checks.plan import (
+    CheckPlan,
     CheckReport,
-    Plan,
     applicable,
     first_failure,
     is_cacheable,
@@ -18,7 +18,7 @@ from delivery.workspace.packages import Manager
 NPM = Manager("npm", ("npm",), ("npm", "ci"))
 LINT = Check("lint", script="lint", timeout_s=60)
 UNIT = Check("unit", script="test:unit", timeout_s=600, services=("redis",))
-PLAN = Plan(StageTable((LINT, UNIT)), NPM, {"node": "v22.0.0"}, (LINT, UNIT), ())
+PLAN = CheckPlan(StageTable((LINT, UNIT)), NPM, {"node": "v22.0.0"}, (LINT, UNIT), ())
 IMAGES = {"redis": "redis:7-alpine"}
 
 

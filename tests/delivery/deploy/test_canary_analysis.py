@@ -3,17 +3,17 @@ from datetime import UTC, datetime
 import pytest
 
 from delivery.deploy.canary_analysis import (
-    Limits,
+    CanaryLimits,
     Traffic,
     Verdict,
     bad_in_a_row,
     judge,
     next_period,
 )
-from delivery.platform.health import Answer
+from delivery.platform.health import HealthAnswer
 
-LIMITS = Limits(fewest_requests=20, more_errors=1.0, slower=1.5, slow_ms=500)
-GOOD, BAD = Answer(200, "a" * 40, 5), Answer(503, None, 5)
+LIMITS = CanaryLimits(fewest_requests=20, more_errors=1.0, slower=1.5, slow_ms=500)
+GOOD, BAD = HealthAnswer(200, "a" * 40, 5), HealthAnswer(503, None, 5)
 WELL = Traffic(1000, 2, 80)
 
 

@@ -1,7 +1,7 @@
 import pytest
 
-from delivery.deploy.dry_run import as_markdown, as_text, differences, forecast
-from delivery.deploy.snapshot import Scene
+from delivery.deploy.dry_run import as_markdown, as_text, differences, dry_run
+from delivery.deploy.snapshot import Snapshot
 from delivery.platform.route import Colour, Route
 from delivery.platform.service import Service
 
@@ -27,8 +27,8 @@ def service(status="RUNNING", **wanted):
     return Service("arn", status, "x.example", image, seen)
 
 
-def calls(scene, steps=(100,), keep_warm_s=60, wanted=None):
-    changes = forecast(scene, wanted or settings(), steps, "a" * 40, keep_warm_s)
+def calls(snapshot, steps=(100,), keep_warm_s=60, wanted=None):
+    changes = dry_run(snapshot, wanted or settings(), steps, "a" * 40, keep_warm_s)
     told = [change.call for change in changes]
     assert told[:3] == (LEDGER if told else [])
     return [call.partition(":")[2] for call in told[3:]]
@@ -73,12 +73,12 @@ SWITCH = ["PutKey", "PutKey", "UpdateDistribution", "PutItem", "PauseService"]
     ],
 )
 def test_every_call_that_would_change_something_is_named_in_its_order(route, blue, green, expected):
-    assert calls(Scene(route, {BLUE: blue, GREEN: green})) == expected
+    assert calls(Snapshot(route, {BLUE: blue, GREEN: green})) == expected
 
 
 def test_each_step_is_a_write_with_before_and_after():
-    scene = Scene(ROUTE, {BLUE: service(digest="old"), GREEN: None})
-    changes = forecast(scene, settings(), [10, 100], "a" * 40, 0)
+    snapshot = Snapshot(ROUTE, {BLUE: service(digest="old"), GREEN: None})
+    changes = dry_run(snapshot, settings(), [10, 100], "a" * 40, 0)
 
     assert [(c.before, c.after) for c in changes if c.call.endswith("PutKey")] == [
         ("all on blue", "90 % on blue, 10 % on green"),
@@ -90,22 +90,22 @@ def test_each_step_is_a_write_with_before_and_after():
 
 def test_a_shift_that_was_left_half_done_is_put_back_first_unless_it_is_to_the_very_version():
     half_done = {BLUE: service(digest="old"), GREEN: service(digest="older")}
-    assert calls(Scene(SPLIT, half_done)) == ["PutKey", "UpdateService", *SWITCH]
+    assert calls(Snapshot(SPLIT, half_done)) == ["PutKey", "UpdateService", *SWITCH]
 
-    assert calls(Scene(SPLIT, {BLUE: service(digest="old"), GREEN: service()})) == SWITCH
+    assert calls(Snapshot(SPLIT, {BLUE: service(digest="old"), GREEN: service()})) == SWITCH
 
 
 def test_without_a_distribution_no_default_origin_is_changed():
-    scene = Scene(ROUTE, {BLUE: service(digest="old"), GREEN: None})
-    changes = forecast(scene, settings(), [100], "a" * 40, 0, has_default_origin=False)
+    snapshot = Snapshot(ROUTE, {BLUE: service(digest="old"), GREEN: None})
+    changes = dry_run(snapshot, settings(), [100], "a" * 40, 0, has_default_origin=False)
 
     assert not [c for c in changes if c.call == "cloudfront:UpdateDistribution"]
 
 
 def test_the_first_version_gets_all_the_traffic_at_once():
-    scene = Scene(None, {BLUE: None, GREEN: None})
+    snapshot = Snapshot(None, {BLUE: None, GREEN: None})
 
-    assert calls(scene, steps=(10, 50, 100)).count("PutKey") == 1
+    assert calls(snapshot, steps=(10, 50, 100)).count("PutKey") == 1
 
 
 def test_only_what_differs_is_named_and_a_variable_too_many_is_a_difference():
@@ -119,8 +119,8 @@ def test_only_what_differs_is_named_and_a_variable_too_many_is_a_difference():
 
 
 def test_a_setting_that_differs_is_one_call_with_a_line_for_each():
-    scene = Scene(ROUTE, {BLUE: service(digest="old"), GREEN: service(A="1")})
-    changes = forecast(scene, settings(A="2", B="3"), [100], "a" * 40, 60)
+    snapshot = Snapshot(ROUTE, {BLUE: service(digest="old"), GREEN: service(A="1")})
+    changes = dry_run(snapshot, settings(A="2", B="3"), [100], "a" * 40, 60)
 
     assert [c.target.rpartition(".")[2] for c in changes if c.call.endswith("UpdateService")] == [
         "A",
@@ -129,7 +129,7 @@ def test_a_setting_that_differs_is_one_call_with_a_line_for_each():
 
 
 def test_a_forecast_is_shown_as_text_and_as_a_table():
-    changes = forecast(Scene(None, {BLUE: None, GREEN: None}), settings(), [100], "a" * 40, 60)
+    changes = dry_run(Snapshot(None, {BLUE: None, GREEN: None}), settings(), [100], "a" * 40, 60)
 
     assert "\napprunner:CreateService  blue\n    no service\n  → " in as_text(changes)
     assert as_markdown(changes).count("\n| apprunner:CreateService |") == 1

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from delivery.deploy.snapshot import Scene, Settlement, drift, happened, settlement
+from delivery.deploy.snapshot import Recovery, Snapshot, drift, happened, recovery
 from delivery.platform.route import Colour, Route
 from delivery.platform.service import Service
 from delivery.run.ledger import Intent, Release
@@ -18,8 +18,8 @@ def service(digest, status="RUNNING"):
     return Service("arn", status, "x.example", f"registry/app@sha256:{digest}", {})
 
 
-def scene(route=ALL_ON_BLUE, blue=service("one"), green=service("two")):  # noqa: B008
-    return Scene(route, {BLUE: blue, GREEN: green})
+def snapshot(route=ALL_ON_BLUE, blue=service("one"), green=service("two")):  # noqa: B008
+    return Snapshot(route, {BLUE: blue, GREEN: green})
 
 
 def release(colour="blue", digest="sha256:one"):
@@ -27,7 +27,7 @@ def release(colour="blue", digest="sha256:one"):
 
 
 def test_where_nothing_is_live_the_first_version_goes_to_blue():
-    empty = scene(None, None, None)
+    empty = snapshot(None, None, None)
 
     assert (empty.live, empty.idle) == (None, BLUE)
     assert empty.digest_on(BLUE) == ""
@@ -38,15 +38,15 @@ def test_where_nothing_is_live_the_first_version_goes_to_blue():
 @pytest.mark.parametrize(
     ("seen", "digest", "colour"),
     [
-        (scene(), "sha256:one", BLUE),
-        (scene(), "sha256:two", GREEN),
-        (scene(), "sha256:three", None),
-        (scene(green=service("two", "PAUSED")), "sha256:two", None),
-        (scene(green=service("two", "OPERATION_IN_PROGRESS")), "sha256:two", None),
-        (scene(green=None), "sha256:two", None),
-        (scene(blue=service("two"), green=service("two")), "sha256:two", BLUE),
-        (scene(ALL_ON_GREEN, service("two"), service("two")), "sha256:two", GREEN),
-        (scene(None), "sha256:one", None),
+        (snapshot(), "sha256:one", BLUE),
+        (snapshot(), "sha256:two", GREEN),
+        (snapshot(), "sha256:three", None),
+        (snapshot(green=service("two", "PAUSED")), "sha256:two", None),
+        (snapshot(green=service("two", "OPERATION_IN_PROGRESS")), "sha256:two", None),
+        (snapshot(green=None), "sha256:two", None),
+        (snapshot(blue=service("two"), green=service("two")), "sha256:two", BLUE),
+        (snapshot(ALL_ON_GREEN, service("two"), service("two")), "sha256:two", GREEN),
+        (snapshot(None), "sha256:one", None),
     ],
 )
 def test_a_colour_that_could_have_traffic_at_once_is_found_the_live_one_first(seen, digest, colour):
@@ -56,15 +56,15 @@ def test_a_colour_that_could_have_traffic_at_once_is_found_the_live_one_first(se
 @pytest.mark.parametrize(
     ("route", "is_as_wanted", "what"),
     [
-        (None, False, Settlement.NOTHING),
-        (ALL_ON_BLUE, False, Settlement.NOTHING),
-        (ALL_ON_BLUE, True, Settlement.NOTHING),
-        (SPLIT, True, Settlement.GO_ON),
-        (SPLIT, False, Settlement.PUT_BACK),
+        (None, False, Recovery.NOTHING),
+        (ALL_ON_BLUE, False, Recovery.NOTHING),
+        (ALL_ON_BLUE, True, Recovery.NOTHING),
+        (SPLIT, True, Recovery.GO_ON),
+        (SPLIT, False, Recovery.PUT_BACK),
     ],
 )
 def test_a_half_done_shift_goes_on_only_with_the_very_version_it_was_for(route, is_as_wanted, what):
-    assert settlement(scene(route), is_as_wanted) is what
+    assert recovery(snapshot(route), is_as_wanted) is what
 
 
 def intent(kind, colour="green", route_version=9):
@@ -75,19 +75,19 @@ def intent(kind, colour="green", route_version=9):
 @pytest.mark.parametrize(
     ("left", "seen", "outcome"),
     [
-        (intent("promote"), scene(ALL_ON_GREEN), "done"),
-        (intent("swap"), scene(ALL_ON_GREEN), "done"),
-        (intent("promote"), scene(ALL_ON_BLUE), "never happened"),
-        (intent("promote", route_version=10), scene(ALL_ON_GREEN), "never happened"),
-        (intent("promote"), scene(SPLIT), "never happened"),
-        (intent("promote"), scene(replace(ALL_ON_BLUE, version=12)), "never happened"),
-        (intent("retire"), scene(green=service("two", "PAUSED")), "done"),
-        (intent("retire"), scene(), "never happened"),
-        (intent("shift"), scene(SPLIT), "found as: 90 % on blue, 10 % on green"),
-        (intent("deploy"), scene(), "found as: green runs sha256:two"),
-        (intent("deploy"), scene(green=None), "found as: green runs nothing"),
-        (intent("shift"), scene(None), "never happened"),
-        (intent("deploy", colour=""), scene(), "never happened"),
+        (intent("promote"), snapshot(ALL_ON_GREEN), "done"),
+        (intent("swap"), snapshot(ALL_ON_GREEN), "done"),
+        (intent("promote"), snapshot(ALL_ON_BLUE), "never happened"),
+        (intent("promote", route_version=10), snapshot(ALL_ON_GREEN), "never happened"),
+        (intent("promote"), snapshot(SPLIT), "never happened"),
+        (intent("promote"), snapshot(replace(ALL_ON_BLUE, version=12)), "never happened"),
+        (intent("retire"), snapshot(green=service("two", "PAUSED")), "done"),
+        (intent("retire"), snapshot(), "never happened"),
+        (intent("shift"), snapshot(SPLIT), "found as: 90 % on blue, 10 % on green"),
+        (intent("deploy"), snapshot(), "found as: green runs sha256:two"),
+        (intent("deploy"), snapshot(green=None), "found as: green runs nothing"),
+        (intent("shift"), snapshot(None), "never happened"),
+        (intent("deploy", colour=""), snapshot(), "never happened"),
     ],
 )
 def test_what_became_of_the_intent_of_a_dead_run_is_read_from_the_cloud(left, seen, outcome):
@@ -97,14 +97,18 @@ def test_what_became_of_the_intent_of_a_dead_run_is_read_from_the_cloud(left, se
 @pytest.mark.parametrize(
     ("seen", "releases", "told"),
     [
-        (scene(), [release()], ""),
-        (scene(), [], ""),
-        (scene(None), [release()], ""),
-        (scene(), [release("green", "sha256:two")], "the ledger says green is live, the route"),
-        (scene(blue=None), [release()], "blue is live by the route, and there is no such service"),
-        (scene(blue=service("one", "DELETED")), [release()], "there is no such service"),
-        (scene(blue=service("ten")), [release()], "App Runner says sha256:ten"),
-        (scene(), [release("green", "sha256:two"), release()], ""),
+        (snapshot(), [release()], ""),
+        (snapshot(), [], ""),
+        (snapshot(None), [release()], ""),
+        (snapshot(), [release("green", "sha256:two")], "the ledger says green is live, the route"),
+        (
+            snapshot(blue=None),
+            [release()],
+            "blue is live by the route, and there is no such service",
+        ),
+        (snapshot(blue=service("one", "DELETED")), [release()], "there is no such service"),
+        (snapshot(blue=service("ten")), [release()], "App Runner says sha256:ten"),
+        (snapshot(), [release("green", "sha256:two"), release()], ""),
     ],
 )
 def test_drift_is_whatever_differs_from_the_newest_release(seen, releases, told):
@@ -115,7 +119,7 @@ def test_drift_is_whatever_differs_from_the_newest_release(seen, releases, told)
 
 
 def test_having_changes_one_colour_and_leaves_the_old_scene_as_it_was():
-    before = scene()
+    before = snapshot()
     after = before.having(GREEN, service("three"))
 
     assert after.digest_on(GREEN) == "sha256:three"

@@ -17,11 +17,11 @@ from delivery.errors import (
     Superseded,
 )
 from delivery.github.commit_statuses import (
-    Status,
+    CommitStatus,
     closed,
     ended_early,
     failed,
-    leftover,
+    orphan,
     passed,
     read_statuses,
     status,
@@ -114,9 +114,9 @@ class TestStatuses:
             )
         }
         assert closed(known, RUN, "cancelled") == [
-            Status("kanvaro/unit", "error", "cancelled", RUN)
+            CommitStatus("kanvaro/unit", "error", "cancelled", RUN)
         ]
-        assert [each.context for each in leftover(known, ["kanvaro/unit"], RUN)] == ["kanvaro/e2e"]
+        assert [each.context for each in orphan(known, ["kanvaro/unit"], RUN)] == ["kanvaro/e2e"]
 
 
 def comment(number, author=OURS, body=f"{MARKER}\nold"):

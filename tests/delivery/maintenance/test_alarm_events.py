@@ -7,7 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from delivery.maintenance.alarm_events import is_confirmed_at_sns, read_notice, told, why_refused
+from delivery.maintenance.alarm_events import (
+    alarm_message,
+    is_confirmed_at_sns,
+    read_notice,
+    why_refused,
+)
 from delivery.messages import Mood
 
 TOPIC = "arn:aws:sns:us-west-2:123456789012:MyTopic"
@@ -52,7 +57,7 @@ def alarm(**changed):
         "StateChangeTime": "2026-11-28T04:05:12.345+0100",
         "Region": "US West (Oregon)",
     }
-    return told(notice(Message=json.dumps({**text, **changed})), "production")
+    return alarm_message(notice(Message=json.dumps({**text, **changed})), "production")
 
 
 def shown(message):
@@ -212,7 +217,7 @@ def test_what_an_alarm_is_called_is_text_and_never_part_of_a_command():
 
 def test_what_is_no_alarm_is_told_as_it_is():
     """So that a person can try the door with `aws sns publish`."""
-    message = told(notice(Message="<!here> a try"), "production")
+    message = alarm_message(notice(Message="<!here> a try"), "production")
 
     assert message.text == "⚪ production: My First Message"
     assert "&lt;!here&gt; a try" in shown(message)
@@ -220,7 +225,7 @@ def test_what_is_no_alarm_is_told_as_it_is():
 
 
 def test_an_end_of_the_subscription_is_told():
-    message = told(notice(SUBSCRIPTION, Type="UnsubscribeConfirmation"), "production")
+    message = alarm_message(notice(SUBSCRIPTION, Type="UnsubscribeConfirmation"), "production")
 
     assert "told here no more" in message.text
     assert "docs/monitoring.md" in shown(message)

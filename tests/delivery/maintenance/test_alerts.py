@@ -24,9 +24,9 @@ def rotation(**changes):
 
 def test_drift_is_a_worry_and_none_is_none():
     assert drifted("") == []
-    [worry] = drifted("green is not as it was left")
-    assert worry.key == "drift: green is not as it was left"
-    assert "`rollback` works all the same" in worry.sentence
+    [alert] = drifted("green is not as it was left")
+    assert alert.key == "drift: green is not as it was left"
+    assert "`rollback` works all the same" in alert.sentence
 
 
 @pytest.mark.parametrize(
@@ -54,9 +54,9 @@ def test_a_rotation_that_goes_on_is_no_worry(changes):
 
 
 def test_a_rotation_that_stands_still_is_told_with_how_to_go_on():
-    [worry] = standing_still([rotation(step="set")], NOW)
-    assert "is done up to `set`" in worry.sentence
-    assert "run `rotate-secrets` with rotation_id=2026-11-22" in worry.sentence
+    [alert] = standing_still([rotation(step="set")], NOW)
+    assert "is done up to `set`" in alert.sentence
+    assert "run `rotate-secrets` with rotation_id=2026-11-22" in alert.sentence
     [not_begun] = standing_still([rotation()], NOW)
     assert "has done nothing yet" in not_begun.sentence
 

@@ -4,9 +4,9 @@ import pytest
 
 from delivery.errors import ProvisioningFailed
 from delivery.maintenance.provisioning import (
-    Plan,
     Ready,
     Stack,
+    StackPlan,
     as_markdown,
     change_set_name,
     demand_applied,
@@ -112,8 +112,10 @@ def test_what_was_made_by_hand_is_told_with_both_ways_out():
 
 def test_the_plan_is_one_table_with_what_is_dangerous_marked():
     plans = [
-        Plan(Stack.LEDGER, "kanvaro-ledger"),
-        Plan(Stack.EDGE, "kanvaro-edge", "x", tuple(rows_of([change("Add"), change("Remove")]))),
+        StackPlan(Stack.LEDGER, "kanvaro-ledger"),
+        StackPlan(
+            Stack.EDGE, "kanvaro-edge", "x", tuple(rows_of([change("Add"), change("Remove")]))
+        ),
     ]
     *_, removed, added = as_markdown(plans).splitlines()
 

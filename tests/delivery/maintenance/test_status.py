@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from delivery.deploy.snapshot import Scene
-from delivery.maintenance.status import Status, as_markdown, as_text, headline
-from delivery.platform.health import Answer
+from delivery.deploy.snapshot import Snapshot
+from delivery.maintenance.status import EnvironmentStatus, as_markdown, as_text, headline
+from delivery.platform.health import HealthAnswer
 from delivery.platform.route import Colour, Route
 from delivery.platform.service import Service
 from delivery.run.ledger import Holder, Intent, LockRow, Release
@@ -18,12 +18,12 @@ HOLDER = Holder("run-of-grace", "version 9", "deploy", "grace", "a better cart",
 INTENT = Intent(3, 1, "shift", "green", "run-of-none", "now")
 ROUTE = Route(7, 3, BLUE, BLUE, 0, 5, HOSTS)
 SPLIT = Route(8, 3, BLUE, GREEN, 10, 8, HOSTS)
-GOOD = Answer(200, "a" * 40, 5)
-WELL = Status(
+GOOD = HealthAnswer(200, "a" * 40, 5)
+WELL = EnvironmentStatus(
     environment="production",
     address="https://shop.example",
     public=GOOD,
-    scene=Scene(ROUTE, {BLUE: SERVICE, GREEN: PAUSED}),
+    snapshot=Snapshot(ROUTE, {BLUE: SERVICE, GREEN: PAUSED}),
     colours={BLUE: GOOD},
     releases=[RELEASE],
     lock=LockRow(2),
@@ -33,20 +33,23 @@ WELL = Status(
     way_back="`rollback` to x: one write",
     seen_at="now",
 )
-SHIFTING = replace(WELL, scene=Scene(SPLIT, {BLUE: SERVICE, GREEN: SERVICE}))
-WARM = replace(WELL, scene=Scene(ROUTE, {BLUE: SERVICE, GREEN: SERVICE}))
-SICK = Answer(503, None, 5)
+SHIFTING = replace(WELL, snapshot=Snapshot(SPLIT, {BLUE: SERVICE, GREEN: SERVICE}))
+WARM = replace(WELL, snapshot=Snapshot(ROUTE, {BLUE: SERVICE, GREEN: SERVICE}))
+SICK = HealthAnswer(503, None, 5)
 HELD = LockRow(3, 1, HOLDER)
 
 
 @pytest.mark.parametrize(
-    ("seen", "worry"),
+    ("seen", "alert"),
     [
         (WELL, ""),
-        (replace(WELL, public=Answer(503, None, 5)), "does not answer well: 503"),
-        (replace(WELL, public=Answer(0, None, 5, "ConnectError")), "no answer (ConnectError)"),
-        (replace(WELL, public=Answer(200, "b" * 40, 5)), "not aaaaaaaaaa"),
-        (replace(WELL, public=Answer(200, None, 5)), ""),  # it does not say its revision
+        (replace(WELL, public=HealthAnswer(503, None, 5)), "does not answer well: 503"),
+        (
+            replace(WELL, public=HealthAnswer(0, None, 5, "ConnectError")),
+            "no answer (ConnectError)",
+        ),
+        (replace(WELL, public=HealthAnswer(200, "b" * 40, 5)), "not aaaaaaaaaa"),
+        (replace(WELL, public=HealthAnswer(200, None, 5)), ""),  # it does not say its revision
         (replace(WELL, drift="the route says blue"), "drift: the route says blue"),
         (
             replace(WELL, intents=[INTENT]),
@@ -55,9 +58,9 @@ HELD = LockRow(3, 1, HOLDER)
         (replace(WELL, intents=[INTENT], lock=HELD), ""),
         (SHIFTING, "a shift is half done and nobody living holds the deploy lock"),
         (replace(SHIFTING, lock=HELD), ""),
-        (replace(SHIFTING, lock=HELD, public=Answer(200, "b" * 40, 5)), ""),
+        (replace(SHIFTING, lock=HELD, public=HealthAnswer(200, "b" * 40, 5)), ""),
         (replace(WELL, lock=replace(HELD, stop="the cart is empty")), "stop: the cart is empty"),
-        (replace(WELL, scene=None), ""),
+        (replace(WELL, snapshot=None), ""),
         (replace(WELL, lock=HELD, silent_s=9, lease_s=30), ""),
         (replace(WELL, lock=HELD, silent_s=99, lease_s=30), "silent for 99 s, as a dead one is"),
         (
@@ -74,12 +77,12 @@ HELD = LockRow(3, 1, HOLDER)
         (replace(WELL, releases=[]), ""),
     ],
 )
-def test_a_worry_is_what_a_person_should_look_at_and_nothing_else(seen, worry):
-    assert seen.is_well is not bool(worry)
-    assert worry in "; ".join(seen.worries)
+def test_a_worry_is_what_a_person_should_look_at_and_nothing_else(seen, alert):
+    assert seen.is_well is not bool(alert)
+    assert alert in "; ".join(seen.alerts)
     assert headline(seen).endswith("and well") is seen.is_well
-    if worry:
-        assert worry in headline(seen)
+    if alert:
+        assert alert in headline(seen)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +132,7 @@ def test_a_paused_colour_is_not_asked_for_its_health():
 def test_a_colour_that_answers_nothing_yet_is_shown_all_the_same():
     """A colour whose operation is under way is what a person on call wants to know of."""
     busy = replace(SERVICE, status="OPERATION_IN_PROGRESS")
-    seen = replace(WELL, scene=Scene(ROUTE, {BLUE: SERVICE, GREEN: busy}))
+    seen = replace(WELL, snapshot=Snapshot(ROUTE, {BLUE: SERVICE, GREEN: busy}))
 
     assert "OPERATION_IN_PROGRESS" in as_text(seen)
 

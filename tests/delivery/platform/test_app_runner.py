@@ -4,8 +4,8 @@ import pytest
 
 from delivery.errors import OutcomeUnknown, RolledBack, RolloutFailed
 from delivery.platform.app_runner import (
+    NextAction,
     Operation,
-    Step,
     demand_success,
     is_within,
     newly_started,
@@ -32,14 +32,14 @@ def ended(status, kind="UPDATE_SERVICE", name="op-1"):
 @pytest.mark.parametrize(
     ("seen", "step"),
     [
-        (None, Step.CREATE),
-        (service("DELETED"), Step.CREATE),
-        (service("OPERATION_IN_PROGRESS"), Step.WAIT),
-        (service("PAUSED"), Step.RESUME),
-        (service("CREATE_FAILED"), Step.UPDATE),
-        (service(), Step.NOTHING),
-        (service(settings={}), Step.UPDATE),
-        (service(settings={**WANTED, "InstanceConfiguration": {"Cpu": "1024"}}), Step.UPDATE),
+        (None, NextAction.CREATE),
+        (service("DELETED"), NextAction.CREATE),
+        (service("OPERATION_IN_PROGRESS"), NextAction.WAIT),
+        (service("PAUSED"), NextAction.RESUME),
+        (service("CREATE_FAILED"), NextAction.UPDATE),
+        (service(), NextAction.NOTHING),
+        (service(settings={}), NextAction.UPDATE),
+        (service(settings={**WANTED, "InstanceConfiguration": {"Cpu": "1024"}}), NextAction.UPDATE),
     ],
     ids=lambda value: getattr(value, "status", str(value)),
 )
@@ -50,7 +50,7 @@ def test_the_next_step_follows_from_what_is_seen(seen, step):
 def test_sizes_in_another_notation_are_no_difference():
     seen = {**WANTED, "InstanceConfiguration": {"Cpu": "1024", "Memory": "2048"}}
 
-    assert next_step(service(settings=seen), WANTED) is Step.NOTHING
+    assert next_step(service(settings=seen), WANTED) is NextAction.NOTHING
     assert normal({"Cpu": "0.25 vCPU", "Memory": "0.5 GB"}) == {"Cpu": "256", "Memory": "512"}
 
 

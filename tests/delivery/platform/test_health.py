@@ -1,10 +1,10 @@
-from delivery.platform.health import Answer, good_in_a_row
+from delivery.platform.health import HealthAnswer, good_in_a_row
 
 NEW, OLD = "b" * 40, "a" * 40
 
 
 def answers(*seen):
-    return [Answer(status, revision, 1.0) for status, revision in seen]
+    return [HealthAnswer(status, revision, 1.0) for status, revision in seen]
 
 
 def test_only_ready_answers_of_the_revision_count():
@@ -20,8 +20,8 @@ def test_one_answer_of_the_old_version_starts_the_count_anew():
 
 
 def test_an_answer_says_what_it_was():
-    assert str(Answer(200, NEW, 1)) == "200 from revision bbbbbbbbbb"
-    assert str(Answer(0, None, 1, "ConnectError")) == "no answer (ConnectError)"
-    assert str(Answer(503, None, 1, "not ready: redis")) == (
+    assert str(HealthAnswer(200, NEW, 1)) == "200 from revision bbbbbbbbbb"
+    assert str(HealthAnswer(0, None, 1, "ConnectError")) == "no answer (ConnectError)"
+    assert str(HealthAnswer(503, None, 1, "not ready: redis")) == (
         "503 from revision unknown (not ready: redis)"
     )

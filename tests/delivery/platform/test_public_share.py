@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from delivery.platform.health import Answer
+from delivery.platform.health import HealthAnswer
 from delivery.platform.public_share import looks_for, proves, tally
 
 NEW, OLD = "b" * 40, "a" * 40
@@ -10,7 +10,9 @@ NEW, OLD = "b" * 40, "a" * 40
 
 def answers(share, count, seed=1):
     lots = random.Random(seed)  # noqa: S311 - a test must be repeatable
-    return [Answer(200, NEW if lots.random() * 100 < share else OLD, 1.0) for _ in range(count)]
+    return [
+        HealthAnswer(200, NEW if lots.random() * 100 < share else OLD, 1.0) for _ in range(count)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -38,28 +40,30 @@ def test_quite_another_share_is_never_believed(share, real):
 @pytest.mark.parametrize("share", [0, 100])
 def test_one_answer_of_the_other_version_disproves_all_or_none(share):
     same, other = (OLD, NEW) if share == 0 else (NEW, OLD)
-    all_the_same = [Answer(200, same, 1.0)] * 20
+    all_the_same = [HealthAnswer(200, same, 1.0)] * 20
 
     assert proves(all_the_same, NEW, share, 20)
-    assert not proves([*all_the_same[:-1], Answer(200, other, 1.0)], NEW, share, 20)
+    assert not proves([*all_the_same[:-1], HealthAnswer(200, other, 1.0)], NEW, share, 20)
     assert not proves(all_the_same[:-1], NEW, share, 20)
 
 
 def test_only_the_newest_looks_count():
-    assert proves([Answer(503, None, 1)] * 9 + [Answer(200, NEW, 1)] * 5, NEW, 100, 5)
+    assert proves([HealthAnswer(503, None, 1)] * 9 + [HealthAnswer(200, NEW, 1)] * 5, NEW, 100, 5)
 
 
 def test_one_failed_look_disproves():
-    assert not proves([Answer(200, NEW, 1)] * 4 + [Answer(0, None, 1, "x")], NEW, 100, 5)
-    assert not proves([Answer(200, None, 1)] * 4 + [Answer(500, None, 1)], None, 100, 5)
+    assert not proves(
+        [HealthAnswer(200, NEW, 1)] * 4 + [HealthAnswer(0, None, 1, "x")], NEW, 100, 5
+    )
+    assert not proves([HealthAnswer(200, None, 1)] * 4 + [HealthAnswer(500, None, 1)], None, 100, 5)
 
 
 def test_an_application_that_does_not_say_its_revision_must_only_be_well():
-    assert proves([Answer(200, None, 1)] * 5, None, 100, 5)
+    assert proves([HealthAnswer(200, None, 1)] * 5, None, 100, 5)
 
 
 def test_a_tally_says_who_answered_how_often():
-    seen = [Answer(200, NEW, 1)] * 3 + [Answer(503, None, 1)]
+    seen = [HealthAnswer(200, NEW, 1)] * 3 + [HealthAnswer(503, None, 1)]
 
     assert tally(seen) == "3 × bbbbbbbbbb, 1 × 503 from revision unknown"
     assert tally([]) == "no answer yet"

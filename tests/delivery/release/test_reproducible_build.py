@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from delivery.checks.plan import Plan
+from delivery.checks.plan import CheckPlan
 from delivery.checks.table import DEFAULT_TABLE, Check
 from delivery.release.reproducible_build import HOME, build_variables, replacements
 from delivery.release.required_tests import tests_of as plan_of_release
@@ -19,7 +19,9 @@ LINT = Check("lint", script="lint")
 
 
 def chosen(scripts, *checks):
-    plan = Plan(DEFAULT_TABLE, Manager("npm", ("npm",), ()), {}, checks or (LINT, UNIT, E2E), ())
+    plan = CheckPlan(
+        DEFAULT_TABLE, Manager("npm", ("npm",), ()), {}, checks or (LINT, UNIT, E2E), ()
+    )
     made = plan_of_release(plan, scripts)
     return [check.script for check in made.checks], made.remarks[-1]
 

@@ -11,7 +11,7 @@ import pytest
 
 from delivery.rotation.facts import Facts, Old, PendingValue
 from delivery.rotation.next_step import next_step
-from delivery.rotation.record import Record, Step
+from delivery.rotation.record import Record, RotationStep
 
 MINUTE, DAY = 60.0, 24 * 3600.0
 WEEK = 7 * DAY
@@ -78,8 +78,8 @@ class Run:
     tested_version: str = ""
 
     def go(self):
-        while (following := self.ask()).step not in (Step.DONE, Step.WAIT):
-            assert following.step is not Step.STOP, following.why
+        while (following := self.ask()).step not in (RotationStep.DONE, RotationStep.WAIT):
+            assert following.step is not RotationStep.STOP, following.why
             getattr(self, f"do_{following.step}")(following)
         return following
 
@@ -184,11 +184,11 @@ def look_who_is_connected(world, slot):
 def two_weeks(world):
     """Two rotations, each with its retirement a day later."""
     for slot in ("first", "second"):
-        assert go_on(world, slot).step is Step.WAIT
+        assert go_on(world, slot).step is RotationStep.WAIT
         world.now += DAY
         look_who_is_connected(world, slot)
         world.now += 15 * MINUTE
-        assert go_on(world, slot).step is Step.DONE
+        assert go_on(world, slot).step is RotationStep.DONE
         world.now += WEEK - DAY
     return world
 
@@ -246,12 +246,12 @@ def test_a_second_run_of_a_slot_that_waits_or_is_over_changes_nothing():
     world = World()
     go_on(world, "first")
     before = world.effects
-    assert go_on(world, "first").step is Step.WAIT
+    assert go_on(world, "first").step is RotationStep.WAIT
 
     world = two_weeks(world)
     after = world.effects
-    assert go_on(world, "second").step is Step.DONE
-    assert go_on(world, "first").step is Step.DONE
+    assert go_on(world, "second").step is RotationStep.DONE
+    assert go_on(world, "first").step is RotationStep.DONE
     assert after == world.effects > before
 
 
@@ -262,9 +262,9 @@ def test_the_model_finds_a_step_that_locks_somebody_out(mutant):
     class Mutant(Run):
         def ask(self):
             following = super().ask()
-            if mutant == "too early" and following.step is Step.ROLL:
-                return replace(following, step=Step.RETIRE, version="by hand")
-            if mutant == "wrong account" and following.step is Step.SET:
+            if mutant == "too early" and following.step is RotationStep.ROLL:
+                return replace(following, step=RotationStep.RETIRE, version="by hand")
+            if mutant == "wrong account" and following.step is RotationStep.SET:
                 self.world.values[following.version] = ("a", "another")
                 self.world.passwords["a"] = "another"
                 self.set_version = following.version

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from delivery.errors import RequestRefused
 from delivery.rotation.record import (
     Record,
-    Step,
+    RotationStep,
     is_overdue,
     retirement_due,
     slot_of,
@@ -56,7 +56,9 @@ def test_each_slot_of_each_secret_has_a_version_of_its_own(one, other):
 
 
 def test_a_row_reads_as_it_was_written():
-    row = Record("s", "slot", "old", "new", 1.5, Step.ROLL, 2.0, 3.0, None, compromised=True)
+    row = Record(
+        "s", "slot", "old", "new", 1.5, RotationStep.ROLL, 2.0, 3.0, None, compromised=True
+    )
 
     assert Record.read(row.text()) == row
     assert Record.read(row.text().replace("{", '{"of_tomorrow":1,', 1)) == row
@@ -84,7 +86,7 @@ def row(**fields):
         (row(rolled_at=0.0), 48 * HOUR, False),
         (row(rolled_at=0.0), 48 * HOUR + 1, True),
         (row(rolled_at=0.0, retired_at=24 * HOUR), 72 * HOUR, False),
-        (row(rolled_at=0.0, step=Step.DONE), 72 * HOUR, False),
+        (row(rolled_at=0.0, step=RotationStep.DONE), 72 * HOUR, False),
     ],
 )
 def test_an_old_version_that_was_not_retired_for_two_days_is_overdue(record, now, overdue):

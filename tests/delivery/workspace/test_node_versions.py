@@ -2,7 +2,7 @@
 
 import pytest
 
-from delivery.workspace.node_versions import is_readable_wish, node_is_wanted
+from delivery.workspace.node_versions import is_readable_range, node_is_wanted
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ from delivery.workspace.node_versions import is_readable_wish, node_is_wanted
 )
 def test_a_wish_is_decided_or_called_unreadable(wanted, have, verdict):
     assert node_is_wanted(wanted, have) is verdict
-    assert is_readable_wish(wanted) is (verdict is not None)
+    assert is_readable_range(wanted) is (verdict is not None)
 
 
 def test_what_is_not_a_version_is_not_compared():

@@ -226,12 +226,12 @@ def test_a_container_of_prefect_can_do_little(installation, service):
 
 @pytest.mark.parametrize("service", ["worker", "stages"])
 def test_a_worker_may_run_programs_where_checks_do(installation, service):
-    shop = Environment.model_fields["workshop"].default
+    data_dir = Environment.model_fields["workshop"].default
     script = (
         "set -e; for folder in %s /tmp; do mkdir -p $folder; file=$folder/program; "
         "printf '#!/bin/sh\\necho ran' > $file; chmod +x $file; $file; rm $file; done; df %s"
     )
-    said = installation.runs(service, "sh", "-c", script % (shop, shop))
+    said = installation.runs(service, "sh", "-c", script % (data_dir, data_dir))
     assert said.startswith("ran\nran\n")
     assert said.endswith(" /workshop"), "logs and caches outlive the container"
 

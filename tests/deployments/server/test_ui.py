@@ -212,5 +212,5 @@ def test_a_run_that_falls_silent_is_crashed_and_told_and_one_that_ended_is_not(p
 
 def of(env, run):
     """What the channel was told of a run by the server itself."""
-    threads = env.stand.inbox.slack.threads("deployments")
+    threads = env.stand.fakes.slack.threads("deployments")
     return " ".join(thread[0].text for thread in threads if str(run.id) in thread[0].text)

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from delivery.errors import ConfigurationError
-from deployments.webhooks.github_webhook import LARGEST, door, from_surroundings
+from deployments.webhooks.github_webhook import LARGEST, from_environment, receiver
 
 SECRET = "a-secret-of-a-webhook"
 SHA = "a" * 40
@@ -17,7 +17,7 @@ OURS = {"repository": {"full_name": "kanvaro/kanvaro"}}
 PULL = {"number": 7, "pull_request": {"head": {"sha": SHA}}}
 
 
-class Knocks:
+class Deliveries:
     def __init__(self):
         self.started, self.broken = {}, False
 
@@ -26,7 +26,7 @@ class Knocks:
             raise OSError("at http://secret-address")
         self.started.setdefault(key, (start.deployment, dict(start.parameters)))
 
-    def knock(self, event, payload, *, secret=SECRET, delivery="1", body=None):
+    def post(self, event, payload, *, secret=SECRET, delivery="1", body=None):
         body = json.dumps(payload).encode() if body is None else body
         signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
         headers = {
@@ -36,7 +36,7 @@ class Knocks:
         }
 
         async def ask():
-            app = door(SECRET, "kanvaro/kanvaro", run=self.run)  # a new door each time
+            app = receiver(SECRET, "kanvaro/kanvaro", run=self.run)  # a new door each time
             transport = httpx.ASGITransport(app)
             async with httpx.AsyncClient(transport=transport, base_url="http://door") as client:
                 return await client.post("/github", content=body, headers=headers)
@@ -64,12 +64,12 @@ class Knocks:
     ],
 )
 def test_an_event_starts_its_deployment_once_however_often_it_comes(event, payload, started):
-    knocks = Knocks()
+    deliver = Deliveries()
 
-    answers = [knocks.knock(event, {**OURS, **payload}).status_code for _ in range(2)]
+    answers = [deliver.post(event, {**OURS, **payload}).status_code for _ in range(2)]
 
     assert answers == [202, 202]
-    assert knocks.started == {"github-1": started}
+    assert deliver.started == {"github-1": started}
 
 
 @pytest.mark.parametrize(
@@ -86,30 +86,30 @@ def test_an_event_starts_its_deployment_once_however_often_it_comes(event, paylo
     ],
 )
 def test_anything_else_is_taken_and_left_alone_with_a_reason(event, payload):
-    knocks = Knocks()
+    deliver = Deliveries()
 
-    answer = knocks.knock(event, payload)
+    answer = deliver.post(event, payload)
 
-    assert (answer.status_code, knocks.started) == (202, {})
+    assert (answer.status_code, deliver.started) == (202, {})
     assert answer.json()["said"].startswith("ignored: ")
 
 
 def test_who_does_not_know_the_secret_does_not_get_in():
-    knocks = Knocks()
+    deliver = Deliveries()
     event = {**OURS, "ref": "refs/heads/main", "after": SHA}
 
-    assert knocks.knock("push", event, secret="another").status_code == 401
-    assert knocks.knock("push", {}, body=b"x" * (LARGEST + 1)).status_code == 413
-    assert knocks.knock("push", {}, body=b"[").status_code == 400
-    assert knocks.knock("push", event, delivery="").status_code == 400
-    assert knocks.started == {}
+    assert deliver.post("push", event, secret="another").status_code == 401
+    assert deliver.post("push", {}, body=b"x" * (LARGEST + 1)).status_code == 413
+    assert deliver.post("push", {}, body=b"[").status_code == 400
+    assert deliver.post("push", event, delivery="").status_code == 400
+    assert deliver.started == {}
 
 
 def test_what_cannot_be_started_is_said_without_its_details():
-    knocks = Knocks()
-    knocks.broken = True
+    deliver = Deliveries()
+    deliver.broken = True
 
-    answer = knocks.knock("push", {**OURS, "ref": "refs/heads/main", "after": SHA})
+    answer = deliver.post("push", {**OURS, "ref": "refs/heads/main", "after": SHA})
 
     assert answer.status_code == 503
     assert "secret-address" not in answer.text
@@ -119,6 +119,6 @@ def test_a_door_without_its_secret_says_which_setting_is_missing(monkeypatch):
     monkeypatch.setenv("KANVARO_GITHUB_REPOSITORY", "kanvaro/kanvaro")
     monkeypatch.delenv("KANVARO_WEBHOOK_SECRET", raising=False)
     with pytest.raises(ConfigurationError, match="KANVARO_WEBHOOK_SECRET is not set"):
-        from_surroundings()
+        from_environment()
     monkeypatch.setenv("KANVARO_WEBHOOK_SECRET", SECRET)
-    assert from_surroundings()
+    assert from_environment()

@@ -11,12 +11,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from starlette.applications import Starlette
 
 from delivery.errors import ConfigurationError
-from deployments.webhooks.github_webhook import from_surroundings
+from deployments.webhooks.github_webhook import from_environment
 from deployments.webhooks.sns_webhook import LARGEST, LARGEST_ANSWER, alarms, fetched
 from tests.topic import CERTIFICATE, HOST, TOPIC, Topic, certificate_of, rings, stamp
 
 
-class Door:
+class Receiver:
     """The door, what was told through it, and a Slack that may not listen."""
 
     def __init__(self, topic):
@@ -30,7 +30,7 @@ class Door:
             self.told.append(message.text)
         return self.why_not
 
-    def knock(self, message, *, times=1):
+    def post(self, message, *, times=1):
         """The status of each answer; those knock at the same time."""
         body = message if isinstance(message, bytes) else json.dumps(message).encode()
 
@@ -39,10 +39,10 @@ class Door:
             async with httpx.AsyncClient(transport=transport, base_url="http://door") as client:
                 # SNS sends JSON as text/plain.
                 headers = {"content-type": "text/plain; charset=UTF-8"}
-                knocks = (
+                deliver = (
                     client.post("/alarms", content=body, headers=headers) for _ in range(times)
                 )
-                return [answer.status_code for answer in await asyncio.gather(*knocks)]
+                return [answer.status_code for answer in await asyncio.gather(*deliver)]
 
         return asyncio.run(ask())
 
@@ -53,34 +53,34 @@ def topic():
 
 
 @pytest.fixture
-def door(topic):
+def receiver(topic):
     topic.fetched.clear()
-    return Door(topic)
+    return Receiver(topic)
 
 
 @pytest.mark.parametrize("version", ["1", "2"])
-def test_an_alarm_is_told_with_either_kind_of_signature(door, topic, version):
-    assert door.knock(topic.notification(rings(), version=version)) == [200]
-    assert door.told == ["🔴 production: the alarm kanvaro-blue-errors rings"]
+def test_an_alarm_is_told_with_either_kind_of_signature(receiver, topic, version):
+    assert receiver.post(topic.notification(rings(), version=version)) == [200]
+    assert receiver.told == ["🔴 production: the alarm kanvaro-blue-errors rings"]
 
 
-def test_a_message_that_comes_again_is_told_once(door, topic):
+def test_a_message_that_comes_again_is_told_once(receiver, topic):
     message = topic.notification(rings(), Subject="ALARM")
 
-    assert door.knock(message, times=3) == [200] * 3
-    assert door.knock(message) == [200]
-    assert len(door.told) == 1
+    assert receiver.post(message, times=3) == [200] * 3
+    assert receiver.post(message) == [200]
+    assert len(receiver.told) == 1
     assert topic.fetched == [CERTIFICATE]  # and that was asked for once
 
 
-def test_what_was_not_told_is_asked_for_again_until_it_is(door, topic):
+def test_what_was_not_told_is_asked_for_again_until_it_is(receiver, topic):
     message = topic.notification(rings())
-    door.why_not = "Slack does not answer"
+    receiver.why_not = "Slack does not answer"
 
-    assert door.knock(message) == [503]
-    door.why_not = None
-    assert door.knock(message) == [200]
-    assert len(door.told) == 1
+    assert receiver.post(message) == [503]
+    receiver.why_not = None
+    assert receiver.post(message) == [200]
+    assert len(receiver.told) == 1
 
 
 @pytest.mark.parametrize(
@@ -95,14 +95,14 @@ def test_what_was_not_told_is_asked_for_again_until_it_is(door, topic):
         {"Signature": "AAAA"},
     ],
 )
-def test_what_is_not_as_it_was_signed_is_refused(door, topic, change):
-    assert door.knock({**topic.notification(rings()), **change}) == [403]
-    assert door.told == []
+def test_what_is_not_as_it_was_signed_is_refused(receiver, topic, change):
+    assert receiver.post({**topic.notification(rings()), **change}) == [403]
+    assert receiver.told == []
 
 
-def test_what_somebody_else_signed_is_refused(door):
-    assert door.knock(Topic().notification(rings())) == [403]
-    assert door.told == []
+def test_what_somebody_else_signed_is_refused(receiver):
+    assert receiver.post(Topic().notification(rings())) == [403]
+    assert receiver.told == []
 
 
 @pytest.mark.parametrize(
@@ -113,30 +113,30 @@ def test_what_somebody_else_signed_is_refused(door):
         {"SigningCertURL": CERTIFICATE.replace("us-east-1", "eu-west-1")},
     ],
 )
-def test_what_is_signed_but_not_for_here_is_refused_without_asking_anybody(door, topic, change):
-    assert door.knock(topic.notification(rings(), **change)) == [403]
-    assert (door.told, topic.fetched) == ([], [])
+def test_what_is_signed_but_not_for_here_is_refused_without_asking_anybody(receiver, topic, change):
+    assert receiver.post(topic.notification(rings(), **change)) == [403]
+    assert (receiver.told, topic.fetched) == ([], [])
 
 
 @pytest.mark.parametrize("ago", [121, -6])
-def test_what_is_signed_but_not_for_now_is_refused_without_asking_anybody(door, topic, ago):
-    assert door.knock(topic.notification(rings(), Timestamp=stamp(minutes=ago))) == [403]
-    assert (door.told, topic.fetched) == ([], [])
+def test_what_is_signed_but_not_for_now_is_refused_without_asking_anybody(receiver, topic, ago):
+    assert receiver.post(topic.notification(rings(), Timestamp=stamp(minutes=ago))) == [403]
+    assert (receiver.told, topic.fetched) == ([], [])
 
 
 @pytest.mark.parametrize(
     ("body", "status"), [(b"[", 400), (b"{}", 400), (b"x" * (LARGEST + 1), 413)]
 )
-def test_what_is_no_message_is_refused(door, body, status):
-    assert door.knock(body) == [status]
+def test_what_is_no_message_is_refused(receiver, body, status):
+    assert receiver.post(body) == [status]
 
 
-def test_a_subscription_is_confirmed_at_sns(door, topic):
+def test_a_subscription_is_confirmed_at_sns(receiver, topic):
     message = topic.about_subscription()
 
-    assert door.knock(message) == [200]
+    assert receiver.post(message) == [200]
     assert topic.fetched == [CERTIFICATE, message["SubscribeURL"]]
-    assert door.told == []
+    assert receiver.told == []
 
 
 @pytest.mark.parametrize(
@@ -147,34 +147,34 @@ def test_a_subscription_is_confirmed_at_sns(door, topic):
         f"{HOST}/?Action=Publish&TopicArn={TOPIC}",
     ],
 )
-def test_a_confirmation_that_leads_elsewhere_is_not_followed(door, topic, address):
-    assert door.knock(topic.about_subscription(SubscribeURL=address)) == [403]
+def test_a_confirmation_that_leads_elsewhere_is_not_followed(receiver, topic, address):
+    assert receiver.post(topic.about_subscription(SubscribeURL=address)) == [403]
     assert topic.fetched == [CERTIFICATE]
 
 
-def test_the_end_of_a_subscription_is_told_and_not_taken_back(door, topic):
-    assert door.knock(topic.about_subscription("UnsubscribeConfirmation")) == [200]
+def test_the_end_of_a_subscription_is_told_and_not_taken_back(receiver, topic):
+    assert receiver.post(topic.about_subscription("UnsubscribeConfirmation")) == [200]
     assert topic.fetched == [CERTIFICATE]
-    assert "told here no more" in door.told[0]
+    assert "told here no more" in receiver.told[0]
 
 
 @pytest.mark.parametrize(
     "there",
     [b"", b"no certificate", certificate_of(ec.generate_private_key(ec.SECP256R1())), None],
 )
-def test_without_the_certificate_the_message_is_asked_for_again(door, topic, there):
+def test_without_the_certificate_the_message_is_asked_for_again(receiver, topic, there):
     class Broken(Topic):
         async def fetch(self, address):
             if there is None:
                 raise httpx.ConnectError("at https://secret-address")
             return there
 
-    door.topic = Broken()
+    receiver.topic = Broken()
     message = topic.notification(rings())
 
-    assert door.knock(message) == [503]
-    door.topic = topic
-    assert door.knock(message) == [200]  # what was wrong was not kept
+    assert receiver.post(message) == [503]
+    receiver.topic = topic
+    assert receiver.post(message) == [200]  # what was wrong was not kept
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -216,16 +216,16 @@ def test_the_door_for_alarms_needs_nothing_of_github(monkeypatch):
     monkeypatch.delenv("KANVARO_WEBHOOK_SECRET", raising=False)
     monkeypatch.delenv("KANVARO_GITHUB_REPOSITORY", raising=False)
     monkeypatch.setenv("KANVARO_ALARM_TOPICS", f"{TOPIC}, {TOPIC}2")
-    assert [route.path for route in from_surroundings().routes] == ["/alarms"]
+    assert [route.path for route in from_environment().routes] == ["/alarms"]
 
     monkeypatch.setenv("KANVARO_GITHUB_REPOSITORY", "kanvaro/kanvaro")
     with pytest.raises(ConfigurationError, match="KANVARO_WEBHOOK_SECRET is not set"):
-        from_surroundings()
+        from_environment()
     monkeypatch.setenv("KANVARO_WEBHOOK_SECRET", "a-secret-of-a-webhook")
-    assert [route.path for route in from_surroundings().routes] == ["/alarms", "/github"]
+    assert [route.path for route in from_environment().routes] == ["/alarms", "/github"]
 
 
 def test_a_topic_that_is_none_is_named(monkeypatch):
     monkeypatch.setenv("KANVARO_ALARM_TOPICS", f"{TOPIC},kanvaro-alerts")
     with pytest.raises(ConfigurationError, match="'kanvaro-alerts'"):
-        from_surroundings()
+        from_environment()

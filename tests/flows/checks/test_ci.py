@@ -91,11 +91,11 @@ class TestAGoodRevision:
 
     def test_is_deployed_though_slack_is_away(self, app, runs, sandbox):
         revision = app.commit()
-        sandbox.inbox.slack.faults.add("down", times=50)
+        sandbox.fakes.slack.faults.add("down", times=50)
         try:
             runs.ok(revision)
         finally:
-            sandbox.inbox.slack.faults.clear()
+            sandbox.fakes.slack.faults.clear()
 
         assert runs.live() == revision
         assert "not delivered" in runs.summary

@@ -135,7 +135,7 @@ def test_no_secret_of_a_run_is_found_anywhere_afterwards(operated, sandbox):
         *(operated.folder / "workshop").glob("logs"),
         *(operated.folder / "workshop").glob("reports"),
     ]
-    told = str(sandbox.inbox.slack.threads("deployments")).encode()
+    told = str(sandbox.fakes.slack.threads("deployments")).encode()
     searched = files_below(*places) + list(operated.folder.glob("*.log"))
     assert any(path.name.startswith("prefect.db") for path in searched)
     assert any(path.name == "lint.log" for path in searched)

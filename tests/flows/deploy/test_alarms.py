@@ -17,7 +17,7 @@ from tests.waiting import becomes_true
 
 
 @contextmanager
-def open_door(environment, topic):
+def receive_alarms(environment, topic):
     """The door as uvicorn serves it; its address."""
     route = alarms({TOPIC}, environment.name, channel_of(environment.name), topic.fetch)
     listener = listening_socket()
@@ -42,18 +42,18 @@ def environment(stand):
 def told(stand, environment):
     return [
         message
-        for message in map(str, stand.inbox.slack.messages)
+        for message in map(str, stand.fakes.slack.messages)
         if f"{environment.name}: the alarm" in message
     ]
 
 
 def test_an_alarm_and_its_end_are_told_in_the_channel(stand, environment):
     topic = Topic()
-    with open_door(environment, topic) as door:
+    with receive_alarms(environment, topic) as receiver:
         for state in ("ALARM", "ALARM", "OK"):
             body = json.dumps(topic.notification(rings(state=state)))
-            assert httpx.post(door, content=body, timeout=30).status_code == 200
-        assert httpx.post(door, content=body, timeout=30).status_code == 200  # sent again
+            assert httpx.post(receiver, content=body, timeout=30).status_code == 200
+        assert httpx.post(receiver, content=body, timeout=30).status_code == 200  # sent again
 
     first, second, over = told(stand, environment)
     assert "kanvaro-blue-errors rings" in first
@@ -65,22 +65,22 @@ def test_an_alarm_and_its_end_are_told_in_the_channel(stand, environment):
 def test_an_alarm_that_slack_did_not_hear_is_heard_when_sns_tries_again(stand, environment):
     topic = Topic()
     body = json.dumps(topic.notification(rings()))
-    with open_door(environment, topic) as door:
-        stand.inbox.slack.faults.add("down", times=20)
+    with receive_alarms(environment, topic) as receiver:
+        stand.fakes.slack.faults.add("down", times=20)
         try:
-            assert httpx.post(door, content=body, timeout=90).status_code == 503
+            assert httpx.post(receiver, content=body, timeout=90).status_code == 503
         finally:
-            stand.inbox.slack.faults.clear()
+            stand.fakes.slack.faults.clear()
         assert told(stand, environment) == []
 
-        assert httpx.post(door, content=body, timeout=30).status_code == 200
+        assert httpx.post(receiver, content=body, timeout=30).status_code == 200
 
     assert len(told(stand, environment)) == 1
 
 
 def test_what_nobody_signed_is_not_told(stand, environment):
-    with open_door(environment, Topic()) as door:
+    with receive_alarms(environment, Topic()) as receiver:
         body = json.dumps(Topic().notification(rings()))
-        assert httpx.post(door, content=body, timeout=30).status_code == 403
+        assert httpx.post(receiver, content=body, timeout=30).status_code == 403
 
     assert told(stand, environment) == []

@@ -40,7 +40,7 @@ def pause(env):
 
 
 def told_since(env, before):
-    return [str(message.blocks) for message in env.stand.inbox.slack.messages[before:]]
+    return [str(message.blocks) for message in env.stand.fakes.slack.messages[before:]]
 
 
 def test_what_is_live_and_well_is_told_and_nothing_is_changed(env):
@@ -77,8 +77,8 @@ def test_a_paused_service_is_a_worry_and_a_rollback_resumes_it(env):
 
     told = seen(env)
 
-    assert any(each.startswith("the service is paused") for each in told.worries)
-    assert "the public name does not answer well" in "; ".join(told.worries)
+    assert any(each.startswith("the service is paused") for each in told.alerts)
+    assert "the public name does not answer well" in "; ".join(told.alerts)
     assert "resume the service, then update" in told.way_back
 
     assert env.go_back().is_completed()
@@ -94,7 +94,7 @@ def test_a_service_that_does_not_answer_well_is_a_worry(env):
         if running.launch.digest == digest:
             running.program = replace(running.program, health="never")
 
-    assert "does not answer well: 503" in "; ".join(seen(env).worries)
+    assert "does not answer well: 503" in "; ".join(seen(env).alerts)
 
 
 def test_a_service_that_somebody_deleted_is_a_worry(env):
@@ -105,8 +105,8 @@ def test_a_service_that_somebody_deleted_is_a_worry(env):
     told = seen(env)
 
     assert told.service_state == "no service"
-    assert "no answer (no address yet)" in "; ".join(told.worries)
-    assert f"drift: the ledger says {env.versions[1][:10]}" in "; ".join(told.worries)
+    assert "no answer (no address yet)" in "; ".join(told.alerts)
+    assert f"drift: the ledger says {env.versions[1][:10]}" in "; ".join(told.alerts)
 
 
 def test_a_service_that_cannot_be_described_is_not_called_absent(env, monkeypatch):
@@ -114,13 +114,13 @@ def test_a_service_that_cannot_be_described_is_not_called_absent(env, monkeypatc
     told = seen(env)
 
     assert told.service_state == "unknown"
-    assert "the service could not be read" in "; ".join(told.worries)
+    assert "the service could not be read" in "; ".join(told.alerts)
     assert told.live.revision == env.versions[1]
     assert not told.drift
 
 
 def test_what_is_in_order_is_left_alone(env):
-    before = env.row(), env.changes(), len(env.stand.inbox.slack.messages)
+    before = env.row(), env.changes(), len(env.stand.fakes.slack.messages)
 
     assert reconcile(env.name) == f"{env.name} is in order"
 
@@ -131,8 +131,8 @@ def test_what_is_in_order_is_left_alone(env):
 def test_an_open_intent_of_a_dead_run_is_settled_and_told(env):
     open_intent(env, kind="restart")
     hold(env, "a-dead-run")
-    assert any("intents are open" in each for each in _after_its_lease(env).worries)
-    before, changes = len(env.stand.inbox.slack.messages), env.changes()
+    assert any("intents are open" in each for each in _after_its_lease(env).alerts)
+    before, changes = len(env.stand.fakes.slack.messages), env.changes()
 
     text = reconcile(env.name)
 
@@ -159,7 +159,7 @@ def test_what_a_dead_run_deployed_and_did_not_write_down_is_told_and_ended_by_it
     text = reconcile(env.name)
 
     assert f"A PERSON HAS TO LOOK: drift: the ledger says {env.versions[1][:10]}" in text
-    assert any(each.startswith("drift: ") for each in seen(env).worries)
+    assert any(each.startswith("drift: ") for each in seen(env).alerts)
     assert env.releases() == kept
 
     changes = env.changes()

@@ -102,7 +102,7 @@ def log_of(served):
     return (served.folder / "worker.log").read_text()[-3000:]
 
 
-def is_settled(moves):
+def is_recovered(moves):
     """Users meet the old version, nothing is half done, nobody holds the deploy lock."""
     return (
         moves.live() == moves.old
@@ -113,7 +113,7 @@ def is_settled(moves):
 
 
 def told(moves):
-    return [str(message) for message in moves.stand.inbox.slack.messages]
+    return [str(message) for message in moves.stand.fakes.slack.messages]
 
 
 def said(moves, *parts):
@@ -313,7 +313,7 @@ def test_a_run_that_is_asked_to_end_puts_the_traffic_back_at_once(served, moves)
     assert becomes_true(lambda: moves.live() == moves.old, 10)
     assert becomes_true(lambda: state_of(run.id).is_final(), 60)
     assert state_of(run.id).is_crashed()
-    assert becomes_true(lambda: is_settled(moves), 5)
+    assert becomes_true(lambda: is_recovered(moves), 5)
 
 
 def test_what_a_killed_run_left_is_put_back_by_reconcile(served, moves):
@@ -323,7 +323,7 @@ def test_what_a_killed_run_left_is_put_back_by_reconcile(served, moves):
 
     reconcile(moves.name)
 
-    assert is_settled(moves)
+    assert is_recovered(moves)
     assert becomes_true(lambda: state_of(run.id).is_final(), 90)
     assert not state_of(run.id).is_completed()
 

@@ -160,14 +160,14 @@ def test_drift_a_ringing_alarm_and_too_few_requests_do_not_stop_it(served):
 
 def test_a_slack_that_is_down_neither_fails_nor_delays_it(served):
     env = served()
-    env.stand.inbox.slack.faults.add("slow", times=50, seconds=8)
-    told = len(env.stand.inbox.slack.messages)
+    env.stand.fakes.slack.faults.add("slow", times=50, seconds=8)
+    told = len(env.stand.fakes.slack.messages)
     try:
         run = env.begin_to_go_back()
         until(lambda: env.live() == env.versions[0], "users are back")
-        assert len(env.stand.inbox.slack.messages) == told
+        assert len(env.stand.fakes.slack.messages) == told
     finally:
-        env.stand.inbox.slack.faults.clear()
+        env.stand.fakes.slack.faults.clear()
 
     assert run.state(90).is_completed()
     assert env.live() == env.versions[0]

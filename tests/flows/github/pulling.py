@@ -40,8 +40,8 @@ def files(**lines):
 class Pulling:
     """One environment whose repository is on GitHub, its pull requests, and runs about them."""
 
-    def __init__(self, inbox, app, workshop, *, app_permissions=None, **policy):
-        self.hub, self.app = inbox.github, app
+    def __init__(self, fakes, app, workshop, *, app_permissions=None, **policy):
+        self.hub, self.app = fakes.github, app
         self.hub.forget()
         self.hub.faults.clear()
         self.hub.keep(REPOSITORY, app.sample.folder)
@@ -53,7 +53,7 @@ class Pulling:
             strategy="in-place",
             service=AppRunnerService(access_role_arn="arn:aws:iam::000000000000:role/ecr"),
             github_repository=REPOSITORY,
-            github_address=inbox.github_url,
+            github_address=fakes.github_url,
             github_app=GitHubApp(
                 app_id=made.app_id, installation=made.installation, private_key=made.private_key
             ),

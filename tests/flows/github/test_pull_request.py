@@ -20,7 +20,7 @@ from delivery.errors import (
 from delivery.github.coverage_comment import MARKER
 from flows.ci import ci
 from flows.pull_request import pull_request
-from sandbox.fakes import Inbox
+from sandbox.fakes import FakeServices
 from sandbox.parts.sample import git
 from tasks.github.commit_statuses import end_statuses
 from tasks.github.superseded_runs import end_statuses_of_the_dead
@@ -32,15 +32,15 @@ STRANGE = "src/<img src=x> [a](http://evil.example) @ada #1 `b` | c.ts"
 
 
 @pytest.fixture(scope="module")
-def inbox():
-    with Inbox() as running:
+def fakes():
+    with FakeServices() as running:
         yield running
 
 
 @pytest.fixture
-def pulls(inbox, app, tmp_path):
+def pulls(fakes, app, tmp_path):
     app.commit()
-    return Pulling(inbox, app, tmp_path / "workshop")
+    return Pulling(fakes, app, tmp_path / "workshop")
 
 
 @pytest.fixture
@@ -225,9 +225,9 @@ class TestWhatCannotBeChecked:
         assert str(error) == f"pull request 1 is {'merged' if merged else 'closed'}"
         assert pulls.repository.statuses == []
 
-    def test_a_token_that_may_not_tell(self, inbox, app, tmp_path, quick):
+    def test_a_token_that_may_not_tell(self, fakes, app, tmp_path, quick):
         allowed = {"contents": "read", "pull_requests": "write"}
-        pulls = Pulling(inbox, app, tmp_path / "workshop", app_permissions=allowed)
+        pulls = Pulling(fakes, app, tmp_path / "workshop", app_permissions=allowed)
         app.commit()
         error = pulls.error(pulls.open(), branch(app, "change"))
         assert isinstance(error, AccessDenied)

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from sandbox.fakes import Inbox
+from sandbox.fakes import FakeServices
 from tasks.github.superseded_runs import end_statuses_of_the_dead
 from tests.flows.github.pull_request_crashes import Process, live, prepared, wrong
 from tests.flows.github.pulling import Pulling
@@ -14,16 +14,16 @@ SAMPLE = 4
 
 
 @pytest.fixture(scope="module")
-def inbox():
-    with Inbox() as running:
+def fakes():
+    with FakeServices() as running:
         yield running
 
 
 @pytest.fixture
-def pulls(inbox, app, tmp_path, monkeypatch):
+def pulls(fakes, app, tmp_path, monkeypatch):
     monkeypatch.setattr("tasks.checks.runner.security_report", lambda *_: ())
     app.commit()
-    return Pulling(inbox, app, tmp_path / "workshop")
+    return Pulling(fakes, app, tmp_path / "workshop")
 
 
 def points(pulls, app):

@@ -28,8 +28,8 @@ from sandbox.app_runner.instances.programs import Program
 from sandbox.aws.aws import ACCOUNT
 from tasks.maintenance import stacks
 from tasks.maintenance.provisioning import in_order, name_of
-from tasks.maintenance.stack_parameters import wish_for
-from tasks.maintenance.stacks import read_stack, settled_stack
+from tasks.maintenance.stack_parameters import desired_stack
+from tasks.maintenance.stacks import read_stack, stack_at_rest
 from tasks.platform.app_runner.service import no_demand
 from tasks.platform.cloudfront import default_origin
 from tasks.run.lock_row import read_lock
@@ -139,13 +139,13 @@ def test_an_empty_account_gets_every_stack_that_can_be_tried_here(account):
 
 def test_the_role_for_github_keeps_the_boundary_of_the_environment_that_made_it(account):
     named = account.environment.model_copy(update={"github_repository": "kanvaro/kanvaro"})
-    wish = partial(wish_for.fn, named, Stack.GITHUB)
+    desired = partial(desired_stack.fn, named, Stack.GITHUB)
 
-    first = wish(account.seen(Stack.GITHUB)).parameters["PermissionsBoundary"]
+    first = desired(account.seen(Stack.GITHUB)).parameters["PermissionsBoundary"]
     there = replace(account.seen(Stack.GITHUB), parameters={"PermissionsBoundary": "theirs"})
 
     assert first == BOUNDARY
-    assert wish(there).parameters["PermissionsBoundary"] == "theirs"
+    assert desired(there).parameters["PermissionsBoundary"] == "theirs"
 
 
 def test_what_is_as_it_should_be_is_left_alone_even_after_a_promotion(account):
@@ -243,19 +243,19 @@ def test_credentials_that_expire_in_the_middle_are_told_with_what_goes_on(stand,
 
 def test_an_operation_of_somebody_else_is_waited_for_and_not_for_ever(account, monkeypatch):
     name = name_of(account.environment, Stack.EDGE)
-    busy, left = stacks.Seen(name, "UPDATE_IN_PROGRESS"), [2]
+    busy, left = stacks.VersionedRoute(name, "UPDATE_IN_PROGRESS"), [2]
 
     def read(environment, name):
         left[0] -= 1
         return busy if left[0] >= 0 else read_stack(environment, name)
 
     monkeypatch.setattr(stacks, "read_stack", read)
-    assert settled_stack.fn(account.environment, name, no_demand).status.endswith("_COMPLETE")
+    assert stack_at_rest.fn(account.environment, name, no_demand).status.endswith("_COMPLETE")
 
     left[0] = 10**9
     account.environment.policy.operation_timeout_s = 0.2
     with pytest.raises(TimedOut, match=f"the stack {name}.*UPDATE_IN_PROGRESS"):
-        settled_stack.fn(account.environment, name, no_demand)
+        stack_at_rest.fn(account.environment, name, no_demand)
 
 
 @pytest.fixture(scope="module")

@@ -68,7 +68,7 @@ def test_a_shift_that_a_dead_run_left_is_put_back_and_told(served):
     assert env.holder() is None
     assert not env.intents()
     assert "a shift is under way" in text
-    told = str([each.blocks for each in env.stand.inbox.slack.messages[-1:]])
+    told = str([each.blocks for each in env.stand.fakes.slack.messages[-1:]])
     assert "what a dead run left half done was settled" in told
 
 
@@ -109,7 +109,7 @@ def test_a_living_run_is_left_alone(served):
 
 def test_a_run_that_ends_by_itself_while_it_is_looked_at_is_not_told_as_dead(served):
     env = served()
-    told = len(env.stand.inbox.slack.messages)
+    told = len(env.stand.fakes.slack.messages)
     open_intent(env)
     hold(env)
     run = Beside(reconcile, {"environment": env.name})
@@ -121,13 +121,13 @@ def test_a_run_that_ends_by_itself_while_it_is_looked_at_is_not_told_as_dead(ser
     assert update_lock(env.environment, "REMOVE holder", "#token = :token", token)
 
     assert run.state().result() == f"{env.name} is in order"
-    assert len(env.stand.inbox.slack.messages) == told
+    assert len(env.stand.fakes.slack.messages) == told
     assert env.holder() is None
 
 
 def test_drift_is_told_once_and_once_more_when_it_is_over(served):
     env = served()
-    messages = env.stand.inbox.slack.messages
+    messages = env.stand.fakes.slack.messages
     before, as_it_was = len(messages), env.route()
     write(env, lambda route: swapped(route, route.hosts[Colour.BLUE], route.token))
 

@@ -10,7 +10,7 @@ from blocks.environment import Environment
 from delivery.platform.route import Colour, shifted, swapped
 from delivery.run.ledger import Holder, Intent
 from flows.status import status
-from tasks.deploy.colours import read_scene
+from tasks.deploy.colours import read_snapshot
 from tasks.maintenance.status import read_status
 from tasks.platform.routing import router_of
 from tasks.run import ledger
@@ -93,13 +93,13 @@ def test_a_live_version_that_is_unwell_is_a_worry(env):
     told = seen(env)
 
     assert not told.is_well
-    assert "does not answer well: 503" in " ".join(told.worries)
+    assert "does not answer well: 503" in " ".join(told.alerts)
 
 
 def test_drift_is_a_worry(env):
     write(env, lambda route: swapped(route, route.hosts[Colour.BLUE], route.token))
 
-    assert any(each.startswith("drift: the ledger says green") for each in seen(env).worries)
+    assert any(each.startswith("drift: the ledger says green") for each in seen(env).alerts)
 
 
 def test_an_image_changed_by_hand_is_drift(env):
@@ -110,20 +110,20 @@ def test_an_image_changed_by_hand_is_drift(env):
     source["ImageRepository"]["ImageIdentifier"] = f"{other}@{env.digests[env.versions[0]]}"
     env.environment.writes("apprunner").update_service(ServiceArn=arn, SourceConfiguration=source)
 
-    assert any("App Runner says sha256:" in each for each in seen(env).worries)
+    assert any("App Runner says sha256:" in each for each in seen(env).alerts)
 
 
 def test_open_intents_of_nobody_are_a_worry_and_those_of_a_living_run_are_not(env):
     open_intent(env)
     told = seen(env)
     assert any(
-        "intents are open and nobody living holds the deploy lock" in each for each in told.worries
+        "intents are open and nobody living holds the deploy lock" in each for each in told.alerts
     )
     assert "shift blue by run a-dead-r: open" in status(env.name)
 
     hold(env)
 
-    assert not seen(env).worries
+    assert not seen(env).alerts
 
 
 def test_a_shift_that_nobody_goes_on_with_is_a_worry_and_one_under_way_is_not(env):
@@ -131,12 +131,12 @@ def test_a_shift_that_nobody_goes_on_with_is_a_worry_and_one_under_way_is_not(en
     told = seen(env)
     assert any(
         "a shift is half done and nobody living holds the deploy lock" in each
-        for each in told.worries
+        for each in told.alerts
     )
 
     hold(env)
 
-    assert not seen(env).worries
+    assert not seen(env).alerts
     assert "50 % on green, 50 % on blue" in status(env.name)
 
 
@@ -148,7 +148,7 @@ def test_who_has_the_lock_and_why_is_said_and_a_run_asked_to_stop_is_a_worry(env
 
     ask_to_stop(env.environment, read_lock(env.environment), "the cart is empty")
 
-    assert any("asked to stop: the cart is empty" in each for each in seen(env).worries)
+    assert any("asked to stop: the cart is empty" in each for each in seen(env).alerts)
 
 
 def test_a_run_that_is_not_heard_of_is_a_worry(env):
@@ -156,7 +156,7 @@ def test_a_run_that_is_not_heard_of_is_a_worry(env):
     long_ago = {":now": {"N": f"{time.time() - 60:.3f}"}}
     assert update_lock(env.environment, "SET heard = :now", "attribute_exists(#token)", long_ago)
 
-    assert any("silent for 6" in each for each in seen(env).worries)
+    assert any("silent for 6" in each for each in seen(env).alerts)
     assert "heard of 6" in status(env.name)
 
 
@@ -179,11 +179,11 @@ def test_what_cannot_be_read_hides_nothing_else(env, monkeypatch):
     assert set(told.unread) == {"the colours", "the way back"}
     assert told.public.is_from(env.versions[1])
     assert told.live.revision == env.versions[1]
-    assert any("the colours could not be read" in each for each in told.worries)
+    assert any("the colours could not be read" in each for each in told.alerts)
 
 
 def test_a_cold_way_back_says_how_long_app_runner_took_there(env):
-    blue = read_scene(env.environment).services[Colour.BLUE]
+    blue = read_snapshot(env.environment).services[Colour.BLUE]
     env.environment.writes("apprunner").pause_service(ServiceArn=blue.arn)
     until(lambda: env.services()["blue"] == "PAUSED", "it is paused")
 

@@ -45,7 +45,7 @@ class Releasing:
     """One environment whose repository is on GitHub, and runs that release its tags."""
 
     def __init__(self, stand, app, workshop, *, permissions=None, **policy):
-        self.stand, self.app, self.hub = stand, app, stand.inbox.github
+        self.stand, self.app, self.hub = stand, app, stand.fakes.github
         self.hub.forget()
         self.hub.faults.clear()
         self.hub.keep(REPOSITORY, app.sample.folder)
@@ -55,7 +55,7 @@ class Releasing:
         self.change(
             repository=app.address,
             github_repository=REPOSITORY,
-            github_address=stand.inbox.github_url,
+            github_address=stand.fakes.github_url,
             github_app=GitHubApp(
                 app_id=made.app_id, installation=made.installation, private_key=made.private_key
             ),

@@ -252,7 +252,7 @@ class Rotating:
 
     def told(self, *runs):
         """All that Slack and Prefect know of runs: parameters, artifacts and logs."""
-        told = str([each.blocks for each in self.stand.inbox.slack.messages])
+        told = str([each.blocks for each in self.stand.fakes.slack.messages])
         with get_client(sync_client=True) as client:
             for run in runs:
                 artifacts = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]))

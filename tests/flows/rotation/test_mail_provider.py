@@ -4,7 +4,7 @@ import pytest
 
 from delivery.errors import CredentialUnfit, Drift, RequestRefused, Unforeseen
 from delivery.patience import Patience
-from delivery.rotation.record import Step
+from delivery.rotation.record import RotationStep
 from tasks.credentials import secrets_manager
 from tests.flows.rotation.rotation_world import Rotating
 
@@ -80,7 +80,7 @@ def test_a_key_of_ses_is_made_rolled_made_inactive_and_deleted(served):
     env.age()
     env.tidy()
     assert keys(env) == {now["smtp_user"]: True}
-    assert [row.step for row in env.rows("email")] == [Step.DONE]
+    assert [row.step for row in env.rows("email")] == [RotationStep.DONE]
     assert all(env.mail.lets_in(each) for each in given(env))
 
 
@@ -183,7 +183,7 @@ def test_a_value_by_hand_is_waited_for_tested_rolled_and_the_old_one_is_the_pers
     env.mail.smtp.remove_account(first["smtp_user"])
     env.tidy()
 
-    assert [row.step for row in env.rows("email")] == [Step.DONE]
+    assert [row.step for row in env.rows("email")] == [RotationStep.DONE]
     assert "a person has to enter" in env.ok("next-sunday", **EMAIL)
 
 

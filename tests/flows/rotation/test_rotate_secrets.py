@@ -23,7 +23,7 @@ from delivery.errors import (
     Unforeseen,
 )
 from delivery.platform.route import Colour, shifted
-from delivery.rotation.record import Step
+from delivery.rotation.record import RotationStep
 from flows.rotate_secrets import rotate_secrets
 from sandbox.aws.first_secrets import _key_rings
 from sandbox.load import Sessions
@@ -215,7 +215,7 @@ def test_an_old_credential_is_retired_once_it_is_due_and_drained(served):
     env.tidy()
     assert not env.logs_in_somewhere(first)
     [row] = env.rows()
-    assert row.step == Step.DONE
+    assert row.step == RotationStep.DONE
     assert row.retired_at is not None
     assert env.logs_in(env.value("database"))
     assert not env.survives_a_restart(first)
@@ -236,7 +236,7 @@ def unclosed(served):
     [row] = env.rows("jwt")
     assert row.is_over
     token = read_lock(env.environment).token
-    ledger.write_rotation(env.environment, replace(row, step=Step.ROLL), token)
+    ledger.write_rotation(env.environment, replace(row, step=RotationStep.ROLL), token)
     env.age()
     return env
 

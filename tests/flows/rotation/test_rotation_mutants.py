@@ -12,7 +12,7 @@ import pytest
 from delivery.errors import Drift
 from delivery.patience import Patience
 from delivery.rotation.next_step import next_step
-from delivery.rotation.record import Step
+from delivery.rotation.record import RotationStep
 from tasks.credentials import redis_account, ses_keys
 from tasks.credentials.database import RotatedDatabase
 from tasks.credentials.secrets_manager import promote, read_labels
@@ -87,8 +87,13 @@ def persisted_only_after_a_change(patch):
 def retired_before_the_roll(patch):
     def too_early(facts):
         following, row = next_step(facts), facts.of_current
-        if following.step is Step.ROLL and facts.policy.retires and row and not row.retired_at:
-            return replace(following, step=Step.RETIRE, version=row.old_version)
+        if (
+            following.step is RotationStep.ROLL
+            and facts.policy.retires
+            and row
+            and not row.retired_at
+        ):
+            return replace(following, step=RotationStep.RETIRE, version=row.old_version)
         return following
 
     patch.setattr("tasks.rotation.rotate.next_step", too_early)

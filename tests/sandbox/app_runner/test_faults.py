@@ -243,30 +243,32 @@ class TestOutcomes:
         assert account.finish(arn, update(account, arn)["OperationId"]) == "ROLLBACK_SUCCEEDED"
 
 
-class TestDesk:
+class TestControlEndpoint:
     """The same over HTTP, for those who test from another process."""
 
     @pytest.fixture
-    def desk(self, account):
-        with httpx.Client(base_url=f"{account.app_runner.url}/_sandbox") as desk:
-            yield desk
+    def control_endpoint(self, account):
+        with httpx.Client(base_url=f"{account.app_runner.url}/_sandbox") as control_endpoint:
+            yield control_endpoint
 
-    def test_faults_are_added_seen_and_cleared(self, account, desk, arn):
+    def test_faults_are_added_seen_and_cleared(self, account, control_endpoint, arn):
         wish = {"operation": "DescribeService", "fault": "denied", "times": 3}
-        assert desk.post("/faults", json=wish).status_code == 201
+        assert control_endpoint.post("/faults", json=wish).status_code == 201
         with pytest.raises(ClientError, match="AccessDeniedException"):
             account.service(arn)
 
-        (pending,) = desk.get("/faults").json()
+        (pending,) = control_endpoint.get("/faults").json()
         assert (pending["fault"], pending["times"]) == ("denied", 2)
-        desk.delete("/faults")
+        control_endpoint.delete("/faults")
         assert account.service(arn)["Status"] == "RUNNING"
 
-    def test_stuck_operations_are_released(self, account, desk, arn):
-        desk.post("/faults", json={"operation": "PauseService", "fault": "stuck"})
+    def test_stuck_operations_are_released(self, account, control_endpoint, arn):
+        control_endpoint.post("/faults", json={"operation": "PauseService", "fault": "stuck"})
         operation = account.client.pause_service(ServiceArn=arn)["OperationId"]
         account.until(
-            lambda: desk.delete("/faults", params={"stuck": "PauseService"}).json()["released"],
+            lambda: control_endpoint.delete("/faults", params={"stuck": "PauseService"}).json()[
+                "released"
+            ],
             lambda released: released == 1,
         )
 
@@ -282,30 +284,30 @@ class TestDesk:
             ["denied"],
         ],
     )
-    def test_a_wish_that_makes_no_sense_is_refused_with_a_sentence(self, desk, wish):
-        answer = desk.post("/faults", json=wish)
+    def test_a_wish_that_makes_no_sense_is_refused_with_a_sentence(self, control_endpoint, wish):
+        answer = control_endpoint.post("/faults", json=wish)
 
         assert answer.status_code == 400
         assert answer.json()["error"]
-        assert desk.get("/faults").json() == []
+        assert control_endpoint.get("/faults").json() == []
 
-    def test_maintenance_begins_and_ends(self, account, desk, arn):
+    def test_maintenance_begins_and_ends(self, account, control_endpoint, arn):
         wish = {"service": "kanvaro-blue", "seconds": 60}
-        assert desk.post("/maintenance", json=wish).json() == ["kanvaro-blue"]
-        assert desk.get("/maintenance").json() == ["kanvaro-blue"]
+        assert control_endpoint.post("/maintenance", json=wish).json() == ["kanvaro-blue"]
+        assert control_endpoint.get("/maintenance").json() == ["kanvaro-blue"]
         assert account.service(arn)["Status"] == "OPERATION_IN_PROGRESS"
 
-        desk.delete("/maintenance")
+        control_endpoint.delete("/maintenance")
         assert account.service(arn)["Status"] == "RUNNING"
 
-    def test_state_tells_every_call_with_its_time_and_answer(self, account, desk, arn):
+    def test_state_tells_every_call_with_its_time_and_answer(self, account, control_endpoint, arn):
         before = time.time()
         account.service(arn)
         account.app_runner.faults.add("UpdateService", "throttled")
         with pytest.raises(ClientError):
             update(account, arn)
 
-        state = desk.get("/state").json()
+        state = control_endpoint.get("/state").json()
 
         described, updated = state["calls"][-2:]
         assert (described["operation"], described["answer"]) == ("DescribeService", "200")

@@ -42,7 +42,7 @@ class Routes:
         becomes_true(lambda: not any(self.seen()))
 
     def seen(self):
-        return [location["route"] for location in self._edge.desk.state["locations"]]
+        return [location["route"] for location in self._edge.control_endpoint.state["locations"]]
 
     def promote(self, colour):
         """Make the colour the distribution's own origin, and wait until the edge knows."""
@@ -56,7 +56,9 @@ class Routes:
             IfMatch=answer["ETag"],
             DistributionConfig=answer["DistributionConfig"],
         )
-        becomes_true(lambda: self._edge.desk.state["default_origin"] == self.hosts[colour])
+        becomes_true(
+            lambda: self._edge.control_endpoint.state["default_origin"] == self.hosts[colour]
+        )
 
 
 def next_version():

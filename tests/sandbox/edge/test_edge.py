@@ -117,7 +117,7 @@ def test_each_location_learns_of_a_change_in_its_own_time(clients, edge, routes)
     times = sorted(learned.values())
     assert len(times) == 3
     assert times[-1] - times[0] > 0.1
-    assert all(0 <= place["delay_s"] <= 1.5 for place in edge.desk.state["locations"])
+    assert all(0 <= place["delay_s"] <= 1.5 for place in edge.control_endpoint.state["locations"])
 
 
 def test_an_old_document_that_comes_late_does_not_undo_a_newer_one(clients, edge, routes):
@@ -139,8 +139,10 @@ def test_two_edges_with_the_same_seed_are_as_slow_as_each_other(aws, distributio
         with Edge(aws.endpoint, distribution, seed=seed, locations=8) as edge:
             edge.set_propagation(0.8)
             text = routes.put(share=7)
-            becomes_true(lambda: all(p["route"] == text for p in edge.desk.state["locations"]))
-            places = edge.desk.state["locations"]
+            becomes_true(
+                lambda: all(p["route"] == text for p in edge.control_endpoint.state["locations"])
+            )
+            places = edge.control_endpoint.state["locations"]
             routes.put()
             return [place["delay_s"] for place in places]
 
@@ -166,7 +168,7 @@ def test_the_counts_tell_who_answered(client, edge, routes):
 def test_a_wish_that_makes_no_sense_is_refused(edge, seconds):
     with pytest.raises(ValueError, match="propagation_s"):
         edge.set_propagation(seconds)
-    assert edge.desk.state["propagation_s"] == 0
+    assert edge.control_endpoint.state["propagation_s"] == 0
 
 
 def test_it_keeps_what_it_knows_when_the_account_is_gone(aws, distribution, routes, blue):
@@ -177,7 +179,7 @@ def test_it_keeps_what_it_knows_when_the_account_is_gone(aws, distribution, rout
             assert client.ask().status == 502
             Routes(account, ids, edge, {"blue": blue.host}).put(next="blue")
             os.kill(account.pid, signal.SIGKILL)
-            becomes_true(lambda: edge.desk.state["store_reads"]["bad"] > 2)
+            becomes_true(lambda: edge.control_endpoint.state["store_reads"]["bad"] > 2)
             assert client.colour() == "blue"
 
 

@@ -58,7 +58,7 @@ def run(running_edge):
 
     def once(asked, route=ROUTE):
         text = json.dumps(route) if isinstance(route, dict) else route
-        return running_edge.desk.try_function(asked, route=text)
+        return running_edge.control_endpoint.try_function(asked, route=text)
 
     return once
 
@@ -186,7 +186,7 @@ def test_a_document_that_makes_no_sense_leaves_it_to_the_default_origin(run, rou
 def test_a_store_that_cannot_be_read_leaves_it_to_the_default_origin(running_edge):
     for kind in ("viewer-request", "viewer-response"):
         asked = event(kind)
-        done = running_edge.desk.try_function(asked)
+        done = running_edge.control_endpoint.try_function(asked)
         assert done["origin"] is None
         assert "x-kanvaro-colour" not in done["result"]["headers"]
 
@@ -290,4 +290,4 @@ def test_the_sandbox_lacks_what_cloudfront_lacks(tmp_path, aws, distribution, na
     with Edge(aws.endpoint, distribution, locations=1, function=file) as edge:
         assert httpx.get(edge.url).status_code == 503
         with pytest.raises(ValueError, match=f"{name} is not defined"):
-            edge.desk.try_function(event(), route=None)
+            edge.control_endpoint.try_function(event(), route=None)

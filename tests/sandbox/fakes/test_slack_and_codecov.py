@@ -13,7 +13,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook import WebhookClient
 
-from sandbox.fakes import Inbox
+from sandbox.fakes import FakeServices
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 REPOSITORY = "kanvaro/kanvaro"
@@ -21,12 +21,12 @@ REPOSITORY = "kanvaro/kanvaro"
 
 @pytest.fixture(scope="module")
 def server():
-    with Inbox(channels=("deployments", "incidents")) as inbox:
-        yield inbox
+    with FakeServices(channels=("deployments", "incidents")) as fakes:
+        yield fakes
 
 
 @pytest.fixture
-def inbox(server):
+def fakes(server):
     for service in (server.slack, server.github, server.codecov):
         service.forget()
         service.faults.clear()
@@ -34,14 +34,14 @@ def inbox(server):
 
 
 @pytest.fixture
-def slack(inbox):
-    return WebClient(inbox.slack.token, base_url=inbox.slack_url)
+def slack(fakes):
+    return WebClient(fakes.slack.token, base_url=fakes.slack_url)
 
 
 @pytest.fixture
-def github(inbox):
+def github(fakes):
     headers = {"Authorization": "Bearer anything"}
-    with httpx.Client(base_url=inbox.github_url, headers=headers) as client:
+    with httpx.Client(base_url=fakes.github_url, headers=headers) as client:
         yield client
 
 
@@ -58,11 +58,11 @@ def _refusal(call, **arguments):
 # --- Slack: messages ---
 
 
-def test_a_reply_stands_in_the_thread_of_its_first_message(inbox, slack):
+def test_a_reply_stands_in_the_thread_of_its_first_message(fakes, slack):
     first = slack.chat_postMessage(channel="#deployments", text="started")
     slack.chat_postMessage(channel=first["channel"], text="deployed", thread_ts=first["ts"])
     slack.chat_postMessage(channel="incidents", text="elsewhere")
-    [[head, reply]] = inbox.slack.threads("deployments")
+    [[head, reply]] = fakes.slack.threads("deployments")
     assert (head.text, reply.text, reply.thread_ts) == ("started", "deployed", head.ts)
     told = slack.conversations_replies(channel=first["channel"], ts=first["ts"])["messages"]
     assert [message["text"] for message in told] == ["started", "deployed"]
@@ -82,18 +82,18 @@ def test_timestamps_are_unique_and_rise(slack):
     assert stamps == sorted(set(stamps))
 
 
-def test_an_update_replaces_the_message_in_place(inbox, slack):
+def test_an_update_replaces_the_message_in_place(fakes, slack):
     posted = slack.chat_postMessage(channel="deployments", text="running", blocks=[_section("…")])
     where = {"channel": posted["channel"], "ts": posted["ts"]}
     slack.chat_update(**where, text="done", blocks=[_section("done")])
-    [[message]] = inbox.slack.threads()
+    [[message]] = fakes.slack.threads()
     assert (message.text, message.blocks, message.edits) == ("done", [_section("done")], 1)
 
 
-def test_an_update_with_a_text_alone_takes_the_blocks_away(inbox, slack):
+def test_an_update_with_a_text_alone_takes_the_blocks_away(fakes, slack):
     posted = slack.chat_postMessage(channel="deployments", text="running", blocks=[_section("…")])
     slack.chat_update(channel=posted["channel"], ts=posted["ts"], text="done")
-    assert inbox.slack.threads()[0][0].blocks == []
+    assert fakes.slack.threads()[0][0].blocks == []
 
 
 def test_history_tells_the_newest_first_and_in_pages(slack):
@@ -108,17 +108,17 @@ def test_history_tells_the_newest_first_and_in_pages(slack):
     ]
 
 
-def test_a_form_says_the_same_as_json(inbox):
-    form = {"channel": "deployments", "text": "a form", "token": inbox.slack.token}
+def test_a_form_says_the_same_as_json(fakes):
+    form = {"channel": "deployments", "text": "a form", "token": fakes.slack.token}
     form["blocks"] = '[{"type": "divider"}]'
-    assert httpx.post(f"{inbox.slack_url}chat.postMessage", data=form).json()["ok"] is True
-    assert inbox.slack.threads()[0][0].blocks == [{"type": "divider"}]
+    assert httpx.post(f"{fakes.slack_url}chat.postMessage", data=form).json()["ok"] is True
+    assert fakes.slack.threads()[0][0].blocks == [{"type": "divider"}]
 
 
-def test_the_asynchronous_client_works_as_well(inbox):
-    client = AsyncWebClient(inbox.slack.token, base_url=inbox.slack_url)
+def test_the_asynchronous_client_works_as_well(fakes):
+    client = AsyncWebClient(fakes.slack.token, base_url=fakes.slack_url)
     asyncio.run(client.chat_postMessage(channel="deployments", text="from a coroutine"))
-    assert inbox.slack.threads()[0][0].text == "from a coroutine"
+    assert fakes.slack.threads()[0][0].text == "from a coroutine"
 
 
 def test_auth_test_says_who_we_are(slack):
@@ -129,11 +129,11 @@ def test_auth_test_says_who_we_are(slack):
 
 
 @pytest.mark.parametrize(("token", "error"), [("", "not_authed"), ("xoxb-no", "invalid_auth")])
-def test_a_wrong_token_is_refused(inbox, token, error):
-    stranger = WebClient(token, base_url=inbox.slack_url)
+def test_a_wrong_token_is_refused(fakes, token, error):
+    stranger = WebClient(token, base_url=fakes.slack_url)
     assert _refusal(stranger.auth_test)["error"] == error
     assert _refusal(stranger.chat_postMessage, channel="deployments", text="x")["error"] == error
-    assert inbox.slack.messages == []
+    assert fakes.slack.messages == []
 
 
 @pytest.mark.parametrize(
@@ -147,9 +147,9 @@ def test_a_wrong_token_is_refused(inbox, token, error):
         ({"channel": "deployments", "text": "x", "blocks": ["x"]}, "invalid_blocks_format"),
     ],
 )
-def test_a_message_slack_would_not_take_is_refused(inbox, slack, arguments, error):
+def test_a_message_slack_would_not_take_is_refused(fakes, slack, arguments, error):
     assert _refusal(slack.api_call, api_method="chat.postMessage", json=arguments)["error"] == error
-    assert inbox.slack.messages == []
+    assert fakes.slack.messages == []
 
 
 @pytest.mark.parametrize(
@@ -221,24 +221,24 @@ def test_files_are_refused_with_a_reason(slack):
 # --- Slack: webhooks ---
 
 
-def test_a_webhook_posts_in_its_channel(inbox):
-    answer = WebhookClient(inbox.slack_webhook_url).send(text="from a hook", blocks=[_section("h")])
+def test_a_webhook_posts_in_its_channel(fakes):
+    answer = WebhookClient(fakes.slack_webhook_url).send(text="from a hook", blocks=[_section("h")])
     assert (answer.status_code, answer.body) == (200, "ok")
-    assert inbox.slack.threads("deployments")[0][0].text == "from a hook"
+    assert fakes.slack.threads("deployments")[0][0].text == "from a hook"
 
 
-def test_a_webhook_refuses_what_is_not_its_own(inbox):
-    wrong = inbox.slack_webhook_url[:-4] + "0000"
+def test_a_webhook_refuses_what_is_not_its_own(fakes):
+    wrong = fakes.slack_webhook_url[:-4] + "0000"
     assert WebhookClient(wrong).send(text="x").body == "invalid_token"
-    assert httpx.post(inbox.slack_webhook_url, content="x").status_code == 400
-    assert httpx.post(inbox.slack_webhook_url, json={}).text == "no_text"
-    assert inbox.slack.messages == []
+    assert httpx.post(fakes.slack_webhook_url, content="x").status_code == 400
+    assert httpx.post(fakes.slack_webhook_url, json={}).text == "no_text"
+    assert fakes.slack.messages == []
 
 
 # --- Slack: the page ---
 
 
-def test_the_page_shows_each_thread_as_a_person_reads_it(inbox, slack):
+def test_the_page_shows_each_thread_as_a_person_reads_it(fakes, slack):
     link = "<https://prefect.example/runs/a_b_c|the run>"
     button = {"type": "button", "text": {"type": "plain_text", "text": "Open"}}
     first = slack.chat_postMessage(
@@ -257,7 +257,7 @@ def test_the_page_shows_each_thread_as_a_person_reads_it(inbox, slack):
         ],
     )
     slack.chat_postMessage(channel="deployments", text="healthy", thread_ts=first["ts"])
-    page = httpx.get(inbox.slack_page).text
+    page = httpx.get(fakes.slack_page).text
     for part in (
         "<h3>🚀 Deployed</h3>",
         "<strong>bold</strong> <em>italic</em> <s>gone</s> <code>a*b*c</code>",
@@ -284,30 +284,30 @@ def test_the_page_shows_each_thread_as_a_person_reads_it(inbox, slack):
         "\0000\000 <https://x.example|</a><script>alert(1)</script>>",
     ],
 )
-def test_hostile_text_is_shown_as_text(inbox, slack, hostile):
+def test_hostile_text_is_shown_as_text(fakes, slack, hostile):
     posted = slack.chat_postMessage(channel="deployments", text=hostile)
     header = {"type": "header", "text": {"type": "plain_text", "text": hostile[:150]}}
     blocks = [header, _section(hostile)]
     slack.chat_postMessage(channel="deployments", text="x", blocks=blocks, thread_ts=posted["ts"])
-    page = httpx.get(inbox.slack_page).text.split("<main>")[1]
+    page = httpx.get(fakes.slack_page).text.split("<main>")[1]
     assert "alert(1)" in page
     for piece in ("<script", "<img", 'href="javascript', '"onmouseover', "'onmouseover"):
         assert piece not in page
 
 
-def test_what_was_said_can_be_read_by_a_program_too(inbox, slack):
+def test_what_was_said_can_be_read_by_a_program_too(fakes, slack):
     slack.chat_postMessage(channel="deployments", text="hello")
-    listing = httpx.get(f"{inbox.url}/slack.json").json()
+    listing = httpx.get(f"{fakes.url}/slack.json").json()
     assert listing["channels"]["deployments"][0][0]["text"] == "hello"
     assert listing["channels"]["incidents"] == []
 
 
-def test_no_page_shows_the_token(inbox):
+def test_no_page_shows_the_token(fakes):
     for path in ("slack", "slack.json", "github.json", "codecov.json"):
-        page = httpx.get(f"{inbox.url}/{path}").text
-        assert inbox.slack.token not in page
-        assert inbox.slack.webhook_key not in page
-    assert inbox.slack.token not in repr(inbox.slack)
+        page = httpx.get(f"{fakes.url}/{path}").text
+        assert fakes.slack.token not in page
+        assert fakes.slack.webhook_key not in page
+    assert fakes.slack.token not in repr(fakes.slack)
 
 
 # --- GitHub ---
@@ -358,15 +358,15 @@ def test_statuses_amount_to_what_github_documents(github, states, expected):
         (REVISION, ["success"], 400),
     ],
 )
-def test_a_status_github_would_not_take_is_refused(inbox, github, revision, wish, status):
+def test_a_status_github_would_not_take_is_refused(fakes, github, revision, wish, status):
     answer = github.post(f"/repos/{REPOSITORY}/statuses/{revision}", json=wish)
     assert answer.status_code == status
     assert answer.json()["message"]
-    assert not inbox.github.repository(REPOSITORY).statuses
+    assert not fakes.github.repository(REPOSITORY).statuses
 
 
-def test_a_deployment_keeps_its_statuses(inbox, github):
-    inbox.github.set_ref(REPOSITORY, "refs/heads/main", REVISION)
+def test_a_deployment_keeps_its_statuses(fakes, github):
+    fakes.github.set_ref(REPOSITORY, "refs/heads/main", REVISION)
     made = github.post(f"/repos/{REPOSITORY}/deployments", json={"ref": "main"})
     assert made.status_code == 201
     deployment = made.json()
@@ -387,9 +387,9 @@ def test_a_deployment_of_an_unknown_ref_is_refused(github):
     assert github.get(f"/repos/{REPOSITORY}/deployments/77/statuses").status_code == 404
 
 
-def test_refs_lead_to_revisions(inbox, github):
-    inbox.github.set_ref(REPOSITORY, "refs/heads/main", REVISION)
-    inbox.github.set_ref(REPOSITORY, "refs/tags/v1.0.0", REVISION)
+def test_refs_lead_to_revisions(fakes, github):
+    fakes.github.set_ref(REPOSITORY, "refs/heads/main", REVISION)
+    fakes.github.set_ref(REPOSITORY, "refs/tags/v1.0.0", REVISION)
     found = github.get(f"/repos/{REPOSITORY}/git/ref/heads/main").json()
     assert (found["ref"], found["object"]["sha"]) == ("refs/heads/main", REVISION)
     tags = github.get(f"/repos/{REPOSITORY}/git/matching-refs/tags/v").json()
@@ -408,8 +408,8 @@ def test_long_lists_come_in_pages_that_lead_on(github):
     assert "next" not in last.links
 
 
-def test_github_wants_a_token_and_says_what_it_does_not_serve(inbox, github):
-    assert httpx.get(f"{inbox.github_url}/rate_limit").status_code == 401
+def test_github_wants_a_token_and_says_what_it_does_not_serve(fakes, github):
+    assert httpx.get(f"{fakes.github_url}/rate_limit").status_code == 401
     limit = github.get("/rate_limit")
     assert limit.json()["resources"]["core"]["limit"] == 5000
     assert limit.headers["X-RateLimit-Remaining"] == "5000"
@@ -421,11 +421,11 @@ def test_github_wants_a_token_and_says_what_it_does_not_serve(inbox, github):
 # --- Codecov ---
 
 
-def _codecov(inbox, folder, *arguments):
+def _codecov(fakes, folder, *arguments):
     cli = Path(sys.executable).with_name("codecovcli")
     common = ["--git-service", "github", "--slug", REPOSITORY, "--sha", REVISION, "--fail-on-error"]
     return subprocess.run(
-        [cli, "--disable-telem", "--url", inbox.codecov_url, *arguments, *common, "-t", "any"],
+        [cli, "--disable-telem", "--url", fakes.codecov_url, *arguments, *common, "-t", "any"],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -434,38 +434,38 @@ def _codecov(inbox, folder, *arguments):
     )
 
 
-def test_the_real_codecov_client_delivers_its_report(inbox, tmp_path):
+def test_the_real_codecov_client_delivers_its_report(fakes, tmp_path):
     report = tmp_path / "lcov.info"
     report.write_text("TN:\nSF:page.tsx\nDA:1,1\nend_of_record\n")
     upload = ["do-upload", "--plugin", "noop", "--disable-search", "-f", "lcov.info", "-F", "unit"]
     for arguments in (["create-commit", "--branch", "main"], ["create-report"], upload):
-        done = _codecov(inbox, tmp_path, *arguments)
+        done = _codecov(fakes, tmp_path, *arguments)
         assert done.returncode == 0, done.stderr
-    [stored] = inbox.codecov.uploads.values()
+    [stored] = fakes.codecov.uploads.values()
     assert (stored.repository, stored.revision) == (REPOSITORY, REVISION)
     assert (stored.branch, stored.flags) == ("main", ["unit"])
     assert list(stored.files.values()) == [report.read_text()]
 
 
-def test_codecov_down_fails_the_client(inbox, tmp_path):
-    inbox.codecov.faults.add("server error", times=10)
-    done = _codecov(inbox, tmp_path, "create-commit", "--branch", "main")
+def test_codecov_down_fails_the_client(fakes, tmp_path):
+    fakes.codecov.faults.add("server error", times=10)
+    done = _codecov(fakes, tmp_path, "create-commit", "--branch", "main")
     assert done.returncode != 0
-    assert inbox.codecov.commits == {}
+    assert fakes.codecov.commits == {}
 
 
-def test_codecov_refuses_a_file_that_is_no_report(inbox):
-    assert httpx.put(f"{inbox.codecov_url}/storage/unknown", content=b"{}").status_code == 404
-    name = inbox.codecov.upload(REPOSITORY, REVISION, {})
-    assert httpx.put(f"{inbox.codecov_url}/storage/{name}", content=b"{}").status_code == 400
-    assert not inbox.codecov.uploads[name].stored
+def test_codecov_refuses_a_file_that_is_no_report(fakes):
+    assert httpx.put(f"{fakes.codecov_url}/storage/unknown", content=b"{}").status_code == 404
+    name = fakes.codecov.upload(REPOSITORY, REVISION, {})
+    assert httpx.put(f"{fakes.codecov_url}/storage/{name}", content=b"{}").status_code == 400
+    assert not fakes.codecov.uploads[name].stored
 
 
 # --- Faults ---
 
 
-def test_a_rate_limit_says_how_long_to_wait_and_passes(inbox, slack):
-    inbox.slack.faults.add("rate limited", seconds=7)
+def test_a_rate_limit_says_how_long_to_wait_and_passes(fakes, slack):
+    fakes.slack.faults.add("rate limited", seconds=7)
     answer = _refusal(slack.chat_postMessage, channel="deployments", text="x")
     assert answer.status_code == 429
     assert answer.headers["Retry-After"] == "7"
@@ -473,65 +473,65 @@ def test_a_rate_limit_says_how_long_to_wait_and_passes(inbox, slack):
     assert slack.chat_postMessage(channel="deployments", text="x")["ok"]
 
 
-def test_a_service_that_is_down_hears_nothing(inbox, github):
-    inbox.github.faults.add("down", times=2)
+def test_a_service_that_is_down_hears_nothing(fakes, github):
+    fakes.github.faults.add("down", times=2)
     wish = {"state": "success"}
     for _ in range(2):
         with pytest.raises(httpx.RemoteProtocolError):
             github.post(f"/repos/{REPOSITORY}/statuses/{REVISION}", json=wish)
-    assert not inbox.github.repository(REPOSITORY).statuses
+    assert not fakes.github.repository(REPOSITORY).statuses
     assert github.post(f"/repos/{REPOSITORY}/statuses/{REVISION}", json=wish).status_code == 201
 
 
-def test_a_lost_answer_was_carried_out_nevertheless(inbox, github):
-    inbox.github.faults.add("answer lost")
+def test_a_lost_answer_was_carried_out_nevertheless(fakes, github):
+    fakes.github.faults.add("answer lost")
     with pytest.raises(httpx.RemoteProtocolError):
         github.post(f"/repos/{REPOSITORY}/statuses/{REVISION}", json={"state": "success"})
-    assert len(inbox.github.repository(REPOSITORY).statuses) == 1
+    assert len(fakes.github.repository(REPOSITORY).statuses) == 1
 
 
-def test_a_slow_service_answers_late(inbox, slack):
-    inbox.slack.faults.add("slow", seconds=1)
+def test_a_slow_service_answers_late(fakes, slack):
+    fakes.slack.faults.add("slow", seconds=1)
     began = time.monotonic()
     assert slack.auth_test()["ok"]
     assert time.monotonic() - began >= 1
 
 
-def test_a_fault_concerns_only_its_service_and_path(inbox, slack, github):
-    inbox.slack.faults.add("server error", path="chat.update")
+def test_a_fault_concerns_only_its_service_and_path(fakes, slack, github):
+    fakes.slack.faults.add("server error", path="chat.update")
     assert slack.auth_test()["ok"]
     assert github.get("/rate_limit").is_success
-    assert httpx.get(inbox.slack_page).is_success
-    answer = httpx.post(f"{inbox.slack_url}chat.update")
+    assert httpx.get(fakes.slack_page).is_success
+    answer = httpx.post(f"{fakes.slack_url}chat.update")
     assert answer.status_code == 502
 
 
-def test_faults_can_be_added_seen_and_forgotten_over_http(inbox):
-    address = f"{inbox.url}/_sandbox/slack/faults"
+def test_faults_can_be_added_seen_and_forgotten_over_http(fakes):
+    address = f"{fakes.url}/_sandbox/slack/faults"
     added = httpx.post(address, json={"kind": "down", "times": 3}).json()
     assert added == [
         {"kind": "down", "times": 3, "path": "", "seconds": 1, "method": "", "skip": 0}
     ]
     with pytest.raises(httpx.RemoteProtocolError):
-        httpx.post(f"{inbox.slack_url}auth.test")
+        httpx.post(f"{fakes.slack_url}auth.test")
     assert httpx.get(address).json()[0]["times"] == 2
     assert httpx.delete(address).json() == []
-    assert httpx.post(f"{inbox.slack_url}auth.test").is_success
+    assert httpx.post(f"{fakes.slack_url}auth.test").is_success
 
 
 @pytest.mark.parametrize(
     "wish",
     [{}, {"kind": "tired"}, {"kind": "down", "times": 0}, {"kind": "down", "often": 1}, [], "x"],
 )
-def test_a_fault_nobody_knows_is_refused(inbox, wish):
-    answer = httpx.post(f"{inbox.url}/_sandbox/github/faults", json=wish)
+def test_a_fault_nobody_knows_is_refused(fakes, wish):
+    answer = httpx.post(f"{fakes.url}/_sandbox/github/faults", json=wish)
     assert answer.status_code == 400
     assert answer.json()["error"]
-    assert inbox.github.faults.waiting() == []
+    assert fakes.github.faults.waiting() == []
 
 
-def test_a_port_in_use_is_an_error_before_anything_starts(inbox):
-    port = int(inbox.url.rpartition(":")[2])
-    with pytest.raises(OSError, match="in use"), Inbox(port=port):
+def test_a_port_in_use_is_an_error_before_anything_starts(fakes):
+    port = int(fakes.url.rpartition(":")[2])
+    with pytest.raises(OSError, match="in use"), FakeServices(port=port):
         pass
-    assert httpx.get(inbox.slack_page).is_success
+    assert httpx.get(fakes.slack_page).is_success

@@ -100,9 +100,9 @@ def require_described(call):
     """
     found = operation(call.method, call.path.removeprefix("/uploads"))
     assert found, f"GitHub does not describe {call.method} {call.path}"
-    if call.wish is not None and call.status and call.status < 400:
+    if call.requested is not None and call.status and call.status < 400:
         assert found.body, f"{found.method} {found.path} takes no body"
-        require(found.body, call.wish)
+        require(found.body, call.requested)
     if call.answer is None:
         return
     assert call.status is not None

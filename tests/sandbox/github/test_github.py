@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from blocks.github_app import GitHubApp
 from delivery.errors import AccessDenied, AnswerLost, GitHubRefused, NotOnGitHub
-from sandbox.fakes import Inbox
+from sandbox.fakes import FakeServices
 from sandbox.parts.sample import Sample, git
 from tasks.github.api import GitHub, quoted
 from tests.answering import Answering
@@ -20,8 +20,8 @@ REPOSITORY = "kanvaro/kanvaro"
 
 @pytest.fixture(scope="module")
 def server():
-    with Inbox() as inbox:
-        yield inbox
+    with FakeServices() as fakes:
+        yield fakes
 
 
 @pytest.fixture
@@ -121,11 +121,13 @@ def test_a_pull_request_shows_the_files_its_branch_changes(hub, folder, github):
 def test_a_pull_request_is_opened_for_a_branch_that_is_there(server, hub, folder, github):
     kept = {"repository": REPOSITORY, "folder": str(folder)}
     assert httpx.post(f"{server.url}/_sandbox/github/repositories", json=kept).is_success
-    wish = {"title": "A change", "head": "change", "base": "main"}
-    assert github.write("POST", "pulls", wish)["head"]["sha"] == git(folder, "rev-parse", "change")
+    requested = {"title": "A change", "head": "change", "base": "main"}
+    assert github.write("POST", "pulls", requested)["head"]["sha"] == git(
+        folder, "rev-parse", "change"
+    )
     assert git(folder, "rev-parse", "refs/pull/1/head") == git(folder, "rev-parse", "change")
     with pytest.raises(GitHubRefused, match="PullRequest head invalid"):
-        github.write("POST", "pulls", wish | {"head": "nowhere"})
+        github.write("POST", "pulls", requested | {"head": "nowhere"})
 
 
 def test_an_annotated_tag_leads_by_its_own_object_to_its_revision(hub, folder, github):

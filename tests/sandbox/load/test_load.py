@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from sandbox.load import Failure, Load
+from sandbox.load import Load, RequestFailure
 from sandbox.parts.errors import SandboxPartFailed
 from tests.sandbox.edge.origins import ANSWER, Origin, RawOrigin, read_head
 
@@ -42,7 +42,7 @@ def keep_answering(connection, number):
 
 
 def failures(report):
-    return {Failure(kind) for kind in report.failures}
+    return {RequestFailure(kind) for kind in report.failures}
 
 
 # --- all is well ---
@@ -159,7 +159,7 @@ def test_a_refused_connection_is_seen():
         nobody.bind(("127.0.0.1", 0))
         report = after(20)(f"127.0.0.1:{nobody.getsockname()[1]}")
     assert report.answered == 0
-    assert report.failures == {Failure.REFUSED: report.due}
+    assert report.failures == {RequestFailure.REFUSED: report.due}
 
 
 def one_in_ten(broken):
@@ -185,34 +185,34 @@ def reset(connection):
 @pytest.mark.parametrize(
     ("broken", "kind"),
     [
-        (reset, Failure.RESET),
-        (lambda connection: None, Failure.RESET),
+        (reset, RequestFailure.RESET),
+        (lambda connection: None, RequestFailure.RESET),
         (
             lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 18\r\n\r\n{}"),
-            Failure.INCOMPLETE,
+            RequestFailure.INCOMPLETE,
         ),
         (
             lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}"),
-            Failure.INCOMPLETE,
+            RequestFailure.INCOMPLETE,
         ),
         (
             lambda c: c.sendall(b"HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n"),
-            Failure.SERVER_ERROR,
+            RequestFailure.SERVER_ERROR,
         ),
         (
             lambda c: c.sendall(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"),
-            Failure.OTHER_STATUS,
+            RequestFailure.OTHER_STATUS,
         ),
         (
             lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"),
-            Failure.WRONG_BODY,
+            RequestFailure.WRONG_BODY,
         ),
         (
             lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[["),
-            Failure.WRONG_BODY,
+            RequestFailure.WRONG_BODY,
         ),
-        (lambda c: c.sendall(b"this is not HTTP\r\n\r\n"), Failure.WRONG_BODY),
-        (lambda c: c.recv(1), Failure.TIME_OUT),  # until the client has lost its patience
+        (lambda c: c.sendall(b"this is not HTTP\r\n\r\n"), RequestFailure.WRONG_BODY),
+        (lambda c: c.recv(1), RequestFailure.TIME_OUT),  # until the client has lost its patience
     ],
     ids=[
         "reset",
@@ -232,7 +232,7 @@ def test_one_request_in_ten_that_fails_is_counted(broken, kind):
     check_one_in_ten(broken, kind, fresh_share=0)
 
 
-@pytest.mark.parametrize(("broken", "kind"), [(reset, Failure.RESET)])
+@pytest.mark.parametrize(("broken", "kind"), [(reset, RequestFailure.RESET)])
 def test_one_request_in_ten_that_fails_is_counted_on_new_connections(broken, kind):
     check_one_in_ten(broken, kind, fresh_share=1)
 
@@ -250,7 +250,7 @@ def check_one_in_ten(broken, kind, fresh_share):
 def test_a_stream_that_ends_otherwise_is_broken(origin, end):
     with Load(origin.url, 20, stream=f"{origin.url}/stream/10/0", stream_end=end) as load:
         load.wait_until(lambda report: report.streams + report.failed >= 1)
-    assert failures(load.report) == (set() if end == STREAM_END else {Failure.INCOMPLETE})
+    assert failures(load.report) == (set() if end == STREAM_END else {RequestFailure.INCOMPLETE})
 
 
 def test_a_stream_that_breaks_off_is_seen(origin):
@@ -262,7 +262,7 @@ def test_a_stream_that_breaks_off_is_seen(origin):
 
     with RawOrigin(half) as raw, Load(origin.url, 20, stream=f"http://{raw.host}/stream") as load:
         load.wait_until(lambda report: report.failed)
-    assert failures(load.report) == {Failure.INCOMPLETE}
+    assert failures(load.report) == {RequestFailure.INCOMPLETE}
     assert {connection for _, _, connection, _ in load.report.samples} == {"stream"}
 
 
@@ -295,9 +295,9 @@ def test_the_command_fails_when_a_request_did():
     assert json.loads(told)["failures"] == {"refused": 10}
 
 
-@pytest.mark.parametrize("wish", [["--rate", "0"], ["--fresh-share", "2"], ["--viewers", "0"]])
-def test_an_impossible_wish_is_refused(origin, wish):
-    assert _command(origin.url, *wish)[0] == 2
+@pytest.mark.parametrize("profile", [["--rate", "0"], ["--fresh-share", "2"], ["--viewers", "0"]])
+def test_an_impossible_wish_is_refused(origin, profile):
+    assert _command(origin.url, *profile)[0] == 2
 
 
 def test_the_command_may_be_interrupted(origin):

@@ -9,7 +9,7 @@ from delivery.checks.coverage import Covered
 from delivery.errors import CheckFailed, RequestRefused
 from tasks.checks.coverage import read_lcov, upload_coverage
 from tasks.workspace.checkout import Source
-from tasks.workspace.program_environment import surroundings
+from tasks.workspace.program_environment import program_environment
 from tests.answering import Answering
 
 LCOV = """TN:
@@ -118,7 +118,7 @@ def codecov(status=200):
 def upload(source, tmp_path):
     logs = tmp_path / "logs"
     logs.mkdir()
-    environment = surroundings(tmp_path / "home", tmp_path / "cache")
+    environment = program_environment(tmp_path / "home", tmp_path / "cache")
 
     def upload_it(url, slug="kanvaro/app", **how):
         upload_it.said = []

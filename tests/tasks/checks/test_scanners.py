@@ -12,8 +12,8 @@ import pytest
 from delivery.workspace.packages import choose_manager
 from sandbox.advisories import Advisories
 from tasks.checks.audit import audit
-from tasks.checks.scanners import Bench, secret_scan, snyk
-from tasks.workspace.program_environment import surroundings
+from tasks.checks.scanners import ScanContext, secret_scan, snyk
+from tasks.workspace.program_environment import program_environment
 from tests.answering import Answering
 
 TOKEN = "CANARY-snyk-token"
@@ -29,7 +29,7 @@ def advisories():
 
 
 @pytest.fixture
-def bench(tmp_path):
+def context(tmp_path):
     """A bench with an export of an application that depends upon ms 2.0.0."""
     folder = tmp_path / "app"
     folder.mkdir()
@@ -43,35 +43,35 @@ def bench(tmp_path):
     (folder / "package.json").write_text(json.dumps(own))
     (folder / "package-lock.json").write_text(json.dumps(lock))
     (tmp_path / "logs").mkdir()
-    environment = surroundings(tmp_path / "home", tmp_path / "cache")
-    return Bench(folder, tmp_path / "logs", environment, log=lambda line: None)
+    environment = program_environment(tmp_path / "home", tmp_path / "cache")
+    return ScanContext(folder, tmp_path / "logs", environment, log=lambda line: None)
 
 
-def track(bench, files):
+def track(context, files):
     for name, text in files.items():
-        (bench.tree / name).parent.mkdir(parents=True, exist_ok=True)
-        (bench.tree / name).write_text(text)
+        (context.tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (context.tree / name).write_text(text)
 
 
-def manager(bench):
-    files = {path.name: path.read_text() for path in bench.tree.iterdir() if path.is_file()}
+def manager(context):
+    files = {path.name: path.read_text() for path in context.tree.iterdir() if path.is_file()}
     return choose_manager(files)
 
 
-def test_npm_finds_nothing_where_there_is_nothing(bench, advisories):
+def test_npm_finds_nothing_where_there_is_nothing(context, advisories):
     advisories.use("quiet")
 
-    report = audit(bench, manager(bench), registry=advisories.url)
+    report = audit(context, manager(context), registry=advisories.url)
 
     assert (report.ran, report.passed) == (True, True)
     assert report.summary == "nothing found; 0 of level moderate or worse"
 
 
-def test_npm_finds_what_the_advisory_server_knows(bench, advisories):
+def test_npm_finds_what_the_advisory_server_knows(context, advisories):
     advisories.use("quiet")
     advisories.publish("ms", "high", "<2.0.1", "Slow on long input")
 
-    report = audit(bench, manager(bench), registry=advisories.url)
+    report = audit(context, manager(context), registry=advisories.url)
 
     assert (report.ran, report.passed) == (True, False)
     assert report.summary == "1 high found; 1 of level moderate or worse"
@@ -80,22 +80,22 @@ def test_npm_finds_what_the_advisory_server_knows(bench, advisories):
     assert finding.title == "Slow on long input"
 
 
-def test_a_finding_below_the_level_is_counted_and_does_not_fail(bench, advisories):
+def test_a_finding_below_the_level_is_counted_and_does_not_fail(context, advisories):
     advisories.use("quiet")
     advisories.publish("ms", "low", "<2.0.1")
 
-    assert audit(bench, manager(bench), "moderate", advisories.url).passed
-    assert not audit(bench, manager(bench), "low", advisories.url).passed
+    assert audit(context, manager(context), "moderate", advisories.url).passed
+    assert not audit(context, manager(context), "low", advisories.url).passed
 
 
-def test_a_verdict_is_not_remembered_from_another_advisory_server(bench, advisories):
+def test_a_verdict_is_not_remembered_from_another_advisory_server(context, advisories):
     advisories.use("quiet")
     advisories.publish("ms", "high", "<2.0.1")
-    assert not audit(bench, manager(bench), registry=advisories.url).passed
+    assert not audit(context, manager(context), registry=advisories.url).passed
 
     advisories.use("quiet")
 
-    assert audit(bench, manager(bench), registry=advisories.url).passed
+    assert audit(context, manager(context), registry=advisories.url).passed
 
 
 @pytest.mark.parametrize(
@@ -105,12 +105,12 @@ def test_a_verdict_is_not_remembered_from_another_advisory_server(bench, advisor
         (None, False, "ENOLOCK"),
     ],
 )
-def test_an_audit_without_a_verdict_did_not_run(bench, advisories, registry, lock, why):
-    chosen = manager(bench)
+def test_an_audit_without_a_verdict_did_not_run(context, advisories, registry, lock, why):
+    chosen = manager(context)
     if not lock:
-        (bench.tree / "package-lock.json").unlink()
+        (context.tree / "package-lock.json").unlink()
 
-    report = audit(bench, chosen, registry=registry or advisories.url)
+    report = audit(context, chosen, registry=registry or advisories.url)
 
     assert not report.ran
     assert report.summary.startswith("did not run: ")
@@ -118,34 +118,34 @@ def test_an_audit_without_a_verdict_did_not_run(bench, advisories, registry, loc
 
 
 @pytest.mark.parametrize("status", [401, 404, 405, 500])
-def test_an_advisory_server_that_refuses_is_not_a_pass(bench, status):
+def test_an_advisory_server_that_refuses_is_not_a_pass(context, status):
     """npm asks two endpoints, and both say no: as a mirror does that only knows packages."""
     with Answering(status) as server:
-        report = audit(bench, manager(bench), registry=server.url)
+        report = audit(context, manager(context), registry=server.url)
 
     assert not report.ran
     assert str(status) in report.summary
 
 
-def test_an_advisory_server_that_answers_nonsense_is_not_a_pass(bench):
+def test_an_advisory_server_that_answers_nonsense_is_not_a_pass(context):
     with Answering(200, {"surprise": True}) as server:
-        report = audit(bench, manager(bench), registry=server.url)
+        report = audit(context, manager(context), registry=server.url)
 
     assert not report.ran
 
 
-def test_the_application_cannot_steer_its_audit(bench, advisories):
+def test_the_application_cannot_steer_its_audit(context, advisories):
     """Nor turn it to another server, nor leave out what it is about, nor bring its own npm."""
     advisories.use("quiet")
     advisories.publish("ms", "high", "<2.0.1")
-    chosen = manager(bench)
+    chosen = manager(context)
     npmrc = "registry=http://127.0.0.1:9\nomit[]=prod\nomit[]=dev\noffline=true\naudit-level=none\n"
-    package = json.loads((bench.tree / "package.json").read_text())
+    package = json.loads((context.tree / "package.json").read_text())
     package["devDependencies"] = package.pop("dependencies")
-    lock = json.loads((bench.tree / "package-lock.json").read_text())
+    lock = json.loads((context.tree / "package-lock.json").read_text())
     lock["packages"] = {"": package, "node_modules/ms": {"version": "2.0.0", "dev": True}}
     track(
-        bench,
+        context,
         {
             ".npmrc": npmrc,
             "package.json": json.dumps(package),
@@ -153,7 +153,7 @@ def test_the_application_cannot_steer_its_audit(bench, advisories):
         },
     )
 
-    report = audit(bench, chosen, registry=advisories.url)
+    report = audit(context, chosen, registry=advisories.url)
 
     assert (report.ran, report.passed) == (True, False)
     assert report.summary == "1 high found; 1 of level moderate or worse"
@@ -178,19 +178,19 @@ YARN_LOCK = """__metadata:
 """
 
 
-def lock_with_yarn(bench, metadata=8):
-    (bench.tree / "package-lock.json").unlink(missing_ok=True)
-    track(bench, {"yarn.lock": YARN_LOCK.format(metadata=metadata)})
+def lock_with_yarn(context, metadata=8):
+    (context.tree / "package-lock.json").unlink(missing_ok=True)
+    track(context, {"yarn.lock": YARN_LOCK.format(metadata=metadata)})
 
 
 @pytest.mark.parametrize("metadata", [8, 6, 4], ids=["yarn 4", "yarn 3", "yarn 2"])
-def test_yarn_tells_nothing_from_something_and_from_a_failure(bench, advisories, metadata):
-    lock_with_yarn(bench, metadata)
+def test_yarn_tells_nothing_from_something_and_from_a_failure(context, advisories, metadata):
+    lock_with_yarn(context, metadata)
     advisories.use("quiet")
-    nothing = audit(bench, manager(bench), registry=advisories.url)
+    nothing = audit(context, manager(context), registry=advisories.url)
     advisories.publish("ms", "high", "<2.0.1", "Slow on long input")
-    something = audit(bench, manager(bench), registry=advisories.url)
-    failure = audit(bench, manager(bench), registry="http://127.0.0.1:9")
+    something = audit(context, manager(context), registry=advisories.url)
+    failure = audit(context, manager(context), registry="http://127.0.0.1:9")
 
     assert nothing.summary == "nothing found; 0 of level moderate or worse"
     assert (nothing.ran, nothing.passed) == (True, True)
@@ -200,31 +200,31 @@ def test_yarn_tells_nothing_from_something_and_from_a_failure(bench, advisories,
     assert re.search("ECONNREFUSED|RequestError", failure.summary)
 
 
-def test_a_yarn_that_was_committed_is_not_asked_about_itself(bench, advisories):
+def test_a_yarn_that_was_committed_is_not_asked_about_itself(context, advisories):
     """Neither it, nor its settings, nor what a package extension would hide from the lockfile."""
     advisories.use("quiet")
     advisories.publish("ms", "high", "<2.0.1")
-    lock_with_yarn(bench)
+    lock_with_yarn(context)
     silent = ".yarn/releases/yarn-4.9.2.cjs"
     ignored = "npmAuditIgnoreAdvisories: ['*']\nnpmAuditExcludePackages: [ms]\n"
-    track(bench, {silent: "process.exit(0)", ".yarnrc.yml": f"yarnPath: {silent}\n{ignored}"})
-    files = {path.name: path.read_text() for path in bench.tree.iterdir() if path.is_file()}
+    track(context, {silent: "process.exit(0)", ".yarnrc.yml": f"yarnPath: {silent}\n{ignored}"})
+    files = {path.name: path.read_text() for path in context.tree.iterdir() if path.is_file()}
     chosen = choose_manager(files, releases=(silent,))
     assert chosen.program == ("node", silent)
 
-    report = audit(bench, chosen, registry=advisories.url)
+    report = audit(context, chosen, registry=advisories.url)
 
     assert (report.ran, report.passed) == (True, False)
 
 
-def test_a_package_that_yarn_was_told_to_add_is_audited(bench, advisories):
+def test_a_package_that_yarn_was_told_to_add_is_audited(context, advisories):
     advisories.use("quiet")
     advisories.publish("ms", "high", "<2.0.1")
-    lock_with_yarn(bench)
-    lock = (bench.tree / "yarn.lock").read_text().replace('ms: "npm:2.0.0"', 'debug: "npm:1.0.0"')
+    lock_with_yarn(context)
+    lock = (context.tree / "yarn.lock").read_text().replace('ms: "npm:2.0.0"', 'debug: "npm:1.0.0"')
     debug = '"debug@npm:1.0.0":\n  version: 1.0.0\n  resolution: "debug@npm:1.0.0"\n'
     track(
-        bench,
+        context,
         {
             "yarn.lock": f"{lock}\n{debug}  languageName: node\n  linkType: hard\n",
             ".yarnrc.yml": "packageExtensions:\n  debug@*:\n    dependencies:\n      ms: 2.0.0\n",
@@ -232,18 +232,18 @@ def test_a_package_that_yarn_was_told_to_add_is_audited(bench, advisories):
         },
     )
 
-    report = audit(bench, manager(bench), registry=advisories.url)
+    report = audit(context, manager(context), registry=advisories.url)
 
     assert (report.ran, report.passed) == (True, False)
     assert [finding.where for finding in report.findings] == ["ms"]
 
 
 @pytest.mark.parametrize("name", ["package.json", ".yarnrc.yml"])
-def test_a_hostile_manifest_gave_no_verdict(bench, name):
-    chosen = manager(bench)
-    track(bench, {f"packages/x/{name}": "[" * 100_000})
+def test_a_hostile_manifest_gave_no_verdict(context, name):
+    chosen = manager(context)
+    track(context, {f"packages/x/{name}": "[" * 100_000})
 
-    report = audit(bench, chosen, registry="http://127.0.0.1:9")
+    report = audit(context, chosen, registry="http://127.0.0.1:9")
 
     assert not report.ran
     assert f"packages/x/{name} is not valid" in report.summary
@@ -258,13 +258,13 @@ exit {code}
 """
 
 
-def install_snyk(bench, answer, code):
+def install_snyk(context, answer, code):
     """A stand-in for the CLI: Snyk's service cannot be reached from a test."""
-    program = bench.logs / "bin/snyk"
+    program = context.logs / "bin/snyk"
     program.parent.mkdir(exist_ok=True)
-    bench.environment["PATH"] = f"{program.parent}:{os.environ['PATH']}"
+    context.environment["PATH"] = f"{program.parent}:{os.environ['PATH']}"
     program.write_text(
-        FAKE_SNYK.format(folder=bench.logs, token=TOKEN, answer=json.dumps(answer), code=code)
+        FAKE_SNYK.format(folder=context.logs, token=TOKEN, answer=json.dumps(answer), code=code)
     )
     program.chmod(0o755)
 
@@ -297,30 +297,30 @@ VULNERABLE = {
     ],
 )
 def test_snyk_is_believed_by_its_report_and_its_exit_code(
-    bench, answer, code, ran, passed, summary
+    context, answer, code, ran, passed, summary
 ):
-    install_snyk(bench, answer, code)
+    install_snyk(context, answer, code)
 
-    report = snyk(bench, TOKEN)
+    report = snyk(context, TOKEN)
 
     assert (report.ran, report.passed) == (ran, passed)
     assert re.search(summary, report.summary)
-    assert "--severity-threshold=medium" in (bench.logs / "arguments").read_text()
-    assert TOKEN not in str(report) + (bench.logs / "arguments").read_text()
+    assert "--severity-threshold=medium" in (context.logs / "arguments").read_text()
+    assert TOKEN not in str(report) + (context.logs / "arguments").read_text()
 
 
-def test_a_token_without_the_cli_is_not_a_pass(bench, monkeypatch):
+def test_a_token_without_the_cli_is_not_a_pass(context, monkeypatch):
     """Above all, no program of the application may get the token."""
     for own in ("node_modules/.bin/snyk", "snyk"):
-        track(bench, {own: f"#!/bin/sh\ntouch {bench.logs}/ran\n"})
-        (bench.tree / own).chmod(0o755)
-    monkeypatch.chdir(bench.tree)
-    bench.environment["PATH"] = "/nowhere:node_modules/.bin:.:"
+        track(context, {own: f"#!/bin/sh\ntouch {context.logs}/ran\n"})
+        (context.tree / own).chmod(0o755)
+    monkeypatch.chdir(context.tree)
+    context.environment["PATH"] = "/nowhere:node_modules/.bin:.:"
 
-    report = snyk(bench, TOKEN)
+    report = snyk(context, TOKEN)
 
     assert not report.ran
-    assert not (bench.logs / "ran").exists()
+    assert not (context.logs / "ran").exists()
     assert report.summary == "did not run: there is a token, but no `snyk` on this machine"
 
 
@@ -331,9 +331,9 @@ KEY = "-----BEGIN RSA PRIVATE " + "KEY-----\nMIIEow\n-----END RSA PRIVATE " + "K
 URI = "mongodb://kanvaro:" + "s3cr3t-p4ss@db.kanvaro.com/app"
 
 
-def test_secrets_are_found_by_place_and_kind_and_never_by_value(bench):
+def test_secrets_are_found_by_place_and_kind_and_never_by_value(context):
     track(
-        bench,
+        context,
         {
             "src/aws.ts": f"// our key\nconst key = '{AWS_KEY}'\n",
             "deploy.sh": f"curl -H 'Authorization: token {GITHUB}'\n",
@@ -343,7 +343,7 @@ def test_secrets_are_found_by_place_and_kind_and_never_by_value(bench):
         },
     )
 
-    report = secret_scan(bench)
+    report = secret_scan(context)
 
     assert (report.ran, report.passed) == (True, False)
     assert {(one.where, one.title) for one in report.findings} == {
@@ -353,14 +353,14 @@ def test_secrets_are_found_by_place_and_kind_and_never_by_value(bench):
         (".env.production:1", "Basic Auth Credentials"),
         ("a\nb.txt:1", "AWS Access Key"),
     }
-    kept = str(report) + "".join(p.read_text() for p in bench.logs.rglob("*") if p.is_file())
+    kept = str(report) + "".join(p.read_text() for p in context.logs.rglob("*") if p.is_file())
     for secret in (AWS_KEY, GITHUB, "MIIEow", "s3cr3t"):
         assert secret not in kept
 
 
-def test_examples_and_placeholders_are_no_findings(bench):
+def test_examples_and_placeholders_are_no_findings(context):
     track(
-        bench,
+        context,
         {
             "README.md": "AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE\n",
             ".env.example": "MONGODB_URI=mongodb://username:password@host:port/database\n"
@@ -373,59 +373,61 @@ def test_examples_and_placeholders_are_no_findings(bench):
         },
     )
 
-    report = secret_scan(bench)
+    report = secret_scan(context)
 
     assert report.findings == ()
     assert (report.ran, report.passed) == (True, True)
 
 
-def test_what_is_marked_or_listed_in_the_baseline_is_accepted(bench):
-    track(bench, {"a.ts": f"x = '{AWS_KEY}' // pragma: allowlist secret\n", "b.ts": f"'{GITHUB}'"})
-    assert not secret_scan(bench).passed
+def test_what_is_marked_or_listed_in_the_baseline_is_accepted(context):
+    track(
+        context, {"a.ts": f"x = '{AWS_KEY}' // pragma: allowlist secret\n", "b.ts": f"'{GITHUB}'"}
+    )
+    assert not secret_scan(context).passed
     scan = [str(Path(sys.executable).with_name("detect-secrets")), "scan", "b.ts", "--no-verify"]
-    folder = bench.tree
+    folder = context.tree
     baseline = subprocess.run(scan, cwd=folder, capture_output=True, text=True, check=True).stdout
-    track(bench, {".secrets.baseline": baseline})
+    track(context, {".secrets.baseline": baseline})
 
-    assert secret_scan(bench).passed
+    assert secret_scan(context).passed
 
-    track(bench, {"c.ts": f"'{AWS_KEY}'"})
-    assert [one.where for one in secret_scan(bench).findings] == ["c.ts:1"]
+    track(context, {"c.ts": f"'{AWS_KEY}'"})
+    assert [one.where for one in secret_scan(context).findings] == ["c.ts:1"]
 
 
-def test_a_broken_baseline_is_not_a_pass(bench):
-    track(bench, {".secrets.baseline": "{}"})
+def test_a_broken_baseline_is_not_a_pass(context):
+    track(context, {".secrets.baseline": "{}"})
 
-    report = secret_scan(bench)
+    report = secret_scan(context)
 
     assert not report.ran
     assert ".secrets.baseline" in report.summary
 
 
-def test_no_link_is_followed(bench, tmp_path):
+def test_no_link_is_followed(context, tmp_path):
     (tmp_path / "outside").write_text(AWS_KEY)
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder/key").write_text(AWS_KEY)
-    os.symlink(tmp_path / "outside", bench.tree / "link")
-    os.symlink(tmp_path / "folder", bench.tree / "root")
+    os.symlink(tmp_path / "outside", context.tree / "link")
+    os.symlink(tmp_path / "folder", context.tree / "root")
 
-    report = secret_scan(bench)
+    report = secret_scan(context)
 
     assert report.passed
     assert report.summary == "no secrets in 2 files"
 
 
-def test_a_file_that_is_too_large_is_said_to_be_unread(bench):
-    track(bench, {"dump.sql": "x" * 1_000_001})
+def test_a_file_that_is_too_large_is_said_to_be_unread(context):
+    track(context, {"dump.sql": "x" * 1_000_001})
 
-    assert secret_scan(bench).summary == "no secrets in 2 files; 1 too large to be read"
+    assert secret_scan(context).summary == "no secrets in 2 files; 1 too large to be read"
 
 
-def test_a_scan_that_is_stopped_gave_no_verdict(bench):
+def test_a_scan_that_is_stopped_gave_no_verdict(context):
     for number in range(3000):  # or it would end before anybody looks whether to stop
-        (bench.tree / f"{number}.js").write_text(f"exports.number = {number};\n" * 20)
-    stopped = Bench(
-        bench.tree, bench.logs, bench.environment, log=lambda line: None, stop=lambda: True
+        (context.tree / f"{number}.js").write_text(f"exports.number = {number};\n" * 20)
+    stopped = ScanContext(
+        context.tree, context.logs, context.environment, log=lambda line: None, stop=lambda: True
     )
 
     assert not secret_scan(stopped).ran

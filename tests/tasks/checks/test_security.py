@@ -9,7 +9,7 @@ from prefect.logging import disable_run_logger
 from blocks.environment import Environment
 from blocks.policy import Policy
 from blocks.serving import AppRunnerService
-from delivery.checks.plan import Plan
+from delivery.checks.plan import CheckPlan
 from delivery.checks.table import DEFAULT_TABLE
 from delivery.errors import CheckCancelled, CheckFailed
 from delivery.workspace.packages import choose_manager
@@ -61,7 +61,7 @@ class Checked:
         )
 
     def report(self):
-        plan = Plan(DEFAULT_TABLE, choose_manager(FILES), {}, (), ())
+        plan = CheckPlan(DEFAULT_TABLE, choose_manager(FILES), {}, (), ())
         check = DEFAULT_TABLE.check("security")
         with disable_run_logger():
             return security_report(self.environment, self.source, self.place, plan, check)

@@ -13,6 +13,7 @@ from delivery.errors import Fenced, PlatformBusy, Superseded, TakenBack
 from delivery.patience import Patience, wait_until
 from delivery.run.ledger import Holder
 from tasks.run import lock as locks
+from tasks.run.holder import this_holder
 from tasks.run.lock import acquire_lock, deploy_lock, deploy_lock_unless_held
 from tasks.run.lock_row import read_lock, read_waiting, update_lock
 from tests.tasks.account import (
@@ -301,9 +302,9 @@ def test_two_who_see_the_lock_free_do_not_both_take_it(environment):
     """The condition of the write decides, not what was read before."""
     row = read_lock(environment)
     with run_asked_at(1):
-        mine = locks._myself("deploy", "version 1", "because")
+        mine = this_holder("deploy", "version 1", "because")
     with run_asked_at(2):
-        other = locks._myself("deploy", "version 2", "because")
+        other = this_holder("deploy", "version 2", "because")
 
     assert locks._taken(environment, mine, row)
     assert locks._taken(environment, other, row) is None

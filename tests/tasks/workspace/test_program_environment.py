@@ -8,7 +8,7 @@ import pytest
 
 from delivery.workspace.install_hints import explain_install_failure
 from delivery.workspace.packages import choose_manager
-from tasks.workspace.program_environment import surroundings, withheld_proxies
+from tasks.workspace.program_environment import program_environment, withheld_proxies
 from tasks.workspace.programs import run_program
 
 CANARY = "CANARY-5d1e"
@@ -56,7 +56,7 @@ def worker_home(tmp_path):
 
 
 def test_no_secret_of_the_worker_passes(tmp_path, worker_home):
-    environment = surroundings(
+    environment = program_environment(
         tmp_path / "home", tmp_path / "cache", {**SECRETS, "PATH": "/bin"}, worker_home
     )
 
@@ -73,7 +73,7 @@ def test_what_is_needed_to_reach_a_registry_passes(tmp_path, worker_home):
         "NPM_CONFIG_REGISTRY": "https://registry.example/",
     }
 
-    environment = surroundings(tmp_path / "home", tmp_path / "cache", worker, worker_home)
+    environment = program_environment(tmp_path / "home", tmp_path / "cache", worker, worker_home)
 
     assert worker.items() <= environment.items()
     assert (tmp_path / "home/.npmrc").read_text().splitlines() == [
@@ -94,7 +94,7 @@ def test_a_proxy_that_is_kept_from_checks_is_named_without_its_password():
 
 
 def test_home_and_temporary_files_are_private(tmp_path, worker_home):
-    environment = surroundings(tmp_path / "home", tmp_path / "cache", {}, worker_home)
+    environment = program_environment(tmp_path / "home", tmp_path / "cache", {}, worker_home)
 
     for name in ("HOME", "TMPDIR"):
         assert environment[name].startswith(str(tmp_path / "home"))
@@ -104,7 +104,7 @@ def test_home_and_temporary_files_are_private(tmp_path, worker_home):
 
 
 def test_a_check_that_reads_its_home_does_not_find_the_workers(tmp_path, worker_home):
-    environment = surroundings(
+    environment = program_environment(
         tmp_path / "home", tmp_path / "cache", {"PATH": os.environ["PATH"]}, worker_home
     )
 
@@ -120,7 +120,7 @@ def test_a_check_that_reads_its_home_does_not_find_the_workers(tmp_path, worker_
 
 
 def test_npm_itself_uses_our_cache_and_the_workers_registry(tmp_path, worker_home):
-    environment = surroundings(
+    environment = program_environment(
         tmp_path / "home", tmp_path / "cache", {"PATH": os.environ["PATH"]}, worker_home
     )
 
@@ -141,7 +141,7 @@ def test_npm_itself_uses_our_cache_and_the_workers_registry(tmp_path, worker_hom
 @pytest.fixture
 def run(tmp_path):
     """Runs a program as a check would, in the folder of the test or below."""
-    environment = surroundings(tmp_path / "home", tmp_path / "cache")
+    environment = program_environment(tmp_path / "home", tmp_path / "cache")
 
     def run_it(*argv, folder="."):
         return run_program(
@@ -210,7 +210,7 @@ def test_browsers_that_were_installed_on_the_machine_are_found(tmp_path, worker_
     browsers = worker_home / ".cache/ms-playwright"
     browsers.mkdir(parents=True)
 
-    environment = surroundings(tmp_path / "home", tmp_path / "cache", {}, worker_home)
+    environment = program_environment(tmp_path / "home", tmp_path / "cache", {}, worker_home)
 
     assert environment["PLAYWRIGHT_BROWSERS_PATH"] == str(browsers)
     assert "CYPRESS_CACHE_FOLDER" not in environment

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from delivery.workspace.process_identity import started
-from tasks.workspace.orphans import MARKER, sweep_leftovers
+from tasks.workspace.orphans import MARKER, remove_orphans
 from tasks.workspace.programs import run_program
 from tests.waiting import becomes_true
 
@@ -314,7 +314,7 @@ def test_a_sweep_ends_what_a_dead_run_left_and_nothing_else(tmp_path):
     dead.kill()
     dead.wait(10)
     try:
-        swept = sweep_leftovers()
+        swept = remove_orphans()
 
         assert not any(str(child) in one for one in swept)
         assert ends(orphan)

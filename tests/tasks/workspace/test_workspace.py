@@ -16,7 +16,7 @@ def left(environment):
     """Makes a folder as a run leaves it that had no time to tidy up."""
 
     def leave(mark, age_s=0):
-        folder = environment.shop / "workspaces" / f"of-{len(mark)}-{age_s}"
+        folder = environment.data_dir / "workspaces" / f"of-{len(mark)}-{age_s}"
         folder.mkdir(parents=True)
         (folder / OWNER).write_text(mark)
         os.utime(folder / OWNER, (time.time() - age_s,) * 2)

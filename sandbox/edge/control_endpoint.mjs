@@ -1,9 +1,9 @@
-// The edge's desk, on a port of its own: look at it, change it, try the function.
+// The edge's control endpoint, on a port of its own: look at it, change it, try the function.
 import http from 'node:http';
 
 const LARGEST = 64 * 1024;
 
-export function deskServer(edge) {
+export function controlServer(edge) {
   return http.createServer(async (incoming, outgoing) => {
     let status = 200;
     let shown;

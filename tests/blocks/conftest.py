@@ -1,0 +1,1 @@
+from tests.tasks.conftest import aws as aws
