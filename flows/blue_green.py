@@ -27,7 +27,7 @@ from tasks.platform.app_runner.service import await_deployment
 from tasks.platform.health import await_revision
 from tasks.platform.versions import Version, as_proven, choose_version
 from tasks.run.lock import DeployLock, deploy_lock
-from tasks.workspace.workspace import workspace
+from tasks.workspace.workspace import open_workspace
 
 
 @flow(
@@ -49,7 +49,7 @@ def blue_green(
     env = as_proven(env, wanted)
     if plan:
         return publish_dry_run(env, wanted)
-    with workspace(env) as place, deploy_lock(env, "deploy", str(wanted), reason) as lock:
+    with open_workspace(env) as place, deploy_lock(env, "deploy", str(wanted), reason) as lock:
         announce_deploying(lock, wanted)
         live = put_live(lock, wanted, smoke_checkout(env, place, wanted))
         conclude_live(lock, wanted, live)

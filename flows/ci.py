@@ -30,7 +30,7 @@ from tasks.platform.versions import record_proof
 from tasks.run.announce import announce_checks, announce_start
 from tasks.run.lock import deploy_lock
 from tasks.workspace.repository import check_out
-from tasks.workspace.workspace import workspace
+from tasks.workspace.workspace import open_workspace
 
 
 @flow(
@@ -54,7 +54,7 @@ def ci(
 ) -> str:
     """Check a commit; on the deploy branch also build, deploy, prove and announce it."""
     env = Environment.named(environment)
-    with workspace(env) as place:
+    with open_workspace(env) as place:
         source = check_out(env, place, repository, revision, ref)
         announce_start(env, source)
         plan = plan_checks(env, source)

@@ -19,7 +19,7 @@ from tasks.github.commit_statuses import conclude_statuses, end_statuses, report
 from tasks.github.coverage_comment import comment_coverage, compare_coverage
 from tasks.github.pull_request import check_out_pull, plan_by_base, still_newest
 from tasks.github.superseded_runs import cancel_older_runs
-from tasks.workspace.workspace import workspace
+from tasks.workspace.workspace import open_workspace
 
 
 @flow(
@@ -39,7 +39,7 @@ def pull_request(
 ) -> str:
     """Check a pull request's newest commit; statuses and a comment on GitHub say how it went."""
     env = Environment.named(environment)
-    with workspace(env) as place, reporting(env, number, revision) as reporter:
+    with open_workspace(env) as place, reporting(env, number, revision) as reporter:
         cancel_older_runs(reporter)
         branch = check_out_pull(env, place, reporter.pull)
         plan = plan_by_base(env, branch)

@@ -23,7 +23,7 @@ from tasks.release.notes import write_notes
 from tasks.release.plan import plan_release
 from tasks.release.standalone_build import build_standalone
 from tasks.release.tag import check_out_tag, demand_tag
-from tasks.workspace.workspace import workspace
+from tasks.workspace.workspace import open_workspace
 
 
 @flow(
@@ -49,7 +49,7 @@ def release(
 ) -> str:
     """Test and build what a tag points at, and release it on GitHub with its image."""
     env = Environment.named(environment)
-    with workspace(env) as place:
+    with open_workspace(env) as place:
         tagged = check_out_tag(env, place, tag)
         demand_tag(env, tagged)
         demand_no_other_release(env, tagged)

@@ -17,7 +17,7 @@ from blocks.parameters import Registered
 from tasks.checks.handover import take_over
 from tasks.checks.plan import plan_checks
 from tasks.checks.remote_worker import run_stage
-from tasks.workspace.workspace import workspace
+from tasks.workspace.workspace import open_workspace
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 CheckName = Annotated[str, Field(pattern=r"^[\w.:-]{1,60}$")]
@@ -33,7 +33,7 @@ def stage(
 ) -> str:
     """Run one check of a workspace that another run handed over."""
     env = Environment.named(environment)
-    with workspace(env) as place:
+    with open_workspace(env) as place:
         source = take_over(env, place, handover)
         plan = plan_checks(env, source)
         return run_stage(env, source, place, plan, check, proof)

@@ -49,7 +49,7 @@ class Workspace:
 
 
 @contextmanager
-def workspace(environment: Environment) -> Iterator[Workspace]:
+def open_workspace(environment: Environment) -> Iterator[Workspace]:
     """Folders for this run, closed to other users; removed at the end, however it comes.
 
     What earlier runs of dead workers left behind is removed first.
