@@ -49,9 +49,9 @@ def blue_green(
     env = as_proven(env, wanted)
     if plan:
         return publish_dry_run(env, wanted)
-    with open_workspace(env) as place, deploy_lock(env, "deploy", str(wanted), reason) as lock:
+    with open_workspace(env) as workspace, deploy_lock(env, "deploy", str(wanted), reason) as lock:
         announce_deploying(lock, wanted)
-        live = put_live(lock, wanted, smoke_checkout(env, place, wanted))
+        live = put_live(lock, wanted, smoke_checkout(env, workspace, wanted))
         conclude_live(lock, wanted, live)
     return f"{wanted.revision} is live in {env.name} at {live.address}"
 

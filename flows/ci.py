@@ -54,23 +54,25 @@ def ci(
 ) -> str:
     """Check a commit; on the deploy branch also build, deploy, prove and announce it."""
     env = Environment.named(environment)
-    with open_workspace(env) as place:
-        source = check_out(env, place, repository, revision, ref)
+    with open_workspace(env) as workspace:
+        source = check_out(env, workspace, repository, revision, ref)
         announce_start(env, source)
         plan = plan_checks(env, source)
         env = as_planned(env, plan)
         if missing := unproven(env, source, plan):
-            install(env, place, plan)
-        reports = run_checks(env, source, place, plan)
+            install(env, workspace, plan)
+        reports = run_checks(env, source, workspace, plan)
         if why := why_not_deployed(env, source, plan):
             conclude_checked(env, source, plan, reports, why)
             return f"{source.revision} passed its checks; {why}"
         announce_checks(env, source, reports)
         image = find_image(env, source)
         if image is None:
-            image = push_image(env, source, build_image(env, source, place, plan))
+            image = push_image(env, source, build_image(env, source, workspace, plan))
         version = record_proof(env, source, plan, image)
         with deploy_lock(env, "deploy", str(version), source.subject) as lock:
-            live = put_live(lock, version, SmokeCheckout(env, source, place, plan, bool(missing)))
+            live = put_live(
+                lock, version, SmokeCheckout(env, source, workspace, plan, bool(missing))
+            )
     conclude_deployed(env, source, plan, reports, live)
     return f"{source.revision} is live in {env.name} at {live.address}"

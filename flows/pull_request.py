@@ -39,15 +39,15 @@ def pull_request(
 ) -> str:
     """Check a pull request's newest commit; statuses and a comment on GitHub say how it went."""
     env = Environment.named(environment)
-    with open_workspace(env) as place, reporting(env, number, revision) as reporter:
+    with open_workspace(env) as workspace, reporting(env, number, revision) as reporter:
         cancel_older_runs(reporter)
-        branch = check_out_pull(env, place, reporter.pull)
+        branch = check_out_pull(env, workspace, reporter.pull)
         plan = plan_by_base(env, branch)
         show_checks(reporter, plan)
         bare = env.without_secrets()
         if unproven(bare, branch.source, plan):
-            install(bare, place, plan)
-        reports = run_checks(bare, branch.source, place, plan, reporter)
+            install(bare, workspace, plan)
+        reports = run_checks(bare, branch.source, workspace, plan, reporter)
         compared = compare_coverage(bare, branch, plan, reports)
         if still_newest(env, reporter.pull):
             comment_coverage(env, reporter, compared)

@@ -49,20 +49,20 @@ def release(
 ) -> str:
     """Test and build what a tag points at, and release it on GitHub with its image."""
     env = Environment.named(environment)
-    with open_workspace(env) as place:
-        tagged = check_out_tag(env, place, tag)
+    with open_workspace(env) as workspace:
+        tagged = check_out_tag(env, workspace, tag)
         demand_tag(env, tagged)
         demand_no_other_release(env, tagged)
         version = image_of(env, tagged)
         announce_release(env, tagged)
         plan = plan_release(env, tagged)
-        notes = write_notes(env, place, tagged, plan)
+        notes = write_notes(env, workspace, tagged, plan)
         if unproven(env, tagged.source, plan):
-            install(env, place, plan)
-        reports = run_checks(env, tagged.source, place, plan)
-        built = build_standalone(env, place, tagged, plan)
-        assets = make_assets(env, place, tagged, plan, built, version)
-        remote = draft_release(env, tagged, notes.text, assets, place, prerelease=prerelease)
+            install(env, workspace, plan)
+        reports = run_checks(env, tagged.source, workspace, plan)
+        built = build_standalone(env, workspace, tagged, plan)
+        assets = make_assets(env, workspace, tagged, plan, built, version)
+        remote = draft_release(env, tagged, notes.text, assets, workspace, prerelease=prerelease)
         how = "is a draft on GitHub" if draft else "is released"
         if not draft:
             demand_tag(env, tagged)

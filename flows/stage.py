@@ -33,7 +33,7 @@ def stage(
 ) -> str:
     """Run one check of a workspace that another run handed over."""
     env = Environment.named(environment)
-    with open_workspace(env) as place:
-        source = take_over(env, place, handover)
+    with open_workspace(env) as workspace:
+        source = take_over(env, workspace, handover)
         plan = plan_checks(env, source)
-        return run_stage(env, source, place, plan, check, proof)
+        return run_stage(env, source, workspace, plan, check, proof)

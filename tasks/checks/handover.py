@@ -33,13 +33,13 @@ COMPRESSION = 1
 
 
 @operation("hand the workspace over")
-def hand_over(environment: Environment, source: Source, place: Workspace) -> str:
+def hand_over(environment: Environment, source: Source, workspace: Workspace) -> str:
     """Put the workspace where other workers find it; its SHA-256, which is its name.
 
     The same bytes are not sent twice. Raises `ConfigurationError` without a usable bucket.
     """
     bucket = _bucket(environment)
-    archive = place.home / "workspace.tar.gz"
+    archive = workspace.home / "workspace.tar.gz"
     _pack(source, archive)
     digest = _sha256(archive)
     try:
@@ -58,9 +58,9 @@ def hand_over(environment: Environment, source: Source, place: Workspace) -> str
 
 
 @fact("take over the workspace {digest:.10}")
-def take_over(environment: Environment, place: Workspace, digest: str) -> Source:
+def take_over(environment: Environment, workspace: Workspace, digest: str) -> Source:
     """Unpack what another run handed over. Raises `RequestRefused` if it is not what it was."""
-    archive = place.home / "workspace.tar.gz"
+    archive = workspace.home / "workspace.tar.gz"
     try:
         environment.reads("s3").download_file(
             _bucket(environment), _workspace(digest), str(archive)
@@ -76,15 +76,15 @@ def take_over(environment: Environment, place: Workspace, digest: str) -> Source
     try:
         with tar.open(archive) as packed:
             # Nothing leads out of the folder, and no file is anybody's but ours.
-            packed.extractall(place.source.parent, filter="data")
+            packed.extractall(workspace.source.parent, filter="data")
     except tar.FilterError as error:
         raise RequestRefused(
             f"the workspace {digest[:10]} leads out of its folder: {error}",
             hint="Links of the repository must stay in it; or set `stages` to `here`.",
         ) from None
     archive.unlink()
-    described = json.loads((place.source.parent / "source.json").read_text())
-    return Source(**{**described, "folder": place.source, "notes": tuple(described["notes"])})
+    described = json.loads((workspace.source.parent / "source.json").read_text())
+    return Source(**{**described, "folder": workspace.source, "notes": tuple(described["notes"])})
 
 
 def _filtering() -> Any:

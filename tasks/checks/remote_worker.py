@@ -16,7 +16,7 @@ from tasks.workspace.workspace import Workspace
 def run_stage(
     environment: Environment,
     source: Source,
-    place: Workspace,
+    workspace: Workspace,
     plan: CheckPlan,
     check: str,
     proof: str,
@@ -28,7 +28,7 @@ def run_stage(
     """
     try:
         wanted = _wanted(environment, source, plan, check, proof)
-        report = check_here(environment, source, place, plan, wanted)
+        report = check_here(environment, source, workspace, plan, wanted)
     except DeliveryError as failure:
         leave_verdict(environment, told_failure(failure))
         raise

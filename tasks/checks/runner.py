@@ -81,25 +81,25 @@ def unproven(environment: Environment, source: Source, plan: CheckPlan) -> list[
 
 
 @operation("install packages with {plan.manager.name}")
-def install(environment: Environment, place: Workspace, plan: CheckPlan) -> None:
+def install(environment: Environment, workspace: Workspace, plan: CheckPlan) -> None:
     """Install the application's packages, once for all checks.
 
     Raises `CheckFailed` with the last lines, and a hint where the cause is a known one.
     """
-    outcome = _installed(place, plan)
+    outcome = _installed(workspace, plan)
     if not (outcome.passed or outcome.timed_out) and is_worth_another_try(outcome.last_lines):
         get_run_logger().warning("the package registry failed; installing once more")
-        outcome = _installed(place, plan)
+        outcome = _installed(workspace, plan)
     if not outcome.passed:
         hint = explain_install_failure(outcome.last_lines)
         raise CheckFailed(format_outcome("install", plan.manager.install, outcome), hint=hint)
 
 
-def _installed(place: Workspace, plan: CheckPlan) -> ProgramOutcome:
+def _installed(workspace: Workspace, plan: CheckPlan) -> ProgramOutcome:
     return run_logged(
         plan.manager.install,
-        place,
-        folder=place.source / plan.manager.root,
+        workspace,
+        folder=workspace.source / plan.manager.root,
         timeout_s=plan.table.install_timeout_s,
         name="install",
         last_lines=LINES_OF_AN_INSTALL,
@@ -115,7 +115,7 @@ def _installed(place: Workspace, plan: CheckPlan) -> ProgramOutcome:
 def run_check(
     environment: Environment,
     source: Source,
-    place: Workspace,
+    workspace: Workspace,
     plan: CheckPlan,
     check: Check,
     handover: str = "",
@@ -125,13 +125,13 @@ def run_check(
     Raises as `check_here` does, and `StageLost` for one that ran elsewhere.
     """
     if not handover:
-        return check_here(environment, source, place, plan, check)
+        return check_here(environment, source, workspace, plan, check)
     proof = key_of(environment, source, plan, check)
-    return run_remotely(environment, check, handover, proof, place.stop_sign.exists)
+    return run_remotely(environment, check, handover, proof, workspace.stop_sign.exists)
 
 
 def check_here(
-    environment: Environment, source: Source, place: Workspace, plan: CheckPlan, check: Check
+    environment: Environment, source: Source, workspace: Workspace, plan: CheckPlan, check: Check
 ) -> CheckReport:
     """Run one check with services of its own; its report, if it passed or may fail.
 
@@ -139,27 +139,27 @@ def check_here(
     """
     began = time.monotonic()
     if check.scanners:
-        remarks = _scanned(environment, source, place, plan, check)
+        remarks = _scanned(environment, source, workspace, plan, check)
         return CheckReport(check.name, "passed", time.monotonic() - began, remarks)
     with service_containers(
-        environment, check.services, check.name, place.stop_sign.exists
+        environment, check.services, check.name, workspace.stop_sign.exists
     ) as addresses:
         outcome = run_logged(
             plan.command(check),
-            place,
-            folder=place.source / plan.table.folder,
+            workspace,
+            folder=workspace.source / plan.table.folder,
             timeout_s=check.timeout_s,
             name=check.name,
             variables={**addresses, "REVISION": source.revision, **check.environment},
         )
-    evidence = keep_evidence(environment, source, place, plan, check, outcome.passed)
+    evidence = keep_evidence(environment, source, workspace, plan, check, outcome.passed)
     remarks = evidence.remarks + tuple(
         f"{name} was a stand-in"
         for name in check.services
         if environment.service_images[name].is_stand_in
     )
     if not outcome.passed:
-        _fail(check, plan, place, outcome)
+        _fail(check, plan, workspace, outcome)
     verdict = "passed" if outcome.passed else "failed, allowed to"
     return CheckReport(check.name, verdict, time.monotonic() - began, remarks, evidence.coverage)
 
@@ -180,7 +180,7 @@ class Watcher:
 def run_checks(
     environment: Environment,
     source: Source,
-    place: Workspace,
+    workspace: Workspace,
     plan: CheckPlan,
     watcher: Watcher | None = None,
 ) -> list[CheckReport]:
@@ -192,7 +192,7 @@ def run_checks(
     believed = timedelta(days=environment.policy.result_days)
     checking = run_check.with_options(cache_expiration=believed)
     is_on_another_machine = environment.policy.stages == "on the pool"
-    handover = hand_over(environment, source, place) if is_on_another_machine else ""
+    handover = hand_over(environment, source, workspace) if is_on_another_machine else ""
     waiting, running = list(plan.checks), dict[PrefectFuture[CheckReport], Check]()
     reports: list[CheckReport] = []
     failures: list[CheckFailed] = []
@@ -201,7 +201,7 @@ def run_checks(
             while waiting and len(running) < environment.policy.checks_at_once:
                 check = next_check(waiting, list(running.values()))
                 waiting.remove(check)
-                started = checking.submit(environment, source, place, plan, check, handover)
+                started = checking.submit(environment, source, workspace, plan, check, handover)
                 running[started] = check
                 watcher.began(check)
             done = next(iter(as_completed(list(running))))
@@ -215,12 +215,12 @@ def run_checks(
                 watcher.failed(check, failure)
                 failures.append(failure)
                 if environment.policy.after_a_failure == "stop":
-                    place.stop_sign.touch()
+                    workspace.stop_sign.touch()
                     waiting.clear()
     finally:
         # Also on the way out of a cancelled run: no program may outlive its workspace.
         if running:
-            place.stop_sign.touch()
+            workspace.stop_sign.touch()
             wait(list(running), timeout=TO_STOP_S)
     first_failure(reports, failures)
     order = [check.name for check in plan.checks]
@@ -228,12 +228,12 @@ def run_checks(
 
 
 def _scanned(
-    environment: Environment, source: Source, place: Workspace, plan: CheckPlan, check: Check
+    environment: Environment, source: Source, workspace: Workspace, plan: CheckPlan, check: Check
 ) -> tuple[str, ...]:
     try:
-        return security_report(environment, source, place, plan, check)
+        return security_report(environment, source, workspace, plan, check)
     except ScannerDidNotRun:
-        if place.stop_sign.exists():
+        if workspace.stop_sign.exists():
             raise _stopped(check) from None
         raise
 
@@ -242,14 +242,14 @@ def _stopped(check: Check) -> CheckCancelled:
     return CheckCancelled(f"{check.name} was stopped because another check had failed")
 
 
-def _fail(check: Check, plan: CheckPlan, place: Workspace, outcome: ProgramOutcome) -> None:
+def _fail(check: Check, plan: CheckPlan, workspace: Workspace, outcome: ProgramOutcome) -> None:
     """Say why a check did not pass: raise it, or only tell it where the table allows that."""
     if outcome.stopped:
         raise _stopped(check)
     sentence = format_outcome(check.name, plan.command(check), outcome)
     create_markdown_artifact(
         f"# {cell(check.name)} did not pass\n\n```text\n{_fenced(outcome.last_lines)}\n```\n\n"
-        f"Whole log on the worker: `{place.logs / check.name}.log`\n",
+        f"Whole log on the worker: `{workspace.logs / check.name}.log`\n",
         key=f"failed-{check.name}",
         description=f"The last lines of {check.name}",
     )
@@ -266,7 +266,7 @@ def _fail(check: Check, plan: CheckPlan, place: Workspace, outcome: ProgramOutco
 
 def run_logged(
     argv: Sequence[str],
-    place: Workspace,
+    workspace: Workspace,
     *,
     folder: Path,
     timeout_s: float,
@@ -279,12 +279,15 @@ def run_logged(
     return run_program(
         argv,
         folder=folder,
-        environment={**program_environment(place.home / name, place.cache), **(variables or {})},
+        environment={
+            **program_environment(workspace.home / name, workspace.cache),
+            **(variables or {}),
+        },
         timeout_s=timeout_s,
         # The line is an argument, never a format: it may hold percent signs.
         log=lambda line: log.info("%s", line),
-        full_log=place.logs / f"{name}.log",
-        stop=place.stop_sign.exists,
+        full_log=workspace.logs / f"{name}.log",
+        stop=workspace.stop_sign.exists,
         last_lines=last_lines,
     )
 

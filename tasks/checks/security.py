@@ -24,7 +24,7 @@ FINDINGS_SHOWN = 100
 
 
 def security_report(
-    environment: Environment, source: Source, place: Workspace, plan: CheckPlan, check: Check
+    environment: Environment, source: Source, workspace: Workspace, plan: CheckPlan, check: Check
 ) -> tuple[str, ...]:
     """Run the scanners; what each of them said, if together they pass.
 
@@ -34,12 +34,12 @@ def security_report(
     """
     log = get_run_logger()
     context = ScanContext(
-        tree=source_archive(source, place.home / "scanned"),
-        logs=place.logs,
-        environment=program_environment(place.home / check.name, place.cache),
+        tree=source_archive(source, workspace.home / "scanned"),
+        logs=workspace.logs,
+        environment=program_environment(workspace.home / check.name, workspace.cache),
         log=lambda line: log.info("%s", line),
         folder=plan.table.folder,
-        stop=place.stop_sign.exists,
+        stop=workspace.stop_sign.exists,
         timeout_s=check.timeout_s,
     )
     reports = [
@@ -51,7 +51,7 @@ def security_report(
         expected.append("snyk")
         token = environment.snyk_token.get_secret_value()
         reports.append(snyk(context, token, check.audit_level))
-    if place.stop_sign.exists():
+    if workspace.stop_sign.exists():
         raise CheckCancelled(f"{check.name} was stopped because another check had failed")
     verdict = security_verdict(reports, environment.policy.scanners_that_may_be_absent, expected)
     _show(verdict)

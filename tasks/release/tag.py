@@ -45,7 +45,7 @@ class Tagged:
 
 
 @operation("check out {tag}")
-def check_out_tag(environment: Environment, place: Workspace, tag: str) -> Tagged:
+def check_out_tag(environment: Environment, workspace: Workspace, tag: str) -> Tagged:
     """Check out what a tag points at, which is a revision of the release branch.
 
     Raises `RequestRefused` for a tag that is no semantic version, not annotated, not on the branch
@@ -53,8 +53,8 @@ def check_out_tag(environment: Environment, place: Workspace, tag: str) -> Tagge
     raises.
     """
     version = read_tag(tag)
-    source = check_out.fn(environment, place, environment.repository, "", version.ref)
-    with mirror_of(source.repository, place.mirrors, {}) as mirror:
+    source = check_out.fn(environment, workspace, environment.repository, "", version.ref)
+    with mirror_of(source.repository, workspace.mirrors, {}) as mirror:
         kind, name = mirror.object_of(version.ref)
         if kind != "tag":
             raise RequestRefused(

@@ -13,7 +13,7 @@ from tasks.workspace.workspace import Workspace
 
 @operation("check out {revision:.10} of {ref}")
 def check_out(
-    environment: Environment, place: Workspace, repository: str, revision: str, ref: str
+    environment: Environment, workspace: Workspace, repository: str, revision: str, ref: str
 ) -> Source:
     """Check `revision` out, once it is known to be on `ref`.
 
@@ -21,7 +21,12 @@ def check_out(
     """
     address = repository or environment.repository
     found = checkout.check_out(
-        address, revision, ref, place.source, place.mirrors, credentials_for(environment, address)
+        address,
+        revision,
+        ref,
+        workspace.source,
+        workspace.mirrors,
+        credentials_for(environment, address),
     )
     for note in found.notes:
         get_run_logger().warning("%s", note)
