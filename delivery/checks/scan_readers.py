@@ -98,7 +98,7 @@ def _accepted(baseline: str | None) -> set[tuple[str, str]]:
 
 
 def worst(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    order = {severity: place for place, severity in enumerate(SEVERITIES)}
+    order = {severity: rank for rank, severity in enumerate(SEVERITIES)}
     ranked = sorted(findings, key=lambda one: (order.get(one.severity, 9), one.where))
     return tuple(ranked[:_SHOWN])
 

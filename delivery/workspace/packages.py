@@ -56,12 +56,12 @@ class Manager:
 
 def wanted_node(files: Mapping[str, str], folder: str = ".") -> tuple[str, str] | None:
     """The wished Node version and the file that wishes it, the nearest first."""
-    for place in _upwards(folder):
+    for each in _upwards(folder):
         for name in (".nvmrc", ".node-version"):
-            lines = [line.split("#")[0].strip() for line in _in(files, place, name).splitlines()]
+            lines = [line.split("#")[0].strip() for line in _in(files, each, name).splitlines()]
             if range_ := next(filter(None, lines), None):
-                return range_, _at(place, name)
-        path = _at(place, "package.json")
+                return range_, _at(each, name)
+        path = _at(each, "package.json")
         if path in files and (engine := read_package(files[path], path).node_engine):
             return engine, f"{path} (engines.node)"
     return None
@@ -109,17 +109,17 @@ def choose_manager(
 
 def _lockfiles(files: Mapping[str, str], folder: str) -> tuple[str, list[str]]:
     """The nearest folder upwards with lockfiles that cover `folder`, and their names."""
-    for place in _upwards(folder):
-        locks = [lock for lock in LOCKFILES if _at(place, lock) in files]
-        if locks and (place == folder or _is_workspace_root(files, place)):
-            return place, locks
+    for each in _upwards(folder):
+        locks = [lock for lock in LOCKFILES if _at(each, lock) in files]
+        if locks and (each == folder or _is_workspace_root(files, each)):
+            return each, locks
     return folder, []
 
 
-def _is_workspace_root(files: Mapping[str, str], place: str) -> bool:
-    if _at(place, "pnpm-workspace.yaml") in files:
+def _is_workspace_root(files: Mapping[str, str], folder: str) -> bool:
+    if _at(folder, "pnpm-workspace.yaml") in files:
         return True
-    text = _in(files, place, "package.json")
+    text = _in(files, folder, "package.json")
     return bool(text) and read_package(text).has_workspaces
 
 
@@ -132,9 +132,9 @@ def _decide(
         named = next((word for word in install if word in ("npm", "pnpm", "yarn")), "npm")
         return pinned if pinned in ("pnpm", "yarn") else named
     if not managers:
-        place = "the repository" if folder == "." else f"{folder!r}"
+        uncovered = "the repository" if folder == "." else f"{folder!r}"
         raise RequestRefused(
-            f"no lockfile covers {place}, so what would be installed is not known",
+            f"no lockfile covers {uncovered}, so what would be installed is not known",
             hint="Run `npm install`, commit package-lock.json; or set `install` in delivery.toml.",
         )
     if len(managers) > 1 and pinned not in managers:
@@ -228,15 +228,15 @@ def _version_for(name: str, package: Package) -> str | None:
 
 
 def _upwards(folder: str) -> list[str]:
-    places = [posixpath.normpath(folder)]
-    while places[-1] not in (".", "", "/"):
-        places.append(posixpath.dirname(places[-1]) or ".")
-    return places
+    folders = [posixpath.normpath(folder)]
+    while folders[-1] not in (".", "", "/"):
+        folders.append(posixpath.dirname(folders[-1]) or ".")
+    return folders
 
 
-def _at(place: str, name: str) -> str:
-    return posixpath.normpath(posixpath.join(place, name))
+def _at(folder: str, name: str) -> str:
+    return posixpath.normpath(posixpath.join(folder, name))
 
 
-def _in(files: Mapping[str, str], place: str, name: str) -> str:
-    return files.get(_at(place, name), "")
+def _in(files: Mapping[str, str], folder: str, name: str) -> str:
+    return files.get(_at(folder, name), "")

@@ -14,7 +14,7 @@ _PROC = Path("/proc")
 def our_identity() -> str:
     """The identity of this process: three parts, with colons between them."""
     pid = os.getpid()
-    return f"{pid}:{started(pid)}:{_place()}"
+    return f"{pid}:{started(pid)}:{_machine()}"
 
 
 def is_gone(identity: str) -> bool:
@@ -27,7 +27,7 @@ def is_gone(identity: str) -> bool:
 
 def is_on_another_machine(identity: str) -> bool:
     """Whether the process is of another machine or container, and cannot be seen from here."""
-    return identity.rpartition(":")[2] != _place()
+    return identity.rpartition(":")[2] != _machine()
 
 
 def started(pid: int) -> str | None:
@@ -41,7 +41,7 @@ def started(pid: int) -> str | None:
     return None if fields[0] in (b"Z", b"X") else fields[19].decode()
 
 
-def _place() -> str:
+def _machine() -> str:
     try:
         namespace = str((_PROC / "self/ns/pid").stat().st_ino)
     except OSError:

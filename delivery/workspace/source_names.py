@@ -99,7 +99,7 @@ def _check_url(url: str) -> None:
     try:
         parts = urlsplit(url)
         host, user, password = parts.hostname or "", parts.username, parts.password
-        place = parts.netloc.rpartition("@")[2]
+        host_and_port = parts.netloc.rpartition("@")[2]
     except ValueError as error:
         raise _refused("that URL", "cannot be read") from error
     if password is not None or (user is not None and parts.scheme != "ssh"):
@@ -116,9 +116,9 @@ def _check_url(url: str) -> None:
     if parts.query or parts.fragment:
         raise _refused(url, "holds a query or fragment")
     if parts.scheme == "file":
-        if place not in ("", "localhost") or not parts.path.startswith("/"):
+        if host_and_port not in ("", "localhost") or not parts.path.startswith("/"):
             raise _refused(url, "must be of the form file:///path")
-    elif not _HOST.fullmatch(place) or not _URL_PATH.fullmatch(parts.path):
+    elif not _HOST.fullmatch(host_and_port) or not _URL_PATH.fullmatch(parts.path):
         raise _refused(url, "names no repository on a host")
 
 

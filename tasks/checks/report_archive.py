@@ -74,10 +74,10 @@ def prune_reports(store: Path, *, days: float = KEPT_DAYS, now: float | None = N
 
 
 def _everything(folder: Path) -> Iterator[Path]:
-    for place, folders, files in os.walk(folder, followlinks=False):
+    for parent, folders, files in os.walk(folder, followlinks=False):
         folders.sort()
-        for name in sorted(files) + [one for one in folders if (Path(place) / one).is_symlink()]:
-            yield Path(place) / name
+        for name in sorted(files) + [one for one in folders if (Path(parent) / one).is_symlink()]:
+            yield Path(parent) / name
 
 
 def _left_out(links: int, too_much: int, largest: int) -> str | None:

@@ -93,8 +93,8 @@ def secret_scan(context: ScanContext) -> ScannerReport:
 
 def regular_files(tree: Path) -> Iterator[Path]:
     """The files below `tree`, relative to it; no link is followed or listed."""
-    for place, _, names in os.walk(tree):
-        for path in (Path(place, name) for name in names):
+    for parent, _, names in os.walk(tree):
+        for path in (Path(parent, name) for name in names):
             if path.is_file() and not path.is_symlink():
                 yield path.relative_to(tree)
 

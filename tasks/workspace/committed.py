@@ -82,9 +82,9 @@ def package_files(source: Source, folder: str = ".") -> tuple[dict[str, str], tu
     """
     if not look_up(source, folder).is_dir():
         raise RequestRefused(f"there is no folder {folder!r} in this revision")
-    places = [posixpath.normpath(str(each)) for each in (Path(folder), *Path(folder).parents)]
-    paths = [posixpath.normpath(f"{each}/{name}") for each in places for name in FILES_OF_INTEREST]
-    yarns = [posixpath.normpath(f"{each}/.yarn/releases") for each in places]
+    folders = [posixpath.normpath(str(each)) for each in (Path(folder), *Path(folder).parents)]
+    paths = [posixpath.normpath(f"{each}/{name}") for each in folders for name in FILES_OF_INTEREST]
+    yarns = [posixpath.normpath(f"{each}/.yarn/releases") for each in folders]
     releases = [path for yarn in yarns for path in _names(source, yarn) if path.endswith(".cjs")]
     return _texts(source, paths), tuple(releases)
 
@@ -92,13 +92,13 @@ def package_files(source: Source, folder: str = ".") -> tuple[dict[str, str], tu
 @contextmanager
 def _only_objects(source: Source) -> Iterator[tuple[Path, Mapping[str, str]]]:
     """Settings and an environment that see the objects of the check-out, and nothing else of it."""
-    with TemporaryDirectory(prefix="kanvaro-git-") as place:
-        settings = write_settings(Path(place, "settings"))
-        run_git("init", "--quiet", "--bare", "--template=", f"{place}/git", settings=settings)
+    with TemporaryDirectory(prefix="kanvaro-git-") as empty:
+        settings = write_settings(Path(empty, "settings"))
+        run_git("init", "--quiet", "--bare", "--template=", f"{empty}/git", settings=settings)
         yield (
             settings,
             {
-                "GIT_DIR": f"{place}/git",
+                "GIT_DIR": f"{empty}/git",
                 "GIT_OBJECT_DIRECTORY": str((source.folder / ".git/objects").resolve()),
                 "GIT_NO_REPLACE_OBJECTS": "1",
             },

@@ -77,11 +77,11 @@ def run_git(
     which otherwise holds nothing of the worker's but its path, proxies and ssh agent.
     Raises `GitFailed`, and `TimedOut` after `timeout_s` seconds.
     """
-    place = ["-C", str(folder)] if folder else []
+    at = ["-C", str(folder)] if folder else []
     # Never a repository further up, should the one meant be broken: a prune would hit that one.
     ceiling = {"GIT_CEILING_DIRECTORIES": str(folder.resolve().parent)} if folder else {}
     running = subprocess.Popen(
-        ["git", *place, *arguments],
+        ["git", *at, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

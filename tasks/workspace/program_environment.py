@@ -104,15 +104,15 @@ def _caches(cache: Path) -> dict[str, str]:
 
 def _browsers(worker: Mapping[str, str], worker_home: Path) -> dict[str, str]:
     """Browsers are installed once per machine, in the home of whoever did it."""
-    places = {
+    folders = {
         "PLAYWRIGHT_BROWSERS_PATH": worker_home / ".cache/ms-playwright",
         "PUPPETEER_CACHE_DIR": worker_home / ".cache/puppeteer",
         "CYPRESS_CACHE_FOLDER": worker_home / ".cache/Cypress",
     }
     return {
-        name: worker.get(name, str(place))
-        for name, place in places.items()
-        if name in worker or place.is_dir()
+        name: worker.get(name, str(folder))
+        for name, folder in folders.items()
+        if name in worker or folder.is_dir()
     }
 
 
