@@ -33,7 +33,23 @@ def plain(text: str) -> str:
 def escaped(text: str) -> str:
     """Text that Slack shows as it is; the three characters are those Slack asks to escape."""
     shown = _CONTROL.sub("", text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return shown.replace("```", "'''")
+    return unfenced(shown)
+
+
+def unfenced(text: str) -> str:
+    """Text that cannot end the fenced block of code in which it stands."""
+    return text.replace("```", "'''")
+
+
+def quoted(text: str) -> str:
+    """A name from outside in quotes, its control characters escaped, cut after 80 characters."""
+    return repr(text if len(text) <= 80 else f"{text[:77]}...")
+
+
+def shortened(text: str, size: int) -> str:
+    """Text on one line of at most `size` characters; a longer one ends with `…`."""
+    line = plain(text)
+    return line if len(line) <= size else f"{line[: size - 1]}…"
 
 
 def clipped(text: str, size: int) -> str:

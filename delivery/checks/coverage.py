@@ -23,9 +23,9 @@ class Covered:
         return _percent(self.branches, self.branches_total)
 
     def __str__(self) -> str:
-        said = f"{_shown(self.line_percent)} of {self.lines_total} lines"
+        said = f"{_as_text(self.line_percent)} of {self.lines_total} lines"
         if self.branches_total:
-            said += f", {_shown(self.branch_percent)} of {self.branches_total} branches"
+            said += f", {_as_text(self.branch_percent)} of {self.branches_total} branches"
         return said
 
 
@@ -47,5 +47,5 @@ def _percent(part: int, whole: int) -> float | None:
     return 100 * part / whole if whole else None
 
 
-def _shown(percent: float | None) -> str:
+def _as_text(percent: float | None) -> str:
     return "nothing" if percent is None else f"{percent:.1f} %"

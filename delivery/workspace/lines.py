@@ -11,7 +11,7 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
-def plain(text: str) -> str:
+def printable(text: str) -> str:
     """The text without colours, cursor movements and characters that disturb a terminal or log."""
     return _CONTROLS.sub("", _ESCAPES.sub("", text))
 
@@ -51,6 +51,6 @@ class LineReader:
         self._rest = rest
 
     def _tell(self, line: str) -> None:
-        shown = plain(line.rstrip("\r").rpartition("\r")[2]).rstrip()
+        shown = printable(line.rstrip("\r").rpartition("\r")[2]).rstrip()
         for start in range(0, max(len(shown), 1), LONGEST_LINE):
             self._say(shown[start : start + LONGEST_LINE])

@@ -81,12 +81,9 @@ def _pinned(written: object, path: str) -> tuple[str, str] | None:
         return None
     match = _PINNED.fullmatch(written) if isinstance(written, str) else None
     if match is None:
-        raise _broken(path, f'`packageManager` must be like "npm@11.0.0", not {_short(written)}')
+        instead = repr(written)[:80] if isinstance(written, str) else "something that is no text"
+        raise _broken(path, f'`packageManager` must be like "npm@11.0.0", not {instead}')
     return match[1], match[2]
-
-
-def _short(written: object) -> str:
-    return repr(written)[:80] if isinstance(written, str) else "something that is no text"
 
 
 def _broken(path: str, why: str) -> ConfigurationError:

@@ -8,6 +8,7 @@ import re
 from urllib.parse import urlsplit
 
 from delivery.errors import RequestRefused
+from delivery.text import quoted
 
 # What parameters of flows may look like, as JSON schemas say it; the functions below say it all.
 REVISION = r"^[0-9a-f]{7,40}$"
@@ -37,7 +38,7 @@ def full_ref(ref: str) -> str:
     name = candidate.split("/", 2)[-1]
     if not _REF.fullmatch(candidate) or _FORBIDDEN_IN_REF.search(name) or name == "@":
         raise RequestRefused(
-            f"{_shown(ref)} is not the name of a branch or tag",
+            f"{quoted(ref)} is not the name of a branch or tag",
             hint="Write refs/heads/<branch> or refs/tags/<tag>, in A-Z a-z 0-9 . _ / + @ -",
         )
     return candidate
@@ -53,7 +54,7 @@ def plain_revision(revision: str) -> str:
     candidate = revision.lower()
     if not _REVISION.fullmatch(candidate):
         raise RequestRefused(
-            f"{_shown(revision)} is not a revision",
+            f"{quoted(revision)} is not a revision",
             hint="Give the commit's SHA, 7 to 40 hexadecimal digits; a branch goes into `ref`.",
         )
     return candidate
@@ -124,11 +125,6 @@ def _check_url(url: str) -> None:
 
 def _refused(repository: str, why: str) -> RequestRefused:
     return RequestRefused(
-        f"the repository {_shown(repository)} {why}",
+        f"the repository {quoted(repository)} {why}",
         hint="Give an https or ssh URL, git@host:path, or the path of a local repository.",
     )
-
-
-def _shown(text: str) -> str:
-    """Quoted, escaped and shortened, as names from outside go into messages."""
-    return repr(text if len(text) <= 80 else f"{text[:77]}...")

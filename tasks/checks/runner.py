@@ -28,7 +28,7 @@ from delivery.checks.plan import (
 )
 from delivery.checks.table import Check
 from delivery.errors import CheckCancelled, CheckFailed, CheckTimedOut, ScannerDidNotRun
-from delivery.text import cell
+from delivery.text import cell, unfenced
 from delivery.workspace.install_hints import explain_install_failure, is_worth_another_try
 from tasks import fact, operation
 from tasks.checks.evidence import keep_evidence
@@ -247,8 +247,9 @@ def _fail(check: Check, plan: CheckPlan, workspace: Workspace, outcome: ProgramO
     if outcome.stopped:
         raise _stopped(check)
     sentence = format_outcome(check.name, plan.command(check), outcome)
+    last_lines = unfenced("\n".join(outcome.last_lines))
     create_markdown_artifact(
-        f"# {cell(check.name)} did not pass\n\n```text\n{_fenced(outcome.last_lines)}\n```\n\n"
+        f"# {cell(check.name)} did not pass\n\n```text\n{last_lines}\n```\n\n"
         f"Whole log on the worker: `{workspace.logs / check.name}.log`\n",
         key=f"failed-{check.name}",
         description=f"The last lines of {check.name}",
@@ -300,7 +301,3 @@ def format_outcome(name: str, argv: Sequence[str], outcome: ProgramOutcome) -> s
         else f"ended with exit code {outcome.exit_code} after {outcome.seconds:.1f} s"
     )
     return "\n".join([f"{name}: `{' '.join(argv)}` {how}; its last lines:", *outcome.last_lines])
-
-
-def _fenced(lines: Sequence[str]) -> str:
-    return "\n".join(lines).replace("```", "'''")
