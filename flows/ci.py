@@ -17,14 +17,14 @@ from blocks.environment import Environment
 from blocks.parameters import Ref, Registered, Repository, Revision
 from flows.blue_green import put_live
 from tasks.checks.plan import as_planned, plan_checks
-from tasks.checks.runner import install, run_checks, unproven
+from tasks.checks.runner import install_unless_proven, run_checks
 from tasks.deploy.conclusion import (
     conclude_checked,
     conclude_deployed,
     tell_failure,
     why_not_deployed,
 )
-from tasks.deploy.smoke import SmokeCheckout
+from tasks.deploy.smoke import checkout_of_checks
 from tasks.platform.images import build_image, find_image, push_image
 from tasks.platform.versions import record_proof
 from tasks.run.announce import announce_checks, announce_start
@@ -59,8 +59,7 @@ def ci(
         announce_start(env, source)
         plan = plan_checks(env, source)
         env = as_planned(env, plan)
-        if missing := unproven(env, source, plan):
-            install(env, workspace, plan)
+        installed = install_unless_proven(env, source, workspace, plan)
         reports = run_checks(env, source, workspace, plan)
         if why := why_not_deployed(env, source, plan):
             conclude_checked(env, source, plan, reports, why)
@@ -71,8 +70,7 @@ def ci(
             image = push_image(env, source, build_image(env, source, workspace, plan))
         version = record_proof(env, source, plan, image)
         with deploy_lock(env, "deploy", str(version), source.subject) as lock:
-            live = put_live(
-                lock, version, SmokeCheckout(env, source, workspace, plan, bool(missing))
-            )
+            checkout = checkout_of_checks(env, source, workspace, plan, installed)
+            live = put_live(lock, version, checkout)
     conclude_deployed(env, source, plan, reports, live)
     return f"{source.revision} is live in {env.name} at {live.address}"

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from blocks.environment import Environment
 from blocks.parameters import PullNumber, Registered, Revision
-from tasks.checks.runner import install, run_checks, unproven
+from tasks.checks.runner import install_unless_proven, run_checks
 from tasks.github.commit_statuses import conclude_statuses, end_statuses, reporting, show_checks
 from tasks.github.coverage_comment import comment_coverage, compare_coverage
 from tasks.github.pull_request import check_out_pull, plan_by_base, still_newest
@@ -45,8 +45,7 @@ def pull_request(
         plan = plan_by_base(env, branch)
         show_checks(reporter, plan)
         bare = env.without_secrets()
-        if unproven(bare, branch.source, plan):
-            install(bare, workspace, plan)
+        install_unless_proven(bare, branch.source, workspace, plan)
         reports = run_checks(bare, branch.source, workspace, plan, reporter)
         compared = compare_coverage(bare, branch, plan, reports)
         if still_newest(env, reporter.pull):

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from blocks.environment import Environment
 from blocks.parameters import Registered, Tag
-from tasks.checks.runner import install, run_checks, unproven
+from tasks.checks.runner import install_unless_proven, run_checks
 from tasks.deploy.conclusion import tell_failure
 from tasks.release.announcements import announce_release, conclude_release
 from tasks.release.assets import make_assets
@@ -57,8 +57,7 @@ def release(
         announce_release(env, tagged)
         plan = plan_release(env, tagged)
         notes = write_notes(env, workspace, tagged, plan)
-        if unproven(env, tagged.source, plan):
-            install(env, workspace, plan)
+        install_unless_proven(env, tagged.source, workspace, plan)
         reports = run_checks(env, tagged.source, workspace, plan)
         built = build_standalone(env, workspace, tagged, plan)
         assets = make_assets(env, workspace, tagged, plan, built, version)

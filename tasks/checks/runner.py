@@ -69,6 +69,19 @@ def proven_before(
     return found if isinstance(found, CheckReport) else None
 
 
+def install_unless_proven(
+    environment: Environment, source: Source, workspace: Workspace, plan: CheckPlan
+) -> bool:
+    """Install the packages if a check needs them; whether they were installed.
+
+    Raises as `install` does.
+    """
+    if not unproven(environment, source, plan):
+        return False
+    install(environment, workspace, plan)
+    return True
+
+
 @fact("which checks are proven already?")
 def unproven(environment: Environment, source: Source, plan: CheckPlan) -> list[str]:
     """The checks whose pass is not on record, and so need the packages installed."""

@@ -38,6 +38,17 @@ class SmokeCheckout:
         return SCRIPT in json.loads(text or "{}").get("scripts", {})
 
 
+def checkout_of_checks(
+    environment: Environment,
+    source: Source,
+    workspace: Workspace,
+    plan: CheckPlan,
+    is_installed: bool,
+) -> SmokeCheckout:
+    """The check-out in which the checks of this run ran."""
+    return SmokeCheckout(environment, source, workspace, plan, is_installed)
+
+
 def smoke_checkout(
     environment: Environment, workspace: Workspace, version: Version
 ) -> SmokeCheckout:
