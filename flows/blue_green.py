@@ -26,6 +26,7 @@ from tasks.deploy.watch import await_share, demand_silence
 from tasks.platform.app_runner.service import await_deployment
 from tasks.platform.health import await_revision
 from tasks.platform.versions import Version, as_proven, choose_version
+from tasks.run.hooks import unless_completed
 from tasks.run.lock import DeployLock, deploy_lock
 from tasks.workspace.workspace import open_workspace
 
@@ -33,9 +34,7 @@ from tasks.workspace.workspace import open_workspace
 @flow(
     name="blue-green",
     flow_run_name="{version:.12} → {environment}",
-    on_failure=[tell_failure],
-    on_crashed=[tell_failure],
-    on_cancellation=[tell_failure],
+    **unless_completed(tell_failure),
 )
 def blue_green(
     version: Wanted = Field(description="What passed `ci`: a revision, a tag or a digest."),

@@ -28,6 +28,7 @@ from tasks.deploy.smoke import checkout_of_checks
 from tasks.platform.images import build_image, find_image, push_image
 from tasks.platform.versions import record_proof
 from tasks.run.announce import announce_checks, announce_start
+from tasks.run.hooks import unless_completed
 from tasks.run.lock import deploy_lock
 from tasks.workspace.repository import check_out
 from tasks.workspace.workspace import open_workspace
@@ -36,9 +37,7 @@ from tasks.workspace.workspace import open_workspace
 @flow(
     name="ci",
     flow_run_name="{revision:.10} of {ref}",
-    on_failure=[tell_failure],
-    on_crashed=[tell_failure],
-    on_cancellation=[tell_failure],
+    **unless_completed(tell_failure),
 )
 def ci(
     revision: Revision = Field(description="Commit to check: its SHA, 7 to 40 digits."),

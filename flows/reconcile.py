@@ -25,6 +25,8 @@ from tasks.rotation.retirement import announce_retirement, retire_due, what_is_d
 from tasks.run.lock import deploy_lock_unless_held
 
 
+# Only a failure is reported from here: the next run, ten minutes later, does what a crashed or
+# cancelled one did not, and the server itself reports a crash (deployments/server/automations.py).
 @flow(name="reconcile", flow_run_name="reconcile {environment}", on_failure=[tell_failure])
 def reconcile(
     environment: Registered = Field(default="production", description="A registered environment."),

@@ -17,15 +17,14 @@ from flows.blue_green import put_live
 from tasks.deploy.conclusion import conclude_live, tell_failure
 from tasks.deploy.rollback import choose_target, say_what_will_be_done, swap_if_warm
 from tasks.platform.versions import as_proven
+from tasks.run.hooks import unless_completed
 from tasks.run.lock import deploy_lock
 
 
 @flow(
     name="rollback",
     flow_run_name="{environment} back to {target_version:.12}",
-    on_failure=[tell_failure],
-    on_crashed=[tell_failure],
-    on_cancellation=[tell_failure],
+    **unless_completed(tell_failure),
 )
 def rollback(
     reason: Reason = Field(description="Why, for the ledger and Slack: 3 to 300 characters."),
