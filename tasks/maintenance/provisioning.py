@@ -31,7 +31,7 @@ from tasks.maintenance.stacks import (
     stack_at_rest,
 )
 from tasks.platform.app_runner.service import no_demand
-from tasks.run.announce import announce, run_url, seconds_so_far, this_run
+from tasks.run.announce import announce, run_url, seconds_so_far, tell_thread, this_run
 from tasks.run.approval import agreed
 from tasks.run.lock import DeployLock
 from tasks.run.summary import write_summary
@@ -171,7 +171,7 @@ def conclude_provisioning(lock: DeployLock, plans: Sequence[StackPlan], logs: Se
     told = [*changed, *logs, *(f"write into blocks/environments.yaml: {each}" for each in to_write)]
     url = run_url(environment, this_run())
     message = messages.provisioned(environment.name, told, seconds, url)
-    announce.fn(environment, message)
+    tell_thread(environment, message)
     facts = [*outputs.items(), *(("write into the environment", each) for each in to_write)]
     write_summary(environment, this_run(), plain(message.headline), facts, seconds=seconds)
     return "; ".join(told)

@@ -49,9 +49,14 @@ class _Reading:
 
 @fact("what is live in {environment.name}, and is it well?")
 def read_status(environment: Environment) -> EnvironmentStatus:
-    """Everything a person on call asks for, at this moment; changes nothing.
+    """Read everything that a person on call asks for; changes nothing."""
+    return collect_status(environment)
 
-    A part that cannot be read is said to be so, and the others are told all the same.
+
+def collect_status(environment: Environment) -> EnvironmentStatus:
+    """Do what `read_status` does, where there is no run.
+
+    A part that cannot be read is named in `unread`, and the others are read all the same.
     """
     reading, env = _Reading(), environment
     is_blue_green = env.strategy == "blue-green"

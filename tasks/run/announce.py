@@ -49,6 +49,11 @@ def announce_start(environment: Environment, source: Source) -> State[None]:
     return _said(open_thread(environment, message))
 
 
+def tell_thread(environment: Environment, message: Message) -> None:
+    """Do what `announce` does, as part of another step."""
+    _said(tell(environment, this_run(), message))
+
+
 def _said(why_not: str | None) -> State[None]:
     """The end of an announcement: a Slack that does not listen is told of, and fails nothing."""
     if why_not is None:

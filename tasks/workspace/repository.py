@@ -19,6 +19,13 @@ def check_out(
 
     Raises `RequestRefused`, `UnknownRevision` or `AccessDenied`.
     """
+    return fetch_source(environment, workspace, repository, revision, ref)
+
+
+def fetch_source(
+    environment: Environment, workspace: Workspace, repository: str, revision: str, ref: str
+) -> Source:
+    """Do what `check_out` does, as part of another step; without a `revision` check out `ref`."""
     address = repository or environment.repository
     found = checkout.check_out(
         address,

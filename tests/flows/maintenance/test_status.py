@@ -11,7 +11,7 @@ from delivery.platform.route import Colour, shifted, swapped
 from delivery.run.ledger import Holder, Intent
 from flows.status import status
 from tasks.deploy.colours import read_snapshot
-from tasks.maintenance.status import read_status
+from tasks.maintenance.status import collect_status
 from tasks.platform.routing import router_of
 from tasks.run import ledger
 from tasks.run.lock_row import ask_to_stop, read_lock, update_lock
@@ -28,7 +28,7 @@ def env(moves):
 
 
 def seen(env):
-    return read_status.fn(env.environment)
+    return collect_status(env.environment)
 
 
 def write(env, change):
