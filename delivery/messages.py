@@ -12,6 +12,9 @@ from delivery.text import clipped, escaped, plain
 
 LONGEST_SECTION = 2900
 
+# What a link says, and its address.
+Link = tuple[str, str]
+
 
 class Mood(StrEnum):
     """How a run stands, with the sign that people scan a channel for."""
@@ -61,7 +64,7 @@ class Message:
     mood: Mood
     headline: str
     paragraphs: tuple[str, ...] = ()
-    links: tuple[tuple[str, str], ...] = ()
+    links: tuple[Link, ...] = ()
 
     @property
     def text(self) -> str:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import NamedTuple
 
 from delivery.checks.coverage import Coverage
 from delivery.checks.table import Check, StageTable
@@ -14,19 +15,26 @@ from delivery.workspace.packages import Manager
 PROOF = 2
 
 
+class NotApplicable(NamedTuple):
+    """A check that does not apply to an application, and the reason."""
+
+    check: str
+    why: str
+
+
 @dataclass(frozen=True)
 class CheckPlan:
     """What will be done with one checkout, decided before anything runs.
 
-    `tools` maps each program that can change a verdict to its version; `not_applicable` holds
-    pairs of a check's name and the reason; `remarks` are what a reader should know besides.
+    `tools` maps each program that can change a verdict to its version; `remarks` are what a
+    reader should know besides.
     """
 
     table: StageTable
     manager: Manager
     tools: Mapping[str, str]
     checks: tuple[Check, ...]
-    not_applicable: tuple[tuple[str, str], ...]
+    not_applicable: tuple[NotApplicable, ...]
     remarks: tuple[str, ...] = ()
 
     def command(self, check: Check) -> tuple[str, ...]:
@@ -50,7 +58,7 @@ class CheckReport:
 
 def applicable(
     table: StageTable, scripts: Mapping[str, str]
-) -> tuple[tuple[Check, ...], tuple[tuple[str, str], ...]]:
+) -> tuple[tuple[Check, ...], tuple[NotApplicable, ...]]:
     """The checks that apply to an application with these scripts, and why the others do not.
 
     A check whose script goes by another name carries that name.
@@ -70,7 +78,7 @@ def applicable(
             for check, why in reasons
             if why is None
         ),
-        tuple((check.name, why) for check, why in reasons if why is not None),
+        tuple(NotApplicable(check.name, why) for check, why in reasons if why is not None),
     )
 
 

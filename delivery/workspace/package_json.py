@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from delivery.errors import ConfigurationError
 from delivery.text import NOT_JSON
@@ -17,13 +17,20 @@ _ABOUT_PACKAGES = (
 _PINNED = re.compile(r"(npm|pnpm|yarn|bun)@(\d+\.\d+\.\d+(?:-[0-9A-Za-z.]+)?)(?:\+[\w.=/+-]+)?")
 
 
+class PinnedManager(NamedTuple):
+    """The package manager that `packageManager` names, such as npm 11.0.0."""
+
+    name: str
+    version: str
+
+
 @dataclass(frozen=True)
 class Package:
     """What package.json says that matters here."""
 
     name: str
     scripts: Mapping[str, str]
-    pinned_manager: tuple[str, str] | None
+    pinned_manager: PinnedManager | None
     node_engine: str | None
     has_workspaces: bool
     version: str | None = None
@@ -76,14 +83,14 @@ def _object(text: str, path: str) -> dict[str, Any]:
     return written
 
 
-def _pinned(written: object, path: str) -> tuple[str, str] | None:
+def _pinned(written: object, path: str) -> PinnedManager | None:
     if written is None:
         return None
     match = _PINNED.fullmatch(written) if isinstance(written, str) else None
     if match is None:
         instead = repr(written)[:80] if isinstance(written, str) else "something that is no text"
         raise _broken(path, f'`packageManager` must be like "npm@11.0.0", not {instead}')
-    return match[1], match[2]
+    return PinnedManager(match[1], match[2])
 
 
 def _broken(path: str, why: str) -> ConfigurationError:

@@ -9,6 +9,7 @@ import posixpath
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from delivery.errors import RequestRefused
 from delivery.text import NOT_JSON
@@ -54,16 +55,23 @@ class Manager:
         return (*self.program, "run", script, *dashes, *arguments)
 
 
-def wanted_node(files: Mapping[str, str], folder: str = ".") -> tuple[str, str] | None:
-    """The wished Node version and the file that wishes it, the nearest first."""
+class WantedNode(NamedTuple):
+    """The Node versions that an application asks for, and the file that says so."""
+
+    range: str
+    file: str
+
+
+def wanted_node(files: Mapping[str, str], folder: str = ".") -> WantedNode | None:
+    """Read which Node versions the application in `folder` asks for; the nearest file decides."""
     for each in _upwards(folder):
         for name in (".nvmrc", ".node-version"):
             lines = [line.split("#")[0].strip() for line in _in(files, each, name).splitlines()]
             if range_ := next(filter(None, lines), None):
-                return range_, _at(each, name)
+                return WantedNode(range_, _at(each, name))
         path = _at(each, "package.json")
         if path in files and (engine := read_package(files[path], path).node_engine):
-            return engine, f"{path} (engines.node)"
+            return WantedNode(engine, f"{path} (engines.node)")
     return None
 
 
@@ -127,7 +135,7 @@ def _decide(
     package: Package, locks: list[str], folder: str, install: tuple[str, ...] | None
 ) -> str:
     managers = {_MANAGER_OF[lock] for lock in locks}
-    pinned = package.pinned_manager[0] if package.pinned_manager else None
+    pinned = package.pinned_manager.name if package.pinned_manager else None
     if not managers and install:
         named = next((word for word in install if word in ("npm", "pnpm", "yarn")), "npm")
         return pinned if pinned in ("pnpm", "yarn") else named
@@ -224,7 +232,7 @@ def _committed_yarn(settings: str, root: str, releases: Collection[str]) -> str 
 
 def _version_for(name: str, package: Package) -> str | None:
     pinned = package.pinned_manager
-    return pinned[1] if pinned and pinned[0] == name else None
+    return pinned.version if pinned and pinned.name == name else None
 
 
 def _upwards(folder: str) -> list[str]:

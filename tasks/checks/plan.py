@@ -50,11 +50,11 @@ def plan_of(
     text = read_committed(ruled_by or source, FILE) or delivery_toml
     default = with_audit_level(DEFAULT_TABLE, audit_level)
     table = parse_table(text, default) if text else default
-    files, releases = package_files(source, table.folder)
+    files, yarn_releases = package_files(source, table.folder)
     own = "package.json" if table.folder == "." else f"{table.folder}/package.json"
     if own not in files:
         raise _remotely(source, f"there is no {own} in this revision")
-    manager = choose_manager(files, table.folder, install=table.install, releases=releases)
+    manager = choose_manager(files, table.folder, install=table.install, releases=yarn_releases)
     package = read_package(files[own], own)
     checks, not_applicable = applicable(table, package.scripts)
     if package.has_workspaces and all(check.scanners for check in checks):
@@ -91,9 +91,9 @@ def _node_remarks(table: StageTable, files: dict[str, str], have: str) -> tuple[
             f"delivery.toml wants Node {table.node}, but this worker has {have}",
             hint="Start the run on a worker with that version of Node, or change `node`.",
         )
-    wish = wanted_node(files, table.folder)
-    if wish and not table.node and node_is_wanted(wish[0], have) is not True:
-        return (f"{wish[1]} wishes Node {wish[0]}; the checks ran with {have}",)
+    wanted = wanted_node(files, table.folder)
+    if wanted and not table.node and node_is_wanted(wanted.range, have) is not True:
+        return (f"{wanted.file} asks for Node {wanted.range}; the checks ran with {have}",)
     return ()
 
 

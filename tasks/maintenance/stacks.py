@@ -36,6 +36,11 @@ SENT = (
 GONE_ALREADY = ("InvalidChangeSetStatus", "ChangeSetNotFound", "ChangeSetNotFoundException")
 
 
+# Entries of DescribeStackEvents, and an answer of DescribeChangeSet.
+StackEvent = dict[str, Any]
+ChangeSet = dict[str, Any]
+
+
 @dataclass(frozen=True)
 class StackState:
     """A stack as it was read: nothing but its name where there is none."""
@@ -145,7 +150,7 @@ def apply_plan(environment: Environment, plan: StackPlan, demand: Callable[[], N
     with translate_aws_errors(f"apply the plan of {plan.name}"):
         _execute(environment, plan)
 
-    def look() -> list[dict[str, Any]]:
+    def look() -> list[StackEvent]:
         demand()
         return list(_events(environment, plan))
 
@@ -181,7 +186,7 @@ def _create(
             raise
 
 
-def _described(environment: Environment, name: str, change_set: str) -> dict[str, Any]:
+def _described(environment: Environment, name: str, change_set: str) -> ChangeSet:
     """A change set with the changes of all its pages."""
     pages = list(
         environment.reads(SERVICE)
@@ -207,7 +212,7 @@ def _execute(environment: Environment, plan: StackPlan) -> None:
         raise
 
 
-def _events(environment: Environment, plan: StackPlan) -> Iterator[dict[str, Any]]:
+def _events(environment: Environment, plan: StackPlan) -> Iterator[StackEvent]:
     """The events of our own operation, which is the newest or has not begun, newest first."""
     pages = environment.reads(SERVICE).get_paginator("describe_stack_events")
     for page in pages.paginate(StackName=plan.name):

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from delivery.errors import RequestRefused
 from delivery.workspace.packages import FILES_OF_INTEREST
@@ -76,9 +77,17 @@ def tracked_files(source: Source) -> list[str]:
     return [path for about, path in entries if " blob " in about]
 
 
-def package_files(source: Source, folder: str = ".") -> tuple[dict[str, str], tuple[str, ...]]:
-    """What `delivery.workspace.packages.choose_manager` wants: texts by path, and Yarn's
-    releases.
+class PackageFiles(NamedTuple):
+    """What `choose_manager` reads of a commit: texts by path, and the paths of Yarn's releases."""
+
+    texts: dict[str, str]
+    yarn_releases: tuple[str, ...]
+
+
+def package_files(source: Source, folder: str = ".") -> PackageFiles:
+    """Read the files that decide about packages, in the application's folder and above it.
+
+    Raises `RequestRefused` where there is no such folder.
     """
     if not look_up(source, folder).is_dir():
         raise RequestRefused(f"there is no folder {folder!r} in this revision")
@@ -86,7 +95,7 @@ def package_files(source: Source, folder: str = ".") -> tuple[dict[str, str], tu
     paths = [posixpath.normpath(f"{each}/{name}") for each in folders for name in FILES_OF_INTEREST]
     yarns = [posixpath.normpath(f"{each}/.yarn/releases") for each in folders]
     releases = [path for yarn in yarns for path in _names(source, yarn) if path.endswith(".cjs")]
-    return _texts(source, paths), tuple(releases)
+    return PackageFiles(_texts(source, paths), tuple(releases))
 
 
 @contextmanager

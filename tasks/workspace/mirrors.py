@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from delivery.errors import RequestRefused, TimedOut, UnknownRevision
 from delivery.patience import Patience
@@ -30,6 +31,13 @@ _BROKEN = re.compile(
 )
 _NO_SUCH_REF = re.compile(r"couldn't find remote ref")
 _EVERYTHING = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+
+
+class GitObject(NamedTuple):
+    """An object of git: its kind (`tag`, `commit`) and its name, the SHA."""
+
+    kind: str
+    sha: str
 
 
 @dataclass(frozen=True)
@@ -127,15 +135,12 @@ class Mirror:
             "refs/heads",
         ).split()
 
-    def object_of(self, ref: str) -> tuple[str, str]:
-        """What `ref` points at itself, as git's kind (`tag`, `commit`) and the object's name.
-
-        Both are empty where there is no such ref.
-        """
-        kind, _, oid = self._ask(
+    def object_of(self, ref: str) -> GitObject:
+        """Return the object that `ref` itself points at; both parts are empty if there is none."""
+        kind, _, sha = self._ask(
             "for-each-ref", "--count=1", "--format=%(objecttype) %(objectname)", ref
         ).partition(" ")
-        return kind, oid
+        return GitObject(kind, sha)
 
     def tagger(self, ref: str) -> str:
         """Who made an annotated tag, as they call themselves."""
