@@ -1,6 +1,6 @@
-"""`delivery.toml`: how an application changes the stage table from its own repository.
+"""Read `delivery.toml`, in which an application changes the stage table.
 
-    folder = "apps/web"                     # the application's place in the repository
+    folder = "apps/web"                     # the application's folder in the repository
     node = "20"                             # the Node version it wants
     install = "npm ci --ignore-scripts"     # instead of what its lockfile suggests
     dockerfile = "deploy/Dockerfile"        # within `folder`
@@ -13,13 +13,13 @@
     command = "npm run test:fast"           # an argument list or one line; never a shell
     timeout = "10m"                         # seconds, or a number with s, m or h
     required = true                         # its script must exist
-    may_fail = true                         # a failure is told, but does not stop the run
+    may_fail = true                         # a failure is reported, but does not stop the run
     services = ["mongodb"]
     environment = { LOG_LEVEL = "debug" }
     skip = "flaky until the parser is mended"
 
-Whatever is not understood is refused: a misspelt key that were ignored would be
-a check that silently is not what its author believes.
+Anything not understood is refused. If a misspelt key were ignored, a check would silently differ
+from what its author meant.
 """
 
 import re
@@ -49,9 +49,9 @@ _CHECK_KEYS = (
     *("services", "environment", "skip", "audit_level"),
 )
 _HEALTH_KEYS = ("path", "revision")
-# What our own scanners do is the environment's decision, not that of the code they judge.
+# The environment decides what the pipeline's own scanners do, not the code that they judge.
 _SCANNER_KEYS = ("timeout", "audit_level")
-# Logs, homes and folders of a run that are ours.
+# Names of logs, homes and folders that the pipeline itself makes in a run.
 _OUR_NAMES = (
     *("install", "codecov", "secrets", "npm-audit", "snyk", "scanned", "build-context"),
     *("stop", "owner"),
@@ -67,20 +67,20 @@ _RUNS_A_SCRIPT = re.compile(r"(?:npm|pnpm|yarn) run(?:-script)? ([^\s-]\S*)(?: .
 
 
 def parse_table(text: str, default: StageTable) -> StageTable:
-    """Lay the text of a `delivery.toml` over the `default` table.
+    """Change the `default` table as the text of a `delivery.toml` says.
 
-    Raises `ConfigurationError` that names the key, for anything not understood.
+    Raises `ConfigurationError`, naming the key, for anything not understood.
     """
     try:
         written = tomllib.loads(text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}"))
-        return _laid_over(written, default)
+        return _changed(written, default)
     except RecursionError as error:
         raise ConfigurationError(f"{FILE} is nested too deeply", hint=_HINT) from error
     except ValueError as error:
         raise ConfigurationError(f"{FILE} is not valid TOML: {error}", hint=_HINT) from error
 
 
-def _laid_over(written: dict[str, Any], default: StageTable) -> StageTable:
+def _changed(written: dict[str, Any], default: StageTable) -> StageTable:
     _refuse_unknown_keys(written, _TOP_KEYS, "")
     changes: Changes = {}
     if "folder" in written:
@@ -148,7 +148,7 @@ def _check(table: dict[str, Any], path: str, changed: Check | None) -> Changes:
     if changed and "audit_level" in changes:
         _refuse_a_laxer_level(changes["audit_level"], changed.audit_level, path)
     if "command" in changes:
-        # Whoever names a script expects it to run, so its absence is an error.
+        # An author who names a script expects it to run, so its absence is an error.
         changes.setdefault("required", changes["script"] is not None)
     return changes
 
@@ -192,7 +192,7 @@ def _read_environment(value: Any, path: str) -> Changes:
 def _read_skip(value: Any, path: str) -> Changes:
     reason = _typed(value, str, path, 'a reason in quotes, such as "no browser yet"').strip()
     if not reason:
-        raise _refused(path, "say why, so that the summary can tell")
+        raise _refused(path, "give a reason, which the summary shows")
     return {"skip": " ".join(reason.split())}
 
 

@@ -1,4 +1,4 @@
-"""package.json, as far as a delivery cares."""
+"""Read what a delivery needs from package.json."""
 
 import json
 import re
@@ -26,7 +26,7 @@ class PinnedManager(NamedTuple):
 
 @dataclass(frozen=True)
 class Package:
-    """What package.json says that matters here."""
+    """What a delivery needs from package.json."""
 
     name: str
     scripts: Mapping[str, str]
@@ -55,7 +55,7 @@ def read_package(text: str, path: str = "package.json") -> Package:
 
 
 def for_an_audit(text: str, path: str = "package.json") -> str:
-    """The text of a package.json with what says which packages there are, and no settings.
+    """Reduce a package.json to the keys that say which packages there are, without settings.
 
     Raises `ConfigurationError` when malformed.
     """
@@ -67,7 +67,7 @@ def for_an_audit(text: str, path: str = "package.json") -> str:
 
 
 def whats_wrong(error: BaseException) -> str:
-    """What Python's reader of JSON complains about, and where."""
+    """Say what is wrong with the JSON, and where."""
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg} at line {error.lineno}, column {error.colno}"
     return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
@@ -88,7 +88,7 @@ def _pinned(written: object, path: str) -> PinnedManager | None:
         return None
     match = _PINNED.fullmatch(written) if isinstance(written, str) else None
     if match is None:
-        instead = repr(written)[:80] if isinstance(written, str) else "something that is no text"
+        instead = repr(written)[:80] if isinstance(written, str) else "a value that is not text"
         raise _broken(path, f'`packageManager` must be like "npm@11.0.0", not {instead}')
     return PinnedManager(match[1], match[2])
 

@@ -1,4 +1,4 @@
-"""Which package manager an application uses, read from the files it committed.
+"""Decide which package manager an application uses, by the files that it committed.
 
 The lockfile decides; with several of them package.json's `packageManager` does.
 Yarn's Plug'n'Play works, because every script is run through the manager itself.
@@ -19,7 +19,7 @@ NPM_LOCKS = ("npm-shrinkwrap.json", "package-lock.json")
 BUN_LOCKS = ("bun.lock", "bun.lockb")
 LOCKFILES = (*NPM_LOCKS, "pnpm-lock.yaml", "yarn.lock", *BUN_LOCKS)
 
-# What these functions want to read, in the application's folder and in those above it.
+# The files that decide, in the application's folder and in those above it.
 FILES_OF_INTEREST = (
     *("package.json", ".nvmrc", ".node-version", ".yarnrc.yml", "pnpm-workspace.yaml"),
     *LOCKFILES,
@@ -36,9 +36,9 @@ _MANAGER_OF |= dict.fromkeys(NPM_LOCKS, "npm") | dict.fromkeys(BUN_LOCKS, "bun")
 class Manager:
     """A package manager: `program` is how it is started in the application's folder.
 
-    `root` is the folder with the lockfile, where `install` is to be run; in a
-    monorepo it lies above the application's own folder. `published` starts the same
-    version as the npm registry has it, where the repository's own copy must not be asked.
+    `root` is the folder with the lockfile, in which `install` runs; in a monorepo it lies above
+    the application's own folder. `published` starts the same version from the npm registry, for
+    work in which the repository's own copy of the manager must not take part.
     """
 
     name: str
@@ -49,8 +49,8 @@ class Manager:
     published: tuple[str, ...] = ()
 
     def run(self, script: str, *arguments: str) -> tuple[str, ...]:
-        """The argument list that runs an npm script."""
-        # npm and pnpm would take options that follow the script's name for their own.
+        """Return the argument list that runs an npm script."""
+        # npm would take options that follow the script's name for its own.
         dashes = ("--",) if arguments and self.name == "npm" else ()
         return (*self.program, "run", script, *dashes, *arguments)
 
@@ -116,7 +116,7 @@ def choose_manager(
 
 
 def _lockfiles(files: Mapping[str, str], folder: str) -> tuple[str, list[str]]:
-    """The nearest folder upwards with lockfiles that cover `folder`, and their names."""
+    """Find the nearest folder upwards with lockfiles that cover `folder`, and their names."""
     for each in _upwards(folder):
         locks = [lock for lock in LOCKFILES if _at(each, lock) in files]
         if locks and (each == folder or _is_workspace_root(files, each)):

@@ -1,7 +1,7 @@
-"""Names of repositories, refs and revisions: what may come in from outside.
+"""Check names of repositories, refs and revisions that come from outside.
 
-Everything here is an allow-list. Git itself accepts `--upload-pack=…` as a branch
-and `ext::sh -c …` as a repository; neither gets past these functions.
+Every check is an allow-list. Git itself accepts `--upload-pack=…` as a branch and `ext::sh -c …`
+as a repository; these functions refuse both.
 """
 
 import re
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from delivery.errors import RequestRefused
 from delivery.text import quoted
 
-# What parameters of flows may look like, as JSON schemas say it; the functions below say it all.
+# The forms of flow parameters, for JSON schemas; the functions below check more than these.
 REVISION = r"^[0-9a-f]{7,40}$"
 # A revision, an image's tag or digest, or the word `previous`.
 VERSION = r"^(sha256:[0-9a-f]{64}|[A-Za-z0-9_][A-Za-z0-9._-]{0,127})$"
@@ -30,9 +30,9 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def full_ref(ref: str) -> str:
-    """`main` and `refs/heads/main` are both `refs/heads/main`; tags are written in full.
+    """Write a branch in full: `main` becomes `refs/heads/main`; tags have to be in full already.
 
-    Raises `RequestRefused` for whatever is not certainly a branch or tag.
+    Raises `RequestRefused` for anything that is not certainly a branch or tag.
     """
     candidate = ref if ref.startswith("refs/") else f"refs/heads/{ref}"
     name = candidate.split("/", 2)[-1]
@@ -45,12 +45,12 @@ def full_ref(ref: str) -> str:
 
 
 def is_revision(text: str) -> bool:
-    """Whether `text` could be a commit's SHA, whole or shortened."""
+    """Return whether `text` could be a commit's SHA, whole or shortened."""
     return bool(_REVISION.fullmatch(text))
 
 
 def plain_revision(revision: str) -> str:
-    """A commit's SHA, 7 to 40 hexadecimal digits, in lower case. Raises `RequestRefused`."""
+    """Return a commit's SHA, 7 to 40 hexadecimal digits, in lower case. Raises `RequestRefused`."""
     candidate = revision.lower()
     if not _REVISION.fullmatch(candidate):
         raise RequestRefused(
@@ -61,7 +61,7 @@ def plain_revision(revision: str) -> str:
 
 
 def repository_address(repository: str) -> str:
-    """An https, ssh or file URL, `git@host:path`, or a local path: unchanged when acceptable.
+    """Accept an https, ssh or file URL, `git@host:path`, or a local path, and return it unchanged.
 
     Raises `RequestRefused`, which does not repeat a password found in a URL.
     """
@@ -81,16 +81,16 @@ def repository_address(repository: str) -> str:
 
 
 def is_on_github(repository: str, api: str) -> bool:
-    """Whether a repository is on the GitHub whose REST API has the address `api`.
+    """Return whether a repository is on the GitHub whose REST API has the address `api`.
 
-    That of https://api.github.com is https://github.com; GitHub Enterprise has both on one host.
+    With https://api.github.com goes https://github.com; GitHub Enterprise has both on one host.
     """
     site = urlsplit(api).netloc
     return repository.startswith(f"https://{'github.com' if site == 'api.github.com' else site}/")
 
 
 def is_path(repository: str) -> bool:
-    """Whether it names a folder of this machine, rather than a server."""
+    """Return whether `repository` names a folder of this machine, rather than a server."""
     return repository.startswith(("/", "./", "../", "~")) or (
         "://" not in repository and ":" not in repository.split("/")[0]
     )

@@ -1,7 +1,7 @@
 """One check of a workspace that another run handed over."""
 
 from blocks.environment import Environment
-from delivery.checks.handover import told_failure, told_report
+from delivery.checks.handover import write_failure, write_report
 from delivery.checks.plan import CheckPlan
 from delivery.checks.table import Check
 from delivery.errors import ConfigurationError, DeliveryError
@@ -30,9 +30,9 @@ def run_stage(
         wanted = _wanted(environment, source, plan, check, proof)
         report = check_here(environment, source, workspace, plan, wanted)
     except DeliveryError as failure:
-        leave_verdict(environment, told_failure(failure))
+        leave_verdict(environment, write_failure(failure))
         raise
-    leave_verdict(environment, told_report(report))
+    leave_verdict(environment, write_report(report))
     return f"{check} {report.verdict} in {report.seconds:.1f} s"
 
 
