@@ -142,7 +142,7 @@ def test_an_open_intent_of_a_dead_run_is_settled_and_told(env):
     assert env.holder() is None
     assert env.changes() == changes
     [told] = told_since(env, before)
-    assert "what a dead run left half done was settled" in told
+    assert "what a dead run left half done was recovered" in told
     assert seen(env).is_well
 
 
