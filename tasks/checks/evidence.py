@@ -1,4 +1,4 @@
-"""What a check leaves behind that people look at later: coverage, and the browser's report."""
+"""Keep what a check leaves for people to look at: coverage, and the browser's report."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ BROWSER_REPORT = "playwright-report"
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a check left: sentences about it, and its coverage."""
+    """What a check left: remarks for the summary, and its coverage."""
 
     remarks: tuple[str, ...] = ()
     coverage: Coverage | None = None
@@ -35,9 +35,9 @@ def keep_evidence(
     check: Check,
     passed: bool,
 ) -> Evidence:
-    """Keep what this check left, and say what it was.
+    """Keep what this check left, and return it.
 
-    Raises `CheckFailed` if coverage passed and yet left no report that can be read.
+    Raises `CheckFailed` if the check `coverage` passed without a report that can be read.
     """
     if check.name == "coverage" and passed:
         return _coverage(environment, source, workspace, plan)
@@ -85,7 +85,7 @@ def _show(measured: Coverage) -> None:
 def _browser_report(
     environment: Environment, source: Source, workspace: Workspace, plan: CheckPlan
 ) -> tuple[str, ...]:
-    """Kept for a failed check above all: its pictures say what the browser saw."""
+    """Keep the browser's report, of a failed check above all: it shows what the browser saw."""
     folder = inside(source, f"{plan.table.folder}/{BROWSER_REPORT}")
     prune_reports(workspace.reports, days=environment.policy.report_days)
     kept = archive_report(

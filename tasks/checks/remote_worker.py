@@ -1,4 +1,4 @@
-"""One check of a workspace that another run handed over."""
+"""Run one check of a workspace that another run handed over."""
 
 from blocks.environment import Environment
 from delivery.checks.handover import write_failure, write_report
@@ -21,10 +21,10 @@ def run_stage(
     check: str,
     proof: str,
 ) -> str:
-    """Run the check `check` of the plan and leave its verdict for the run that asked.
+    """Run the check `check` of the plan and leave its verdict for the run that started this one.
 
-    `proof` is what that run would remember a pass by; a worker whose tools would make it another
-    proof is refused. Raises what the check raises, after it was told.
+    `proof` is the key under which that run remembers a pass. A worker whose tools give another key
+    is refused. Raises what the check raises, after the verdict was left.
     """
     try:
         wanted = _wanted(environment, source, plan, check, proof)

@@ -1,7 +1,7 @@
-"""The application's own checks: which apply, which are proven already, and running the others.
+"""Run the application's own checks, except those that are proven already.
 
-A pass is remembered by content (`delivery.checks.plan.proof_key`) through Prefect's
-own cache, so that an unchanged revision is not checked twice. A failure never is.
+Prefect's own cache remembers a pass by content (`delivery.checks.plan.proof_key`), so that an
+unchanged revision is not checked twice. A failure is never remembered.
 """
 
 import time
@@ -42,12 +42,12 @@ from tasks.workspace.service_containers import service_containers
 from tasks.workspace.workspace import Workspace
 
 TO_STOP_S = 20
-# npm says why it failed before a page about how it is used.
+# npm gives its reason first, then a page about its use.
 LINES_OF_AN_INSTALL = 200
 
 
 def _key(_context: Any, given: dict[str, Any]) -> str | None:
-    """What a pass is remembered by; None, so never, for what must be asked anew."""
+    """Return the key under which a pass is remembered; None, so never, for a check without one."""
     environment, source, plan, check = (
         given[name] for name in ("environment", "source", "plan", "check")
     )
@@ -62,7 +62,7 @@ def key_of(environment: Environment, source: Source, plan: CheckPlan, check: Che
 def proven_before(
     environment: Environment, source: Source, plan: CheckPlan, check: Check
 ) -> CheckReport | None:
-    """The pass of a check that is on record for this content, or None."""
+    """Return the pass of a check that is on record for this content, or None."""
     store = cast(ResultStore, get_result_store().update_for_task(run_check))
     key = key_of(environment, source, plan, check)
     found = store.read(key).result if is_cacheable(check) and store.exists(key) else None
@@ -84,7 +84,7 @@ def install_unless_proven(
 
 @fact("which checks are proven already?")
 def unproven(environment: Environment, source: Source, plan: CheckPlan) -> list[str]:
-    """The checks whose pass is not on record, and so need the packages installed."""
+    """Return the checks whose pass is not on record, and which so need the packages."""
     store = cast(ResultStore, get_result_store().update_for_task(run_check))
     return [
         check.name
@@ -133,9 +133,9 @@ def run_check(
     check: Check,
     handover: str = "",
 ) -> CheckReport:
-    """Run one check, here or (if there is a `handover`) on another worker; its report.
+    """Run one check, here or (if there is a `handover`) on another worker; return its report.
 
-    Raises as `check_here` does, and `StageLost` for one that ran elsewhere.
+    Raises as `check_here` does, and `StageLost` for one on another worker.
     """
     if not handover:
         return check_here(environment, source, workspace, plan, check)
@@ -146,7 +146,7 @@ def run_check(
 def check_here(
     environment: Environment, source: Source, workspace: Workspace, plan: CheckPlan, check: Check
 ) -> CheckReport:
-    """Run one check with services of its own; its report, if it passed or may fail.
+    """Run one check with services of its own; return its report, if it passed or may fail.
 
     Raises `CheckFailed`, `CheckTimedOut`, `CheckCancelled` or `ScannerDidNotRun`.
     """
@@ -178,16 +178,16 @@ def check_here(
 
 
 class Watcher:
-    """Is told of each check as it begins and ends. This one does nothing about it."""
+    """Receives each check as it begins and ends. This one ignores them; subclasses report them."""
 
     def began(self, check: Check) -> None:
-        """A check was started, or its pass of an earlier run is about to be found."""
+        """Receive a check that was started, or whose earlier pass is about to be found."""
 
     def passed(self, report: CheckReport, *, before: bool) -> None:
-        """A check did not stop the run; `before` says that an earlier run has proven it."""
+        """Receive a check that did not stop the run; `before`: an earlier run has proven it."""
 
     def failed(self, check: Check, error: CheckFailed) -> None:
-        """A check did not pass, or was stopped."""
+        """Receive a check that did not pass, or was stopped."""
 
 
 def run_checks(
@@ -197,13 +197,13 @@ def run_checks(
     plan: CheckPlan,
     watcher: Watcher | None = None,
 ) -> list[CheckReport]:
-    """Run every check, several at once; their reports, in the plan's order.
+    """Run every check, several at once; return their reports, in the plan's order.
 
-    The first failure stops the others, unless the policy says to run all. Raises that failure.
+    The first failure stops the others, unless the policy lets all of them run. Raises it.
     """
     watcher = watcher or Watcher()
-    believed = timedelta(days=environment.policy.result_days)
-    checking = run_check.with_options(cache_expiration=believed)
+    remembered = timedelta(days=environment.policy.result_days)
+    checking = run_check.with_options(cache_expiration=remembered)
     is_on_another_machine = environment.policy.stages == "on the pool"
     handover = hand_over(environment, source, workspace) if is_on_another_machine else ""
     waiting, running = list(plan.checks), dict[PrefectFuture[CheckReport], Check]()
@@ -231,7 +231,7 @@ def run_checks(
                     workspace.stop_sign.touch()
                     waiting.clear()
     finally:
-        # Also on the way out of a cancelled run: no program may outlive its workspace.
+        # Also when the run is cancelled: no program may outlive its workspace.
         if running:
             workspace.stop_sign.touch()
             wait(list(running), timeout=TO_STOP_S)
@@ -256,7 +256,7 @@ def _stopped(check: Check) -> CheckCancelled:
 
 
 def _fail(check: Check, plan: CheckPlan, workspace: Workspace, outcome: ProgramOutcome) -> None:
-    """Say why a check did not pass: raise it, or only tell it where the table allows that."""
+    """Report a check that did not pass: raise, or only log where the table allows a failure."""
     if outcome.stopped:
         raise _stopped(check)
     sentence = format_outcome(check.name, plan.command(check), outcome)
@@ -298,7 +298,7 @@ def run_logged(
             **(variables or {}),
         },
         timeout_s=timeout_s,
-        # The line is an argument, never a format: it may hold percent signs.
+        # The line is an argument, never the format: it may hold percent signs.
         log=lambda line: log.info("%s", line),
         full_log=workspace.logs / f"{name}.log",
         stop=workspace.stop_sign.exists,
@@ -307,7 +307,7 @@ def run_logged(
 
 
 def format_outcome(name: str, argv: Sequence[str], outcome: ProgramOutcome) -> str:
-    """How a program ended, with its last lines."""
+    """Say how a program ended, with its last lines."""
     how = (
         f"did not end within {outcome.seconds:.0f} s"
         if outcome.timed_out

@@ -1,7 +1,7 @@
-"""The security check: every scanner the environment has, and one verdict.
+"""The security check: run every scanner of the environment, and reach one verdict.
 
-A scanner without a verdict blocks, unless the environment says it may be absent;
-then the report says that it was.
+A scanner without a verdict blocks, unless the environment says that it may be absent; then the
+report says that it was.
 """
 
 from prefect.artifacts import create_table_artifact
@@ -26,11 +26,11 @@ FINDINGS_SHOWN = 100
 def security_report(
     environment: Environment, source: Source, workspace: Workspace, plan: CheckPlan, check: Check
 ) -> tuple[str, ...]:
-    """Run the scanners; what each of them said, if together they pass.
+    """Run the scanners; return one sentence for each of them, if they pass.
 
-    They see an export of the commit, since what the other checks made of the check-out says
-    nothing about what will be built. Raises `CheckFailed` for what was found, `ScannerDidNotRun`
-    where no verdict was reached, `CheckCancelled` when the run was asked to stop.
+    They see an export of the commit, since the other checks may have changed the check-out, from
+    which nothing is built. Raises `CheckFailed` for what was found, `ScannerDidNotRun` where no
+    verdict was reached, `CheckCancelled` when the run was asked to stop.
     """
     log = get_run_logger()
     context = ScanContext(
