@@ -1,8 +1,8 @@
-"""What a commit holds, whatever the programs that ran since have made of its check-out.
+"""Read what a commit holds, whatever programs have done to its check-out.
 
-Those programs run as our user: they can change files, the index, and the settings,
-attributes and replacements in `.git`. None of that is asked here, only git's objects,
-and the commit by its number.
+Those programs run as the worker's user: they can change files, the index, and the settings,
+attributes and replacements in `.git`. None of these is read here, only git's objects, and the
+commit by its SHA.
 """
 
 import os
@@ -26,7 +26,7 @@ _LEADS_NOWHERE = ("dangling", "loop", "notdir")
 
 @dataclass(frozen=True)
 class TreeEntry:
-    """What a path of the commit is: the `kind` and name of git's object, and its bytes."""
+    """What the commit has at a path: the `kind` and name of git's object, and its size in bytes."""
 
     kind: str = "missing"
     oid: str = ""
@@ -40,10 +40,10 @@ class TreeEntry:
 
 
 def source_archive(source: Source, folder: Path) -> Path:
-    """Export the committed tree into the new `folder`: nothing else, and nothing changed.
+    """Export the committed tree, exactly as it is, into the new `folder`.
 
-    Unlike `git archive` it keeps files marked export-ignore, which a Dockerfile may copy,
-    and links that lead out of the tree, which the Docker engine takes as links.
+    Unlike `git archive` this keeps files marked export-ignore, which a Dockerfile may copy, and
+    links that lead out of the tree, which the Docker engine takes as links.
     """
     folder.mkdir(mode=0o700, parents=True)
     with _only_objects(source) as (settings, extra):
@@ -54,7 +54,7 @@ def source_archive(source: Source, folder: Path) -> Path:
 
 
 def look_up(source: Source, path: str) -> TreeEntry:
-    """What the commit holds at `path`, through links inside the tree.
+    """Return what the commit has at `path`, following links inside the tree.
 
     Raises `RequestRefused` when the path leads out of it, by `..` or by a link.
     """
@@ -62,7 +62,7 @@ def look_up(source: Source, path: str) -> TreeEntry:
 
 
 def read_committed(source: Source, path: str) -> str | None:
-    """The text of a file of the commit, or None when there is none.
+    """Return the text of a file of the commit, or None when there is none.
 
     Raises `RequestRefused` when it leads out of the tree, or is larger than 20 MB.
     """
@@ -70,7 +70,7 @@ def read_committed(source: Source, path: str) -> str | None:
 
 
 def tracked_files(source: Source) -> list[str]:
-    """The repository paths of all files of the commit, submodules excepted."""
+    """Return the repository paths of all files of the commit, without submodules."""
     with _only_objects(source) as (settings, extra):
         listed = run_git("ls-tree", "-rz", source.revision, settings=settings, extra=extra)
     entries = [os.fsdecode(entry).split("\t", 1) for entry in listed.split(b"\0") if entry]
@@ -100,7 +100,7 @@ def package_files(source: Source, folder: str = ".") -> PackageFiles:
 
 @contextmanager
 def _only_objects(source: Source) -> Iterator[tuple[Path, Mapping[str, str]]]:
-    """Settings and an environment that see the objects of the check-out, and nothing else of it."""
+    """Yield settings and variables with which git sees the objects of the check-out only."""
     with TemporaryDirectory(prefix="kanvaro-git-") as empty:
         settings = write_settings(Path(empty, "settings"))
         run_git("init", "--quiet", "--bare", "--template=", f"{empty}/git", settings=settings)
@@ -132,7 +132,7 @@ def _texts(source: Source, paths: list[str]) -> dict[str, str]:
 
 
 def _names(source: Source, folder: str) -> list[str]:
-    """The files that lie in a folder of the commit."""
+    """Return the files directly in a folder of the commit."""
     with _only_objects(source) as (settings, extra):
         listed = run_git(
             *("ls-tree", "-z", source.revision, "--", f"{folder}/"), settings=settings, extra=extra
@@ -152,7 +152,7 @@ def _look_up(source: Source, paths: list[str]) -> dict[str, TreeEntry]:
             *("cat-file", "--batch-check", "--follow-symlinks"),
             settings=settings,
             extra=extra,
-            told="".join(asked).encode(errors="surrogateescape"),
+            stdin="".join(asked).encode(errors="surrogateescape"),
         )
     found = {}
     for path in paths:
@@ -161,7 +161,7 @@ def _look_up(source: Source, paths: list[str]) -> dict[str, TreeEntry]:
         if words[0] == "symlink":
             raise _leads_out(path)
         if words[0] in _LEADS_NOWHERE:
-            # What follows is as many bytes of the link's target, and a line feed.
+            # The link's target follows, of that many bytes, and a line feed.
             answer = answer[int(words[1]) + 1 :]
         is_there = len(words) == 3 and words[1] in ("blob", "tree", "commit")
         found[path] = TreeEntry(words[1], words[0], int(words[2])) if is_there else TreeEntry()

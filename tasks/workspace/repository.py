@@ -1,4 +1,4 @@
-"""The application's repository: fetch it, and check one commit out into the run's workspace."""
+"""Fetch the application's repository, and check one commit out into the run's workspace."""
 
 from prefect.logging import get_run_logger
 
@@ -41,11 +41,12 @@ def fetch_source(
 
 
 def credentials_for(environment: Environment, address: str) -> dict[str, str]:
-    """What git needs to read a repository, as of `tasks.workspace.git.credentials_env`; it may be
-    nothing.
+    """Return the variables with which git reads a repository; empty where it needs none.
+
+    They are those of `tasks.workspace.git.credentials_env`.
     """
     if not is_on_github(address, environment.github_address):
-        # The token is that GitHub's: no other host may see it.
+        # The token belongs to that GitHub: no other host may see it.
         return {}
     token = environment.github_token()
     return credentials_env(address, token) if token else {}
