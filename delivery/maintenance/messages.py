@@ -1,4 +1,4 @@
-"""What Slack says of reconcile: what a dead run left, and what a person has to look at."""
+"""Slack messages of `reconcile`: what a killed run left, and what a person has to look at."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,10 @@ from delivery.text import escaped
 
 
 def recovered(environment: str, found: Sequence[str], outcome: str) -> Message:
-    """Said by `reconcile` when it put right what a dead run had left."""
+    """The message of `reconcile` once it has put right what a killed run had left."""
     return Message(
         Mood.STOPPED,
-        f"{environment}: what a dead run left half done was settled",
+        f"{environment}: what a killed run left half done was recovered",
         ("\n".join(f"• {escaped(each)}" for each in found), f"Now: {escaped(outcome)}"),
     )
 

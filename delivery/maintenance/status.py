@@ -87,7 +87,7 @@ class EnvironmentStatus:
             )
         if self._is_left_alone and self.intents:
             found.append(
-                "intents are open and nobody living holds the deploy lock: `reconcile` settles them"
+                "intents are open and nobody living holds the deploy lock: `reconcile` closes them"
             )
         if self._is_left_alone and self._is_shifting:
             found.append(
@@ -127,7 +127,7 @@ def rows(status: EnvironmentStatus) -> list[tuple[str, str]]:
         told.append(("service", status.service_state))
     told.append(("way back", status.way_back))
     held = f"{status.lock.holder}, heard of {status.silent_s:.0f} s ago"
-    told.append(("deploy lock", held if status.lock.holder else "free"))
+    told.append(("lock", held if status.lock.holder else "free"))
     told += [("waiting", str(each)) for each in status.waiting]
     told += [("open intent", str(each)) for each in status.intents]
     told.append(("drift", status.drift or "none"))
