@@ -28,17 +28,13 @@ from tasks.deploy.smoke import checkout_of_checks
 from tasks.platform.images import build_image, find_image, push_image
 from tasks.platform.versions import record_proof
 from tasks.run.announce import announce_checks, announce_start
-from tasks.run.hooks import unless_completed
+from tasks.run.hooks import on_bad_end
 from tasks.run.lock import deploy_lock
 from tasks.workspace.repository import check_out
 from tasks.workspace.workspace import open_workspace
 
 
-@flow(
-    name="ci",
-    flow_run_name="{revision:.10} of {ref}",
-    **unless_completed(tell_failure),
-)
+@flow(name="ci", flow_run_name="{revision:.10} of {ref}", **on_bad_end(tell_failure))
 def ci(
     revision: Revision = Field(description="Commit to check: its SHA, 7 to 40 digits."),
     ref: Ref = Field(

@@ -26,15 +26,11 @@ from tasks.maintenance.provisioning import (
     plan_stacks,
 )
 from tasks.platform.log_retention import keep_logs
-from tasks.run.hooks import unless_completed
+from tasks.run.hooks import on_bad_end
 from tasks.run.lock import deploy_lock
 
 
-@flow(
-    name="provision",
-    flow_run_name="provision {environment}",
-    **unless_completed(tell_failure),
-)
+@flow(name="provision", flow_run_name="provision {environment}", **on_bad_end(tell_failure))
 def provision(
     reason: Reason = Field(description="Why, for the ledger and Slack: 3 to 300 characters."),
     environment: Registered = Field(default="production", description="A registered environment."),

@@ -19,14 +19,14 @@ from tasks.github.commit_statuses import conclude_statuses, end_statuses, report
 from tasks.github.coverage_comment import comment_coverage, compare_coverage
 from tasks.github.pull_request import check_out_pull, plan_by_base, still_newest
 from tasks.github.superseded_runs import cancel_older_runs
-from tasks.run.hooks import unless_completed
+from tasks.run.hooks import on_bad_end
 from tasks.workspace.workspace import open_workspace
 
 
 @flow(
     name="pull-request",
     flow_run_name="pull request {number} at {revision:.10}",
-    **unless_completed(end_statuses),
+    **on_bad_end(end_statuses),
 )
 def pull_request(
     number: PullNumber = Field(description="Number of the pull request."),

@@ -23,15 +23,11 @@ from tasks.release.notes import write_notes
 from tasks.release.plan import plan_release
 from tasks.release.standalone_build import build_standalone
 from tasks.release.tag import check_out_tag, demand_tag
-from tasks.run.hooks import unless_completed
+from tasks.run.hooks import on_bad_end
 from tasks.workspace.workspace import open_workspace
 
 
-@flow(
-    name="release",
-    flow_run_name="release {tag}",
-    **unless_completed(tell_failure),
-)
+@flow(name="release", flow_run_name="release {tag}", **on_bad_end(tell_failure))
 def release(
     tag: Tag = Field(description="The annotated tag to release, such as v1.4.0."),
     environment: Registered = Field(

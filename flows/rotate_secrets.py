@@ -1,7 +1,7 @@
 """
 Give the application new credentials, and take the old ones away once nobody uses them.
 
-    settle ─ check all ─┬ new version, pending ─ set the idle account ─ prove ─ make current ┐
+    recover ─ check all ─┬ new version, pending ─ set the idle account ─ prove ─ make current ┐
                         └ (for each secret; one that waits for a person is left)             │
     tell ◀─ retire what is due ◀─ prove which versions run ◀─ roll: idle colour, then live ◀─┘
 
@@ -15,8 +15,8 @@ from pydantic import Field
 from blocks.environment import Environment
 from blocks.parameters import OptionalReason, Registered, RotationId, Secrets
 from delivery.rotation.facts import SecretKind
+from flows.reconcile import recover_interrupted
 from tasks.deploy.conclusion import tell_failure
-from tasks.maintenance.reconcile import recover_before_rotation
 from tasks.rotation.announcements import (
     WEEKLY,
     announce_rotation,
@@ -26,14 +26,14 @@ from tasks.rotation.announcements import (
 from tasks.rotation.preflight import check_secrets
 from tasks.rotation.rolling_restart import look_at_consumers
 from tasks.rotation.rotate import rotate
-from tasks.run.hooks import unless_completed
+from tasks.run.hooks import on_bad_end
 from tasks.run.lock import deploy_lock
 
 
 @flow(
     name="rotate-secrets",
     flow_run_name="rotate secrets of {environment}",
-    **unless_completed(tell_failure),
+    **on_bad_end(tell_failure),
 )
 def rotate_secrets(
     environment: Registered = Field(default="production", description="A registered environment."),
@@ -56,7 +56,7 @@ def rotate_secrets(
     env = Environment.named(environment)
     request = rotation_request(secrets, rotation_id, reason, force_logout, compromised)
     with deploy_lock(env, "rotate", str(request), reason or WEEKLY) as lock:
-        recover_before_rotation(lock)
+        recover_interrupted(lock)
         consumers = look_at_consumers(env)
         rotations, cannot = check_secrets(env, request, consumers)
         announce_rotation(lock, request, rotations, cannot)

@@ -1,4 +1,4 @@
-"""What Slack says of a deployment and of a rollback."""
+"""Slack messages of a deployment and of a rollback are written here."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ def started(subject: Subject, commit: str, author: str) -> Message:
 
 
 def proven(subject: Subject, reports: Sequence[tuple[str, str]], seconds: float) -> Message:
-    """Said in the thread between the checks and the deployment."""
+    """Write the message between the checks and the deployment."""
     told = ", ".join(f"{name} {verdict}" for name, verdict in reports)
     return Message(
         Mood.UNDER_WAY,
@@ -48,7 +48,7 @@ def deployed(
 
 
 def deploying(subject: Subject, reason: str, actor: str) -> Message:
-    """The first message of a run that puts a version live without checking it anew."""
+    """Write the first message of a run that puts a version live without checking it anew."""
     return Message(
         Mood.UNDER_WAY,
         f"{subject.what} → {subject.environment}: proving it on the idle colour",
@@ -58,7 +58,7 @@ def deploying(subject: Subject, reason: str, actor: str) -> Message:
 
 
 def shifted(subject: Subject, share: int, colour: str, proof: str) -> Message:
-    """Said in the thread each time more of the traffic was moved."""
+    """Write the message for each time that more of the traffic was moved."""
     return Message(
         Mood.UNDER_WAY,
         f"{subject.what} has {share} % of the traffic of {subject.environment}, on {colour}",
@@ -67,7 +67,7 @@ def shifted(subject: Subject, share: int, colour: str, proof: str) -> Message:
 
 
 def question(subject: Subject, asked: str) -> Message:
-    """Asks a person to decide, with a link to where that is done."""
+    """Ask a person to decide, with a link to where that is done."""
     return Message(
         Mood.UNDER_WAY,
         f"{subject.what} waits for your decision",
@@ -77,7 +77,7 @@ def question(subject: Subject, asked: str) -> Message:
 
 
 def rolling_back(subject: Subject, steps: Sequence[str], reason: str, actor: str) -> Message:
-    """Says what a rollback will do before it does it."""
+    """Write what a rollback will do, before it does it."""
     return Message(
         Mood.UNDER_WAY,
         f"{subject.environment} goes back to {subject.what}",
@@ -123,7 +123,7 @@ def _how_far(subject: Subject, failure: Failure) -> str:
 
 
 def _quoted(why: str) -> tuple[str, ...]:
-    """Who wanted it, and why: the last word replaces the first message, which said so."""
+    """Repeat who wanted it, and why: the last message replaces the first one, which said so."""
     return (f"“{escaped(why)}”",) if why else ()
 
 

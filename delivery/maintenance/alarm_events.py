@@ -133,7 +133,7 @@ def alarm_message(notice: Notice, environment: str) -> Message:
             f"{environment}: alarms are no longer reported here",
             (
                 f"Somebody ended the subscription of {escaped(notice.topic)}. If nobody meant to: "
-                "subscribe the webhook again (docs/monitoring.md).",
+                "subscribe the webhook receiver again (docs/monitoring.md).",
             ),
         )
     try:

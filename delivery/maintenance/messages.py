@@ -1,4 +1,4 @@
-"""Slack messages of reconcile: what a dead run left, and what a person has to look at."""
+"""Slack messages of `reconcile`: what a killed run left, and what a person has to look at."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,10 @@ from delivery.text import escaped
 
 
 def recovered(environment: str, found: Sequence[str], outcome: str) -> Message:
-    """Say what a dead run had left, once `reconcile` has recovered it."""
+    """Say what a killed run had left, once `reconcile` has recovered it."""
     return Message(
         Mood.STOPPED,
-        f"{environment}: what a dead run left half done was recovered",
+        f"{environment}: what a killed run left half done was recovered",
         ("\n".join(f"• {escaped(each)}" for each in found), f"Now: {escaped(outcome)}"),
     )
 

@@ -127,7 +127,7 @@ def rows(status: EnvironmentStatus) -> list[tuple[str, str]]:
         found.append(("service", status.service_state))
     found.append(("way back", status.way_back))
     held = f"{status.lock.holder}, heard of {status.silent_s:.0f} s ago"
-    found.append(("deploy lock", held if status.lock.holder else "free"))
+    found.append(("lock", held if status.lock.holder else "free"))
     found += [("waiting", str(each)) for each in status.waiting]
     found += [("open intent", str(each)) for each in status.intents]
     found.append(("drift", status.drift or "none"))

@@ -1,4 +1,4 @@
-"""The application's own smoke tests, against a version that has no traffic yet."""
+"""Smoke tests are the application's own, run against a version that has no traffic yet."""
 
 import json
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ TIMEOUT_S = 300
 
 @dataclass(frozen=True)
 class SmokeCheckout:
-    """A check-out from which smoke tests can be run, with or without its packages installed."""
+    """A checkout from which smoke tests can run, with or without its packages installed."""
 
     environment: Environment
     source: Source
@@ -45,14 +45,14 @@ def checkout_of_checks(
     plan: CheckPlan,
     is_installed: bool,
 ) -> SmokeCheckout:
-    """The check-out in which the checks of this run ran."""
+    """Return the checkout in which the checks of this run ran."""
     return SmokeCheckout(environment, source, workspace, plan, is_installed)
 
 
 def smoke_checkout(
     environment: Environment, workspace: Workspace, version: Version
 ) -> SmokeCheckout:
-    """A check-out of the version's own revision, as it was proven."""
+    """Check out the version's own revision, as it was proven."""
     proven = version.proven
     source = check_out(environment, workspace, proven.repository, proven.revision, proven.ref)
     return SmokeCheckout(environment, source, workspace, plan_checks(environment, source), False)
@@ -61,7 +61,7 @@ def smoke_checkout(
 def smoke_test(checkout: SmokeCheckout | None, version: Version, address: str) -> None:
     """Run the smoke tests of `version` at `address`, if it has any. Raises `SmokeFailed`.
 
-    No bench: the version was live before, and its source is not asked for at such a time.
+    Without a checkout nothing runs: a rollback goes to a version that was live before.
     """
     if checkout is None:
         return

@@ -32,7 +32,7 @@ from tasks.maintenance.stacks import (
 )
 from tasks.platform.app_runner.service import no_demand
 from tasks.run.announce import announce, run_url, seconds_so_far, tell_thread, this_run
-from tasks.run.approval import agreed
+from tasks.run.approval import ask_consent
 from tasks.run.lock import DeployLock
 from tasks.run.summary import write_summary
 
@@ -117,10 +117,11 @@ def ask_before_loss(lock: DeployLock, plans: Sequence[StackPlan]) -> None:
         return
     environment = lock.environment
     message = messages.may_be_lost(environment.name, losses, run_url(environment, this_run()))
-    if not agreed(lock, message, f"May this be taken away? {'; '.join(losses)}"):
+    consent = ask_consent(lock, message, f"May this be taken away? {'; '.join(losses)}")
+    if not consent.is_given:
         forget_plans(environment, plans)
         raise RequestRefused(
-            f"{lock.last_word or 'nobody agreed'}: nothing is replaced or removed",
+            f"{consent}: nothing is replaced or removed",
             hint="Nothing was changed. Leave the stack that is named out of `stacks`, or put the "
             "setting back that causes it (column `because of` of the plan).",
         )

@@ -1,4 +1,4 @@
-"""Slack: one thread for each run, and never a reason for a run to fail.
+"""Slack gets one thread for each run, and is never a reason for a run to fail.
 
 The first message stands in the channel and is brought up to date, so that the
 channel alone says how every run ended; what happened on the way is below it.
@@ -6,7 +6,7 @@ channel alone says how every run ended; what happened on the way is below it.
 
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from httpx import HTTPError
@@ -19,6 +19,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectException
+from prefect.futures import PrefectFuture
 from prefect.logging import get_logger, get_run_logger
 from prefect.states import Completed
 
@@ -48,6 +49,22 @@ def announce(environment: Environment, message: Message, first: bool = False) ->
     return _said(tell(environment, this_run(), message))
 
 
+# Announcements of this process that are still on their way, by run.
+_on_their_way: dict[UUID, PrefectFuture[Any]] = {}
+TO_ANNOUNCE_S = 30
+
+
+def announce_beside(environment: Environment, message: Message, first: bool = False) -> None:
+    """Announce without waiting for it: no slow Slack may hold up traffic."""
+    _on_their_way[this_run()] = announce.submit(environment, message, first=first)
+
+
+def await_announcements() -> None:
+    """Wait for what is on its way, for at most 30 s, so that the last message comes last."""
+    if on_its_way := _on_their_way.pop(this_run(), None):
+        on_its_way.wait(TO_ANNOUNCE_S)
+
+
 @operation("announce the start")
 def announce_start(environment: Environment, source: Source) -> State[None]:
     """Open the thread of this run."""
@@ -62,7 +79,7 @@ def tell_thread(environment: Environment, message: Message) -> None:
 
 
 def _said(why_not: str | None) -> State[None]:
-    """The end of an announcement: a Slack that does not listen is told of, and fails nothing."""
+    """End an announcement; a Slack that does not answer is logged, and fails nothing."""
     if why_not is None:
         return Completed(message="delivered")
     get_run_logger().warning("Slack was not told: %s", why_not)
@@ -81,7 +98,7 @@ def announce_checks(
 
 
 def seconds_so_far() -> float:
-    """How long this run has taken until now."""
+    """Return how long this run has taken until now."""
     context = FlowRunContext.get()
     return time.time() - context.start_time.timestamp() if context else 0.0
 
@@ -95,7 +112,7 @@ def run_url(environment: Environment, run_id: UUID) -> str:
 
 
 def open_thread(environment: Environment, message: Message) -> str | None:
-    """Post the first message; why it was not delivered, or None."""
+    """Post the first message; return why it was not delivered, or None."""
     answer, why = _post(environment, message, None)
     if answer:
         _remember(environment, answer)
@@ -105,8 +122,8 @@ def open_thread(environment: Environment, message: Message) -> str | None:
 def tell(environment: Environment, run_id: UUID, message: Message) -> str | None:
     """Tell the thread of a run how it ended, and bring its first message up to date.
 
-    Goes to the channel if the run has no thread yet. Why it was not delivered, or None: what was
-    posted is told, whatever became of the first message.
+    The message goes to the channel if the run has no thread yet. Returns why it was not delivered,
+    or None: a posted message counts as delivered, whatever became of the first one.
     """
     thread = _thread(run_id)
     answer, why = _post(environment, message, thread)
@@ -117,7 +134,7 @@ def tell(environment: Environment, run_id: UUID, message: Message) -> str | None
 
 
 def post(environment: Environment, message: Message) -> str | None:
-    """Say in the channel what belongs to no run. Why it was not delivered, or None."""
+    """Post what belongs to no run; return why it was not delivered, or None."""
     return _post(environment, message, None)[1] or None
 
 
@@ -172,14 +189,14 @@ def _permalink(environment: Environment, posted: Posted) -> str:
 
 
 def _why(error: Exception) -> str:
-    """The error without its request: that one carries the token."""
+    """Describe the error without its request, which carries the token."""
     response = getattr(error, "response", None)
     said = response.get("error") if response is not None and hasattr(response, "get") else None
     return f"Slack answered {said}" if said else f"Slack does not answer ({type(error).__name__})"
 
 
 def _thread(run_id: UUID) -> Posted | None:
-    """The thread that `announce_start` opened for a run, from its artifact."""
+    """Return the thread that `announce_start` opened for a run, from its artifact."""
     try:
         with get_client(sync_client=True) as client:
             found = client.read_artifacts(
@@ -197,7 +214,7 @@ def _thread(run_id: UUID) -> Posted | None:
 
 
 def this_run() -> UUID:
-    """The flow run that the current task belongs to."""
+    """Return the flow run that the current task belongs to."""
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         raise RuntimeError("only steps of a run can be announced")

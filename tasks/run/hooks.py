@@ -13,8 +13,8 @@ class Hooks(TypedDict):
     on_cancellation: list[FlowStateHook[..., Any]]
 
 
-def unless_completed(hook: FlowStateHook[..., Any]) -> Hooks:
-    """Call `hook` when a run fails, crashes or is cancelled: `@flow(…, **unless_completed(hook))`.
+def on_bad_end(hook: FlowStateHook[..., Any]) -> Hooks:
+    """Call `hook` when a run fails, crashes or is cancelled: `@flow(…, **on_bad_end(hook))`.
 
     The decorator itself stays `@flow`, since Prefect reads a flow's name from the text of the
     decorator where it cannot import the module.

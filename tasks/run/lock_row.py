@@ -1,4 +1,4 @@
-"""The rows of the deploy lock in the ledger: who has it, and who waits for it."""
+"""The ledger holds one row for the deploy lock and one for each run that waits for it."""
 
 import time
 from contextlib import suppress
@@ -21,12 +21,12 @@ WAITING = "waiting#"
 
 
 def read_lock(environment: Environment) -> LockRow:
-    """Who holds the deploy lock at this moment, and who was told to stop."""
+    """Return who holds the deploy lock at this moment, and whether it was asked to stop."""
     return _row_of(ledger.row(environment, LOCK))
 
 
 def read_waiting(environment: Environment) -> list[Holder]:
-    """The runs that wait for the turn and said so within the last lease."""
+    """Return the runs that wait for the lock and said so within the last lease."""
     now, lease = time.time(), environment.policy.lock_lease_s
     return [
         Holder.read(row["said"]["S"])
@@ -56,7 +56,7 @@ def update_lock(
 ) -> LockRow | None:
     """Change the row of the lock; None if the condition does not hold.
 
-    A lost answer is settled by sending again, which the condition makes harmless: what was
+    After a lost answer it is sent again, which the condition makes harmless: what was
     written already is then refused, and the next look shows whose it is.
     """
     names = {"#token": "token", **({"#stop": "stop"} if stop else {})}
@@ -90,7 +90,7 @@ def _row_of(row: dict[str, Any]) -> LockRow:
 
 
 def at_this_moment() -> dict[str, str]:
-    """The time as a row holds it: seconds since 1970."""
+    """Return the time as a row holds it: seconds since 1970."""
     return {"N": f"{time.time():.3f}"}
 
 
@@ -107,7 +107,7 @@ def say_waiting(environment: Environment, mine: Holder, *, no_longer: bool = Fal
 
 
 def is_finished(run: str) -> bool:
-    """Whether Prefect calls a run finished; unknown is no."""
+    """Return whether Prefect calls a run finished; unknown is no."""
     try:
         with get_client(sync_client=True) as client:
             state = client.read_flow_run(UUID(run)).state

@@ -136,13 +136,13 @@ def test_an_open_intent_of_a_dead_run_is_settled_and_told(env):
 
     text = reconcile(env.name)
 
-    assert "settled restart blue by run a-dead-r: open; " in text
+    assert "recovered restart blue by run a-dead-r: open; " in text
     assert "held the deploy lock, and was silent" in text
     assert not env.intents()
     assert env.holder() is None
     assert env.changes() == changes
     [told] = told_since(env, before)
-    assert "what a dead run left half done was recovered" in told
+    assert "what a killed run left half done was recovered" in told
     assert seen(env).is_well
 
 

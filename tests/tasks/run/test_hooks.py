@@ -4,14 +4,14 @@ from prefect import flow
 from flows.ci import ci
 from flows.reconcile import reconcile
 from tasks.deploy.conclusion import tell_failure
-from tasks.run.hooks import unless_completed
+from tasks.run.hooks import on_bad_end
 
 
 @pytest.mark.parametrize("end", ["failure", "crashed", "cancellation"])
 def test_a_run_that_does_not_complete_calls_its_hook_however_it_ends(end):
     def hook(flow, run, state): ...
 
-    @flow(**unless_completed(hook))
+    @flow(**on_bad_end(hook))
     def anything(): ...
 
     assert getattr(anything, f"on_{end}_hooks") == [hook]
