@@ -19,7 +19,7 @@ from delivery.text import duration
 from tasks import fact, operation
 from tasks.aws_errors import translate_aws_errors
 from tasks.deploy.colours import read_snapshot
-from tasks.deploy.rollback import choose_target, steps_back
+from tasks.deploy.rollback import find_target_version, steps_back
 from tasks.maintenance.alerts import drift_of
 from tasks.platform.app_runner.service import last_duration_s, live_service
 from tasks.platform.health import ask
@@ -65,7 +65,7 @@ def collect_status(environment: Environment) -> EnvironmentStatus:
     )
     env = reading.part("the proof of what is live", lambda: _as_live(environment, releases), env)
     service = reading.part(
-        "the service", lambda: None if is_blue_green else live_service.fn(env), None
+        "the service", lambda: None if is_blue_green else live_service(env), None
     )
     address = _address(env, service)
     snapshot = reading.part(
@@ -153,7 +153,7 @@ def _way_back(environment: Environment, snapshot: Snapshot | None, releases: lis
     if not releases:
         return "none: nothing was live before"
     try:
-        target = choose_target.fn(environment, "previous", False)
+        target = find_target_version(environment, "previous", False)
     except (RequestRefused, UnknownRevision, NeverProven) as error:
         return f"none: {error}"
     steps = "; ".join(steps_back(environment, snapshot, target))
@@ -164,6 +164,6 @@ def _how_long(environment: Environment, snapshot: Snapshot | None, target: Versi
     """How long a rollback takes: the write of a route, or as long as App Runner took lately."""
     if snapshot and snapshot.colour_of(target.digest):
         return "seconds"
-    service = snapshot.services[snapshot.idle] if snapshot else live_service.fn(environment)
+    service = snapshot.services[snapshot.idle] if snapshot else live_service(environment)
     took = last_duration_s(environment, service) if service else None
     return f"the last deployment there took {duration(took)}" if took else "about five minutes"
