@@ -1,6 +1,6 @@
 """Look for secrets in files. A program of its own, since detect-secrets keeps global settings.
 
-Run it as `python -I secret_finder.py LIST` in the folder of the check-out; LIST holds the
+Run it as `python -I secret_finder.py LIST` in the folder of the checkout; LIST holds the
 paths of the files, each ended by a zero byte. It prints one JSON object: `scanned` and
 `too_large`, numbers of files, and `found`, a list of (file, line, kind, SHA-1 of the secret).
 

@@ -1,4 +1,4 @@
-"""What is live, is it well, and how do I get back: read from the cloud and the ledger."""
+"""Read from the cloud and the ledger what is live, whether it is well, and the way back."""
 
 import time
 from collections.abc import Callable
@@ -33,7 +33,7 @@ NO_ADDRESS = HealthAnswer(0, None, 0, "no address yet")
 
 
 class _Reading:
-    """Reads part after part; what cannot be read is remembered, and does not hide the others."""
+    """Reads part after part; a part that cannot be read is remembered, and the others are read."""
 
     def __init__(self) -> None:
         self.unread: dict[str, str] = {}
@@ -101,7 +101,7 @@ def collect_status(environment: Environment) -> EnvironmentStatus:
 
 @operation("show the status")
 def show_status(status: EnvironmentStatus) -> str:
-    """Publish the status as an artifact that is brought up to date, and return it as text."""
+    """Publish the status as an artifact, which each run updates, and return it as text."""
     create_markdown_artifact(
         as_markdown(status), key=f"status-{status.environment}", description=headline(status)
     )
@@ -111,7 +111,7 @@ def show_status(status: EnvironmentStatus) -> str:
 def _drift(
     environment: Environment, snapshot: Snapshot | None, releases: list[Release], lock: LockRow
 ) -> str:
-    """In what the cloud differs from the ledger; in place nothing is known while a run is on."""
+    """Say how the cloud differs from the ledger; in place it is unknown while a run is active."""
     if snapshot:
         return drift(snapshot, releases)
     is_known = environment.strategy == "in-place" and lock.holder is None
@@ -119,7 +119,7 @@ def _drift(
 
 
 def _as_live(environment: Environment, releases: list[Release]) -> Environment:
-    """The environment, with the health endpoint that the live version was proven to have."""
+    """Return the environment with the health endpoint that the live version was proven with."""
     live = releases[-1] if releases else None
     for proven in ledger.read_proven(environment, live.revision) if live else ():
         if live and proven.digest == live.digest:
@@ -134,7 +134,7 @@ def _address(environment: Environment, service: Service | None) -> str:
 
 
 def _state(service: Service | None, reading: _Reading) -> str:
-    """What App Runner says of the one service; unknown is not none."""
+    """Return the status of the one service; one that could not be read is unknown, not absent."""
     if "the service" in reading.unread:
         return "unknown"
     return service.status if service else "no service"
@@ -161,7 +161,7 @@ def _way_back(environment: Environment, snapshot: Snapshot | None, releases: lis
 
 
 def _how_long(environment: Environment, snapshot: Snapshot | None, target: Version) -> str:
-    """How long a rollback takes: the write of a route, or as long as App Runner took lately."""
+    """Say how long a rollback takes: a write of the route, or what App Runner took last."""
     if snapshot and snapshot.colour_of(target.digest):
         return "seconds"
     service = snapshot.services[snapshot.idle] if snapshot else live_service(environment)

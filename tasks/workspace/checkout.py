@@ -19,10 +19,10 @@ _NOTED_AT_MOST = 3
 
 @dataclass(frozen=True)
 class Source:
-    """A commit and its check-out in `folder`.
+    """A commit and its checkout in `folder`.
 
     `tree` identifies the content of the whole repository: commits with the same content have the
-    same tree. `committed_at` is in ISO 8601; `notes` say what the check-out leaves out.
+    same tree. `committed_at` is in ISO 8601; `notes` say what the checkout leaves out.
     """
 
     revision: str
@@ -112,9 +112,9 @@ def check_out_pull(
 
 
 def inside(source: Source, path: str | Path) -> Path:
-    """Return the real path of something in the check-out.
+    """Return the real path of something in the checkout.
 
-    Raises `RequestRefused` when it leads out of the check-out, by `..` or by a link.
+    Raises `RequestRefused` when it leads out of the checkout, by `..` or by a link.
     """
     real = (source.folder / path).resolve()
     if not real.is_relative_to(source.folder.resolve()):
@@ -188,7 +188,7 @@ def _no_such_ref(mirror: Mirror, ref: str) -> UnknownRevision:
 
 
 def _populate(mirror: Mirror, commit: str, folder: Path) -> None:
-    """Fill the folder in one step, so that nobody takes a half-made check-out for a whole one."""
+    """Fill the folder in one step, so that nobody takes a half-made checkout for a whole one."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     made = folder.with_name(f"{folder.name}.partial-{os.getpid()}-{threading.get_ident()}")
     remove_workspace(made)

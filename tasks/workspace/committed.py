@@ -1,4 +1,4 @@
-"""Read what a commit holds, whatever programs have done to its check-out.
+"""Read what a commit holds, whatever programs have done to its checkout.
 
 Those programs run as the worker's user: they can change files, the index, and the settings,
 attributes and replacements in `.git`. None of these is read here, only git's objects, and the
@@ -100,7 +100,7 @@ def package_files(source: Source, folder: str = ".") -> PackageFiles:
 
 @contextmanager
 def _only_objects(source: Source) -> Iterator[tuple[Path, Mapping[str, str]]]:
-    """Yield settings and variables with which git sees the objects of the check-out only."""
+    """Yield settings and variables with which git sees the objects of the checkout only."""
     with TemporaryDirectory(prefix="kanvaro-git-") as empty:
         settings = write_settings(Path(empty, "settings"))
         run_git("init", "--quiet", "--bare", "--template=", f"{empty}/git", settings=settings)
