@@ -1,12 +1,12 @@
 """
-Check what a pull request would merge, and show on GitHub how that stands.
+Check what a pull request would merge, and show the result on GitHub.
 
     is it open, and at that revision? ─ status: begun ─ cancel older runs ─ check out
-      ─ plan, by the base branch's table ─ statuses: they wait ─┬ the checks of `ci` ┐
+      ─ plan, by the base branch's table ─ statuses: waiting ───┬ the checks of `ci` ┐
     statuses: final ◀─ coverage comment ◀─ still the newest? ◀──┴────────────────────┘
 
-Nothing that logs in anywhere reaches the checks: what is checked may be a stranger's. A check that
-passed here is not repeated by `ci` for the same content, and the other way round.
+The checks get no credentials, since a stranger may have written the code. `ci` does not repeat a
+check that passed here for the same content, nor the other way round.
 """
 
 from prefect import flow

@@ -1,11 +1,11 @@
 """
 Make a GitHub release of a version tag, whose assets anyone can verify.
 
-    check out the tag ─ is it ours to release? ─ which image? ─┬ test:all ─ build, afresh ┐
+    check out the tag ─ may it be released? ─ which image? ────┬ test:all ─ build, afresh ┐
     announce ◀─ publish ◀─ tag the image by digest ◀─ draft: send, download, compare ◀────┘
 
-It stays a draft, which only its authors see, until every asset was downloaded again and found
-right. Killed anywhere, it is simply run again: there is one release in the end.
+It stays a draft, which only its authors see, until every asset was downloaded again and compared.
+A killed run is simply run again: there is one release in the end.
 """
 
 from prefect import flow

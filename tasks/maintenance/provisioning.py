@@ -95,7 +95,7 @@ def show_plan(environment: Environment, plans: Sequence[StackPlan]) -> None:
     )
 
 
-def only_planned(environment: Environment, stacks: Sequence[Stack]) -> str:
+def publish_dry_run(environment: Environment, stacks: Sequence[Stack]) -> str:
     """Plan the stacks, publish the plan and return it as text; delete the change sets again."""
     plans = change_sets(environment, stacks)
     show_plan(environment, plans)
@@ -156,7 +156,7 @@ def announce_provisioning(lock: DeployLock) -> None:
 
 @operation("conclude: {lock.environment.name} is provisioned")
 def conclude_provisioning(lock: DeployLock, plans: Sequence[StackPlan], logs: Sequence[str]) -> str:
-    """Say what was changed, and which settings of the environment must follow."""
+    """Say what was changed, and which settings of the environment a person has to write."""
     environment, seconds = lock.environment, seconds_so_far()
     changed = [str(plan) for plan in plans if plan.rows] or ["every stack was as it should be"]
     with translate_aws_errors("read what the stacks made"):
