@@ -113,15 +113,15 @@ def plan_stack(
         _create(environment, seen.name, change_set, "CREATE" if is_new else "UPDATE", desired)
         made = wait_until(
             lambda: _described(environment, seen.name, change_set),
-            lambda each: each["EnvironmentStatus"] not in ("CREATE_PENDING", "CREATE_IN_PROGRESS"),
+            lambda each: each["Status"] not in ("CREATE_PENDING", "CREATE_IN_PROGRESS"),
             _patience(environment),
             what=f"the plan of {seen.name}",
         )
-        if made["EnvironmentStatus"] != "FAILED":
+        if made["Status"] != "FAILED":
             return StackPlan(stack, seen.name, change_set, tuple(rows_of(made["Changes"])))
         _delete(environment, seen.name, change_set)
     reason = made.get("StatusReason", "no reason is given")
-    if is_empty(made["EnvironmentStatus"], reason):
+    if is_empty(made["Status"], reason):
         return StackPlan(stack, seen.name)
     raise ProvisioningFailed(f"AWS cannot plan the stack {seen.name}: {reason}")
 
