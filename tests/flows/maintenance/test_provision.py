@@ -243,7 +243,7 @@ def test_credentials_that_expire_in_the_middle_are_told_with_what_goes_on(stand,
 
 def test_an_operation_of_somebody_else_is_waited_for_and_not_for_ever(account, monkeypatch):
     name = name_of(account.environment, Stack.EDGE)
-    busy, left = stacks.VersionedRoute(name, "UPDATE_IN_PROGRESS"), [2]
+    busy, left = stacks.StackState(name, "UPDATE_IN_PROGRESS"), [2]
 
     def read(environment, name):
         left[0] -= 1
