@@ -29,17 +29,12 @@ from tasks.deploy.watch import await_share, demand_silence
 from tasks.platform.app_runner.service import await_deployment
 from tasks.platform.health import await_revision
 from tasks.platform.versions import Version, as_proven, choose_version
+from tasks.run.hooks import on_bad_end
 from tasks.run.lock import DeployLock, deploy_lock
-from tasks.workspace.workspace import workspace
+from tasks.workspace.workspace import open_workspace
 
 
-@flow(
-    name="blue-green",
-    flow_run_name="{version:.12} → {environment}",
-    on_failure=[tell_failure],
-    on_crashed=[tell_failure],
-    on_cancellation=[tell_failure],
-)
+@flow(name="blue-green", flow_run_name="{version:.12} → {environment}", **on_bad_end(tell_failure))
 def blue_green(
     version: Wanted = Field(description="What passed `ci`: a revision, a tag or a digest."),
     reason: Reason = Field(description="Why, for the ledger and Slack: 3 to 300 characters."),
@@ -52,9 +47,9 @@ def blue_green(
     env = as_proven(env, wanted)
     if plan:
         return publish_dry_run(env, wanted)
-    with workspace(env) as place, deploy_lock(env, "deploy", str(wanted), reason) as lock:
+    with open_workspace(env) as workspace, deploy_lock(env, "deploy", str(wanted), reason) as lock:
         announce_deploying(lock, wanted)
-        live = put_live(lock, wanted, smoke_checkout(env, place, wanted))
+        live = put_live(lock, wanted, smoke_checkout(env, workspace, wanted))
         conclude_live(lock, wanted, live)
     return f"{wanted.revision} is live in {env.name} at {live.address}"
 

@@ -32,6 +32,7 @@ from tasks.rotation.retirement import announce_retirement, retire_due, what_is_d
 from tasks.run.lock import DeployLock, deploy_lock_unless_held
 
 
+# No other hook: the server reports a crash, and the next run, in ten minutes, does the work.
 @flow(name="reconcile", flow_run_name="reconcile {environment}", on_failure=[tell_failure])
 def reconcile(
     environment: Registered = Field(default="production", description="A registered environment."),
@@ -52,8 +53,7 @@ def put_in_order(env: Environment, overdue: list[str], due: list[str]) -> str:
         if lock is None:
             return f"a living run holds the deploy lock in {env.name}"
         left = what_was_left(lock)
-        snapshot = recover_interrupted(lock)
-        outcome = pause_overdue(lock, snapshot)
+        outcome = pause_overdue(lock, recover_interrupted(lock))
         announce_recovery(lock, outcome, left)
         retired = retire_due(lock, due)
         sentence = announce_retirement(lock, retired)
@@ -73,8 +73,7 @@ def recover_interrupted(lock: DeployLock) -> Snapshot | None:
 def recover_colours(lock: DeployLock, version: Version | None) -> Snapshot:
     """The steps of a recovery; a half-done shift of this run's own `version` goes on."""
     recovery.fence_dead_run(lock)
-    snapshot = recovery.look_at_colours(lock)
-    snapshot = recovery.put_back_half_done_shift(lock, snapshot, version)
+    snapshot = recovery.put_back_half_done_shift(lock, recovery.look_at_colours(lock), version)
     recovery.close_open_intents(lock, snapshot)
     recovery.demand_no_drift(lock, snapshot)
     recovery.lead_default_origin(lock, snapshot)

@@ -18,15 +18,14 @@ from flows.reconcile import recover_interrupted
 from tasks.deploy.conclusion import conclude_live, tell_failure
 from tasks.deploy.rollback import announce_way_back, choose_target, swap_if_warm
 from tasks.platform.versions import as_proven
+from tasks.run.hooks import on_bad_end
 from tasks.run.lock import deploy_lock
 
 
 @flow(
     name="rollback",
     flow_run_name="{environment} back to {target_version:.12}",
-    on_failure=[tell_failure],
-    on_crashed=[tell_failure],
-    on_cancellation=[tell_failure],
+    **on_bad_end(tell_failure),
 )
 def rollback(
     reason: Reason = Field(description="Why, for the ledger and Slack: 3 to 300 characters."),

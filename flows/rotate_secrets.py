@@ -26,15 +26,14 @@ from tasks.rotation.announcements import (
 from tasks.rotation.preflight import check_secrets
 from tasks.rotation.rolling_restart import look_at_consumers
 from tasks.rotation.rotate import rotate
+from tasks.run.hooks import on_bad_end
 from tasks.run.lock import deploy_lock
 
 
 @flow(
     name="rotate-secrets",
     flow_run_name="rotate secrets of {environment}",
-    on_failure=[tell_failure],
-    on_crashed=[tell_failure],
-    on_cancellation=[tell_failure],
+    **on_bad_end(tell_failure),
 )
 def rotate_secrets(
     environment: Registered = Field(default="production", description="A registered environment."),

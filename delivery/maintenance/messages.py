@@ -7,7 +7,7 @@ from delivery.text import escaped
 
 
 def recovered(environment: str, found: Sequence[str], outcome: str) -> Message:
-    """The message of `reconcile` once it has put right what a killed run had left."""
+    """Say what a killed run had left, once `reconcile` has recovered it."""
     return Message(
         Mood.STOPPED,
         f"{environment}: what a killed run left half done was recovered",
@@ -16,11 +16,11 @@ def recovered(environment: str, found: Sequence[str], outcome: str) -> Message:
 
 
 def alerts(environment: str, news: Sequence[str], over: Sequence[str]) -> Message:
-    """Said by `reconcile` of what it cannot put right, and of what somebody has put right."""
+    """Say what `reconcile` cannot put right, and which earlier alerts are over."""
     mood = Mood.STOPPED if news else Mood.WELL
     headline = "a person has to look" if news else "is as it should be again"
-    told = [
+    lines = [
         *(f"• {escaped(each)}" for each in news),
         *(f"• over: {escaped(each)}" for each in over),
     ]
-    return Message(mood, f"{environment}: {headline}", ("\n".join(told),))
+    return Message(mood, f"{environment}: {headline}", ("\n".join(lines),))

@@ -33,6 +33,11 @@ def choose_target(environment: Environment, asked: str, force: bool) -> Version:
     for a version that was never live, or that an irreversible migration has cut off, unless
     `force` says that this is known.
     """
+    return find_target_version(environment, asked, force)
+
+
+def find_target_version(environment: Environment, asked: str, force: bool) -> Version:
+    """Do what `choose_target` does, as part of another step."""
     with translate_aws_errors("find the version to go back to"):
         releases = list(ledger.read_releases(environment))
         snapshot = read_snapshot(environment) if environment.strategy == "blue-green" else None
@@ -96,7 +101,7 @@ def announce_way_back(lock: DeployLock, snapshot: Snapshot | None, target: Versi
 def steps_back(environment: Environment, snapshot: Snapshot | None, target: Version) -> list[str]:
     """Say what a rollback to `target` does, in sentences."""
     if snapshot is None:
-        service = live_service.fn(environment)
+        service = live_service(environment)
         is_set_to_run = service is not None and service.image.endswith(target.digest)
         if service and service.is_paused and is_set_to_run:
             return [f"resume the service, which is set to run {target}"]

@@ -28,7 +28,7 @@ class SmokeCheckout:
 
     environment: Environment
     source: Source
-    place: Workspace
+    workspace: Workspace
     plan: CheckPlan
     is_installed: bool
 
@@ -38,11 +38,24 @@ class SmokeCheckout:
         return SCRIPT in json.loads(text or "{}").get("scripts", {})
 
 
-def smoke_checkout(environment: Environment, place: Workspace, version: Version) -> SmokeCheckout:
+def checkout_of_checks(
+    environment: Environment,
+    source: Source,
+    workspace: Workspace,
+    plan: CheckPlan,
+    is_installed: bool,
+) -> SmokeCheckout:
+    """Return the checkout in which the checks of this run ran."""
+    return SmokeCheckout(environment, source, workspace, plan, is_installed)
+
+
+def smoke_checkout(
+    environment: Environment, workspace: Workspace, version: Version
+) -> SmokeCheckout:
     """Check out the version's own revision, as it was proven."""
     proven = version.proven
-    source = check_out(environment, place, proven.repository, proven.revision, proven.ref)
-    return SmokeCheckout(environment, source, place, plan_checks(environment, source), False)
+    source = check_out(environment, workspace, proven.repository, proven.revision, proven.ref)
+    return SmokeCheckout(environment, source, workspace, plan_checks(environment, source), False)
 
 
 def smoke_test(checkout: SmokeCheckout | None, version: Version, address: str) -> None:
@@ -53,7 +66,7 @@ def smoke_test(checkout: SmokeCheckout | None, version: Version, address: str) -
     if checkout is None:
         return
     if checkout.has_smoke_tests and not checkout.is_installed:
-        install(checkout.environment, checkout.place, checkout.plan)
+        install(checkout.environment, checkout.workspace, checkout.plan)
     run_smoke_tests(checkout, version, address)
 
 
@@ -64,8 +77,8 @@ def run_smoke_tests(checkout: SmokeCheckout, version: Version, address: str) -> 
     argv = checkout.plan.manager.run(SCRIPT, f"--base-url={address}")
     outcome = run_logged(
         argv,
-        checkout.place,
-        folder=checkout.place.source / checkout.plan.table.folder,
+        checkout.workspace,
+        folder=checkout.workspace.source / checkout.plan.table.folder,
         timeout_s=TIMEOUT_S,
         name="smoke",
         variables={"REVISION": version.revision},

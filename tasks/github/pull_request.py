@@ -49,7 +49,7 @@ def still_newest(environment: Environment, pull: Pull) -> bool:
 
 
 @operation("check out {pull.revision:.10} of pull request {pull.number}")
-def check_out_pull(environment: Environment, place: Workspace, pull: Pull) -> Branch:
+def check_out_pull(environment: Environment, workspace: Workspace, pull: Pull) -> Branch:
     """Check the pull request's revision out, also that of a fork.
 
     Raises `RequestRefused`, `UnknownRevision` or `AccessDenied`.
@@ -60,8 +60,8 @@ def check_out_pull(environment: Environment, place: Workspace, pull: Pull) -> Br
         pull.number,
         pull.revision,
         pull.base,
-        place.source,
-        place.mirrors,
+        workspace.source,
+        workspace.mirrors,
         credentials_for(environment, address),
     )
     for note in found.source.notes:

@@ -40,7 +40,7 @@ def drift_of(environment: Environment) -> str:
     releases = list(ledger.read_releases(environment))
     if environment.strategy == "blue-green":
         return drift(read_snapshot(environment), releases)
-    service = live_service.fn(environment)
+    service = live_service(environment)
     digest = service.image.rpartition("@")[2] if service and service.exists else ""
     return drift_in_place(digest, releases)
 

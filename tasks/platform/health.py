@@ -126,7 +126,7 @@ def what_serves(environment: Environment) -> str:
     try:
         if environment.strategy == "blue-green":
             return _by_the_router(environment)
-        service = live_service.fn(environment)
+        service = live_service(environment)
         if service is None:
             return "nothing: there is no service of that name yet"
         if service.is_paused:

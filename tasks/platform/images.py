@@ -44,12 +44,14 @@ def find_image(environment: Environment, source: Source) -> Image | None:
 
 
 @operation("build the image of {source.revision:.10}")
-def build_image(environment: Environment, source: Source, place: Workspace, plan: CheckPlan) -> str:
+def build_image(
+    environment: Environment, source: Source, workspace: Workspace, plan: CheckPlan
+) -> str:
     """Build the committed tree, and nothing else that lies in the workspace; the image's id.
 
     Raises `ImageFailed` with the last lines of the build.
     """
-    context = source_archive(source, place.home / "build-context") / plan.table.folder
+    context = source_archive(source, workspace.home / "build-context") / plan.table.folder
     with engine(environment) as client:
         return _built(environment, client, context, source, plan.table.dockerfile)
 

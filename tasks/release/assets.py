@@ -38,7 +38,7 @@ SBOM_TIMEOUT_S = 300
 @operation("make the assets of {tagged}")
 def make_assets(
     environment: Environment,
-    place: Workspace,
+    workspace: Workspace,
     tagged: Tagged,
     plan: CheckPlan,
     built: Built,
@@ -46,9 +46,9 @@ def make_assets(
 ) -> list[Asset]:
     """The archive of a build, its SBOM, its provenance, and the sums of all three."""
     names = names_of(environment.github_repository or "", tagged.tag)
-    folder = place.home / "assets"
+    folder = workspace.home / "assets"
     archive = pack(built, tagged, names.stem, folder)
-    sbom = _written(folder / names.sbom, _sbom(place, tagged, plan, built))
+    sbom = _written(folder / names.sbom, _sbom(workspace, tagged, plan, built))
     assets = [_asset(archive, GZIP), _asset(sbom, SBOM)]
     build = _build(environment, tagged, plan, version)
     stated = _written(folder / names.provenance, provenance(build, assets))
@@ -72,17 +72,19 @@ def _written(path: Path, text: str) -> Path:
     return path
 
 
-def _sbom(place: Workspace, tagged: Tagged, plan: CheckPlan, built: Built) -> str:
+def _sbom(workspace: Workspace, tagged: Tagged, plan: CheckPlan, built: Built) -> str:
     """What npm says that the application consists of; of the committed lockfile, if it is npm's."""
     by_lockfile = plan.manager.lockfile == "package-lock.json"
     # No script of the application has touched the commit's own files.
-    tree = source_archive(tagged.source, place.home / "committed") if by_lockfile else built.tree
+    tree = (
+        source_archive(tagged.source, workspace.home / "committed") if by_lockfile else built.tree
+    )
     argv = [
         *("npm", "sbom", "--sbom-format", "cyclonedx", "--sbom-type", "application"),
         *("--omit", "dev", *(["--package-lock-only"] if by_lockfile else [])),
     ]
     folder = tree / plan.table.folder
-    written = answer_of(argv, place, "npm-sbom", folder=folder, timeout_s=SBOM_TIMEOUT_S)
+    written = answer_of(argv, workspace, "npm-sbom", folder=folder, timeout_s=SBOM_TIMEOUT_S)
     path = package_path(plan)
     name = read_package(read_committed(tagged.source, path) or "{}", path).name
     return sbom_of(written, tagged.revision, tagged.source.committed_at, name)

@@ -78,7 +78,7 @@ def draft_release(
     tagged: Tagged,
     notes: str,
     assets: Sequence[Asset],
-    place: Workspace,
+    workspace: Workspace,
     *,
     prerelease: bool,
 ) -> RemoteRelease:
@@ -97,7 +97,7 @@ def draft_release(
         "body": f"{notes}\n\n{wanted.marker}",
         "prerelease": prerelease or not tagged.tag.is_stable,
     }
-    back = place.home / "downloaded"
+    back = workspace.home / "downloaded"
     back.mkdir(mode=0o700, exist_ok=True)
     files = {each.name: each for each in assets}
     remote = RemoteRelease(github_of(environment), wanted, files, body, back)

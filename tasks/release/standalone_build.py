@@ -37,15 +37,15 @@ class Built:
 
 @operation("build the standalone application of {tagged}")
 def build_standalone(
-    environment: Environment, place: Workspace, tagged: Tagged, plan: CheckPlan
+    environment: Environment, workspace: Workspace, tagged: Tagged, plan: CheckPlan
 ) -> Built:
     """Build the committed tree in a folder of its own, which no test has touched.
 
     Raises `CheckFailed` with the last lines of the build, and `ConfigurationError` where it leaves
     no standalone application.
     """
-    tree = source_archive(tagged.source, place.home / "build" / "tree")
-    there = replace(place, source=tree)
+    tree = source_archive(tagged.source, workspace.home / "build" / "tree")
+    there = replace(workspace, source=tree)
     app = (tree / plan.table.folder).resolve()
     if SCRIPT not in read_package((app / "package.json").read_text()).scripts:
         raise CheckFailed(
@@ -64,10 +64,12 @@ def build_standalone(
     )
     if not outcome.passed:
         raise CheckFailed(format_outcome(SCRIPT, command, outcome))
-    return _gathered(app, tree.resolve(), place, tagged, plan)
+    return _gathered(app, tree.resolve(), workspace, tagged, plan)
 
 
-def _gathered(app: Path, tree: Path, place: Workspace, tagged: Tagged, plan: CheckPlan) -> Built:
+def _gathered(
+    app: Path, tree: Path, workspace: Workspace, tagged: Tagged, plan: CheckPlan
+) -> Built:
     """The standalone folder with what Next.js leaves to others: static files and public/."""
     made = app / STANDALONE
     if not made.is_dir():
@@ -77,7 +79,7 @@ def _gathered(app: Path, tree: Path, place: Workspace, tagged: Tagged, plan: Che
         )
     if not made.resolve().is_relative_to(tree):
         raise RequestRefused(f"{STANDALONE} leads out of the build")
-    folder = place.home / "build" / "standalone"
+    folder = workspace.home / "build" / "standalone"
     shutil.copytree(made, folder, symlinks=True)
     # In a monorepo the application lies in it as it lies in the repository.
     own = folder / plan.table.folder if (folder / plan.table.folder / ".next").is_dir() else folder

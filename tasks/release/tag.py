@@ -11,7 +11,7 @@ from tasks import fact, operation
 from tasks.github.api import github_of, quoted
 from tasks.workspace.checkout import Source
 from tasks.workspace.mirrors import mirror_of
-from tasks.workspace.repository import check_out
+from tasks.workspace.repository import fetch_source
 from tasks.workspace.workspace import Workspace
 
 _TAG_IT = "Make it with `git tag --annotate`, push it, and release that."
@@ -45,7 +45,7 @@ class Tagged:
 
 
 @operation("check out {tag}")
-def check_out_tag(environment: Environment, place: Workspace, tag: str) -> Tagged:
+def check_out_tag(environment: Environment, workspace: Workspace, tag: str) -> Tagged:
     """Check out what a tag points at, which is a revision of the release branch.
 
     Raises `RequestRefused` for a tag that is no semantic version, not annotated, not on the branch
@@ -53,8 +53,8 @@ def check_out_tag(environment: Environment, place: Workspace, tag: str) -> Tagge
     raises.
     """
     version = read_tag(tag)
-    source = check_out.fn(environment, place, environment.repository, "", version.ref)
-    with mirror_of(source.repository, place.mirrors, {}) as mirror:
+    source = fetch_source(environment, workspace, environment.repository, "", version.ref)
+    with mirror_of(source.repository, workspace.mirrors, {}) as mirror:
         kind, name = mirror.object_of(version.ref)
         if kind != "tag":
             raise RequestRefused(

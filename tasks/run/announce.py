@@ -6,7 +6,7 @@ channel alone says how every run ended; what happened on the way is below it.
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from httpx import HTTPError
@@ -32,6 +32,13 @@ from tasks.workspace.checkout import Source
 
 THREAD = "slack-thread"
 HOOK_LOGGER = "prefect.flow_runs"
+
+
+class Posted(NamedTuple):
+    """A message in Slack, by its channel and its time; the first of a run is its thread."""
+
+    channel: str
+    ts: str
 
 
 @operation("announce: {message.headline}")
@@ -64,6 +71,11 @@ def announce_start(environment: Environment, source: Source) -> State[None]:
     run_id = this_run()
     message = messages.started(subject(environment, source, run_id), source.subject, source.author)
     return _said(open_thread(environment, message))
+
+
+def tell_thread(environment: Environment, message: Message) -> None:
+    """Do what `announce` does, as part of another step."""
+    _said(tell(environment, this_run(), message))
 
 
 def _said(why_not: str | None) -> State[None]:
@@ -127,53 +139,53 @@ def post(environment: Environment, message: Message) -> str | None:
 
 
 def _post(
-    environment: Environment, message: Message, thread: tuple[str, str] | None
-) -> tuple[dict[str, Any] | None, str]:
+    environment: Environment, message: Message, thread: Posted | None
+) -> tuple[Posted | None, str]:
     client = environment.slack_client()
     if client is None:
         return None, "the environment has no Slack credentials"
     try:
         answer = client.chat_postMessage(
-            channel=thread[0] if thread else environment.slack_channel,
-            thread_ts=thread[1] if thread else None,
+            channel=thread.channel if thread else environment.slack_channel,
+            thread_ts=thread.ts if thread else None,
             text=message.text,
             blocks=message.blocks(),
             unfurl_links=False,
         )
-        return {"channel": answer["channel"], "ts": answer["ts"]}, ""
+        return Posted(answer["channel"], answer["ts"]), ""
     except Exception as error:  # whatever Slack's end sends, the run goes on
         return None, _why(error)
 
 
-def _update(environment: Environment, message: Message, thread: tuple[str, str]) -> str:
+def _update(environment: Environment, message: Message, thread: Posted) -> str:
     client = environment.slack_client()
     try:
         if client:
             client.chat_update(
-                channel=thread[0], ts=thread[1], text=message.text, blocks=message.blocks()
+                channel=thread.channel, ts=thread.ts, text=message.text, blocks=message.blocks()
             )
     except Exception as error:  # as above
         return _why(error)
     return ""
 
 
-def _remember(environment: Environment, posted: dict[str, Any]) -> None:
+def _remember(environment: Environment, posted: Posted) -> None:
     try:
         create_link_artifact(
             key=THREAD,
             link=_permalink(environment, posted),
             link_text="Slack thread",
-            description=f"{posted['channel']} {posted['ts']}",
+            description=f"{posted.channel} {posted.ts}",
         )
     except (HTTPError, PrefectException) as error:
         get_run_logger().warning("the thread is not on record: %s", type(error).__name__)
 
 
-def _permalink(environment: Environment, posted: dict[str, Any]) -> str:
+def _permalink(environment: Environment, posted: Posted) -> str:
     if environment.slack_address:
         base = environment.slack_address.split("/api")[0]
-        return f"{base}/slack#{posted['channel']}-{posted['ts']}"
-    return f"https://slack.com/archives/{posted['channel']}/p{str(posted['ts']).replace('.', '')}"
+        return f"{base}/slack#{posted.channel}-{posted.ts}"
+    return f"https://slack.com/archives/{posted.channel}/p{posted.ts.replace('.', '')}"
 
 
 def _why(error: Exception) -> str:
@@ -183,7 +195,7 @@ def _why(error: Exception) -> str:
     return f"Slack answered {said}" if said else f"Slack does not answer ({type(error).__name__})"
 
 
-def _thread(run_id: UUID) -> tuple[str, str] | None:
+def _thread(run_id: UUID) -> Posted | None:
     """Return the thread that `announce_start` opened for a run, from its artifact."""
     try:
         with get_client(sync_client=True) as client:
@@ -198,7 +210,7 @@ def _thread(run_id: UUID) -> tuple[str, str] | None:
     if not found or not found[-1].description:
         return None
     channel, ts = found[-1].description.split()
-    return channel, ts
+    return Posted(channel, ts)
 
 
 def this_run() -> UUID:

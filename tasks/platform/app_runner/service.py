@@ -32,9 +32,8 @@ LISTING_LAG_S = 60
 DESCRIPTION_LAG_S = 10
 
 
-@fact("what does {environment.service.name} run?")
 def live_service(environment: Environment) -> Service | None:
-    """The service as App Runner describes it; None if there is none of that name."""
+    """Read the service as App Runner describes it; None if there is none of that name."""
     with translate_aws_errors("describe the service"):
         return service_of(environment)
 

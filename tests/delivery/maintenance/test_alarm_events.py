@@ -198,7 +198,7 @@ def test_an_alarm_that_is_over_asks_nobody_to_do_anything():
 def test_an_alarm_without_figures_says_so():
     message = alarm(NewStateValue="INSUFFICIENT_DATA", StateChangeTime="9999999")
 
-    assert (message.mood, "nothing to go by" in message.headline) == (Mood.STOPPED, True)
+    assert (message.mood, "too little data" in message.headline) == (Mood.STOPPED, True)
     assert "a time that it does not say" in shown(message)
 
 
@@ -227,5 +227,5 @@ def test_what_is_no_alarm_is_told_as_it_is():
 def test_an_end_of_the_subscription_is_told():
     message = alarm_message(notice(SUBSCRIPTION, Type="UnsubscribeConfirmation"), "production")
 
-    assert "told here no more" in message.text
+    assert "no longer reported here" in message.text
     assert "docs/monitoring.md" in shown(message)

@@ -237,7 +237,7 @@ def test_credentials_that_expire_in_the_middle_are_told_with_what_goes_on(stand,
     monkeypatch.undo()
 
     assert "ExpiredToken" in str(error)
-    assert "AWS goes on with the stack by itself" in error.hint
+    assert "AWS continues with the stack by itself" in error.hint
     assert "every stack was as it should be" in account.ok(Stack.REGISTRY)
 
 

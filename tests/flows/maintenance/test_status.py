@@ -11,7 +11,7 @@ from delivery.platform.route import Colour, shifted, swapped
 from delivery.run.ledger import Holder, Intent
 from flows.status import status
 from tasks.deploy.colours import read_snapshot
-from tasks.maintenance.status import read_status
+from tasks.maintenance.status import collect_status
 from tasks.platform.routing import router_of
 from tasks.run import ledger
 from tasks.run.lock_row import ask_to_stop, read_lock, update_lock
@@ -28,7 +28,7 @@ def env(moves):
 
 
 def seen(env):
-    return read_status.fn(env.environment)
+    return collect_status(env.environment)
 
 
 def write(env, change):
@@ -117,7 +117,7 @@ def test_open_intents_of_nobody_are_a_worry_and_those_of_a_living_run_are_not(en
     open_intent(env)
     told = seen(env)
     assert any(
-        "intents are open and nobody living holds the deploy lock" in each for each in told.alerts
+        "intents are open and no living run holds the deploy lock" in each for each in told.alerts
     )
     assert "shift blue by run a-dead-r: open" in status(env.name)
 
@@ -130,7 +130,7 @@ def test_a_shift_that_nobody_goes_on_with_is_a_worry_and_one_under_way_is_not(en
     write(env, lambda route: shifted(route, 50, route.hosts[Colour.BLUE], route.token))
     told = seen(env)
     assert any(
-        "a shift is half done and nobody living holds the deploy lock" in each
+        "a shift is half done and no living run holds the deploy lock" in each
         for each in told.alerts
     )
 

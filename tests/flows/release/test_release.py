@@ -435,7 +435,7 @@ def test_the_sample_application_has_the_same_bytes_when_it_is_built_twice(
     sample = sample_repository(tmp_path / "sample")
     app = SimpleNamespace(sample=sample, address=str(sample.folder))
     # Its tests are those of `ci`, and take minutes; the builds are real.
-    monkeypatch.setattr(FLOW, "unproven", lambda *_: [])
+    monkeypatch.setattr(FLOW, "install_unless_proven", lambda *_: False)
     monkeypatch.setattr(FLOW, "run_checks", lambda *_: [])
     built = []
     for number in range(2):

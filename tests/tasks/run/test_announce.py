@@ -38,7 +38,7 @@ def environment(fakes):
 def thread(fakes, environment, monkeypatch):
     """That of a run which has begun."""
     first = environment.slack_client().chat_postMessage(channel="#deployments", text="begun")
-    where = first["channel"], first["ts"]
+    where = announce.Posted(first["channel"], first["ts"])
     monkeypatch.setattr(announce, "_thread", lambda _: where)
     return where
 

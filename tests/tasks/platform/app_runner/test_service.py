@@ -88,7 +88,7 @@ def test_a_version_that_never_listens_is_rolled_back_and_the_old_one_serves(envi
         roll_out(environment, SICK)
 
     assert "old version still serves" in raised.value.hint
-    service = live_service.fn(environment)
+    service = live_service(environment)
     assert service.status == "RUNNING"
     assert await_revision.fn(environment, service, V1)
     assert V1[:10] in what_serves(environment)
@@ -97,7 +97,7 @@ def test_a_version_that_never_listens_is_rolled_back_and_the_old_one_serves(envi
 def test_a_failed_creation_is_a_failure_and_can_be_mended_by_deploying_again(environment):
     with pytest.raises(RolloutFailed):
         roll_out(environment, SICK)
-    assert live_service.fn(environment).status == "CREATE_FAILED"
+    assert live_service(environment).status == "CREATE_FAILED"
 
     _, service = roll_out(environment, V1)
 
@@ -249,7 +249,7 @@ def test_a_throttled_read_is_tried_again_by_botocore(environment, app_runner):
     _, service = roll_out(environment, V1)
     app_runner.faults.add(operation="DescribeService", fault="throttled", times=2)
 
-    assert live_service.fn(environment).image == service.image
+    assert live_service(environment).image == service.image
 
 
 def test_what_serves_is_said_even_when_aws_does_not_answer(environment, app_runner):
