@@ -25,7 +25,7 @@ from blocks.slack_limit import RateLimit
 from delivery.errors import ConfigurationError
 from delivery.platform.route import Colour
 
-SecretKind = TypeVar("SecretKind", bound="Environment")
+Kind = TypeVar("Kind", bound="Environment")
 
 # App Runner takes 40 characters, and a colour is added.
 LONGEST_SERVICE_NAME = 34
@@ -163,13 +163,13 @@ class Environment(Block):
     _acting: Acting | None = PrivateAttr(default=None)
 
     @classmethod
-    def named(cls: type[SecretKind], name: str) -> SecretKind:
+    def named(cls: type[Kind], name: str) -> Kind:
         """The environment registered as `name`; `ConfigurationError` if there is none.
 
         Within the run of a flow it acts for that flow.
         """
         try:
-            found = cast(SecretKind, cls.load(name))
+            found = cast(Kind, cls.load(name))
         except ValueError as error:
             raise ConfigurationError(
                 f"no environment is registered as {name!r}",

@@ -101,7 +101,7 @@ def alarms(topics: Collection[str], environment: str, say: Say, fetch: Fetch) ->
         if why := await run_in_threadpool(say, alarm_message(notice, environment)):
             return _not_taken(503, why)
         told_at[notice.id] = now
-        return json_answer(200, "alarm_message")
+        return json_answer(200, "told")
 
     return Route("/alarms", receive, methods=["POST"])
 

@@ -22,7 +22,7 @@ from delivery.errors import (
     Drift,
     StillAccepted,
 )
-from tasks.confirmed import confirm_write, retry_until_answered
+from tasks.confirmed import ensure, retry_until_answered
 from tasks.credentials.mongodb_connection import (
     NOT_AUTHORIZED,
     Client,
@@ -62,7 +62,7 @@ def set_account(admin_uri: str, live_uri: str, wanted_uri: str) -> None:
     with connected(admin_uri, f"set the user {wanted.user}") as admin:
         users = _users_of(admin, wanted_uri)
         model = _model(_users_of(admin, live_uri), live.user)
-        confirm_write(
+        ensure(
             lambda: _write(users, wanted, model),
             lambda: logs_in(wanted_uri),
             is_unclear,
@@ -122,7 +122,7 @@ def retire_account(admin_uri: str, uri: str, live_uri: str, *, at_once: bool = F
         if at_once:
             _drop(users, old.user)
         else:
-            confirm_write(
+            ensure(
                 lambda: _change(users, "updateUser", old.user, pwd=secrets.token_urlsafe(32)),
                 lambda: not logs_in(uri),
                 is_unclear,
@@ -201,7 +201,7 @@ def _drop(users: Database[Document], user: str) -> None:
             if error.code != USER_NOT_FOUND:
                 raise
 
-    confirm_write(
+    ensure(
         drop,
         lambda: _found(users, user) is None,
         is_unclear,

@@ -24,7 +24,7 @@ from delivery.errors import (
     DeliveryError,
     StillAccepted,
 )
-from tasks.confirmed import confirm_write, retry_until_answered
+from tasks.confirmed import ensure, retry_until_answered
 from tasks.credentials.redis_connection import connected, is_unclear, place_of
 
 PROBE = "_rotation_probe"
@@ -152,7 +152,7 @@ def _fingerprint(login: Login) -> str:
 def _set_user(
     admin: redis.Redis, user: str, changes: list[str], wanted: list[str], node: str
 ) -> None:
-    confirm_write(
+    ensure(
         lambda: _ask(admin, "ACL SETUSER", user, *changes),
         lambda: sorted(_line(admin, user) or []) == wanted,
         is_unclear,
@@ -161,7 +161,7 @@ def _set_user(
 
 
 def _end_connections(admin: redis.Redis, user: str, node: str) -> None:
-    confirm_write(
+    ensure(
         lambda: _ask(admin, "CLIENT KILL", "USER", user),
         lambda: _connections(admin, user) == 0,
         is_unclear,

@@ -19,7 +19,7 @@ from delivery.errors import Drift, SecretMalformed
 from delivery.patience import Patience, wait_until
 from delivery.rotation.facts import CURRENT, PENDING
 from tasks.aws_errors import classify, translate_aws_errors
-from tasks.confirmed import UNCLEAR, aws_is_unclear, confirm_write
+from tasks.confirmed import UNCLEAR, aws_is_unclear, ensure
 
 ABSENT, TAKEN = "ResourceNotFoundException", "ResourceExistsException"
 
@@ -158,7 +158,7 @@ def promote(environment: Environment, secret: str, version: str, observed: str) 
         )
 
     with translate_aws_errors(f"promote the version {version} of {secret}", hint=UNCLEAR):
-        confirm_write(
+        ensure(
             lambda: environment.writes("secretsmanager").update_secret_version_stage(
                 SecretId=secret,
                 VersionStage=CURRENT,
@@ -174,7 +174,7 @@ def promote(environment: Environment, secret: str, version: str, observed: str) 
 def remove_pending(environment: Environment, secret: str, version: str) -> None:
     """Take the label AWSPENDING from a version; one that has it no longer stays as it is."""
     with translate_aws_errors(f"remove the label {PENDING} in {secret}", hint=UNCLEAR):
-        confirm_write(
+        ensure(
             lambda: environment.writes("secretsmanager").update_secret_version_stage(
                 SecretId=secret, VersionStage=PENDING, RemoveFromVersionId=version
             ),

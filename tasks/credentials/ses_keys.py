@@ -18,7 +18,7 @@ from delivery.aws_errors import Refusal
 from delivery.errors import Drift, OutcomeUnknown, RequestRefused
 from delivery.rotation.facts import DAY_S
 from tasks.aws_errors import classify, translate_aws_errors
-from tasks.confirmed import PAUSE_S, TRIES, UNCLEAR, aws_is_unclear, confirm_write
+from tasks.confirmed import PAUSE_S, TRIES, UNCLEAR, aws_is_unclear, ensure
 
 KEYS_PER_USER = 2
 EVER = datetime.fromtimestamp(0, UTC)
@@ -134,7 +134,7 @@ def deactivate_key(environment: Environment, user: str, key: str) -> None:
         return found is None or not found.is_active
 
     with translate_aws_errors(f"deactivate the access key {key}", hint=UNCLEAR):
-        confirm_write(
+        ensure(
             lambda: environment.writes("iam").update_access_key(
                 UserName=user, AccessKeyId=key, Status="Inactive"
             ),
@@ -170,7 +170,7 @@ def delete_key(
 
 def _delete(environment: Environment, user: str, key: str) -> None:
     with translate_aws_errors(f"delete the access key {key}", hint=UNCLEAR):
-        confirm_write(
+        ensure(
             lambda: environment.writes("iam").delete_access_key(UserName=user, AccessKeyId=key),
             lambda: _found(environment, user, key) is None,
             _may_be_done,

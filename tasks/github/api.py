@@ -2,15 +2,14 @@
 
 Protocol: https://docs.github.com/en/rest (version 2022-11-28), its rate limits and its advice for
 integrators. What is refused because of a rate limit was not carried out, and is sent again when
-GitHub says so; a write whose answer is lost may have been, which tasks/github/exactly_once.py
-finds out by
-reading.
+GitHub says so; a write whose answer is lost may have been (`AnswerLost`), so that its sender reads
+before it sends again (`tasks.confirmed`).
 """
 
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from delivery.errors import (
     AnswerLost,
     ConfigurationError,
     GitHubRefused,
+    NotOnGitHub,
     PlatformBusy,
     Unreachable,
 )
@@ -71,6 +71,11 @@ def github_of(environment: Environment) -> "GitHub":
 @lru_cache(maxsize=8)
 def _access(address: str, repository: str, token: str) -> "GitHub":
     return GitHub(address, repository, token)
+
+
+def is_lost(error: Exception) -> bool:
+    """Whether GitHub may have carried out the write that ended with this error."""
+    return isinstance(error, AnswerLost)
 
 
 class _StorageDown(httpx.TransportError):
@@ -137,6 +142,11 @@ class GitHub:
         """Send a change once; what GitHub answers, or None for an empty answer."""
         answer = self._send(method, self._address(path), json=body)
         return answer.json() if answer.content else None
+
+    def remove(self, path: str) -> None:
+        """Delete what is at a path; what is gone already stays gone."""
+        with suppress(NotOnGitHub):
+            self.write("DELETE", path)
 
     def upload(self, address: str, file: Path, name: str, kind: str) -> Any:
         """Send a release's asset to its `upload_url`; `kind` is its media type."""

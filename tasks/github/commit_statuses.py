@@ -6,6 +6,7 @@ the checks run is told at their end, and a run whose verdict cannot be told has 
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from operator import not_
 from typing import Any
 
 from prefect.client.schemas.objects import FlowRun, State
@@ -41,7 +42,8 @@ from delivery.github.pull_request import Pull, demand_head
 from delivery.text import counted
 from tasks import operation
 from tasks.checks.runner import Watcher
-from tasks.github.api import PAGE, GitHub, calls, github_of
+from tasks.confirmed import confirm_write
+from tasks.github.api import PAGE, GitHub, calls, github_of, is_lost
 from tasks.github.pull_request import find_pull, look_at_pull
 from tasks.run.announce import HOOK_LOGGER, run_url, seconds_so_far, this_run
 from tasks.run.outcome import error_of, note_told
@@ -74,19 +76,23 @@ def send(github: GitHub, revision: str, each: CommitStatus) -> str:
 
 
 def have_shown(github: GitHub, revision: str, wanted: Sequence[CommitStatus]) -> None:
-    """Have GitHub show these, whatever it shows now. Raises `OutcomeUnknown` if it will not."""
-    for _ in range(ROUNDS):
-        missing = to_send(wanted, shown(github, revision))
-        if not missing:
-            return
-        for each in missing:
+    """Make GitHub show these statuses. Raises `OutcomeUnknown` if it does not show all of them."""
+
+    def missing() -> list[CommitStatus]:
+        return to_send(wanted, shown(github, revision))
+
+    def send_each(left: list[CommitStatus]) -> None:
+        for each in left:
             try:
                 send(github, revision, each)
-            except AnswerLost as lost:
+            except AnswerLost as lost:  # which keeps none of the others back
                 get_logger(HOOK_LOGGER).warning("%s; looking what GitHub shows", lost)
-    if missing := to_send(wanted, shown(github, revision)):
-        names = ", ".join(each.context for each in missing)
-        raise OutcomeUnknown(f"GitHub does not show the statuses {names}", hint=WHAT_NOW)
+
+    def unknown(left: list[CommitStatus], _: Exception | None) -> OutcomeUnknown:
+        names = ", ".join(each.context for each in left)
+        return OutcomeUnknown(f"GitHub does not show the statuses {names}", hint=WHAT_NOW)
+
+    confirm_write(missing(), send_each, missing, not_, is_lost, unknown=unknown, tries=ROUNDS)
 
 
 class StatusReporter(Watcher):

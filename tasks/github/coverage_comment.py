@@ -5,21 +5,19 @@ crash anywhere, leaves another number of comments than one.
 """
 
 from collections.abc import Sequence
-from functools import partial
-
-from prefect import get_run_logger
+from operator import attrgetter
 
 from blocks.environment import Environment
 from delivery.checks.coverage import Coverage
 from delivery.checks.plan import CheckPlan, CheckReport
-from delivery.errors import AnswerLost, DeliveryError, OutcomeUnknown
+from delivery.errors import DeliveryError, OutcomeUnknown
 from delivery.github.coverage_comment import Compared, Todo, markdown, read_comments, to_do
 from tasks import fact, operation
 from tasks.checks.plan import plan_of
 from tasks.checks.runner import proven_before
-from tasks.github.api import GitHub, github_of
+from tasks.confirmed import confirm_write
+from tasks.github.api import github_of, is_lost
 from tasks.github.commit_statuses import StatusReporter
-from tasks.github.exactly_once import gone
 from tasks.workspace.checkout import Branch, Source
 
 CHECK = "coverage"
@@ -54,31 +52,28 @@ def comment_coverage(
     Where nothing was measured, only a comment that is there already is brought up to date.
     Raises `OutcomeUnknown`, and what `tasks.github.api` raises.
     """
-    github, wanted = github_of(environment), markdown(compared)
-    for _ in range(ROUNDS):
-        listed = github.read_all(f"issues/{reporter.pull.number}/comments")
-        todo = to_do(
-            read_comments(listed), reporter.account(), wanted, is_worth_one=compared.now is not None
+    github, number, wanted = github_of(environment), reporter.pull.number, markdown(compared)
+
+    def left() -> Todo:
+        comments = read_comments(github.read_all(f"issues/{number}/comments"))
+        return to_do(comments, reporter.account(), wanted, is_worth_one=compared.now is not None)
+
+    def do(todo: Todo) -> None:
+        if todo.create:
+            github.write("POST", f"issues/{number}/comments", {"body": wanted})
+        if todo.edit is not None:
+            github.write("PATCH", f"issues/comments/{todo.edit}", {"body": wanted})
+        for each in todo.delete:
+            github.remove(f"issues/comments/{each}")
+
+    def unknown(*_: object) -> OutcomeUnknown:
+        return OutcomeUnknown(
+            f"the comments of pull request {number} do not become one",
+            hint="Look whether something else writes them; then run again.",
         )
-        if todo.is_nothing:
-            return
-        try:
-            _do(github, reporter.pull.number, todo, wanted)
-        except AnswerLost as lost:
-            get_run_logger().warning("%s; looking which comments there are", lost)
-    raise OutcomeUnknown(
-        f"the comments of pull request {reporter.pull.number} do not become one",
-        hint="Look whether something else writes them; then run again.",
-    )
 
-
-def _do(github: GitHub, number: int, todo: Todo, wanted: str) -> None:
-    if todo.create:
-        github.write("POST", f"issues/{number}/comments", {"body": wanted})
-    if todo.edit is not None:
-        github.write("PATCH", f"issues/comments/{todo.edit}", {"body": wanted})
-    for each in todo.delete:
-        gone(partial(github.write, "DELETE", f"issues/comments/{each}"))
+    is_done = attrgetter("is_nothing")
+    confirm_write(left(), do, left, is_done, is_lost, unknown=unknown, tries=ROUNDS)
 
 
 def _measured(environment: Environment, source: Source) -> Coverage | None:

@@ -16,7 +16,8 @@ from tasks.run import ledger
 from tasks.run.announce import announce
 from tasks.run.lock_row import read_lock
 
-TOLD = "alerts"  # the ledger's row of what people were told of
+# The ledger's row of the alerts that people know; it keeps the spelling that is stored.
+TOLD = "worries"
 
 
 @fact("is there anything in {environment.name} that a person has to look at?")

@@ -9,10 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from prefect.logging import get_run_logger
-
 from blocks.environment import Environment
-from delivery.errors import AnswerLost, GitHubRefused, NotOnGitHub, OutcomeUnknown
+from delivery.errors import GitHubRefused, OutcomeUnknown
 from delivery.release.assets import Asset, fingerprint
 from delivery.release.steps import (
     Do,
@@ -24,7 +22,8 @@ from delivery.release.steps import (
     refuse_what_cannot_be_adopted,
 )
 from tasks import fact, operation
-from tasks.github.api import GitHub, github_of
+from tasks.confirmed import confirm_write
+from tasks.github.api import GitHub, github_of, is_lost
 from tasks.release.tag import Tagged
 from tasks.workspace.workspace import Workspace
 
@@ -68,6 +67,13 @@ class RemoteRelease:
         held = [_held(each, self.prints) for each in self.releases]
         return next_step(held, self.wanted, publish=publish)
 
+    def is_unclear(self, error: Exception) -> bool:
+        """Whether a step may have been carried out; counts such errors, up to a limit."""
+        # What exists already was made by somebody who was faster, or by an earlier request.
+        exists = isinstance(error, GitHubRefused) and "already_exists" in error.codes
+        self.lost += exists or is_lost(error)
+        return (exists or is_lost(error)) and self.lost <= MOST_LOST
+
     def release(self, number: int) -> dict[str, Any]:
         return next(each for each in self.releases if each["id"] == number)
 
@@ -101,45 +107,40 @@ def draft_release(
     back.mkdir(mode=0o700, exist_ok=True)
     files = {each.name: each for each in assets}
     remote = RemoteRelease(github_of(environment), wanted, files, body, back)
-    _settle(remote, publish=False)
+    _complete(remote, publish=False)
     return remote
 
 
 @operation("publish {tagged}")
 def publish_release(remote: RemoteRelease, tagged: Tagged) -> None:
     """Make a draft public whose assets are proven. Harmless to repeat."""
-    _settle(remote, publish=True)
+    _complete(remote, publish=True)
 
 
-def _settle(remote: RemoteRelease, *, publish: bool) -> None:
-    """Take steps until there is none left."""
-    remote.look()
-    for _ in range(MOST_STEPS):
-        step = remote.next(publish)
-        if step.do is Do.NOTHING:
-            remote.page = str(remote.release(step.id)["html_url"])
-            return
-        try:
-            take_step(remote, step, f"{step.do.value} {step.name}".strip())
-        except AnswerLost as lost:
-            _look_after(remote, lost)
-        except GitHubRefused as refused:
-            # Somebody was faster, or an earlier request of ours was carried out late.
-            if "already_exists" not in refused.codes:
-                raise
-            _look_after(remote, refused)
-    raise OutcomeUnknown(
-        f"the release {remote.wanted.tag} was not complete after {MOST_STEPS} steps",
-        hint="Does somebody else change it? It is a draft; run again when they do not.",
+def _complete(remote: RemoteRelease, *, publish: bool) -> None:
+    """Take one step after the other, each chosen from what GitHub has, until none is left."""
+
+    def look() -> ReleaseStep:
+        remote.look()
+        return remote.next(publish)
+
+    def take(step: ReleaseStep) -> ReleaseStep:
+        take_step(remote, step, f"{step.do.value} {step.name}".strip())
+        return remote.next(publish)
+
+    def is_last(step: ReleaseStep) -> bool:
+        return step.do is Do.NOTHING
+
+    def unknown(*_: object) -> OutcomeUnknown:
+        return OutcomeUnknown(
+            f"the release {remote.wanted.tag} was not complete after {MOST_STEPS} steps",
+            hint="Does somebody else change it? It is a draft; run again when they do not.",
+        )
+
+    last = confirm_write(
+        look(), take, look, is_last, remote.is_unclear, unknown=unknown, tries=MOST_STEPS
     )
-
-
-def _look_after(remote: RemoteRelease, error: GitHubRefused | AnswerLost) -> None:
-    remote.lost += 1
-    if remote.lost > MOST_LOST:
-        raise error
-    get_run_logger().warning("%s; looking what GitHub has", error)
-    remote.look()
+    remote.page = str(remote.release(last.id)["html_url"])
 
 
 @operation("{sentence}")
@@ -150,10 +151,10 @@ def take_step(remote: RemoteRelease, step: ReleaseStep, sentence: str) -> None:
         case Do.CREATE:
             remote.releases.append(github.write("POST", "releases", {**remote.body, "draft": True}))
         case Do.DELETE_RELEASE:
-            _gone(github, f"releases/{step.id}")
+            github.remove(f"releases/{step.id}")
             remote.releases.remove(remote.release(step.id))
         case Do.DELETE_ASSET:
-            _gone(github, f"releases/assets/{step.id}")
+            github.remove(f"releases/assets/{step.id}")
             for each in remote.releases:
                 each["assets"] = [a for a in each["assets"] if a["id"] != step.id]
         case Do.UPLOAD:
@@ -169,13 +170,6 @@ def take_step(remote: RemoteRelease, step: ReleaseStep, sentence: str) -> None:
             patch = {**remote.body, "draft": False, "make_latest": "legacy"}
             made = github.write("PATCH", f"releases/{step.id}", patch)
             remote.releases[remote.releases.index(remote.release(step.id))] = made
-
-
-def _gone(github: GitHub, path: str) -> None:
-    try:
-        github.write("DELETE", path)
-    except NotOnGitHub:
-        return  # an earlier request of ours, or somebody, was faster
 
 
 def _held(release: dict[str, Any], prints: dict[int, str]) -> HeldRelease:

@@ -126,7 +126,7 @@ def start_anew(lock: DeployLock, consumer: Consumer, versions: Mapping[str, str]
 
     with (
         translate_aws_errors(f"start {consumer} anew"),
-        intent(lock, "restart_services", consumer.colour, versions=dict(versions)),
+        intent(lock, "roll", consumer.colour, versions=dict(versions)),
     ):
         if wanted.items() - consumer.given.items():
             return change_service(environment, image, lock.demand_now)

@@ -6,8 +6,10 @@ lost answer is settled by reading again (`rollout` in docs/decisions.md).
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from functools import partial
+from typing import Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -21,6 +23,7 @@ from delivery.platform.images import Image
 from delivery.platform.service import Deployment, Service, demand_sent
 from tasks import fact, operation
 from tasks.aws_errors import classify, describe, translate_aws_errors
+from tasks.confirmed import aws_error_is, confirm_write
 from tasks.platform.app_runner.settings import wanted_settings
 from tasks.platform.app_runner.state import described, operations_of, service_of
 
@@ -89,6 +92,13 @@ def _demand_image(environment: Environment, deployment: Deployment) -> Service:
             hint="Somebody else deployed at the same time: find out who, then run again.",
         ) from None
     return seen[-1]
+
+
+class Started(NamedTuple):
+    """An operation that App Runner has accepted, on which service."""
+
+    service_arn: str
+    operation_id: str
 
 
 @dataclass
@@ -180,25 +190,15 @@ def _once_sent(environment: Environment, look: Callable[[], _Progress]) -> Deplo
 
 
 def _restart(environment: Environment, service: Service, image: Image, progress: _Progress) -> None:
-    client = environment.writes("apprunner")
-
-    def restart() -> dict[str, Any]:
-        answer = client.start_deployment(ServiceArn=service.arn)
-        return {"Service": {"ServiceArn": service.arn}, "OperationId": answer["OperationId"]}
-
+    restart = partial(environment.writes("apprunner").start_deployment, ServiceArn=service.arn)
     if sent := _send(environment, service, "START_DEPLOYMENT", restart, progress):
         progress.sent = Deployment(*sent, image.reference, service.image)
 
 
 def _resume(environment: Environment, service: Service, progress: _Progress) -> None:
     """Resume a paused service, and demand that it succeeds: a second try would end alike."""
-    client = environment.writes("apprunner")
-
-    def resume() -> dict[str, Any]:
-        return cast(dict[str, Any], client.resume_service(ServiceArn=service.arn))
-
-    sent = _send(environment, service, "RESUME_SERVICE", resume, progress)
-    if sent:
+    resume = partial(environment.writes("apprunner").resume_service, ServiceArn=service.arn)
+    if sent := _send(environment, service, "RESUME_SERVICE", resume, progress):
         ended = _await_operation(environment, *sent, progress.demand)
         app_runner.demand_success(ended, environment.service.name)
         progress.resumed = True
@@ -213,15 +213,12 @@ def _change(
 ) -> None:
     """Send the one change that makes the service run the image."""
     client, name = environment.writes("apprunner"), environment.service.name
-    known = service if service and service.exists else None
-    kind = "UPDATE_SERVICE" if known else "CREATE_SERVICE"
-
-    def change() -> dict[str, Any]:
-        if known:
-            return cast(dict[str, Any], client.update_service(ServiceArn=known.arn, **wanted))
-        return cast(dict[str, Any], client.create_service(ServiceName=name, **wanted))
-
-    sent = _send(environment, known, kind, change, progress)
+    if service and service.exists:
+        update = partial(client.update_service, ServiceArn=service.arn, **wanted)
+        sent = _send(environment, service, "UPDATE_SERVICE", update, progress)
+    else:
+        create = partial(client.create_service, ServiceName=name, **wanted)
+        sent = _send(environment, None, "CREATE_SERVICE", create, progress)
     if sent:
         progress.sent = Deployment(*sent, image.reference, progress.previous)
 
@@ -230,58 +227,63 @@ def _send(
     environment: Environment,
     service: Service | None,
     kind: str,
-    sending: Callable[[], dict[str, Any]],
+    request: Callable[[], Any],
     progress: _Progress,
-) -> tuple[str, str] | None:
-    """Send one change; its service ARN and operation id, or None if it was not accepted."""
+) -> Started | None:
+    """Send one change, once. None if App Runner did not accept it, so that it may be sent later."""
     known = [o.id for o in operations_of(environment, service.arn)] if service else []
+    nothing: Started | None = None
+    is_lost = aws_error_is(Refusal.OUTCOME_UNKNOWN)
+
+    def send(_: object) -> Started:
+        answer = request()
+        arn = service.arn if service else answer["Service"]["ServiceArn"]
+        return Started(arn, answer["OperationId"])
+
+    def read() -> Started | None:
+        return _newly_started(environment, service, kind, known)
+
+    def unknown(_: object, error: Exception | None) -> OutcomeUnknown:
+        why = describe(error) if error else "no answer"
+        return OutcomeUnknown(
+            f"the answer to {kind} was lost ({why}) and no such operation appeared",
+            hint="It may have been accepted all the same. Run again: it reads before it sends.",
+        )
+
     progress.demand()
     try:
-        answer = sending()
-        return answer["Service"]["ServiceArn"], answer["OperationId"]
+        return confirm_write(nothing, send, read, bool, is_lost, unknown=unknown, tries=1)
     except (ClientError, BotoCoreError) as error:
-        match classify(error):
-            case Refusal.TRY_AGAIN | Refusal.BUSY:
-                progress.seen = describe(error)
-                return None
-            case Refusal.INVALID if _is_busy(environment, service):
-                # StartDeployment and its kin call a busy service an invalid request.
-                progress.seen = describe(error)
-                return None
-            case Refusal.OUTCOME_UNKNOWN:
-                return _adopted(environment, service, kind, known, describe(error))
-            case Refusal.DENIED if kind == "CREATE_SERVICE":
-                name = environment.service.name
-                raise AccessDenied(
-                    f"AWS refused to create {name}: {describe(error)}", hint=CLOSED
-                ) from None
-            case _:
-                raise
+        meaning = classify(error)
+        # StartDeployment and its kin call a busy service an invalid request.
+        if meaning in (Refusal.TRY_AGAIN, Refusal.BUSY) or (
+            meaning is Refusal.INVALID and _is_busy(environment, service)
+        ):
+            progress.seen = describe(error)
+            return None
+        if meaning is Refusal.DENIED and kind == "CREATE_SERVICE":
+            said = f"AWS refused to create {environment.service.name}: {describe(error)}"
+            raise AccessDenied(said, hint=CLOSED) from None
+        raise
 
 
-def _adopted(
-    environment: Environment, service: Service | None, kind: str, known: list[str], why: str
-) -> tuple[str, str]:
-    """The operation that a request with a lost answer started, found by reading."""
+def _newly_started(
+    environment: Environment, service: Service | None, kind: str, known: list[str]
+) -> Started | None:
+    """The operation that a request with a lost answer started; None if none appears in time."""
 
-    def ours() -> tuple[str, str] | None:
+    def look() -> Started | None:
         try:
             found = service or service_of(environment)
             listed = operations_of(environment, found.arn) if found else []
         except (ClientError, BotoCoreError):
-            return None  # whatever ails the answers may end within the lag
+            return None  # the service may answer again within the lag
         new = app_runner.newly_started(listed, known, {kind})
-        return (found.arn, new.id) if found and new else None
+        return Started(found.arn, new.id) if found and new else None
 
-    lag = _lag(environment, LISTING_LAG_S)
-    try:
-        adopted = wait_until(ours, bool, lag, what=f"a {kind} of ours")
-    except TimedOut:
-        raise OutcomeUnknown(
-            f"the answer to {kind} was lost ({why}) and no such operation appeared",
-            hint="It may have been accepted all the same. Run again: it reads before it sends.",
-        ) from None
-    return demand_sent(adopted)
+    with suppress(TimedOut):
+        return wait_until(look, bool, _lag(environment, LISTING_LAG_S))
+    return None
 
 
 def _is_busy(environment: Environment, service: Service | None) -> bool:
