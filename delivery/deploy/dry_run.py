@@ -102,7 +102,7 @@ def differences(
             gone = {each: None for each in there if each not in value} if _is_whole(name) else {}
             found += differences(there, {**value, **gone}, path)
         elif not is_within(value, there):
-            found.append((path, _shown(there), _shown(value)))
+            found.append((path, _end_of(there), _end_of(value)))
     return found
 
 
@@ -125,7 +125,7 @@ def as_markdown(changes: Sequence[PlannedCall]) -> str:
 
 def told_image(wanted: Mapping[str, Any]) -> str:
     image: str = wanted["SourceConfiguration"]["ImageRepository"]["ImageIdentifier"]
-    return _shown(image.rpartition("/")[2])
+    return _end_of(image.rpartition("/")[2])
 
 
 def _is_whole(name: str) -> bool:
@@ -133,6 +133,6 @@ def _is_whole(name: str) -> bool:
     return name in ("RuntimeEnvironmentVariables", "RuntimeEnvironmentSecrets")
 
 
-def _shown(value: Any) -> str:
+def _end_of(value: Any) -> str:
     text = "nothing" if value is None else str(value)
     return text if len(text) <= LONGEST_VALUE else f"…{text[1 - LONGEST_VALUE :]}"

@@ -116,7 +116,7 @@ def _next_of_draft(draft: HeldRelease, wanted: Wanted, *, publish: bool) -> Rele
     for asset in draft.assets:
         if asset.name not in wanted.fingerprints:
             raise RequestRefused(
-                f"the draft of {wanted.tag} has an asset that is none of ours: {_shown(asset)}",
+                f"the draft of {wanted.tag} has an asset that is none of ours: {_name(asset)}",
                 hint="Take it out of the draft on GitHub, then run again.",
             )
         if not asset.is_whole or asset.fingerprint != wanted.fingerprints[asset.name]:
@@ -146,7 +146,7 @@ def _refuse_other_assets(release: HeldRelease, wanted: Wanted) -> None:
     there = {asset.name: asset for asset in release.assets}
     wrong = [name for name in wanted.fingerprints if name not in there]
     wrong += [
-        _shown(asset)
+        _name(asset)
         for name, asset in there.items()
         if asset.fingerprint is None or asset.fingerprint != wanted.fingerprints.get(name)
     ]
@@ -157,5 +157,5 @@ def _refuse_other_assets(release: HeldRelease, wanted: Wanted) -> None:
         )
 
 
-def _shown(asset: HeldAsset) -> str:
+def _name(asset: HeldAsset) -> str:
     return plain(asset.name)[:80]

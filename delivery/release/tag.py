@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from delivery.errors import RequestRefused
+from delivery.text import quoted
 
 # What a parameter may look like at all; `read_tag` says the rest in sentences.
 TAG = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
@@ -49,7 +50,7 @@ class VersionTag:
 
 def read_tag(name: str) -> VersionTag:
     """Read the tag of a release. Raises `RequestRefused`, saying what is wrong with it."""
-    shown = repr(name if len(name) <= 80 else f"{name[:77]}...")
+    shown = quoted(name)
     match = _SEMVER.fullmatch(name)
     if match is None:
         raise RequestRefused(f"{shown} is not `v` and a semantic version", hint=_HINT)

@@ -50,7 +50,7 @@ def _stopped(facts: Facts) -> Next | None:
         return _stop("no version of the secret is current", "Give one of them AWSCURRENT by hand.")
     if not _is_known(facts):
         return _stop(
-            f"version {_short(facts.current)} is current, and no rotation made it or saw it (S6)",
+            f"version {_prefix(facts.current)} is current, and no rotation made it or saw it (S6)",
             "Somebody changed the secret by hand. Put AWSCURRENT back on the version before; if "
             "the change was meant, give it AWSPENDING. Then run again: it is tested and promoted.",
         )
@@ -118,7 +118,7 @@ def _adopted(facts: Facts) -> Next | None:
     if value in (PendingValue.NAMELESS, PendingValue.UNFIT):
         return _made_again(facts, value)
     if facts.mine is None or facts.mine.new_version != pending:
-        why = f"the rotation to {_short(pending)} was not finished (S2)"
+        why = f"the rotation to {_prefix(pending)} was not finished (S2)"
         return Next(RotationStep.ADOPT, why, pending, facts.current)
     return None
 
@@ -127,12 +127,12 @@ def _made_again(facts: Facts, value: PendingValue) -> Next:
     """Put what is pending under this slot's own id, since a stored version cannot be changed."""
     if facts.pending == facts.token:
         return _stop(
-            f"what this slot made, {_short(facts.token)}, holds {value.value}",
+            f"what this slot made, {_prefix(facts.token)}, holds {value.value}",
             "Take AWSPENDING from it, and run again with another rotation_id.",
         )
     if value is PendingValue.UNFIT and not facts.policy.makes_value:
         return _stop(
-            f"what a person entered as AWSPENDING, {_short(facts.pending)}, holds {value.value}",
+            f"what a person entered as AWSPENDING, {_prefix(facts.pending)}, holds {value.value}",
             "Enter another value as AWSPENDING, or take the label from it. Nothing was changed.",
         )
     step = RotationStep.ADOPT if value is PendingValue.NAMELESS else RotationStep.CREATE
@@ -182,7 +182,7 @@ def _left_to_others(facts: Facts, row: Record) -> Next:
     due = retirement_due(row, facts.terms(row).overlap_s) or 0.0
     until = due if facts.now < due else None
     when = f", from {_moment(due)} on" if until else " now"
-    old = _short(row.old_version)
+    old = _prefix(row.old_version)
     why = f"{old} still works, and a person has to withdraw it at the provider{when}"
     return Next(RotationStep.WAIT, why, row.old_version, until=until)
 
@@ -198,7 +198,7 @@ def _gone(facts: Facts, row: Record) -> Next | None:
         return _done(facts, "the old one is refused")
     until = row.retired_at + inactive_for_s
     if facts.now < until:
-        why = f"{_short(row.old_version)} can be made active again until {_moment(until)}"
+        why = f"{_prefix(row.old_version)} can be made active again until {_moment(until)}"
         return Next(RotationStep.WAIT, why, row.old_version, until=until)
     why = f"nobody has missed it since {_moment(row.retired_at)}"
     return Next(RotationStep.DELETE, why, row.old_version)
@@ -240,7 +240,9 @@ def _roll(facts: Facts) -> Next:
 
 
 def _wait_for_overlap(row: Record, due: float) -> Next:
-    why = f"{_short(row.old_version)} stays good until {_moment(due)}, so that one can go back (S5)"
+    why = (
+        f"{_prefix(row.old_version)} stays good until {_moment(due)}, so that one can go back (S5)"
+    )
     return Next(RotationStep.WAIT, why, row.old_version, until=due)
 
 
@@ -256,5 +258,5 @@ def _moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _short(version: str) -> str:
+def _prefix(version: str) -> str:
     return version[:8]

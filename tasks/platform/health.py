@@ -136,10 +136,10 @@ def what_serves(environment: Environment) -> str:
         return f"unknown: it could not be asked ({type(error).__name__})"
     if service.status == "OPERATION_IN_PROGRESS":
         return (
-            f"{answer}; an operation towards {_short(service.image)} is under way and cannot be "
+            f"{answer}; an operation towards {_digest(service.image)} is under way and cannot be "
             "cancelled: look again when it has ended"
         )
-    return f"{_short(service.image)}, which answers {answer}"
+    return f"{_digest(service.image)}, which answers {answer}"
 
 
 def _by_the_router(environment: Environment) -> str:
@@ -151,7 +151,7 @@ def _by_the_router(environment: Environment) -> str:
     return f"{route}; the public name answers {answer}"
 
 
-def _short(image: str) -> str:
+def _digest(image: str) -> str:
     return image.rpartition("@")[2][:19]
 
 
