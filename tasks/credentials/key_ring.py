@@ -1,6 +1,6 @@
-"""The secret of the keys that sign the application's tokens: a ring, turned by one key a rotation.
+"""The keys that sign the application's tokens: a ring that each rotation moves on by one key.
 
-Nobody has to be told of a new key but the application, and an old one ends by itself.
+Only the application checks them, so no other system is changed, and an old key expires.
 """
 
 import json
@@ -15,19 +15,19 @@ from delivery.credentials.key_ring import (
     legacy_pair,
     random_pair,
     read_rings,
-    rotated_rings,
+    rotate_rings,
 )
 from delivery.credentials.key_ring_checks import why_not_promoted
 from delivery.errors import CredentialUnfit, RequestRefused, SecretMalformed
 from delivery.rotation.facts import KEY_RINGS, SecretKind, SecretPolicy
-from tasks.credentials.credential import VERSION, Rotated, is_given
+from tasks.credentials.credential import VERSION, Credential, is_given
 from tasks.credentials.secrets_manager import Value
 
 RING = "ring"
 LIVES = Lives()
 
 
-class RotatedKeyRing(Rotated):
+class KeyRingCredential(Credential):
     """`kanvaro/jwt`."""
 
     kind = SecretKind.JWT
@@ -43,9 +43,9 @@ class RotatedKeyRing(Rotated):
             legacy_pair(text)
         if not self.emergency and not is_given(self.environment, RING):
             raise RequestRefused(
-                f"the application is not given the key ring of {self.secret}, so that other keys "
+                f"the application is not given the key ring of {self.secret}, so other keys "
                 "would log everybody out",
-                hint="Give it the key `ring` (docs/rotation.md), or ask for force_logout with a "
+                hint="Give it the key `ring` (docs/rotation.md), or set force_logout with a "
                 "reason. Nothing was changed.",
             )
 
@@ -75,4 +75,4 @@ class RotatedKeyRing(Rotated):
         rings = read_rings(text)
         if rings is None:
             return bootstrap(legacy_pair(text), random_pair())
-        return rotated_rings(rings, random_pair(), int(time.time()), LIVES)
+        return rotate_rings(rings, random_pair(), int(time.time()), LIVES)

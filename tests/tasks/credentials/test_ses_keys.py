@@ -147,7 +147,9 @@ def test_a_key_from_before_the_rotation_is_somebody_elses(environment, iam, user
     foreign = make(iam, user)
     before = sent("CreateAccessKey"), sent("DeleteAccessKey"), sent("UpdateAccessKey")
 
-    with pytest.raises(RequestRefused, match=f"{foreign} .* made on 20..-..-.., is none of ours"):
+    with pytest.raises(
+        RequestRefused, match=f"{foreign} .* created on 20..-..-.., was not made by a rotation"
+    ):
         create_key(environment, user, {live}, time.time() + 60)
 
     assert ids(environment, user) == {live, foreign}
