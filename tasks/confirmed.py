@@ -1,4 +1,4 @@
-"""Writes whose answer may be lost: what became of them is read, never guessed."""
+"""Confirm writes whose answer may be lost: read what became of them, never guess."""
 
 import time
 from collections.abc import Callable
@@ -90,7 +90,7 @@ def retry_until_answered(
 
 
 def aws_error_is(*kinds: Refusal) -> Callable[[Exception], bool]:
-    """Whether an exception is an error of AWS of one of these kinds."""
+    """Make a condition: an exception is an error of AWS of one of these kinds."""
     return lambda error: isinstance(error, ClientError | BotoCoreError) and classify(error) in kinds
 
 

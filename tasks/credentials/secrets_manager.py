@@ -1,7 +1,7 @@
-"""The versions of a secret in AWS Secrets Manager: their labels, their values, and promotion.
+"""Read, store and promote the versions of a secret in AWS Secrets Manager, with their labels.
 
-A value is a JSON object. It is returned to the caller and never in a message; keep it in local
-variables. `version` is the id that the pipeline chooses and sends as ClientRequestToken.
+A value is a JSON object. It is returned to the caller and is part of no message; keep it in local
+variables. `version` is the id that we choose ourselves and send as ClientRequestToken.
 Source: API reference of AWS Secrets Manager, PutSecretValue and UpdateSecretVersionStage.
 """
 
@@ -23,7 +23,7 @@ from tasks.confirmed import UNCLEAR, aws_is_unclear, ensure
 
 ABSENT, TAKEN = "ResourceNotFoundException", "ResourceExistsException"
 
-# Secrets Manager is eventually consistent: a version may not be readable right after it was put.
+# Secrets Manager is eventually consistent: a new version may not be readable at once.
 READ_BACK = Patience(timeout=30, interval=0.5, longest=3)
 
 Value = dict[str, Any]
@@ -49,7 +49,7 @@ class Labels:
 
 
 def read_labels(environment: Environment, secret: str) -> Labels:
-    """The labels of a secret, by name or ARN. Raises `ConfigurationError` if it does not exist."""
+    """Read the labels of a secret, by name or ARN; `ConfigurationError` if there is none."""
     with translate_aws_errors(f"describe the secret {secret}"):
         found = environment.reads("secretsmanager").describe_secret(SecretId=secret)
     labels = {version: tuple(each) for version, each in found["VersionIdsToStages"].items()}
@@ -57,7 +57,7 @@ def read_labels(environment: Environment, secret: str) -> Labels:
 
 
 def read_value(environment: Environment, secret: str, version: str) -> Value | None:
-    """The value of one version; None if the version does not exist or has no value yet.
+    """Read the value of one version; None if there is no such version, or no value yet.
 
     Raises `SecretMalformed` if it is no JSON object.
     """
@@ -77,7 +77,7 @@ def read_value(environment: Environment, secret: str, version: str) -> Value | N
 
 
 def read_current(environment: Environment, secret: str) -> Value:
-    """The current value of a secret. Raises `ConfigurationError` if there is none."""
+    """Read the current value of a secret. Raises `ConfigurationError` if there is none."""
     with translate_aws_errors(f"read the secret {secret}"):
         answer = environment.reads("secretsmanager").get_secret_value(
             SecretId=secret, VersionStage=CURRENT
@@ -91,9 +91,9 @@ def read_current(environment: Environment, secret: str) -> Value:
 def put_pending(
     environment: Environment, secret: str, version: str, make: Callable[[], Value]
 ) -> Value:
-    """The value of the pending `version` as it is stored; `make` is called only if there is none.
+    """Return the stored value of the pending `version`; `make` and store it if there is none.
 
-    A value that another run stores under the same id meanwhile is returned, not overwritten. Raises
+    A value that another run stored under the same id meanwhile is returned, not overwritten. Raises
     `SecretMalformed` if the value is too long, `TimedOut` if it cannot be read back.
     """
     stored = read_value(environment, secret, version)
@@ -104,7 +104,7 @@ def put_pending(
 
 
 def _read_back(environment: Environment, secret: str, version: str) -> Value:
-    found: list[Value] = []  # not returned by `is_there`: `TimedOut` quotes what that returns
+    found: list[Value] = []  # no result of the look: that stands in the message of `TimedOut`
 
     def is_there() -> bool:
         stored = read_value(environment, secret, version)
@@ -134,25 +134,25 @@ def _put(environment: Environment, secret: str, version: str, value: Value) -> N
 
 
 def promote(environment: Environment, secret: str, version: str, observed: str) -> None:
-    """Make `version` current, in place of the version that was `observed` to be current.
+    """Make `version` current in workspace of the version that was `observed` as current.
 
-    It can also be used to undo a promotion. Raises `Drift` if a third version is current by now,
-    `OutcomeUnknown` if it is not known what came of it.
+    This is also how a promotion is undone. Raises `Drift` if another version is current by now,
+    `OutcomeUnknown` if no try succeeded.
     """
 
     def is_done() -> bool:
         current = read_labels(environment, secret).current
         if current not in (version, observed):
             raise Drift(
-                f"the current version of {secret} is {current}, neither {observed}, as when this "
-                f"rotation began, nor {version}, which was to follow",
+                f"the current version of {secret} is {current}, neither {observed}, which was "
+                f"current before, nor {version}, which was to follow",
                 hint="Somebody changed the secret by hand: find out who, then run again. "
                 "Nothing was overwritten.",
             )
         return current == version
 
     def may_have_moved(error: Exception) -> bool:
-        # AWS rejects a repeated promotion as an invalid parameter, since the label has moved.
+        # AWS calls a repeated promotion an invalid parameter: the label has moved already.
         return aws_is_unclear(error) or (
             isinstance(error, ClientError) and classify(error) is Refusal.INVALID
         )
@@ -172,7 +172,7 @@ def promote(environment: Environment, secret: str, version: str, observed: str) 
 
 
 def remove_pending(environment: Environment, secret: str, version: str) -> None:
-    """Remove the label AWSPENDING from a version, if it still has it."""
+    """Remove the label AWSPENDING from a version, unless it has it no longer."""
     with translate_aws_errors(f"remove the label {PENDING} in {secret}", hint=UNCLEAR):
         ensure(
             lambda: environment.writes("secretsmanager").update_secret_version_stage(

@@ -1,7 +1,7 @@
-"""The one comment about coverage on a pull request: made, edited in place, and never doubled.
+"""Keep one comment about coverage on a pull request: edit it in place, never double it.
 
-GitHub is read after every change, so that neither a lost answer nor a run beside this one, nor a
-crash anywhere, leaves another number of comments than one.
+GitHub is read after every change, so that a lost answer, a run beside this one or a crash anywhere
+leaves exactly one comment.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ ROUNDS = 4
 def compare_coverage(
     environment: Environment, branch: Branch, plan: CheckPlan, reports: Sequence[CheckReport]
 ) -> Compared:
-    """What was measured now, and for the base branch: where this one left it, else at its tip."""
+    """Return the coverage now, and of the base: where the branch left it, else at its tip."""
     now = next((each.coverage for each in reports if each.name == CHECK), None)
     known = [(each, _measured(environment, each)) for each in (branch.fork, branch.base)]
     base, before = next((each for each in known if each[1]), known[0])
@@ -47,10 +47,10 @@ def compare_coverage(
 def comment_coverage(
     environment: Environment, reporter: StatusReporter, compared: Compared
 ) -> None:
-    """Have exactly one comment of ours there, with these figures.
+    """Leave exactly one comment of this pipeline there, with these figures.
 
-    Where nothing was measured, only a comment that is there already is brought up to date.
-    Raises `OutcomeUnknown`, and what `tasks.github.api` raises.
+    If nothing was measured, only a comment that exists already is updated. Raises `OutcomeUnknown`,
+    and what `tasks.github.api` raises.
     """
     github, number, wanted = github_of(environment), reporter.pull.number, markdown(compared)
 
@@ -77,10 +77,10 @@ def comment_coverage(
 
 
 def _measured(environment: Environment, source: Source) -> Coverage | None:
-    """What the checks of a revision measured, if their pass is on record."""
+    """Return the coverage that the checks of a revision measured, if their pass is recorded."""
     try:
         plan = plan_of(source, environment.delivery_toml, environment.policy.audit_level)
-    except DeliveryError:  # it was no application, or none that could be checked
+    except DeliveryError:  # it was no application, or one that could not be checked
         return None
     check = next((each for each in plan.checks if each.name == CHECK), None)
     report = proven_before(environment, source, plan, check) if check else None
@@ -88,6 +88,6 @@ def _measured(environment: Environment, source: Source) -> Coverage | None:
 
 
 def _why_not(plan: CheckPlan) -> str:
-    """Why no coverage was measured although the checks passed."""
+    """Return why no coverage was measured although the checks passed."""
     left_out = dict(plan.not_applicable)
     return left_out.get(CHECK, "no check of that name wrote a report that could be read")

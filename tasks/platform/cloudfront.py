@@ -1,4 +1,4 @@
-"""CloudFront as the router: the route document is a key of its KeyValueStore."""
+"""Route with CloudFront: the route document is a key of its KeyValueStore."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ ROUTE_KEY = "route"
 
 
 class CloudFront:
-    """The document as a key of a KeyValueStore; the default origin of the distribution."""
+    """Keep the document in a KeyValueStore, and the default origin at the live colour."""
 
     def __init__(self, environment: Environment, settings: CloudFrontRouter) -> None:
         self._environment = environment
@@ -25,7 +25,7 @@ class CloudFront:
     def read(self) -> VersionedRoute:
         client = self._environment.reads("cloudfront-keyvaluestore")
         store = self._settings.route_store
-        # The ETag first: were the document newer than it, a write would only be refused.
+        # The ETag is read first: if the document is newer than it, a write is only refused.
         etag: str = client.describe_key_value_store(KvsARN=store)["ETag"]
         try:
             found = client.get_key(KvsARN=store, Key=ROUTE_KEY)
@@ -69,7 +69,7 @@ class CloudFront:
 
 
 def default_origin(environment: Environment, distribution: str) -> str:
-    """The host that a distribution leads edges to which cannot read the document."""
+    """Return the host to which edges go that cannot read the document."""
     answer = environment.reads("cloudfront").get_distribution_config(Id=distribution)
     return str(_default_of(answer["DistributionConfig"])["DomainName"])
 
@@ -85,7 +85,7 @@ def _default_of(configuration: dict[str, Any]) -> dict[str, Any]:
 
 
 def _lead_to(configuration: dict[str, Any], host: str) -> bool:
-    """Make the default origin that of `host`; whether that was a change."""
+    """Make `host` the default origin; return whether that was a change."""
     origin = _default_of(configuration)
     name, _, port = host.partition(":")
     settings = origin.get("CustomOriginConfig", {})

@@ -1,4 +1,4 @@
-"""The application over HTTP: is it ready, and which revision answers?"""
+"""Ask the application over HTTP: is it ready, and which revision answers?"""
 
 import json
 import ssl
@@ -29,9 +29,9 @@ ONE_ANSWER_S = 5
 HEALTH_LINES = '[health] path = "/" and revision = false'
 LARGEST_ANSWER = 64 * 1024
 SECRETS_UNPROVEN = (
-    "Old and new credentials are both still good, and nothing is retired. Read the application's "
+    "Old and new credentials are both still valid, and nothing is retired. Read the application's "
     "log; its health endpoint must name the versions in `secrets`. Then rotate again with the "
-    "same rotation_id: it goes on here."
+    "same rotation_id: the rotation continues at this step."
 )
 LONGEST_VERSION = 64
 
@@ -43,10 +43,10 @@ def await_revision(
     revision: str,
     demand: Callable[[], None] = no_demand,
 ) -> str:
-    """Wait for consecutive ready answers of `revision`; the address they came from.
+    """Wait for consecutive ready answers of `revision`; return the address they came from.
 
-    Where the policy says that the application does not answer its revision, any 200 is ready.
-    `demand` is called at each look, and raises where the run may not go on.
+    If the policy says that the application does not answer its revision, any 200 is ready.
+    `demand` is called before each request, and raises if the run may not continue.
 
     Raises `NeverBecameHealthy`, with the last answer, if they do not come in time.
     """
@@ -62,10 +62,10 @@ def await_secrets(
     versions: Mapping[str, str],
     demand: Callable[[], None] = no_demand,
 ) -> str:
-    """Wait for consecutive ready answers that name these versions of the secrets; the address.
+    """Wait for consecutive ready answers that name these versions of the secrets.
 
-    None: any revision may answer. Raises `NeverBecameHealthy`, with the last answer, if they do
-    not come in time.
+    Returns the address they came from. With `revision` None any revision may answer. Raises
+    `NeverBecameHealthy`, with the last answer, if they do not come in time.
     """
     expected = revision if environment.policy.answers_revision else None
     wanted = "running with the current secrets"
@@ -87,8 +87,8 @@ def _await_answers(
     def look() -> str:
         demand()
         answers.append(ask(f"{address}{policy.readiness_path}"))
-        told = {kind: answers[-1].secrets.get(kind, "none") for kind in versions}
-        return f"{answers[-1]}, with {told}" if told else str(answers[-1])
+        running = {kind: answers[-1].secrets.get(kind, "none") for kind in versions}
+        return f"{answers[-1]}, with {running}" if running else str(answers[-1])
 
     try:
         wait_until(
@@ -107,7 +107,7 @@ def _await_answers(
 
 
 def _hint(answers: list[HealthAnswer]) -> str | None:
-    """How to go on with an application that has no health endpoint of our kind."""
+    """Return a hint for an application whose health endpoint reports no revision."""
     if not answers or answers[-1].status not in (200, 404) or answers[-1].revision:
         return None
     return (
@@ -117,12 +117,12 @@ def _hint(answers: list[HealthAnswer]) -> str | None:
 
 
 def answer_of(environment: Environment, service: Service) -> HealthAnswer:
-    """What a service answers about itself at this moment."""
+    """Return what a service answers about itself at this moment."""
     return ask(f"{_address(environment, service)}{environment.policy.readiness_path}")
 
 
 def what_serves(environment: Environment) -> str:
-    """What users meet at this moment, in a sentence; for messages about what went wrong."""
+    """Describe in a sentence what serves the users now, for messages about failures."""
     try:
         if environment.strategy == "blue-green":
             return _by_the_router(environment)
@@ -163,7 +163,7 @@ def _address(environment: Environment, service: Service) -> str:
 
 
 def ask(url: str, cookies: Mapping[str, str] | None = None) -> HealthAnswer:
-    """One look on a connection of its own: a kept one could belong to the old version."""
+    """Ask once, on a new connection: a kept one could belong to the old version."""
     began = time.monotonic()
     try:
         with (
@@ -178,17 +178,17 @@ def ask(url: str, cookies: Mapping[str, str] | None = None) -> HealthAnswer:
             body = b"".join(_at_most(response, LARGEST_ANSWER, began + ONE_ANSWER_S))
     except httpx.HTTPError as error:
         return HealthAnswer(0, None, _since(began), type(error).__name__)
-    return HealthAnswer(response.status_code, *_read(body, began))
+    return _read(response.status_code, body, _since(began))
 
 
 @cache
 def _trust() -> ssl.SSLContext:
-    """All certificates, read once: to do so anew for each look takes longer than the look."""
+    """Return all trusted certificates, read once: reading them takes longer than a request."""
     return httpx.create_ssl_context()
 
 
 def _at_most(response: httpx.Response, size: int, deadline: float) -> Iterator[bytes]:
-    """The body, up to a size and a time: an answer that drips must not hold the look."""
+    """Yield the body up to a size and a deadline: a slow answer must not block the request."""
     for chunk in response.iter_bytes():
         size -= len(chunk)
         if size < 0 or time.monotonic() > deadline:
@@ -196,30 +196,31 @@ def _at_most(response: httpx.Response, size: int, deadline: float) -> Iterator[b
         yield chunk
 
 
-def _read(body: bytes, began: float) -> tuple[str | None, float, str, dict[str, str]]:
-    """The revision, the milliseconds, what is not ready, and the versions of the secrets."""
+def _read(status: int, body: bytes, milliseconds: float) -> HealthAnswer:
+    """Read the revision, the parts that are not ready, and the versions of the secrets."""
     try:
         said = json.loads(body)
     except ValueError:
-        return None, _since(began), "not JSON", {}
+        return HealthAnswer(status, None, milliseconds, "not JSON")
     if not isinstance(said, dict):
-        return None, _since(began), "not an object", {}
+        return HealthAnswer(status, None, milliseconds, "not an object")
     revision, checks = said.get("revision"), said.get("checks")
     unready = [
         str(name)
         for name, check in (checks.items() if isinstance(checks, dict) else ())
         if isinstance(check, dict) and check.get("ok") is False
     ]
-    return (
+    return HealthAnswer(
+        status,
         revision if isinstance(revision, str) else None,
-        _since(began),
+        milliseconds,
         plain(f"not ready: {', '.join(unready)}")[:100] if unready else "",
         _versions(said.get("secrets")),
     )
 
 
 def _versions(said: object) -> dict[str, str]:
-    """Ids of versions by kind of secret; whatever is no plain id is passed over."""
+    """Return the ids of versions by kind of secret; skip anything that is no plain id."""
     return {
         str(kind): plain(version)[:LONGEST_VERSION]
         for kind, version in (said.items() if isinstance(said, dict) else ())

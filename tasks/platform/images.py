@@ -1,7 +1,7 @@
-"""Container images: build one from a revision, put it into ECR, find it again.
+"""Build a container image from a revision, push it to ECR, and find it again.
 
-The tag of an image is the full revision and never moves; from the push on an
-image is addressed by its digest alone.
+The tag of an image is the full revision and never moves; once it is pushed, an image is addressed
+by its digest only.
 """
 
 import base64
@@ -37,7 +37,7 @@ LAST_LINES = 30
 
 @fact("is {source.revision:.10} in ECR already?")
 def find_image(environment: Environment, source: Source) -> Image | None:
-    """The image of this revision, if ECR holds one."""
+    """Return the image of this revision, or None if ECR has none."""
     with translate_aws_errors("look for the image in ECR"):
         digest = _digest_of(environment, source.revision)
         return Image(repository_of(environment), digest, source.revision) if digest else None
@@ -47,7 +47,7 @@ def find_image(environment: Environment, source: Source) -> Image | None:
 def build_image(
     environment: Environment, source: Source, workspace: Workspace, plan: CheckPlan
 ) -> str:
-    """Build the committed tree, and nothing else that lies in the workspace; the image's id.
+    """Build the committed tree, and nothing else of the workspace; return the image's id.
 
     Raises `ImageFailed` with the last lines of the build.
     """
@@ -67,7 +67,7 @@ def push_image(environment: Environment, source: Source, image_id: str) -> Image
         address = _pushing_address(environment, repository)
         client.images.get(image_id).tag(address, tag=source.revision)
         digest = _pushed(environment, client, address, source.revision)
-        # The layers stay for the next build; the name would only pile up.
+        # The layers stay for the next build; names would only accumulate.
         client.images.remove(f"{address}:{source.revision}", noprune=True)
         _confirm(environment, source.revision, digest)
         return Image(repository, digest, source.revision)
@@ -108,7 +108,7 @@ def _built(
 
 @contextmanager
 def _deadline(client: DockerClient, seconds: float) -> Iterator[Callable[[], bool]]:
-    """Close the client once `seconds` are over: a build's stream has no time-out of its own."""
+    """Close the client after `seconds`: a build's stream has no time-out of its own."""
     timer = threading.Timer(seconds, client.close)
     timer.daemon = True
     timer.start()
@@ -119,7 +119,7 @@ def _deadline(client: DockerClient, seconds: float) -> Iterator[Callable[[], boo
 
 
 def _pushed(environment: Environment, client: DockerClient, address: str, tag: str) -> str:
-    """Push, and return the digest that the registry answered."""
+    """Push an image, and return the digest that the registry answered."""
     digest = ""
     events: Iterable[dict[str, Any]] = client.images.push(
         address, tag=tag, auth_config=_login(environment), stream=True, decode=True
@@ -134,7 +134,7 @@ def _pushed(environment: Environment, client: DockerClient, address: str, tag: s
 
 
 def _refused(environment: Environment, tag: str, reason: str) -> None:
-    """Say why a push was refused; an immutable tag that is taken is a conflict."""
+    """Raise why a push was refused; an immutable tag that is taken is a conflict."""
     holder = _digest_of(environment, tag)
     if holder and ("immutable" in reason or "tag invalid" in reason):
         raise ImageConflict(f"ECR already holds {tag[:10]} as {holder[:19]}, which is not ours")
@@ -159,7 +159,7 @@ def _login(environment: Environment) -> dict[str, str]:
 
 
 def repository_of(environment: Environment) -> str:
-    """The address of the environment's ECR repository, by which App Runner takes images."""
+    """Return the URI of the environment's ECR repository, from which App Runner pulls images."""
     answer = environment.reads("ecr").describe_repositories(
         repositoryNames=[environment.ecr_repository]
     )
@@ -179,7 +179,7 @@ def _digest_of(environment: Environment, tag: str) -> str | None:
 
 
 def described_image(environment: Environment, wanted: dict[str, str]) -> dict[str, Any] | None:
-    """What ECR says of an image, by `imageTag` or `imageDigest`; None if it holds none such."""
+    """Return what ECR says of an image, by `imageTag` or `imageDigest`; None if it has none."""
     try:
         found = environment.reads("ecr").describe_images(
             repositoryName=environment.ecr_repository, imageIds=[wanted]

@@ -1,4 +1,4 @@
-"""The route document of an environment: which router holds it, and writing it exactly once."""
+"""Find the router of an environment, and write its route document exactly once."""
 
 import time
 
@@ -15,7 +15,7 @@ FIRST_PAUSE_S = 0.2
 
 
 def router_of(environment: Environment) -> Router:
-    """The router of an environment. Raises `ConfigurationError` where it has none."""
+    """Return the router of an environment. Raises `ConfigurationError` if it has none."""
     if environment.router is None:
         raise ConfigurationError(f"{environment.name} has no router, so it has no colours")
     return CloudFront(environment, environment.router)

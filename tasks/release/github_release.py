@@ -1,7 +1,7 @@
-"""A release on GitHub, brought to what it should be one step at a time.
+"""Bring a release on GitHub to what it should be, one step at a time.
 
-What is to be done is decided in delivery/release/steps.py, from what GitHub has; every write is
-sent once, and one whose answer is lost is followed by another look.
+delivery/release/steps.py decides each step from what GitHub has. Every write is sent once; if its
+answer is lost, GitHub is read before the next step is decided (`tasks.confirmed`).
 """
 
 from collections.abc import Sequence
@@ -35,16 +35,19 @@ MOST_LOST = 5
 
 @fact("can {tagged} be released on GitHub?")
 def demand_no_other_release(environment: Environment, tagged: Tagged) -> None:
-    """Refuse a tag with a release that is not ours, or of another revision. `RequestRefused`."""
+    """Refuse a tag whose release this pipeline did not make, or made of another revision.
+
+    Raises `RequestRefused`.
+    """
     held = [_held(each, {}) for each in github_of(environment).read_all("releases")]
     refuse_what_cannot_be_adopted(held, tagged.tag.name, tagged.revision)
 
 
 @dataclass
 class RemoteRelease:
-    """What GitHub has of one release, as far as its answers told us.
+    """Hold what GitHub has of one release, by its last answers.
 
-    `prints` are the fingerprints of assets that were downloaded, by their id.
+    `prints` maps the id of each asset that was downloaded to its fingerprint.
     """
 
     github: GitHub
@@ -58,7 +61,7 @@ class RemoteRelease:
     page: str = ""
 
     def look(self) -> None:
-        """Ask GitHub anew."""
+        """Read from GitHub which releases of the tag it has."""
         self.releases = [
             each for each in self.github.read_all("releases") if each["tag_name"] == self.wanted.tag
         ]
@@ -68,7 +71,7 @@ class RemoteRelease:
         return next_step(held, self.wanted, publish=publish)
 
     def is_unclear(self, error: Exception) -> bool:
-        """Whether a step may have been carried out; counts such errors, up to a limit."""
+        """Return whether a step may have been carried out; count such errors, up to a limit."""
         # What exists already was made by somebody who was faster, or by an earlier request.
         exists = isinstance(error, GitHubRefused) and "already_exists" in error.codes
         self.lost += exists or is_lost(error)
@@ -88,11 +91,10 @@ def draft_release(
     *,
     prerelease: bool,
 ) -> RemoteRelease:
-    """Create or adopt the release, send what is missing, and download all of it again.
+    """Create or adopt the release, upload what is missing, and download all of it again.
 
-    Raises `RequestRefused` where there is a release that is none of ours, and what
-    `tasks.github.api`
-    raises.
+    Raises `RequestRefused` for a release that this pipeline did not make, and what
+    `tasks.github.api` raises.
     """
     prints = {each.name: fingerprint(each.name, each.path) for each in assets}
     wanted = Wanted(tagged.tag.name, tagged.revision, prints)
@@ -113,7 +115,7 @@ def draft_release(
 
 @operation("publish {tagged}")
 def publish_release(remote: RemoteRelease, tagged: Tagged) -> None:
-    """Make a draft public whose assets are proven. Harmless to repeat."""
+    """Publish a draft whose assets are verified. Harmless to repeat."""
     _complete(remote, publish=True)
 
 
@@ -145,7 +147,7 @@ def _complete(remote: RemoteRelease, *, publish: bool) -> None:
 
 @operation("{sentence}")
 def take_step(remote: RemoteRelease, step: ReleaseStep, sentence: str) -> None:
-    """Carry out one step, and keep in mind what GitHub answered."""
+    """Carry out one step, and remember what GitHub answered."""
     github = remote.github
     match step.do:
         case Do.CREATE:
@@ -166,14 +168,14 @@ def take_step(remote: RemoteRelease, step: ReleaseStep, sentence: str) -> None:
             github.download(f"releases/assets/{step.id}", copy, LARGEST_ASSET)
             remote.prints[step.id] = fingerprint(step.name, copy)
         case Do.PUBLISH:
-            # By GitHub's own rule: a mend of an old version does not become the latest one.
+            # By GitHub's own rule: a fix of an old version does not become the latest release.
             patch = {**remote.body, "draft": False, "make_latest": "legacy"}
             made = github.write("PATCH", f"releases/{step.id}", patch)
             remote.releases[remote.releases.index(remote.release(step.id))] = made
 
 
 def _held(release: dict[str, Any], prints: dict[int, str]) -> HeldRelease:
-    """What GitHub says of a release, as the decisions want it."""
+    """Read a release as GitHub describes it."""
     assets = tuple(
         HeldAsset(a["id"], a["name"], a["state"] == "uploaded", prints.get(a["id"]))
         for a in release["assets"]

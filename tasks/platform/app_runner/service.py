@@ -1,8 +1,8 @@
-"""App Runner: make the service run an image, and wait for the verdict of our own operation.
+"""Make a service of App Runner run an image, and wait for the verdict of that operation.
 
-App Runner carries out one operation at a time, knows no idempotency token and
-has no way to cancel. So each change is decided by reading, sent once, and a
-lost answer is settled by reading again (`rollout` in docs/decisions.md).
+App Runner carries out one operation at a time, has no idempotency token and cannot cancel. So
+each change is decided by reading and sent once; if its answer is lost, the service's operations
+are read (`rollout` in docs/decisions.md).
 """
 
 from collections.abc import Callable
@@ -24,19 +24,19 @@ from delivery.platform.service import Deployment, Service, demand_sent
 from tasks import fact, operation
 from tasks.aws_errors import classify, describe, translate_aws_errors
 from tasks.confirmed import aws_error_is, confirm_write
-from tasks.platform.app_runner.settings import wanted_settings
+from tasks.platform.app_runner.settings import ServiceSettings, wanted_settings
 from tasks.platform.app_runner.state import described, operations_of, service_of
 
 SENT = "The deployment was sent and may go on: look at the service's operations, then run again."
 
 # How long an accepted operation may stay out of ListOperations before we call it lost.
 LISTING_LAG_S = 60
-# How long DescribeService may tell of the time before an operation that has ended.
+# How long after the end of an operation DescribeService may still show the state before it.
 DESCRIPTION_LAG_S = 10
 
 
 def live_service(environment: Environment) -> Service | None:
-    """Read the service as App Runner describes it; None if there is none of that name."""
+    """Return the service as App Runner describes it; None if there is none of that name."""
     with translate_aws_errors("describe the service"):
         return service_of(environment)
 
@@ -47,14 +47,14 @@ def deploy(environment: Environment, image: Image) -> Deployment:
 
     Returns as soon as the request is accepted; `await_deployment` waits for its verdict.
     Raises `PlatformBusy` if another operation does not end in time, `OutcomeUnknown` if an
-    answer was lost and no operation of ours appears.
+    answer was lost and no new operation appears.
     """
     with translate_aws_errors(f"deploy to {environment.service.name}"):
         return change_service(environment, image)
 
 
 def no_demand() -> None:
-    """Where nothing can have changed since it was asked whether the run may go on."""
+    """Do nothing: the deploy lock needs no re-check here."""
 
 
 @fact("did {environment.name} take {deployment}?")
@@ -63,8 +63,8 @@ def await_deployment(
 ) -> Service:
     """Wait until our operation is over and the service runs our digest.
 
-    `demand` is called at each look, and raises where the run may not go on. Raises `RolledBack` or
-    `RolloutFailed` if the operation ended otherwise, `TimedOut` if it did not end.
+    `demand` is called before each reading, and raises if the run may not continue. Raises
+    `RolledBack` or `RolloutFailed` if the operation failed, `TimedOut` if it did not end.
     """
     with translate_aws_errors("follow the deployment", hint=SENT):
         if deployment.operation_id:
@@ -76,7 +76,7 @@ def await_deployment(
 
 
 def _demand_image(environment: Environment, deployment: Deployment) -> Service:
-    """The service, once App Runner says that it runs our image: its answers may lag behind."""
+    """Return the service once App Runner shows our image on it; its answers may lag behind."""
     seen: list[Service] = []
 
     def look() -> str:
@@ -95,7 +95,7 @@ def _demand_image(environment: Environment, deployment: Deployment) -> Service:
 
 
 class Started(NamedTuple):
-    """An operation that App Runner has accepted, on which service."""
+    """An operation that App Runner has accepted, and its service."""
 
     service_arn: str
     operation_id: str
@@ -103,12 +103,12 @@ class Started(NamedTuple):
 
 @dataclass
 class _Progress:
-    """What was seen last on the way to a deployment; `sent` once our change is accepted."""
+    """Hold what was seen last on the way to a deployment; `sent` once our change is accepted."""
 
     demand: Callable[[], None]
     seen: str = ""
     previous: str | None = None
-    # What a service resumes with may be the secrets of the day on which it was paused.
+    # A resumed service may still have the secrets of the day on which it was paused.
     resumed: bool = False
     sent: Deployment | None = None
 
@@ -119,10 +119,10 @@ class _Progress:
 def change_service(
     environment: Environment, image: Image, demand: Callable[[], None] = no_demand
 ) -> Deployment:
-    """Take step after step until one sends our change, or none is needed.
+    """Take one step after the other until our change is sent, or none is needed.
 
-    `demand` is called just before each change is sent: App Runner knows no token that could
-    refuse a run which lost the deploy lock, and so the gap must be as small as can be.
+    `demand` is called just before each change is sent: App Runner cannot refuse a run that has lost
+    the deploy lock, since it knows no fencing token. So the time in between must be short.
     """
     wanted = wanted_settings(environment, image)
     progress = _Progress(demand)
@@ -142,7 +142,7 @@ def change_service(
         elif service and step is NextAction.NOTHING:
             progress.sent = Deployment(service.arn, None, image.reference, progress.previous)
         elif service and step is NextAction.RESUME:
-            if not progress.resumed:  # what App Runner says may lag behind what it did
+            if not progress.resumed:  # App Runner's answers may lag behind
                 _resume(environment, service, progress)
         elif step is not NextAction.WAIT:
             _change(environment, service, wanted, image, progress)
@@ -157,10 +157,10 @@ def restart_service(
     is_needed: Callable[[], bool],
     demand: Callable[[], None] = no_demand,
 ) -> Deployment:
-    """Let a running service start anew with what it has, so that it reads today's secrets.
+    """Restart a running service with the image that it has, so that it reads the current secrets.
 
-    While an operation is under way it is waited for, and then asked whether it `is_needed` still:
-    what a dead run has sent is not sent again. A service that was paused meanwhile is left.
+    It waits for an operation that is under way, and then asks whether a restart still `is_needed`:
+    a restart that a dead run has sent is not sent again. A paused service is left paused.
     """
     progress = _Progress(demand)
 
@@ -196,7 +196,7 @@ def _restart(environment: Environment, service: Service, image: Image, progress:
 
 
 def _resume(environment: Environment, service: Service, progress: _Progress) -> None:
-    """Resume a paused service, and demand that it succeeds: a second try would end alike."""
+    """Resume a paused service, and demand success: a second try would end in the same way."""
     resume = partial(environment.writes("apprunner").resume_service, ServiceArn=service.arn)
     if sent := _send(environment, service, "RESUME_SERVICE", resume, progress):
         ended = _await_operation(environment, *sent, progress.demand)
@@ -207,7 +207,7 @@ def _resume(environment: Environment, service: Service, progress: _Progress) -> 
 def _change(
     environment: Environment,
     service: Service | None,
-    wanted: dict[str, Any],
+    wanted: ServiceSettings,
     image: Image,
     progress: _Progress,
 ) -> None:
@@ -230,7 +230,7 @@ def _send(
     request: Callable[[], Any],
     progress: _Progress,
 ) -> Started | None:
-    """Send one change, once. None if App Runner did not accept it, so that it may be sent later."""
+    """Send one change, once; return None if it was not accepted, so that it may be sent later."""
     known = [o.id for o in operations_of(environment, service.arn)] if service else []
     nothing: Started | None = None
     is_lost = aws_error_is(Refusal.OUTCOME_UNKNOWN)
@@ -270,7 +270,7 @@ def _send(
 def _newly_started(
     environment: Environment, service: Service | None, kind: str, known: list[str]
 ) -> Started | None:
-    """The operation that a request with a lost answer started; None if none appears in time."""
+    """Wait for the operation that a request with a lost answer started; None if none appears."""
 
     def look() -> Started | None:
         try:
@@ -316,12 +316,12 @@ def _patience(environment: Environment) -> Patience:
 
 
 def _lag(environment: Environment, seconds: float) -> Patience:
-    """So long on AWS; shorter where the environment polls faster than every five seconds."""
+    """Wait so long on AWS; less where the environment polls faster than every five seconds."""
     interval = environment.policy.operation_interval_s
     return Patience(timeout=seconds * min(1.0, interval / 5), interval=interval)
 
 
 def last_duration_s(environment: Environment, service: Service) -> float | None:
-    """How long the newest operation that brought an image up took; None if none is listed."""
+    """Return the seconds that the newest successful start of an image took, if one is listed."""
     took = [o.seconds for o in operations_of(environment, service.arn) if o.brought_up]
     return took[0] if took else None

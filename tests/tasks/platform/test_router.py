@@ -134,7 +134,7 @@ def test_a_document_that_is_not_ours_is_not_taken_for_an_empty_store(environment
         IfMatch=client.describe_key_value_store(KvsARN=store)["ETag"],
     )
 
-    with pytest.raises(ConfigurationError, match="not one of ours"):
+    with pytest.raises(ConfigurationError, match="this pipeline did not write the route document"):
         router.read()
 
 
