@@ -28,6 +28,7 @@ from deployments.demo.run_progress import summary_of
 from deployments.demo.show_pull_request import show_pull_request
 from deployments.demo.show_release import show_release
 from deployments.demo.show_schedule import quicken, show_ticks
+from deployments.demo.terminal import run_command
 from deployments.register import register
 from deployments.sandbox_environment import sandbox_environment
 from deployments.server.processes import Server, prefect_server, prefect_worker, using
@@ -69,17 +70,10 @@ export function GET(): Response {
 
 
 def main() -> int:
-    began = time.monotonic()
-    try:
-        figures = demonstrate(FOLDER, keep=os.environ.get("KEEP", "") not in ("", "0"))
-    except DeliveryError as error:
-        print(f"\ndemo: failed — {error}\n{error.hint}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\ndemo: interrupted, everything was stopped", file=sys.stderr)
-        return 130
-    print(f"demo: ok — {figures}; {duration(time.monotonic() - began)} in all")
-    return 0
+    keep = os.environ.get("KEEP", "") not in ("", "0")
+    return run_command(
+        "demo", lambda: demonstrate(FOLDER, keep=keep), interrupted="everything was stopped"
+    )
 
 
 def demonstrate(folder: Path, *, keep: bool) -> str:

@@ -10,7 +10,6 @@ that brings none. Server and sandbox stay up for the next time: `make sandbox-st
 import os
 import re
 import sys
-import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,12 +25,11 @@ from blocks.policy import Policy
 from delivery.checks.delivery_toml import parse_table
 from delivery.checks.table import DEFAULT_TABLE
 from delivery.errors import ConfigurationError, DeliveryError, RequestRefused, RolloutFailed
-from delivery.text import duration
 from deployments import ROOT
 from deployments.demo.demo import prepare_base_images, start_sandbox, step
 from deployments.demo.request import USAGE, Asked, Look, look_at, resolved
 from deployments.demo.run_progress import summary_of
-from deployments.demo.terminal import told_in_the_terminal
+from deployments.demo.terminal import run_command, told_in_the_terminal
 from deployments.sandbox_environment import sandbox_environment
 from deployments.server.processes import standing_server, using
 from sandbox import addresses
@@ -47,21 +45,15 @@ _EXPOSED = re.compile(r"^\s*EXPOSE\s+(\d+)(?:/tcp)?\s*$", re.IGNORECASE | re.MUL
 
 
 def main() -> int:
-    began = time.monotonic()
     if not os.environ.get("REPOSITORY"):
         print(f"usage: {USAGE}\n\n{__doc__}", file=sys.stderr)
         return 2
-    try:
-        sentence = run_on_this_machine(os.environ)
-    except DeliveryError as error:
-        sys.stdout.flush()
-        print(f"\nci: failed — {error}\n{_hint(error)}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nci: interrupted; its programs were stopped, the sandbox stays", file=sys.stderr)
-        return 130
-    print(f"ci: ok — {sentence}; {duration(time.monotonic() - began)} in all")
-    return 0
+    return run_command(
+        "ci",
+        lambda: run_on_this_machine(os.environ),
+        interrupted="its programs were stopped, the sandbox stays",
+        hint_of=_hint,
+    )
 
 
 def run_on_this_machine(given: Mapping[str, str]) -> str:

@@ -86,7 +86,8 @@ def block_key(database: str) -> str:
     file, inside = keys_folder() / BLOCK_KEY, asyncio.run(_key_in(database))
     if inside and file.exists() and file.read_text().strip() != inside:
         raise ConfigurationError(
-            f"blocks of {_shown(database)} are encrypted with a key of its own, not that of {file}",
+            f"blocks of {_without_password(database)} are encrypted with a key of its own, "
+            f"not that of {file}",
             hint="Set KANVARO_KEYS to a folder for this database: its key is then kept there.",
         )
     key = _checked(_kept(BLOCK_KEY, lambda: inside or Fernet.generate_key().decode()), str(file))
@@ -133,7 +134,7 @@ def _database() -> str:
     return given.get_secret_value() if given else f"sqlite+aiosqlite:///{settings.home}/prefect.db"
 
 
-def _shown(database: str) -> str:
+def _without_password(database: str) -> str:
     return make_url(database).render_as_string(hide_password=True)
 
 

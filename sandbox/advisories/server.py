@@ -18,7 +18,7 @@ from aiohttp import web
 from sandbox.advisories import quick, upstream
 from sandbox.advisories.advisory import Advisory
 from sandbox.parts import faults
-from sandbox.parts.faults import Faults
+from sandbox.parts.faults import HttpFaults
 from sandbox.parts.part import Part
 from sandbox.parts.web import LARGEST_BODY, WebServer
 
@@ -34,7 +34,7 @@ class Advisories(Part):
     """
 
     def __init__(self, fixture: str = "quiet", *, port: int = 0, registry: str = "") -> None:
-        self.faults = Faults({"message": "Too Many Requests"})
+        self.faults = HttpFaults({"message": "Too Many Requests"})
         self._published: list[Advisory] = []
         # npm remembers an advisory by its number: each one published gets a number of its own.
         self._numbers = itertools.count(int(time.time()))
@@ -97,7 +97,7 @@ class Advisories(Part):
         )
         return application
 
-    def _faults_of(self, request: web.Request) -> Faults | None:
+    def _faults_of(self, request: web.Request) -> HttpFaults | None:
         return None if request.path.startswith("/_sandbox/") else self.faults
 
     async def _control_faults(self, request: web.Request) -> web.Response:

@@ -11,7 +11,7 @@ Never verified against a real account. Known differences: no TLS and no DNS (`Se
 
 from sandbox.app_runner.emulator import AppRunner
 from sandbox.app_runner.errors import BrokenAnswer
-from sandbox.app_runner.faults import CALL_FAULTS, OUTCOME_FAULTS, Faults
+from sandbox.app_runner.faults import CALL_FAULTS, OUTCOME_FAULTS, CallFaults
 from sandbox.app_runner.instances.containers import Containers
 from sandbox.app_runner.instances.programs import Program, Programs, digest_of
 
@@ -20,8 +20,8 @@ __all__ = [
     "OUTCOME_FAULTS",
     "AppRunner",
     "BrokenAnswer",
+    "CallFaults",
     "Containers",
-    "Faults",
     "Program",
     "Programs",
     "digest_of",

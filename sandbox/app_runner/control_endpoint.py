@@ -28,7 +28,7 @@ class ControlEndpoint:
         ]
 
     async def faults(self, request: web.Request) -> web.Response:
-        return web.json_response(self._region.faults.pending())
+        return web.json_response(self._region.faults.waiting())
 
     async def add_fault(self, request: web.Request) -> web.Response:
         """`{"operation", "fault", "times", "seconds", "calls", "serving"}`."""
@@ -36,7 +36,7 @@ class ControlEndpoint:
             self._region.faults.add(**await _members(request))
         except (TypeError, ValueError) as error:
             return web.json_response({"error": str(error)}, status=400)
-        return web.json_response(self._region.faults.pending(), status=201)
+        return web.json_response(self._region.faults.waiting(), status=201)
 
     async def clear_faults(self, request: web.Request) -> web.Response:
         """All of them; with `?stuck=<operation>` only let such stuck operations go on."""

@@ -11,7 +11,7 @@ from aiohttp import web
 from sandbox.app_runner.api.protocol import Control, Received
 from sandbox.app_runner.auto_deployments import deploy_changed_tags
 from sandbox.app_runner.control_endpoint import ControlEndpoint
-from sandbox.app_runner.faults import Faults
+from sandbox.app_runner.faults import CallFaults
 from sandbox.app_runner.instances.instance import Instances
 from sandbox.app_runner.region import Region
 from sandbox.app_runner.settings import STOP_AT_ONCE, Settings
@@ -45,7 +45,7 @@ class AppRunner(Part):
     ) -> None:
         self.settings = Settings(account, region, time_scale, aws_endpoint, **options)  # type: ignore[arg-type]
         self.instances = instances
-        self.faults = Faults()
+        self.faults = CallFaults()
         self.url = ""
         self._port = port
         self._ready: Future[None] = Future()

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 
 from sandbox.app_runner.configuration import Configuration
-from sandbox.app_runner.faults import Fault, Faults
+from sandbox.app_runner.faults import CallFault, CallFaults
 from sandbox.app_runner.instances.instance import Instances
 from sandbox.app_runner.scaling import ScalingConfigurations
 from sandbox.app_runner.services import Ending, Operation, Picture, Service
@@ -25,7 +25,7 @@ _REMEMBERED_CALLS = 100
 class Region:
     """State and tasks. Lives on one event loop; nothing here is for other threads."""
 
-    def __init__(self, settings: Settings, instances: Instances, faults: Faults) -> None:
+    def __init__(self, settings: Settings, instances: Instances, faults: CallFaults) -> None:
         self.settings = settings
         self.instances = instances
         self.faults = faults
@@ -89,7 +89,7 @@ class Region:
         service: Service,
         kind: str,
         work: Work,
-        fault: Fault | None,
+        fault: CallFault | None,
         way_back: Configuration | None = None,
     ) -> Operation:
         """Accept an operation; the caller has made sure that no other is in progress."""

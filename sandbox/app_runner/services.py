@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sandbox.app_runner.configuration import Configuration
-from sandbox.app_runner.faults import Fault
+from sandbox.app_runner.faults import CallFault
 from sandbox.app_runner.scaling import ScalingConfiguration
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class Operation:
 
     type: str
     target_arn: str
-    fault: Fault | None = None
+    fault: CallFault | None = None
     way_back: Configuration | None = None  # what a rollback restores, if not what is there
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     status: str = "PENDING"

@@ -18,8 +18,7 @@ _validator = Draft202012Validator(
 def complaints(blocks: Any) -> list[str]:
     """Return what is wrong with the blocks, said as Slack says it; empty when nothing is."""
     errors = [leaf for error in _validator.iter_errors(blocks) for leaf in _leaves(error)]
-    found = [f"[ERROR] {_short(error.message)} [json-pointer:{_place(error)}]" for error in errors]
-    return [*found, *_repeated_ids(blocks)]
+    return [*map(_complaint, errors), *_repeated_ids(blocks)]
 
 
 def _leaves(error: ValidationError) -> Iterator[ValidationError]:
@@ -30,11 +29,13 @@ def _leaves(error: ValidationError) -> Iterator[ValidationError]:
             yield from _leaves(part)
 
 
-def _place(error: ValidationError) -> str:
-    return "/blocks" + "".join(f"/{step}" for step in error.absolute_path)
+def _complaint(error: ValidationError) -> str:
+    pointer = "".join(f"/{step}" for step in error.absolute_path)
+    return f"[ERROR] {_without_middle(error.message)} [json-pointer:/blocks{pointer}]"
 
 
-def _short(message: str) -> str:
+def _without_middle(message: str) -> str:
+    """A validator quotes the whole block first and says what is wrong with it last."""
     return message if len(message) <= 200 else f"{message[:80]} … {message[-100:]}"
 
 

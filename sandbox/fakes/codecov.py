@@ -7,7 +7,7 @@ import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
-from sandbox.parts.faults import Faults
+from sandbox.parts.faults import HttpFaults
 
 
 @dataclass
@@ -26,8 +26,8 @@ class Upload:
 class Codecov:
     """Everything uploaded so far, by upload identifier. Any token is accepted; one is needed."""
 
-    faults: Faults = field(
-        default_factory=lambda: Faults({"detail": "Request was throttled."}), repr=False
+    faults: HttpFaults = field(
+        default_factory=lambda: HttpFaults({"detail": "Request was throttled."}), repr=False
     )
     uploads: dict[str, Upload] = field(default_factory=dict)
     commits: dict[str, dict[str, Any]] = field(default_factory=dict)

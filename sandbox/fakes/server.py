@@ -11,7 +11,7 @@ from sandbox.fakes.slack import Slack
 from sandbox.github import GitHub
 from sandbox.github import web as github_web
 from sandbox.parts import faults
-from sandbox.parts.faults import Faults
+from sandbox.parts.faults import HttpFaults
 from sandbox.parts.part import Part
 from sandbox.parts.web import LARGEST_BODY, WebServer
 
@@ -86,13 +86,13 @@ class FakeServices(Part):
         )
         return application
 
-    def _faults_of(self, request: web.Request) -> Faults | None:
+    def _faults_of(self, request: web.Request) -> HttpFaults | None:
         for start, service in _ADDRESSES.items():
             if request.path.startswith(start):
                 return self._faults(service)
         return None
 
-    def _faults(self, service: str) -> Faults:
+    def _faults(self, service: str) -> HttpFaults:
         return {
             "slack": self.slack.faults,
             "github": self.github.faults,

@@ -14,7 +14,7 @@ from threading import RLock
 from typing import Any
 
 from sandbox.fakes import block_kit
-from sandbox.parts.faults import Faults
+from sandbox.parts.faults import HttpFaults
 
 TEAM, USER, BOT, APP = "T0SANDBOX", "U0KANVARO", "B0KANVARO", "A0KANVARO"
 LONGEST_TEXT = 40_000
@@ -68,8 +68,8 @@ class Slack:
     channel_names: tuple[str, ...] = ("deployments",)
     token: str = field(default_factory=lambda: f"xoxb-sandbox-{secrets.token_hex(12)}", repr=False)
     webhook_key: str = field(default_factory=lambda: secrets.token_hex(12), repr=False)
-    faults: Faults = field(
-        default_factory=lambda: Faults({"ok": False, "error": "ratelimited"}), repr=False
+    faults: HttpFaults = field(
+        default_factory=lambda: HttpFaults({"ok": False, "error": "ratelimited"}), repr=False
     )
     messages: list[Message] = field(default_factory=list)
     _last: int = 0

@@ -14,7 +14,7 @@ from typing import Any
 from sandbox.github.access import Access
 from sandbox.github.limits import RateLimits
 from sandbox.github.words import DOCUMENTATION, missing, node_id, now
-from sandbox.parts.faults import Faults
+from sandbox.parts.faults import HttpFaults
 
 
 @dataclass
@@ -132,8 +132,8 @@ class Call:
 class GitHub:
     """All repositories; one comes into being when something is first said about it."""
 
-    faults: Faults = field(
-        default_factory=lambda: Faults(
+    faults: HttpFaults = field(
+        default_factory=lambda: HttpFaults(
             {
                 "message": "You have exceeded a secondary rate limit. Please wait a few minutes.",
                 "documentation_url": DOCUMENTATION,

@@ -98,10 +98,10 @@ def _json(text: str | None) -> Any:
 
 def _remembered(github: GitHub) -> dict[str, Any]:
     everything = {name: asdict(known) for name, known in github.repositories.items()}
-    return json.loads(json.dumps(everything, default=_shown)) if everything else {}
+    return json.loads(json.dumps(everything, default=_as_json)) if everything else {}
 
 
-def _shown(value: Any) -> str:
+def _as_json(value: Any) -> str:
     return f"{len(value)} bytes" if isinstance(value, bytes) else str(value)
 
 

@@ -18,9 +18,9 @@ from pathlib import Path
 import docker
 from docker.errors import DockerException
 
-from delivery.errors import ConfigurationError, DeliveryError, EngineUnavailable, TimedOut
+from delivery.errors import ConfigurationError, EngineUnavailable, TimedOut
 from delivery.patience import Patience, wait_until
-from sandbox.host.machine import Machine, Say, locked, say
+from sandbox.host.machine import Machine, Say, exit_code, locked, say
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 DEFAULT_STATE = Path("/var/lib/kanvaro-sandbox")
@@ -309,12 +309,8 @@ def main(arguments: Sequence[str], daemon: Daemon | None = None) -> int:
     if len(arguments) != 1 or arguments[0] not in _COMMANDS:
         say(f"usage: python -m sandbox.host.engine {' | '.join(_COMMANDS)}")
         return 2
-    try:
-        print(_COMMANDS[arguments[0]](daemon or Daemon()))
-    except DeliveryError as failure:
-        say(f"error: {failure}\n  hint: {failure.hint}")
-        return 1
-    return 0
+    command = _COMMANDS[arguments[0]]
+    return exit_code(lambda: print(command(daemon or Daemon())))
 
 
 if __name__ == "__main__":

@@ -294,15 +294,24 @@ def ensure_node(oldest: int = OLDEST_NODE) -> Node:
     return Node(Path(node), Path(npm), version)
 
 
-def main(names: Sequence[str]) -> int:
-    """Ensure each of `names` (`node` included) and print where it is; 1 when one is missing."""
+def exit_code(command: Callable[[], object]) -> int:
+    """Run a command; return 1, with its error and hint on standard error, when it fails."""
     try:
-        for name in names:
-            print(f"{name}: {ensure_node().node if name == 'node' else ensure(name)}")
+        command()
     except DeliveryError as failure:
         say(f"error: {failure}\n  hint: {failure.hint}")
         return 1
     return 0
+
+
+def main(names: Sequence[str]) -> int:
+    """Ensure each of `names` (`node` included) and print where it is; 1 when one is missing."""
+
+    def find_all() -> None:
+        for name in names:
+            print(f"{name}: {ensure_node().node if name == 'node' else ensure(name)}")
+
+    return exit_code(find_all)
 
 
 if __name__ == "__main__":

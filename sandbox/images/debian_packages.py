@@ -11,6 +11,7 @@ from pathlib import Path
 from delivery.errors import ConfigurationError
 from sandbox.host import machine
 from sandbox.host.machine import Say, locked
+from sandbox.images.images import last_line
 from sandbox.images.rootfs import libraries_of
 from sandbox.parts.cache import cache_folder, made_whole
 
@@ -114,4 +115,4 @@ def _download(package: str, into: Path) -> str | None:
     )
     if asked.returncode == 0:
         return None
-    return (asked.stderr.strip().splitlines() or ["no reason was given"])[-1]
+    return last_line(asked.stderr)

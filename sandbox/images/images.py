@@ -13,6 +13,7 @@ from docker.errors import APIError, DockerException, ImageNotFound
 from docker.utils import parse_repository_tag
 
 from delivery.errors import EngineUnavailable
+from delivery.text import shortened
 
 STAND_IN_LABEL = "kanvaro.stand-in"
 RECIPE_LABEL = "kanvaro.recipe"
@@ -20,6 +21,7 @@ RECIPE_LABEL = "kanvaro.recipe"
 # A registry that answers begins to within seconds; one behind a silent firewall never does.
 SECONDS_WITHOUT_PROGRESS = 45.0
 SECONDS_FOR_A_PULL = 900.0
+LONGEST_REASON = 200
 
 _silent_registries: set[str] = set()
 
@@ -64,12 +66,12 @@ def try_to_pull(client: docker.DockerClient, reference: str) -> str | None:
     try:
         for event in _until_silent(events):
             if "error" in event:
-                return _short(str(event["error"]))
+                return last_line(str(event["error"]))
     except TimeoutError as silence:
         _silent_registries.add(registry)
         return str(silence)
     except DockerException as failure:
-        return _short(str(getattr(failure, "explanation", None) or failure))
+        return last_line(str(getattr(failure, "explanation", None) or failure))
     return None if find_image(client, reference) else "the pull ended without an image"
 
 
@@ -115,9 +117,10 @@ def _until_silent(
             raise TimeoutError(f"not pulled within {SECONDS_FOR_A_PULL:g} s")
 
 
-def _short(reason: str) -> str:
-    last = reason.strip().splitlines()[-1] if reason.strip() else "no reason was given"
-    return last if len(last) <= 200 else f"{last[:200]}…"
+def last_line(output: str) -> str:
+    """Return the last line of what a program or the engine said, short enough for an error."""
+    lines = output.strip().splitlines() or ["no reason was given"]
+    return shortened(lines[-1], LONGEST_REASON)
 
 
 def import_image(

@@ -15,7 +15,7 @@ from sandbox.app_runner.api import shapes
 from sandbox.app_runner.api.actions import ACTIONS, busy_error
 from sandbox.app_runner.api.calls import Call
 from sandbox.app_runner.errors import AwsError, BrokenAnswer, not_emulated
-from sandbox.app_runner.faults import Fault
+from sandbox.app_runner.faults import CallFault
 from sandbox.app_runner.region import Region
 
 _AUTHORIZATION = re.compile(
@@ -93,7 +93,7 @@ class Control:
         return body
 
     async def _act(
-        self, operation: str, parameters: dict[str, Any], fault: Fault | None
+        self, operation: str, parameters: dict[str, Any], fault: CallFault | None
     ) -> dict[str, Any]:
         region = self._region
         region.remember()
@@ -116,7 +116,7 @@ class _NoAnswer(Exception):
     """The connection closes instead."""
 
 
-async def _strike_before(fault: Fault, operation: str) -> None:
+async def _strike_before(fault: CallFault, operation: str) -> None:
     match fault.fault:
         case "throttled":
             raise AwsError("ThrottlingException", "Rate exceeded")
@@ -133,7 +133,7 @@ async def _strike_before(fault: Fault, operation: str) -> None:
             await asyncio.sleep(fault.seconds)
 
 
-def _strike_after(fault: Fault) -> None:
+def _strike_after(fault: CallFault) -> None:
     if fault.fault == "lost answer":
         raise _NoAnswer
     if fault.fault == "server error after acceptance":
