@@ -63,8 +63,8 @@ def measure() -> list[Measurement]:
         released = releases()
     with step("fifty pipelines at once"):
         many = parallel()
-    told = [*started, *called, *moved, *rotated, *pulled, *released, *many]
-    return [*compared[:1], *fixed, *compared[1:], *told]
+    others = [*started, *called, *moved, *rotated, *pulled, *released, *many]
+    return [*compared[:1], *fixed, *compared[1:], *others]
 
 
 def _load() -> str:

@@ -78,14 +78,14 @@ class Sandbox(Part):
         self._speed = speed
         self._channels = channels
         self._say = say
-        self._voice = threading.Lock()
+        self._report_lock = threading.Lock()
 
     def _start(self, stack: ExitStack) -> None:
         stack.enter_context(FolderLock(self._folder))
         addresses.forget(self._folder)
         self._start_parts(stack)
         stack.callback(addresses.forget, self._folder)
-        self.addresses, self.secrets = self._where(), self._keys()
+        self.addresses, self.secrets = self._addresses(), self._secrets()
         self.secrets.write(self._folder)
         self.addresses.write(self._folder)
 
@@ -173,10 +173,10 @@ class Sandbox(Part):
         self._report("seed", "ECR kanvaro, secrets kanvaro/*, ledger", time.monotonic() - began)
 
     def _report(self, name: str, where: str, seconds: float) -> None:
-        with self._voice:
+        with self._report_lock:
             self._say(f"  {name:<24} {where:<36} {seconds:5.1f} s")
 
-    def _where(self) -> Addresses:
+    def _addresses(self) -> Addresses:
         return Addresses(
             account=self.aws.account,
             region=self.aws.region,
@@ -200,7 +200,7 @@ class Sandbox(Part):
             service_images=self.databases.references,
         )
 
-    def _keys(self) -> Secrets:
+    def _secrets(self) -> Secrets:
         app = self.fakes.github.access.install_app(repositories=None, **GITHUB_PERMISSIONS)
         return Secrets(
             slack_token=self.fakes.slack.token,

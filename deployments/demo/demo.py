@@ -109,7 +109,7 @@ def demonstrate(folder: Path, *, keep: bool) -> str:
                 switched, newer = show_switches(line, sample, addresses)
                 line.run("status/production")
                 ticked = show_ticks(client, often)
-                show_what_slack_was_told(addresses)
+                show_slack_messages(addresses)
         if keep:
             show_how_to_use(server, addresses, newer)
     return (
@@ -141,11 +141,11 @@ def show_switches(line: CommandLine, sample: Sample, addresses: Addresses) -> tu
         newer = sample.commit(NEWER, "The team signs its work")
         line.run("ci/kanvaro", revision=newer)
         show_live(newer, addresses)
-        asked = time.time()
+        started = time.time()
         line.run("rollback/production", reason="The demonstration goes back", target_version=good)
         show_live(good, addresses)
         seen = load.report.revisions
-        seconds = max(seen[newer].last - asked, 0)
+        seconds = max(seen[newer].last - started, 0)
         print(
             f"all users were back on {good[:10]} after {seconds:.1f} s, the start of the run in\n"
         )
@@ -172,14 +172,16 @@ def show_rotation(line: CommandLine, addresses: Addresses) -> str:
         sessions.wait_for(sessions.users)  # each of them once more, with what now runs
     answer = httpx.get(f"{addresses.public}/api/health", timeout=10).json()
     print(f"secrets in use now: {json.dumps(answer['secrets'])}")
-    told = (
+    refusals = (
         f"{sum(sessions.refused.values())} of {sessions.requests} requests of signed-in users "
         "refused while secrets were rotated"
     )
-    print(f"{signed_in} users had signed in before, {sessions.users - signed_in} since; {told}\n")
+    print(
+        f"{signed_in} users had signed in before, {sessions.users - signed_in} since; {refusals}\n"
+    )
     if sessions.refused:
-        raise RolloutFailed(f"{told}: {dict(sessions.refused)}")
-    return told
+        raise RolloutFailed(f"{refusals}: {dict(sessions.refused)}")
+    return refusals
 
 
 def show_live(revision: str, addresses: Addresses) -> str:
@@ -192,7 +194,7 @@ def show_live(revision: str, addresses: Addresses) -> str:
     return f"revision {revision[:10]} live"
 
 
-def show_what_slack_was_told(addresses: Addresses) -> None:
+def show_slack_messages(addresses: Addresses) -> None:
     for channel, threads in httpx.get(f"{addresses.fakes}/slack.json").json()["channels"].items():
         for thread in threads:
             print(f"Slack #{channel}: {thread[0]['text']}")

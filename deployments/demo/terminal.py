@@ -89,7 +89,7 @@ class ProgramLines(logging.Handler):
 
 
 @contextmanager
-def told_in_the_terminal(tag: str) -> Iterator[None]:
+def shown_in_terminal(tag: str) -> Iterator[None]:
     """Tell the run that carries `tag` while the block lasts, in place of Prefect's own log."""
     lines = ProgramLines()
     with _only(lines):

@@ -18,7 +18,7 @@ async def deploy_changed_tags(region: Region) -> None:
     while True:
         await asyncio.sleep(pause)
         for service in list(region.services.values()):
-            if service.shown_status == "RUNNING" and service.configuration.deploys_by_itself:
+            if service.api_status == "RUNNING" and service.configuration.deploys_by_itself:
                 await _deploy_if_changed(region, service)
 
 
@@ -30,6 +30,6 @@ async def _deploy_if_changed(region: Region, service: Service) -> None:
         return
     is_new = service.deployed and digest != service.deployed.digest
     # A digest that failed is not tried again until the tag moves once more.
-    if is_new and digest != service.refused_digest and service.shown_status == "RUNNING":
+    if is_new and digest != service.refused_digest and service.api_status == "RUNNING":
         fault = region.faults.take_for_outcome("StartDeployment")
         region.begin(service, "START_DEPLOYMENT", deploy, fault)

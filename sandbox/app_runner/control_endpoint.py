@@ -71,7 +71,7 @@ class ControlEndpoint:
                     {
                         "name": service.name,
                         "arn": service.arn,
-                        "status": service.shown_status,
+                        "status": service.api_status,
                         "url": service.front.address,
                         "digest": service.deployed.digest if service.deployed else None,
                         "instances": len(service.fleet) if service.fleet else 0,

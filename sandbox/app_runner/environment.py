@@ -73,12 +73,12 @@ def _read_secret(arn: str, connect: Any) -> str:
     """`arn:…:secret:name-suffix[:json-key:version-stage:version-id]`, as App Runner reads it."""
     parts = arn.split(":")
     secret, (key, stage, version) = ":".join(parts[:7]), [*parts[7:10], "", "", ""][:3]
-    asked: dict[str, str] = {"SecretId": secret}
+    query: dict[str, str] = {"SecretId": secret}
     if version:
-        asked["VersionId"] = version
+        query["VersionId"] = version
     if stage or not version:
-        asked["VersionStage"] = stage or "AWSCURRENT"
-    text = connect("secretsmanager").get_secret_value(**asked)["SecretString"]
+        query["VersionStage"] = stage or "AWSCURRENT"
+    text = connect("secretsmanager").get_secret_value(**query)["SecretString"]
     return _member(text, key) if key else str(text)
 
 

@@ -172,7 +172,7 @@ def _care(region: Region, service: Service, configuration: Configuration) -> Car
         ),
         back_off=settings.back_off,
         drain=settings.scaled(DRAIN_SECONDS, settings.drain_at_least),
-        tell=lambda text: region.telemetry.event(service, text),
+        report=lambda text: region.telemetry.event(service, text),
     )
 
 

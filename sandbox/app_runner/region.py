@@ -111,7 +111,7 @@ class Region:
             self.defects.append(defect)
             ending = Ending("FAILED", before)
         operation.becomes(ending.outcome)
-        service.settles(ending.status)
+        service.end_operation(ending.status)
         self.telemetry.event(
             service, f"{operation.type} {operation.id}: {ending.outcome}. Now {ending.status}."
         )

@@ -68,7 +68,7 @@ class Deployed:
 
 @dataclass
 class Service:
-    """One service. `status` is its own; `shown_status` also knows operations and maintenance."""
+    """One service. `status` is its own; `api_status` also knows operations and maintenance."""
 
     name: str
     arn: str
@@ -91,12 +91,12 @@ class Service:
     deleted_at: float | None = None
 
     @property
-    def shown_status(self) -> str:
+    def api_status(self) -> str:
         if self.current or (self.in_maintenance and self.status == "RUNNING"):
             return "OPERATION_IN_PROGRESS"
         return self.status
 
-    def settles(self, status: str) -> None:
+    def end_operation(self, status: str) -> None:
         """The operation is over, and this is what became of the service."""
         self.status = status
         self.current = None
@@ -126,7 +126,7 @@ class Service:
             "ServiceUrl": self.front.address,
             "CreatedAt": self.created_at,
             "UpdatedAt": self.updated_at,
-            "Status": self.shown_status,
+            "Status": self.api_status,
             "SourceConfiguration": copy.deepcopy(configuration.source),
             "InstanceConfiguration": dict(configuration.instance),
             "HealthCheckConfiguration": dict(configuration.health_check),

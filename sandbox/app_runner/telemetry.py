@@ -123,8 +123,10 @@ class Telemetry:
 
     def _send(self, lines: list[Line], metrics: dict[str, list[dict[str, Any]]]) -> None:
         try:
-            for place in dict.fromkeys((line.group, line.stream) for line in lines):
-                self._send_lines(place, [x for x in lines if (x.group, x.stream) == place])
+            for destination in dict.fromkeys((line.group, line.stream) for line in lines):
+                self._send_lines(
+                    destination, [x for x in lines if (x.group, x.stream) == destination]
+                )
             for numbers in metrics.values():
                 if numbers:
                     self._client("cloudwatch").put_metric_data(
@@ -135,10 +137,10 @@ class Telemetry:
                 logger.warning("CloudWatch took no log lines or metrics: %s", error)
             self._warned = True
 
-    def _send_lines(self, place: tuple[str, str], lines: list[Line]) -> None:
-        group, stream = place
+    def _send_lines(self, destination: tuple[str, str], lines: list[Line]) -> None:
+        group, stream = destination
         logs = self._client("logs")
-        if place not in self._known:
+        if destination not in self._known:
             for create, names in (
                 (logs.create_log_group, {"logGroupName": group}),
                 (logs.create_log_stream, {"logGroupName": group, "logStreamName": stream}),
@@ -147,7 +149,7 @@ class Telemetry:
                     create(**names)
                 except logs.exceptions.ResourceAlreadyExistsException:
                     continue
-            self._known.add(place)
+            self._known.add(destination)
         for start in range(0, len(lines), _BATCH):
             events = [{"timestamp": x.at, "message": x.text} for x in lines[start : start + _BATCH]]
             logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)

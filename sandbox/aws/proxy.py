@@ -89,6 +89,11 @@ class AwsProxy(WebServer):
             return await self.answer(call)
 
 
+def body_of(answer: web.Response) -> bytes:
+    assert isinstance(answer.body, bytes)  # noqa: S101 - narrows the type
+    return answer.body
+
+
 class JsonRefusal(Exception):
     """What a JSON service of AWS says no with, at status 400."""
 

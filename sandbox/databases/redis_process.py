@@ -90,9 +90,9 @@ class RedisNode(Part):
         self._program.stdin.write("\n".join(self._settings()).encode())
         self._program.stdin.close()
         deadline = time.monotonic() + _SECONDS_TO_START
-        while "Ready to accept connections" not in (said := self._log.read_text(errors="replace")):
+        while "Ready to accept connections" not in (text := self._log.read_text(errors="replace")):
             if self._program.poll() is not None or time.monotonic() > deadline:
-                last = "\n".join(said.splitlines()[-5:])
+                last = "\n".join(text.splitlines()[-5:])
                 raise SandboxPartFailed(f"redis-server did not start. Its last lines:\n{last}")
             time.sleep(_LOOK_EVERY)
 

@@ -26,7 +26,7 @@ class ControlEndpoint:
         came later than it could have), `default_origin`, `propagation_s`, `store_fails`,
         `store_reads`.
         """
-        return self._ask("GET", "/")
+        return self._request("GET", "/")
 
     @property
     def requests(self) -> dict[str, Any]:
@@ -52,19 +52,19 @@ class ControlEndpoint:
         cannot be read.
         """
         requested = {"event": event, **store}
-        return self._ask("POST", "/function", requested)
+        return self._request("POST", "/function", requested)
 
     def _change(self, **requested: object) -> None:
-        self._ask("POST", "/", requested)
+        self._request("POST", "/", requested)
 
-    def _ask(self, method: str, path: str, requested: object = None) -> dict[str, Any]:
+    def _request(self, method: str, path: str, requested: object = None) -> dict[str, Any]:
         # Not httpx: every one of its clients reads all certificates first, which takes longer.
         connection = http.client.HTTPConnection(self._host, timeout=_PATIENCE)
         try:
             connection.request(method, path, json.dumps(requested))
-            shown: dict[str, Any] = json.loads(connection.getresponse().read())
+            answer: dict[str, Any] = json.loads(connection.getresponse().read())
         finally:
             connection.close()
-        if "error" in shown:
-            raise ValueError(shown["error"])
-        return shown
+        if "error" in answer:
+            raise ValueError(answer["error"])
+        return answer

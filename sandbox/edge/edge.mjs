@@ -82,9 +82,9 @@ function originHeaders(incoming, routed, origin, event) {
   return headers;
 }
 
-async function reply(answer, outgoing, location, asked, request) {
+async function reply(answer, outgoing, location, viewerEvent, request) {
   let { statusCode } = answer;
-  const event = responseEvent(asked, request, answer);
+  const event = responseEvent(viewerEvent, request, answer);
   let { response } = event;
   // CloudFront does not run a viewer-response function for an error of the origin.
   if (statusCode < 400) {
@@ -98,7 +98,7 @@ async function reply(answer, outgoing, location, asked, request) {
   const headers = headersOf(response);
   const cookies = setCookiesOf(response);
   if (cookies.length) headers['set-cookie'] = cookies;
-  sign(headers, location, statusCode < 400 ? 'Miss' : 'Error', asked.context.requestId);
+  sign(headers, location, statusCode < 400 ? 'Miss' : 'Error', viewerEvent.context.requestId);
   count(statusCode);
   outgoing.sendDate = false;
   outgoing.writeHead(statusCode, headers);

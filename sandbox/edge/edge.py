@@ -28,7 +28,7 @@ from sandbox.parts.part import Part
 _PROGRAM = Path(__file__).with_name("edge.mjs")
 _READY_SECONDS = 30.0
 _STOP_SECONDS = 5.0
-_LONGEST_TALE = 64 * 1024
+_LONGEST_LOG = 64 * 1024
 
 
 class Edge(Part):
@@ -51,7 +51,7 @@ class Edge(Part):
         origin_patience_s: float = 30.0,
         function: Path = FUNCTION_FILE,
     ) -> None:
-        self._wish = {
+        self._settings = {
             "endpoint": aws_endpoint,
             "store": distribution.store_arn,
             "distribution": distribution.id,
@@ -98,7 +98,7 @@ class Edge(Part):
         command = ["node", "--no-warnings", "--experimental-vm-modules", str(_PROGRAM)]
         try:
             self._program = subprocess.Popen(
-                [*command, json.dumps(self._wish)],
+                [*command, json.dumps(self._settings)],
                 # It ends when this pipe does, as other parts do by lifeline.py.
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -135,5 +135,5 @@ class Edge(Part):
         if self._errors is None:
             return ""
         # Not seek and read: the program writes where the file's one position is.
-        text = os.pread(self._errors.fileno(), _LONGEST_TALE, 0).decode(errors="replace")
+        text = os.pread(self._errors.fileno(), _LONGEST_LOG, 0).decode(errors="replace")
         return "\n".join(text.splitlines()[-count:])

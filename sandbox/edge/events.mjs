@@ -33,7 +33,7 @@ export function requestEvent(incoming, distribution) {
   };
 }
 
-export function responseEvent(asked, request, answer) {
+export function responseEvent(viewerEvent, request, answer) {
   const cookies = {};
   for (const line of answer.headers['set-cookie'] ?? []) {
     const [pair, attributes] = divided(line, ';');
@@ -41,9 +41,9 @@ export function responseEvent(asked, request, answer) {
     add(cookies, name, attributes ? { value, attributes: attributes.trim() } : { value });
   }
   return {
-    version: asked.version,
-    context: { ...asked.context, eventType: 'viewer-response' },
-    viewer: asked.viewer,
+    version: viewerEvent.version,
+    context: { ...viewerEvent.context, eventType: 'viewer-response' },
+    viewer: viewerEvent.viewer,
     request,
     response: {
       statusCode: answer.statusCode,
@@ -107,6 +107,6 @@ function add(entries, name, entry) {
 }
 
 function divided(text, separator) {
-  const place = text.indexOf(separator);
-  return place < 0 ? [text, undefined] : [text.slice(0, place), text.slice(place + separator.length)];
+  const at = text.indexOf(separator);
+  return at < 0 ? [text, undefined] : [text.slice(0, at), text.slice(at + separator.length)];
 }

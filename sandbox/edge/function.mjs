@@ -27,17 +27,17 @@ export class EdgeFunction {
   async run(event, readStore) {
     // As on AWS, an instance sees one event at a time.
     const instance = this.#idle.pop() ?? (await this.#instance());
-    instance.turn = { readStore, origin: null };
+    instance.call = { readStore, origin: null };
     try {
       const result = await instance.handler(event);
-      return { result, origin: instance.turn.origin };
+      return { result, origin: instance.call.origin };
     } finally {
       this.#idle.push(instance);
     }
   }
 
   async #instance() {
-    const instance = { turn: null, handler: null };
+    const instance = { call: null, handler: null };
     const context = vm.createContext(
       { console: { log: () => {}, error: () => {} } },
       { codeGeneration: { strings: false, wasm: false } },
@@ -69,17 +69,17 @@ function cloudfront(instance, parse) {
   return {
     kvs: () => ({
       get: async (key, options) => {
-        const text = instance.turn.readStore(key);
+        const text = instance.call.readStore(key);
         if (text === undefined) throw new Error(`KeyNotFound: ${key}`);
         return options?.format === 'json' ? parse(text) : text;
       },
-      exists: async (key) => instance.turn.readStore(key) !== undefined,
+      exists: async (key) => instance.call.readStore(key) !== undefined,
     }),
     updateRequestOrigin: (origin) => {
       if (!origin || typeof origin.domainName !== 'string') {
         throw new Error('updateRequestOrigin: domainName is missing');
       }
-      instance.turn.origin = {
+      instance.call.origin = {
         host: origin.domainName,
         port: origin.customOriginConfig?.port ?? 443,
         protocol: origin.customOriginConfig?.protocol ?? 'https',

@@ -37,7 +37,7 @@ export class Location {
     return key === 'route' ? this.text : undefined;
   };
 
-  shown() {
+  state() {
     return { name: this.name, route: this.text ?? null, delay_s: this.delayMs / 1000 };
   }
 }
@@ -64,7 +64,7 @@ export class Store {
     this.reads = { good: 0, bad: 0 };
     this.locations = Array.from(
       { length: locations },
-      (_, place) => new Location(`SBX${place + 1}`, this),
+      (_, index) => new Location(`SBX${index + 1}`, this),
     );
   }
 
@@ -98,7 +98,7 @@ export class Store {
 
   #get(path) {
     return new Promise((resolve, reject) => {
-      const asked = http.get(
+      const request = http.get(
         this.#endpoint + path,
         { agent: this.#agent, timeout: PATIENCE_MS },
         (answer) => {
@@ -110,8 +110,8 @@ export class Store {
           );
         },
       );
-      asked.on('timeout', () => asked.destroy(new Error('no answer')));
-      asked.on('error', (error) => {
+      request.on('timeout', () => request.destroy(new Error('no answer')));
+      request.on('error', (error) => {
         this.reads.bad += 1;
         reject(error);
       });

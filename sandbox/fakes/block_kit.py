@@ -44,10 +44,10 @@ def _repeated_ids(blocks: Any) -> list[str]:
         return []
     seen: set[str] = set()
     found = []
-    for place, block in enumerate(blocks):
+    for index, block in enumerate(blocks):
         name = block.get("block_id") if isinstance(block, dict) else None
         if isinstance(name, str) and name in seen:
-            found.append(f"[ERROR] block_id already exists [json-pointer:/blocks/{place}/block_id]")
+            found.append(f"[ERROR] block_id already exists [json-pointer:/blocks/{index}/block_id]")
         elif isinstance(name, str):
             seen.add(name)
     return found

@@ -101,7 +101,7 @@ class FakeServices(Part):
 
     async def _control_faults(self, request: web.Request) -> web.Response:
         try:
-            wanted = self._faults(request.match_info["service"])
+            found = self._faults(request.match_info["service"])
         except KeyError:
             return web.json_response({"error": "one of slack, github, codecov"}, status=404)
-        return await faults.control_faults(request, wanted)
+        return await faults.control_faults(request, found)

@@ -44,7 +44,7 @@ class Message:
 
     def as_slack(self) -> dict[str, Any]:
         """Return the message as Slack's API shows it."""
-        shown: dict[str, Any] = {
+        message_json: dict[str, Any] = {
             "type": "message",
             "user": USER,
             "bot_id": BOT,
@@ -55,10 +55,10 @@ class Message:
         }
         for name in ("thread_ts", "blocks", "attachments", "metadata"):
             if value := getattr(self, name):
-                shown[name] = value
+                message_json[name] = value
         if self.edits:
-            shown["edited"] = {"user": USER, "ts": self.ts}
-        return copy.deepcopy(shown)
+            message_json["edited"] = {"user": USER, "ts": self.ts}
+        return copy.deepcopy(message_json)
 
 
 @dataclass
@@ -82,7 +82,7 @@ class Slack:
     @property
     def channels(self) -> dict[str, str]:
         """Channel identifiers by name."""
-        return {name: f"C{place:09d}" for place, name in enumerate(self.channel_names, 1)}
+        return {name: f"C{number:09d}" for number, name in enumerate(self.channel_names, 1)}
 
     def threads(self, channel: str | None = None) -> list[list[Message]]:
         """Return the threads, oldest first: each its first message, then the replies in order."""
@@ -162,8 +162,8 @@ class Slack:
             message.text = content["text"] or message.text
             message.metadata = content["metadata"] or message.metadata
             message.edits += 1
-            shown = message.as_slack()
-        return {"channel": channel, "ts": message.ts, "text": message.text, "message": shown}
+            updated = message.as_slack()
+        return {"channel": channel, "ts": message.ts, "text": message.text, "message": updated}
 
     def _history(self, requested: dict[str, Any]) -> dict[str, Any]:
         channel = self._channel_id(requested)
@@ -217,8 +217,8 @@ def _content(requested: dict[str, Any]) -> dict[str, Any]:
         raise Refused("no_text")
     if len(text) > LONGEST_TEXT:
         raise Refused("msg_too_long")
-    for shown in (blocks, *(_list(attachment, "blocks") for attachment in attachments)):
-        if found := block_kit.complaints(shown):
+    for each in (blocks, *(_list(attachment, "blocks") for attachment in attachments)):
+        if found := block_kit.complaints(each):
             raise Refused("invalid_blocks", *found)
     metadata = _decoded(requested, "metadata", "invalid_metadata_format")
     return {"text": text, "blocks": blocks, "attachments": attachments, "metadata": metadata}
@@ -250,8 +250,8 @@ def _page(messages: list[Message], requested: dict[str, Any]) -> dict[str, Any]:
         raise Refused("invalid_cursor") from None
     if not 0 < limit <= 1000:
         raise Refused("invalid_limit")
-    shown = messages[start : start + limit]
-    answer: dict[str, Any] = {"messages": [message.as_slack() for message in shown]}
+    page = messages[start : start + limit]
+    answer: dict[str, Any] = {"messages": [message.as_slack() for message in page]}
     answer["has_more"] = start + limit < len(messages)
     if answer["has_more"]:
         answer["response_metadata"] = {"next_cursor": str(start + limit)}

@@ -88,11 +88,11 @@ async def _api(slack: Slack, request: web.Request) -> web.Response:
 
 
 async def _webhook(slack: Slack, request: web.Request) -> web.Response:
-    place = request.match_info
+    address = request.match_info
     try:
-        if (place["team"], place["bot"]) != (TEAM, BOT):
+        if (address["team"], address["bot"]) != (TEAM, BOT):
             raise Refused("no_service")
-        if place["key"] != slack.webhook_key:
+        if address["key"] != slack.webhook_key:
             return web.Response(status=HTTPStatus.FORBIDDEN, text="invalid_token")
         requested = await _arguments(request)
         slack.webhook(json.loads(requested["payload"]) if "payload" in requested else requested)

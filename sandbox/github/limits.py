@@ -38,7 +38,7 @@ class RateLimits:
     def forget(self) -> None:
         self.limit, self.used, self.ends = PER_HOUR, 0, time.time() + HOUR_S
 
-    def shown(self) -> dict[str, int]:
+    def as_json(self) -> dict[str, int]:
         self._begin_anew()
         return {
             "limit": self.limit,
@@ -48,13 +48,15 @@ class RateLimits:
         }
 
     def overview(self) -> dict[str, Any]:
-        core = self.shown()
+        core = self.as_json()
         others = {"search": core | {"limit": 30, "used": 0, "remaining": 30}}
         return {"resources": {"core": core, **others}, "rate": core}
 
     def headers(self) -> dict[str, str]:
-        shown = {f"X-RateLimit-{name.title()}": str(value) for name, value in self.shown().items()}
-        return shown | {"X-RateLimit-Resource": "core"}
+        headers = {
+            f"X-RateLimit-{name.title()}": str(value) for name, value in self.as_json().items()
+        }
+        return headers | {"X-RateLimit-Resource": "core"}
 
     def _begin_anew(self) -> None:
         if self.ends <= time.time():

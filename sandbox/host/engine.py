@@ -115,20 +115,21 @@ def docker_engine(daemon: Daemon | None = None, say: Say = say) -> Engine:
     """
     daemon = daemon or Daemon()
     chosen = os.environ.get("DOCKER_HOST")
-    asked: dict[str, str] = {}
+    failures: dict[str, str] = {}
     for base_url in [chosen] if chosen else _usual_hosts(daemon):
         answer = _version(base_url)
         if isinstance(answer, Exception):
-            asked[base_url] = _why(answer)
+            failures[base_url] = _why(answer)
         else:
             started_by_us = base_url == daemon.host and daemon.pid() is not None
             return Engine(base_url, started_by_us, answer)
     if chosen:
         raise EngineUnavailable(
-            f"The Docker engine that DOCKER_HOST names does not answer: {asked[chosen]} ({chosen})",
+            "The Docker engine that DOCKER_HOST names does not answer: "
+            f"{failures[chosen]} ({chosen})",
             hint="Start it, or unset DOCKER_HOST.",
         )
-    _refuse_what_is_not_ours_to_start(asked)
+    _refuse_to_start_where_not_allowed(failures)
     return start(daemon, say)
 
 
@@ -232,15 +233,15 @@ def _awaited_version(process: "subprocess.Popen[bytes]", daemon: Daemon) -> str 
     return seen
 
 
-def _refuse_what_is_not_ours_to_start(asked: dict[str, str]) -> None:
-    forbidden = [base_url for base_url, why in asked.items() if "ermission denied" in why]
+def _refuse_to_start_where_not_allowed(failures: dict[str, str]) -> None:
+    forbidden = [base_url for base_url, why in failures.items() if "ermission denied" in why]
     if forbidden:
         raise EngineUnavailable(
             f"A Docker engine is at {forbidden[0]}, but this user may not use it.",
             hint="Add the user to the group `docker` and log in again, or set DOCKER_HOST.",
         )
     if os.geteuid() != 0:
-        tried = ", ".join(asked)
+        tried = ", ".join(failures)
         raise EngineUnavailable(
             f"No Docker engine answers at {tried}, and we are not root, so none is started.",
             hint="Start Docker (`sudo systemctl start docker`), or set DOCKER_HOST.",
@@ -276,10 +277,10 @@ def _version(base_url: str) -> str | Exception:
 
 def _why(failure: Exception) -> str:
     text = str(failure)
-    told = re.search(
+    reason = re.search(
         r"(No such file or directory|[Pp]ermission denied|[Cc]onnection refused)", text
     )
-    return told[0] if told else text[:200]
+    return reason[0] if reason else text[:200]
 
 
 def _start_command(daemon: Daemon) -> str:

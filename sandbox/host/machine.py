@@ -119,7 +119,7 @@ def _run(argv: Sequence[str]) -> None:
 
 def _answers(program: Path) -> bool:
     try:
-        asked = subprocess.run(
+        version_call = subprocess.run(
             [program, "--version"],
             capture_output=True,
             check=False,
@@ -128,7 +128,7 @@ def _answers(program: Path) -> bool:
         )
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return asked.returncode == 0
+    return version_call.returncode == 0
 
 
 def _distribution() -> str:
@@ -167,10 +167,10 @@ class Machine:
                 )
             return Path(chosen)
         found = (Path(path) for program in need.programs if (path := self.which(program)))
-        elsewhere = (
+        outside_path = (
             path for glob in need.globs for path in sorted(Path("/").glob(glob.lstrip("/")))
         )
-        candidates = [*found, *elsewhere]
+        candidates = [*found, *outside_path]
         return next((one for one in candidates if not need.must_answer or self.answers(one)), None)
 
     def ensure(self, name: str, say: Say = say) -> Path:
@@ -282,10 +282,10 @@ def ensure_node(oldest: int = OLDEST_NODE) -> Node:
     node, npm = shutil.which("node"), shutil.which("npm")
     if not node or not npm:
         raise ConfigurationError(f"{'node' if not node else 'npm'} is missing.", hint=hint)
-    asked = subprocess.run(
+    version_call = subprocess.run(
         [node, "--version"], capture_output=True, text=True, timeout=SECONDS_FOR_AN_ANSWER
     )
-    version = asked.stdout.strip().removeprefix("v")
+    version = version_call.stdout.strip().removeprefix("v")
     major = version.split(".")[0]
     if not major.isdigit() or int(major) < oldest:
         raise ConfigurationError(

@@ -63,7 +63,7 @@ def _unpack(release: str, archive: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="kanvaro-debian-") as scratch:
         partial = Path(scratch) / "root.tar"
         trusted = _authorities(Path(scratch) / "authorities")
-        told = subprocess.run(
+        unpacking = subprocess.run(
             [
                 *(str(program), "--quiet", "--variant=minbase", "--include=ca-certificates"),
                 f"--customize-hook=copy-in {trusted} /usr/local/share/ca-certificates",
@@ -75,10 +75,9 @@ def _unpack(release: str, archive: Path) -> None:
             timeout=SECONDS_TO_UNPACK,
             check=False,
         )
-        if told.returncode:
-            last = (told.stderr.strip().splitlines() or ["no reason given"])[-1]
+        if unpacking.returncode:
             raise ConfigurationError(
-                f"mmdebstrap failed: {last}",
+                f"mmdebstrap failed: {images.last_line(unpacking.stderr)}",
                 hint="Is Debian's mirror reachable? As another user than root it needs uidmap.",
             )
         shutil.move(partial, archive)

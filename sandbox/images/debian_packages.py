@@ -104,7 +104,7 @@ def _fetch(packages: Sequence[str], optional: Sequence[str], folder: Path) -> No
 
 
 def _download(package: str, into: Path) -> str | None:
-    asked = subprocess.run(
+    download = subprocess.run(
         ["apt-get", "-q", "download", package],
         cwd=into,
         capture_output=True,
@@ -113,6 +113,6 @@ def _download(package: str, into: Path) -> str | None:
         stdin=subprocess.DEVNULL,
         timeout=SECONDS_FOR_A_DOWNLOAD,
     )
-    if asked.returncode == 0:
+    if download.returncode == 0:
         return None
-    return last_line(asked.stderr)
+    return last_line(download.stderr)

@@ -73,7 +73,7 @@ async def _driven(profile: LoadProfile) -> None:
     """Report at the start, for each line of standard input, and after its end stopped the load."""
     stop, generator = asyncio.Event(), Generator(profile)
 
-    def tell() -> None:
+    def print_report() -> None:
         print(json.dumps(generator.report().written()), flush=True)
 
     async def listen() -> None:
@@ -82,14 +82,14 @@ async def _driven(profile: LoadProfile) -> None:
             lambda: asyncio.StreamReaderProtocol(lines), sys.stdin
         )
         while await lines.readline():
-            tell()
+            print_report()
         stop.set()
 
     listening = asyncio.create_task(listen())
-    await generator.run(stop, started=tell)
+    await generator.run(stop, started=print_report)
     # The time may be over long before somebody asks.
     await listening
-    tell()
+    print_report()
 
 
 if __name__ == "__main__":

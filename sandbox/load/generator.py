@@ -84,13 +84,13 @@ class Generator:
         viewer = f"kanvaro-load/{number % self._profile.viewers}"
         revision = ""
 
-        async def ask() -> None:
+        async def request() -> None:
             nonlocal revision
             async with client.get(self._profile.url, headers={"User-Agent": viewer}) as answer:
                 body = await _whole(answer)
                 revision = self._revision(answer, body)
 
-        failure = await _tried(ask(), self._profile.patience_s)
+        failure = await _tried(request(), self._profile.patience_s)
         now = time.monotonic()
         if failure:
             self._tally.failed(failure.kind, connection, self._epoch + now, str(failure))

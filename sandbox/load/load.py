@@ -44,9 +44,9 @@ class Load(Part):
         )
         stack.callback(self._end)
         self._next_report()  # the first request is on its way
-        stack.push(self._hear_out)
+        stack.push(self._await_answers)
 
-    def _hear_out(self, kind: type[BaseException] | None, *_: object) -> None:
+    def _await_answers(self, kind: type[BaseException] | None, *_: object) -> None:
         """Wait for the requests on their way, unless an error ends it all."""
         if kind is None and self._program and self._program.stdin:
             self._program.stdin.close()

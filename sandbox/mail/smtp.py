@@ -113,9 +113,14 @@ class SmtpServer(Part):
         stack.callback(controller.stop)
 
     def _authenticate(
-        self, _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, said: Any
+        self,
+        _server: SMTP,
+        _session: Session,
+        _envelope: Envelope,
+        _mechanism: str,
+        credentials: Any,
     ) -> AuthResult:
-        login = cast(LoginPassword, said)
+        login = cast(LoginPassword, credentials)
         user = login.login.decode(errors="replace")
         with self._lock:
             answer = self._answers.pop(0) if self._answers else None

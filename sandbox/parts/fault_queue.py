@@ -39,13 +39,13 @@ class FaultQueue(Generic[F]):
     def take_first(self, concerns: Callable[[F], bool]) -> F | None:
         """Use up one occurrence of the first fault that `concerns` selects and need not skip."""
         with self._lock:
-            for place, fault in enumerate(self._waiting):
+            for index, fault in enumerate(self._waiting):
                 if not concerns(fault):
                     continue
                 if fault.skip:
-                    self._waiting[place] = replace(fault, skip=fault.skip - 1)
+                    self._waiting[index] = replace(fault, skip=fault.skip - 1)
                     continue
                 left = replace(fault, times=fault.times - 1)
-                self._waiting[place : place + 1] = [left] if left.times else []
+                self._waiting[index : index + 1] = [left] if left.times else []
                 return fault
         return None

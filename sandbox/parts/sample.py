@@ -70,7 +70,7 @@ def _files_of_the_app() -> Iterable[Path]:
 
 def git(folder: Path, *arguments: str) -> str:
     """What git says in `folder`, as our own author and without the machine's settings."""
-    told = subprocess.run(
+    result = subprocess.run(
         ["git", *arguments],
         cwd=folder,
         env={
@@ -86,4 +86,4 @@ def git(folder: Path, *arguments: str) -> str:
         text=True,
         check=True,
     )
-    return told.stdout.strip()
+    return result.stdout.strip()

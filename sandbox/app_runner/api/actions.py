@@ -178,8 +178,8 @@ def _changeable(region: Region, call: Call, *allowed: str) -> Service:
     service = region.services.get(call["ServiceArn"])
     if service is None or service.status == "DELETED":
         raise not_found(call["ServiceArn"])
-    if service.shown_status not in allowed:
-        raise busy_error(call.name, service.shown_status)
+    if service.api_status not in allowed:
+        raise busy_error(call.name, service.api_status)
     return service
 
 

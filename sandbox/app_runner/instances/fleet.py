@@ -35,7 +35,7 @@ class Care:
     become_healthy: float
     back_off: float
     drain: float
-    tell: Callable[[str], None]
+    report: Callable[[str], None]
 
 
 class Fleet:
@@ -56,7 +56,7 @@ class Fleet:
         self._session = session
         self._members: list[Member] = []
         self._watchers: set[asyncio.Task[None]] = set()
-        self._turn = 0
+        self._picks = 0
 
     def __len__(self) -> int:
         return len(self._members)
@@ -68,8 +68,8 @@ class Fleet:
         offered = [member for member in self._members if member is not other_than]
         if not offered:
             return None
-        self._turn += 1
-        start = self._turn % len(offered)
+        self._picks += 1
+        start = self._picks % len(offered)
         return min(offered[start:] + offered[:start], key=lambda member: member.in_flight)
 
     async def start(self) -> None:
@@ -105,14 +105,14 @@ class Fleet:
     async def _replace_when_ill(self, member: Member) -> None:
         reason = await self._care.serving.await_illness(member.instance, self._session)
         self._members.remove(member)
-        self._care.tell(f"Instance {member.identity} is replaced: {reason}.")
+        self._care.report(f"Instance {member.identity} is replaced: {reason}.")
         await member.instance.stop(0)
         pause = self._care.back_off
         while True:
             try:
                 successor = await self._start_one()
             except RolloutFailed as failure:
-                self._care.tell(f"A replacement did not become healthy: {failure}.")
+                self._care.report(f"A replacement did not become healthy: {failure}.")
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 30.0)
             else:

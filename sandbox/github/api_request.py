@@ -10,14 +10,14 @@ from sandbox.github.words import Refused
 
 
 @dataclass(frozen=True)
-class Asked:
+class ApiRequest:
     """A request whose token was accepted: the parts of its path, its query and its body."""
 
     github: GitHub
     token: Token
     parts: Mapping[str, str]
     query: Mapping[str, str]
-    requested: dict[str, Any]
+    body: dict[str, Any]
 
     @property
     def name(self) -> str:
@@ -64,5 +64,5 @@ class Route(NamedTuple):
     method: str
     path: str
     permission: str
-    answer: Callable[[Asked], Any]
+    answer: Callable[[ApiRequest], Any]
     status: int = 200
