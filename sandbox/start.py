@@ -1,4 +1,4 @@
-"""The whole sandbox: everything a delivery talks to, started together and stopped in reverse.
+"""Start everything a delivery talks to, all parts together, and stop it in reverse order.
 
 lock ─┬─ AWS ─┬─ CloudFront
       │       └─────────────┬─ App Runner
@@ -38,17 +38,17 @@ from sandbox.parts.part import Part
 DEFAULT_FOLDER = Path(".sandbox")
 DEFAULT_SPEED = 100.0
 IAM_USER = "kanvaro-ses-smtp"
-# Those that docs/github.md asks for, and no others: whoever needs more meets a 403 here, too.
+# Exactly those that docs/github.md asks for, so that a client that needs more gets a 403 here, too.
 GITHUB_PERMISSIONS = {"contents": "write", "pull_requests": "write", "statuses": "write"}
 
 AnyPart = TypeVar("AnyPart")
 
 
 class Sandbox(Part):
-    """Everything at once: `addresses` and `secrets` while it is entered, also in the folder.
+    """Runs all parts; while it is entered, `addresses` and `secrets` are also files in the folder.
 
-    One sandbox a folder. `speed` divides App Runner's durations: at 1 a deployment takes minutes.
-    Nothing is left when it ends, whether a part failed to start or the run was interrupted.
+    There is one sandbox per folder. `speed` divides App Runner's durations: at 1 a deployment takes
+    minutes. Nothing is left at the end, even if a part failed to start or the run was interrupted.
     Raises AlreadyRunning, EngineUnavailable, SandboxPartFailed.
     """
 
@@ -90,8 +90,8 @@ class Sandbox(Part):
         self.addresses.write(self._folder)
 
     def _start_parts(self, stack: ExitStack) -> None:
-        # Leaving the pool waits for parts that are still starting, so that whoever interrupts us
-        # stops those as well.
+        # Leaving the pool waits for parts that are still starting, so an interrupt stops them as
+        # well.
         with ThreadPoolExecutor() as pool:
 
             def start(
@@ -113,7 +113,8 @@ class Sandbox(Part):
             self.aws, self.databases = aws.result(), databases.result()
             app_runner = start("App Runner", self._build_app_runner, lambda part: part.url)
             edge = start("CloudFront", self._build_edge, lambda part: part.url)
-            # An address of the bridge: the application's containers and this machine reach it.
+            # It listens on the bridge, which the application's containers and this machine can both
+            # reach.
             smtp = start("SMTP", lambda: SmtpServer(self.databases.gateway), lambda p: p.address)
             self.smtp = smtp.result()
             keys = start("IAM", self._build_access_keys, lambda part: part.url)

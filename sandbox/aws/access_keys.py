@@ -1,10 +1,10 @@
-"""A strict way to the emulated IAM's access keys: what ministack gets wrong is answered as by AWS.
+"""Correct the emulated IAM's access keys, where ministack's answers differ from AWS.
 
-Measured with ministack 1.5.33: a user may have any number of keys (two on AWS, then LimitExceeded),
-and no use of a key is ever recorded. `used` says that a key was used, for whom no request to AWS
-is signed with it. Where there is an SMTP server, its accounts are the active keys, as with Amazon
-SES, and a login is a use.
-Source: API reference of AWS IAM, CreateAccessKey and GetAccessKeyLastUsed.
+Measured with ministack 1.5.33: a user may have any number of keys (AWS allows two, then
+LimitExceeded), and no use of a key is ever recorded. Nothing signs requests to AWS with these keys,
+so `used` records the use of one. With an SMTP server, its accounts are the active keys, as with
+Amazon SES, and a login counts as a use. Source: API reference of AWS IAM, CreateAccessKey and
+GetAccessKeyLastUsed.
 """
 
 import re
@@ -26,7 +26,7 @@ _NEVER = (
 
 
 class StrictAccessKeys(AwsProxy):
-    """AWS IAM over the account at `endpoint`; `url` is for boto3.
+    """Serves AWS IAM over the account at `endpoint`; `url` is for boto3.
 
     A change of a key reaches the server `smtp` after `lag_s` seconds.
     """
@@ -40,7 +40,7 @@ class StrictAccessKeys(AwsProxy):
             smtp.on_login = lambda key: self.used(key, datetime.now(UTC))
 
     def used(self, key: str, moment: datetime) -> None:
-        """Remember that a key was used for Amazon SES."""
+        """Record that a key was used for Amazon SES."""
         self._last_use[key] = moment
 
     async def answer(self, call: Call) -> web.Response:
@@ -58,7 +58,7 @@ class StrictAccessKeys(AwsProxy):
         return answer
 
     def _update_accounts(self, smtp: SmtpServer, call: Call, answer: str) -> None:
-        """Let the SMTP server follow a change that was made."""
+        """Apply a change of a key to the accounts of the SMTP server."""
         key = call.form.get("AccessKeyId", "")
         if call.operation == "CreateAccessKey":
             key, secret = (_member(answer, name) for name in ("AccessKeyId", "SecretAccessKey"))

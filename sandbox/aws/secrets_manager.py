@@ -1,21 +1,21 @@
-"""A strict way to the emulated Secrets Manager: what ministack gets wrong is answered as by AWS.
+"""Correct the emulated Secrets Manager, where ministack's answers differ from AWS.
 
-Measured with ministack 1.5.33 (`tests/sandbox/aws/test_secrets_manager.py` asks it each time):
+Measured with ministack 1.5.33 (`tests/sandbox/aws/test_secrets_manager.py` measures it each time):
 
 * PutSecretValue with a known ClientRequestToken and another value overwrites that version, and
-  with the same value takes its labels away, even AWSCURRENT; AWS refuses the one with
-  ResourceExistsException and ignores the other.
+  with the same value removes its labels, even AWSCURRENT; AWS answers the first with
+  ResourceExistsException and ignores the second.
 * PutSecretValue leaves a label on its old version too; on AWS a label is on one version.
-* RotateSecret knows no "in progress" and promotes at once; AWS makes an AWSPENDING version, which
+* RotateSecret knows no "in progress" and promotes at once; AWS creates an AWSPENDING version, which
   is empty until the rotation function fills it, and refuses while another one is pending.
-* GetSecretValue of an empty version answers without value, and a VersionStage that is not the
-  given VersionId's is not noticed; AWS refuses both.
-* AWSCURRENT can be taken off without being moved, and a token may be of any length (32 to 64).
+* GetSecretValue of an empty version answers without a value, and ignores a VersionStage that the
+  given VersionId does not have; AWS refuses both.
+* AWSCURRENT can be removed without being moved, and a token may have any length (AWS: 32 to 64).
 
-Right, and passed on: GetSecretValue without a stage is AWSCURRENT, a moved AWSCURRENT needs the
-RemoveFromVersionId that has it, and AWSPREVIOUS follows by itself. There is no rotation function
-here, so that RotateSecret leaves what a function that died at once leaves.
-Source: API reference of AWS Secrets Manager.
+Correct, and therefore forwarded: GetSecretValue without a stage returns AWSCURRENT, moving
+AWSCURRENT needs the RemoveFromVersionId that has it, and AWSPREVIOUS follows by itself. There is no
+rotation function here, so RotateSecret has the effect of a function that died at once. Source: API
+reference of AWS Secrets Manager.
 """
 
 import json
@@ -33,7 +33,7 @@ Requested = dict[str, Any]
 
 
 class StrictSecretsManager(AwsProxy):
-    """AWS Secrets Manager over the account at `endpoint`; `url` is for boto3."""
+    """Serves AWS Secrets Manager over the account at `endpoint`; `url` is for boto3."""
 
     async def answer(self, call: Call) -> web.Response:
         ways = {
@@ -138,7 +138,7 @@ class StrictSecretsManager(AwsProxy):
         return labels
 
     async def _result(self, call: Call, operation: str, requested: Requested) -> Requested:
-        """What ministack answers to a question of ours; its refusal is the caller's."""
+        """Send ministack another operation and return its answer; raises JsonRefusal."""
         answer = await self.passed_on(with_json(call, operation, requested))
         result: Requested = json.loads(body_of(answer))
         if answer.status != 200:

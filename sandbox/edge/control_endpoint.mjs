@@ -1,4 +1,4 @@
-// The edge's control endpoint, on a port of its own: look at it, change it, try the function.
+// Serves the edge's control endpoint on a port of its own: read the state, change it, run the function.
 import http from 'node:http';
 
 const LARGEST = 64 * 1024;
@@ -58,7 +58,7 @@ function change(store, settings) {
   if (fails !== undefined) store.fails = fails;
 }
 
-/** As TestFunction of the real API, but the origin is shown: `{"event", "route": text or null}`. */
+/** Like TestFunction of the real API, but returns the origin, too: `{"event", "route": text or null}`. */
 async function tried({ routeFunction }, { event, route }) {
   return routeFunction.run(event, () => {
     if (route === undefined) throw new Error('the key value store cannot be read');

@@ -1,11 +1,11 @@
-// The event objects of CloudFront Functions, and what becomes of those that a function returns.
+// Builds the event objects of CloudFront Functions, and reads those that a function returns.
 import { randomBytes } from 'node:crypto';
 
 const HOP_BY_HOP = [
   'connection', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'proxy-connection',
   'te', 'trailer', 'transfer-encoding', 'upgrade',
 ]; // prettier-ignore
-// A function that changes one of these is answered for with a 502, on AWS as here.
+// If a function changes one of these, the viewer gets a 502, on AWS and here.
 const READ_ONLY = ['host', 'content-length'];
 
 export class NotAllowed extends Error {}
@@ -54,14 +54,14 @@ export function responseEvent(viewerEvent, request, answer) {
   };
 }
 
-/** What a function may not change, as text: compare before with after. Raises nothing. */
+/** Returns what a function may not change, as text to compare before and after. Never throws. */
 export function fixedPartOf(request) {
   const fixed = READ_ONLY.map((name) => request.headers?.[name]?.value ?? null);
-  // AWS would let a function rewrite these; this sandbox would not follow, so it refuses.
+  // AWS lets a function rewrite these; the sandbox does not support that, so it refuses.
   return JSON.stringify([fixed, request.method, request.uri, request.querystring, request.cookies]);
 }
 
-/** The headers of Node's kind; throws NotAllowed when they are not headers of an event. */
+/** Converts an event's headers to Node's; throws NotAllowed when they are malformed. */
 export function headersOf(part) {
   const headers = {};
   for (const [name, entry] of Object.entries(part.headers ?? {})) {

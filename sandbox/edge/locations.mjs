@@ -1,12 +1,12 @@
-// Points of presence: each has its own copy of the KeyValueStore's item, and gets changes in its
-// own time.
+// Emulates points of presence: each has its own copy of the KeyValueStore's item, and gets a change
+// after a delay of its own.
 import http from 'node:http';
 
 const EVERY_STORE_MS = 100;
 const EVERY_DISTRIBUTION_MS = 1000;
 const PATIENCE_MS = 5000;
 
-/** One point of presence. What was read is kept: only `store.fails` makes reading throw. */
+/** One point of presence. It keeps the last text: only `store.fails` makes reading throw. */
 export class Location {
   #store;
   #newest = 0;
@@ -18,7 +18,7 @@ export class Location {
     this.delayMs = 0;
   }
 
-  /** Apply a document after `delayMs`, unless a later one has been applied by then. */
+  /** Applies a document after `delayMs`, unless a later one has been applied by then. */
   receive(order, text, delayMs) {
     const apply = () => this.#apply(order, text, delayMs);
     if (delayMs > 0) setTimeout(apply, delayMs).unref();
@@ -68,7 +68,7 @@ export class Store {
     );
   }
 
-  /** Read both once, then again and again. */
+  /** Reads both once, then periodically. */
   async follow() {
     await Promise.all([
       repeat(() => this.#readItem(), EVERY_STORE_MS),
@@ -120,12 +120,12 @@ export class Store {
 }
 
 async function repeat(read, everyMs) {
-  // An account that cannot be read leaves us with what we have.
+  // If the account cannot be read, the last values stay.
   await read().catch(() => {});
   setTimeout(() => repeat(read, everyMs), everyMs).unref();
 }
 
-/** {host, port, protocol} of the origin that a distribution's XML names for its default behaviour. */
+/** Returns {host, port, protocol} of the default behaviour's origin in a distribution's XML. */
 export function defaultOriginOf(xml) {
   const behaviour = within(xml, 'DefaultCacheBehavior');
   const wanted = behaviour && within(behaviour, 'TargetOriginId');

@@ -1,4 +1,4 @@
-"""Block Kit: is a list of blocks one that Slack would show?
+"""Check whether Slack would accept a list of Block Kit blocks.
 
 The sizes are those of https://docs.slack.dev/reference/block-kit/blocks, as a JSON Schema.
 """
@@ -16,7 +16,7 @@ _validator = Draft202012Validator(
 
 
 def complaints(blocks: Any) -> list[str]:
-    """Return what is wrong with the blocks, said as Slack says it; empty when nothing is."""
+    """Return what is wrong with the blocks, in Slack's words; empty if nothing is wrong."""
     errors = [leaf for error in _validator.iter_errors(blocks) for leaf in _leaves(error)]
     return [*map(_complaint, errors), *_repeated_ids(blocks)]
 
@@ -35,7 +35,7 @@ def _complaint(error: ValidationError) -> str:
 
 
 def _without_middle(message: str) -> str:
-    """A validator quotes the whole block first and says what is wrong with it last."""
+    """Cut the middle of a long message: it quotes the block first and names the fault last."""
     return message if len(message) <= 200 else f"{message[:80]} … {message[-100:]}"
 
 

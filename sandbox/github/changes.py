@@ -1,4 +1,4 @@
-"""What changed between two revisions, as GitHub lists it."""
+"""Describe the files changed between two revisions, as GitHub does."""
 
 from itertools import zip_longest
 from typing import Any
@@ -21,7 +21,7 @@ _STATUS = {
 
 
 def changed_files(request: ApiRequest, start: str | None, end: str) -> list[dict[str, Any]]:
-    """The files that differ between two revisions; `start` is None for a first commit."""
+    """Return the files that differ between two revisions; `start` is None for a first commit."""
     folder = request.repository.folder
     if folder is None:
         raise missing()
@@ -43,7 +43,7 @@ def changed_files(request: ApiRequest, start: str | None, end: str) -> list[dict
             | former
         )
     for file, patch in zip_longest(files, patches[: len(files)]):
-        # Binary files have none.
+        # Binary files have no patch.
         if patch and "\n@@" in patch:
             file["patch"] = patch[patch.index("\n@@") + 1 :]
     return files

@@ -1,4 +1,4 @@
-"""Comments on pull requests, which GitHub keeps as comments on issues.
+"""Serve comments on pull requests, which GitHub stores as comments on issues.
 
 Protocol: https://docs.github.com/en/rest/issues/comments
 """

@@ -1,4 +1,4 @@
-"""Revisions, refs, tags and comparisons, out of the git repository that a test keeps.
+"""Serve revisions, refs, tags and comparisons from the test's git repository.
 
 Protocol: https://docs.github.com/en/rest/git and …/rest/commits.
 """
@@ -28,7 +28,7 @@ UNPAGED_COMMITS = 250
 
 
 def require_revision(repository: Repository, revision: str) -> None:
-    """Refuse what is no revision, or is none of the git repository's."""
+    """Raise Refused unless `revision` is a full SHA, and in the git repository if there is one."""
     known = _REVISION.fullmatch(revision) and (
         repository.folder is None or _object(repository.folder, revision)
     )
@@ -37,7 +37,7 @@ def require_revision(repository: Repository, revision: str) -> None:
 
 
 def revision_of(repository: Repository, ref: str, refusal: str = "No commit found for: {}") -> str:
-    """The revision that a branch, a tag or a revision's name stands for; Refused if none."""
+    """Return the revision that a branch, a tag or a SHA names; raises Refused if there is none."""
     for full in (ref, f"refs/heads/{ref}", f"refs/tags/{ref}", f"refs/{ref}"):
         if full in repository.refs:
             return repository.refs[full]
@@ -50,7 +50,7 @@ def revision_of(repository: Repository, ref: str, refusal: str = "No commit foun
 
 
 def head_of(folder: Path, branch: str) -> str:
-    """The revision a branch is at, or nothing where it is gone."""
+    """Return the newest revision of a branch, or an empty text if the branch does not exist."""
     return _object(folder, f"refs/heads/{branch}")
 
 
@@ -79,7 +79,7 @@ def matching_refs(request: ApiRequest) -> list[dict[str, Any]]:
 
 
 def _refs(repository: Repository) -> list[tuple[str, str, str]]:
-    """Name, kind and object of each ref; a test's `set_ref` goes before the git repository."""
+    """Return name, kind and object of each ref; `set_ref` overrides the git repository."""
     known = {name: ("commit", sha) for name, sha in repository.refs.items()}
     if repository.folder:
         form = "--format=%(refname) %(objecttype) %(objectname)"
@@ -100,7 +100,7 @@ def _ref_json(request: ApiRequest, name: str, kind: str, sha: str) -> dict[str, 
 
 
 def tag(request: ApiRequest) -> dict[str, Any]:
-    """An annotated tag's own object."""
+    """Return an annotated tag's own object."""
     folder, sha = request.repository.folder, request.parts["sha"]
     try:
         if folder is None or not _REVISION.fullmatch(sha):
@@ -153,7 +153,7 @@ def commits(request: ApiRequest) -> list[dict[str, Any]]:
 
 
 def compare(request: ApiRequest) -> Page:
-    """`base...head` with one page of its commits; the files come with the first page."""
+    """Return `base...head` with one page of its commits; the first page carries the files."""
     base, dots, head = request.parts["basehead"].partition("...")
     if not dots:
         raise missing()
@@ -187,7 +187,7 @@ def compare(request: ApiRequest) -> Page:
 
 
 def between(request: ApiRequest, start: str, end: str) -> list[dict[str, Any]]:
-    """The commits of `end` that `start` does not have, oldest first."""
+    """Return the commits of `end` that `start` does not have, oldest first."""
     return _commits(request, "--reverse", f"{start}..{end}")
 
 

@@ -1,4 +1,4 @@
-"""Pull requests: where their branches are, what they change.
+"""Serve pull requests: their branches, files and commits.
 
 Protocol: https://docs.github.com/en/rest/pulls/pulls
 """
@@ -38,7 +38,7 @@ def _whole_pull_json(request: ApiRequest, pull: Pull) -> dict[str, Any]:
 
 
 def pulls(request: ApiRequest) -> list[dict[str, Any]]:
-    """The pull requests in the `state` wanted (open), of a `head` and a `base`; newest first."""
+    """List the pull requests that match `state` (default open), `head` and `base`; newest first."""
     state = request.query.get("state", "open")
     shown = [
         _pull_json(request, pull)
@@ -55,7 +55,7 @@ def pulls(request: ApiRequest) -> list[dict[str, Any]]:
 
 
 def opened(request: ApiRequest) -> dict[str, Any]:
-    """Open a pull request from a branch of this repository, which must be in `keep`."""
+    """Open a pull request from a branch of this repository, which must be known by `keep`."""
     requested, folder = request.body, request.repository.folder
     for name in ("title", "head", "base"):
         if not isinstance(requested.get(name), str) or not requested[name]:
@@ -83,7 +83,7 @@ def commits(request: ApiRequest) -> list[dict[str, Any]]:
 
 
 def of_commit(request: ApiRequest) -> list[dict[str, Any]]:
-    """The pull requests whose newest revision this is."""
+    """List the pull requests whose newest revision this is."""
     everyone = [_pull_json(request, pull) for pull in request.repository.pulls.values()]
     return [each for each in everyone if each["head"]["sha"] == request.parts["revision"]]
 
@@ -97,7 +97,7 @@ def _find(request: ApiRequest) -> Pull:
 
 
 def _follow(request: ApiRequest, pull: Pull) -> None:
-    """Take over what was pushed, while the pull request is open."""
+    """Update the pull request to the newest push, while it is open."""
     folder = request.repository.folder
     if folder is None or (pull.state != "open" and pull.revision):
         return

@@ -1,7 +1,7 @@
-"""Releases and their assets.
+"""Serve releases and their assets.
 
-Protocol: https://docs.github.com/en/rest/releases. A draft is not found by its tag; a tag that is
-missing is made when the release is published.
+Protocol: https://docs.github.com/en/rest/releases. A draft is not found by its tag; publishing a
+release creates its tag if it is missing.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ def create(request: ApiRequest) -> dict[str, Any]:
 
 
 def releases(request: ApiRequest) -> list[dict[str, Any]]:
-    """All of them, newest first; drafts only for whoever may write."""
+    """List all releases, newest first; drafts only for tokens that may write."""
     writes = request.token.may("contents=write")
     return [
         release_json(request, each)
@@ -107,9 +107,9 @@ def delete_asset(request: ApiRequest) -> None:
 
 
 def begin_asset(request: ApiRequest, content_type: str) -> Asset:
-    """Take a new asset's name, before its content; raises Refused."""
+    """Register a new asset's name before its content arrives; raises Refused."""
     release = find(request)
-    # GitHub renames what has special signs, or dots at its ends.
+    # GitHub replaces special characters and removes dots at both ends.
     name = re.sub(r"[^A-Za-z0-9_.+-]+", ".", request.query.get("name", "")).strip(".")
     if not name:
         raise invalid("ReleaseAsset", "name", "missing_field")

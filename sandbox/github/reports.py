@@ -1,4 +1,4 @@
-"""Commit statuses and deployments: what a delivery reports.
+"""Serve commit statuses and deployments, which a delivery reports.
 
 Protocol: https://docs.github.com/en/rest/commits/statuses and …/rest/deployments.
 """
@@ -50,14 +50,14 @@ def add_status(request: ApiRequest) -> dict[str, Any]:
 
 
 def statuses(request: ApiRequest) -> list[dict[str, Any]]:
-    """Every status of a revision, the newest first."""
+    """List every status of a revision, the newest first."""
     revision = history.revision_of(request.repository, request.parts["revision"])
     found = [each for each in request.repository.statuses if each["sha"] == revision]
     return [_without(status, "sha") for status in reversed(found)]
 
 
 def combined_status(request: ApiRequest) -> dict[str, Any]:
-    """The latest status of each context and what they amount to."""
+    """Return the latest status of each context and the state they combine to."""
     revision = history.revision_of(request.repository, request.parts["revision"])
     latest: dict[str, dict[str, Any]] = {}
     for status in (each for each in request.repository.statuses if each["sha"] == revision):
@@ -106,7 +106,7 @@ def add_deployment(request: ApiRequest) -> dict[str, Any]:
 
 
 def deployments(request: ApiRequest) -> list[dict[str, Any]]:
-    """The deployments that fit the `sha`, `ref`, `task` and `environment` wanted."""
+    """List the deployments with the requested `sha`, `ref`, `task` and `environment`."""
     names = ("sha", "ref", "task", "environment")
     filters = {name: request.query[name] for name in names if name in request.query}
     return [

@@ -1,4 +1,4 @@
-"""A repository as GitHub shows it, and who works on it."""
+"""Describe a repository as GitHub does, and the accounts that work on it."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from sandbox.github.api_request import ApiRequest, Route
 from sandbox.github.store import GitHub
 from sandbox.github.words import Refused, node_id, person
 
-# When all repositories of the sandbox were made.
+# The creation time of every repository in the sandbox.
 _BORN = "2026-01-05T09:00:00Z"
 _LISTS = (
     *("deployments", "downloads", "events", "forks", "hooks", "languages", "merges"),
@@ -42,7 +42,7 @@ _ROLES = {"admin": "admin", "maintain": "write", "write": "write", "triage": "re
 
 
 def repository_json(github: GitHub, name: str, *, fork: bool = False) -> dict[str, Any]:
-    """The repository in full, which has every field that its shorter forms have."""
+    """Return the full description of a repository; it has every field of the shorter ones."""
     owner, _, short = name.partition("/")
     base, site = f"{github.address}/repos/{name}", f"{github.address}/{name}"
     return {
@@ -81,7 +81,7 @@ def repository(request: ApiRequest) -> dict[str, Any]:
 
 
 def permission(request: ApiRequest) -> dict[str, Any]:
-    """What an account may do; `Repository.people` says so, and nobody else may anything."""
+    """Return what an account may do, by `Repository.people`; others have no permission."""
     login = request.parts["login"]
     role = request.repository.people.get(login, "none")
     shown = person(login, request.github.address) | {"role_name": role, "email": None, "name": None}
@@ -89,7 +89,7 @@ def permission(request: ApiRequest) -> dict[str, Any]:
 
 
 def account(request: ApiRequest) -> dict[str, Any]:
-    """Whose token this is; an App's installation has no account."""
+    """Return the account that owns the token; an App's installation has none."""
     if request.token.login.endswith("[bot]"):
         raise Refused(403, "Resource not accessible by integration")
     names = ("name", "company", "blog", "location", "email", "hireable", "bio")

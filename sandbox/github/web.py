@@ -1,4 +1,4 @@
-"""GitHub over HTTP: which address asks for what. Whatever is not served answers 501."""
+"""Serve the fake GitHub over HTTP; an address that is not served answers 501."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ _REPOSITORY = "{owner}/{repository}"
 
 
 def routes(github: GitHub, prefix: str = "/github") -> list[web.RouteDef]:
-    """Return the routes below `prefix`, which clients take for https://api.github.com."""
+    """Return the routes below `prefix`, which clients use in place of https://api.github.com."""
 
     def served(route: Route) -> web.RouteDef:
         async def respond(request: web.Request) -> web.Response:
@@ -51,7 +51,7 @@ def routes(github: GitHub, prefix: str = "/github") -> list[web.RouteDef]:
         return web.json_response(_remembered(github))
 
     async def kept(request: web.Request) -> web.Response:
-        """Where a repository is on this machine: what nobody can tell GitHub itself."""
+        """Set the folder of a repository on this machine; the real GitHub has no such request."""
         requested = await request.json()
         github.keep(str(requested["repository"]), Path(str(requested["folder"])))
         return web.json_response({"kept": requested["repository"]})
@@ -69,7 +69,7 @@ def routes(github: GitHub, prefix: str = "/github") -> list[web.RouteDef]:
 
 
 def remembering(github: GitHub, prefix: str = "/github") -> Middleware:
-    """Return an aiohttp middleware that keeps every request with what became of it."""
+    """Return an aiohttp middleware that records every request with its answer."""
 
     @web.middleware
     async def remember(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -112,7 +112,7 @@ def _not_served(api_request: ApiRequest) -> None:
 def _authorized(
     github: GitHub, request: web.Request, requested: dict[str, Any], permission: str
 ) -> ApiRequest:
-    """The request, if its token is accepted and is enough; raises Refused."""
+    """Return the request if its token is accepted and has the permission; raises Refused."""
     token = github.access.accepted(request.headers.get("Authorization", ""))
     if not request.path.endswith("/rate_limit"):
         github.limits.count()
@@ -185,7 +185,7 @@ async def _json_object(request: web.Request) -> dict[str, Any]:
 
 
 def _links(request: web.Request, page: Page) -> dict[str, str]:
-    """The Link header that leads to the other pages."""
+    """Return the Link header for the other pages."""
     last = -(-page.total // page.size) or 1
     wanted = {"prev": page.number - 1, "next": page.number + 1, "last": last, "first": 1}
     pages = {rel: at for rel, at in wanted.items() if 1 <= at <= last and at != page.number}
@@ -205,7 +205,7 @@ def _minted(github: GitHub, request: web.Request) -> web.Response:
 
 
 async def _upload(github: GitHub, request: web.Request) -> web.Response:
-    """Take an asset. If its content breaks off, it stays in the state `starter`."""
+    """Store an uploaded asset; if its content breaks off, it stays in the state `starter`."""
     try:
         api_request = _authorized(github, request, {}, _UPLOAD.permission)
         if not request.content_length:
@@ -224,7 +224,7 @@ async def _upload(github: GitHub, request: web.Request) -> web.Response:
 
 
 async def _asset(github: GitHub, request: web.Request, prefix: str) -> web.Response:
-    """An asset's description, or the way to its content for whoever asks for that."""
+    """Return an asset's description, or a redirect to its content if the client accepts bytes."""
     if request.headers.get("Accept") != "application/octet-stream":
         return await _respond(github, request, _ASSET)
     try:
@@ -240,7 +240,7 @@ async def _asset(github: GitHub, request: web.Request, prefix: str) -> web.Respo
 
 
 async def _stored(github: GitHub, request: web.Request) -> web.StreamResponse:
-    """The storage, which is another service: it refuses whoever shows it a token."""
+    """Serve an asset's content from the storage host, which refuses requests that carry a token."""
     if "Authorization" in request.headers:
         return web.Response(status=400, text="Only one auth mechanism allowed")
     api_request = ApiRequest(github, Token(""), request.match_info, request.query, {})

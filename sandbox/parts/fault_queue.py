@@ -1,4 +1,4 @@
-"""A queue of faults on demand; each emulator adds the kinds of fault that its service has."""
+"""Queue faults on demand; each emulator defines the kinds of fault that its service has."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 @dataclass(frozen=True, kw_only=True)
 class QueuedFault:
-    """A fault that `times` requests meet, after `skip` that do not."""
+    """A fault for `times` requests, after `skip` requests without it."""
 
     times: int = 1
     skip: int = 0
@@ -18,7 +18,7 @@ F = TypeVar("F", bound=QueuedFault)
 
 
 class FaultQueue(Generic[F]):
-    """Faults that no request has met yet, in order. Safe to use from any thread."""
+    """Faults that wait for requests, in order. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -37,7 +37,7 @@ class FaultQueue(Generic[F]):
             return [asdict(fault) for fault in self._waiting]
 
     def take_first(self, concerns: Callable[[F], bool]) -> F | None:
-        """Use up one occurrence of the first fault that `concerns` selects and need not skip."""
+        """Use up one occurrence of the first fault that `concerns` accepts, unless it must skip."""
         with self._lock:
             for index, fault in enumerate(self._waiting):
                 if not concerns(fault):

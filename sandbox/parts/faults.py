@@ -1,4 +1,4 @@
-"""Faults of an HTTP service on demand: the next requests fail as they would on a bad day."""
+"""Inject faults into an HTTP service: the next matching requests fail in a chosen way."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,12 +13,11 @@ from sandbox.parts.fault_queue import FaultQueue, QueuedFault
 
 
 class FaultKind(StrEnum):
-    """What goes wrong.
+    """The ways in which a request can fail.
 
-    `DOWN` closes the connection before the request is looked at, `ANSWER_LOST` after it was
-    carried out; `SERVER_ERROR_AFTER` carries it out, too, and answers 502. `CUT_SHORT` ends a
-    transfer in the middle. `SLOW` answers properly, but late. The secondary limit answers 403, as
-    GitHub does.
+    `DOWN` closes the connection before the request is handled, `ANSWER_LOST` after;
+    `SERVER_ERROR_AFTER` handles it, too, and answers 502. `CUT_SHORT` ends a transfer in the
+    middle. `SLOW` answers correctly, but late. The secondary limit answers 403, as GitHub does.
     """
 
     DOWN = "down"
@@ -73,7 +72,7 @@ class HttpFault(QueuedFault):
 
 
 class HttpFaults(FaultQueue[HttpFault]):
-    """The faults that one service will show; `rate_limit_body` is in that service's words."""
+    """The faults for one service's requests; `rate_limit_body` is its answer to too many."""
 
     def __init__(self, rate_limit_body: dict[str, Any]) -> None:
         super().__init__()
@@ -89,7 +88,7 @@ class HttpFaults(FaultQueue[HttpFault]):
 
 
 def middleware(faults_of: Callable[[web.Request], HttpFaults | None]) -> Middleware:
-    """Return an aiohttp middleware; `faults_of` says whose faults concern a request, if any's."""
+    """Return an aiohttp middleware; `faults_of` returns the faults for a request, if any."""
 
     @web.middleware
     async def meet_fault(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -127,7 +126,7 @@ async def _suffer(
             await handler(request)
     if request.transport:
         request.transport.abort()
-    return web.Response()  # nobody is left to read it
+    return web.Response()  # never read
 
 
 def _limited(fault: HttpFault, faults: HttpFaults, status: int) -> web.Response:
@@ -136,7 +135,7 @@ def _limited(fault: HttpFault, faults: HttpFaults, status: int) -> web.Response:
 
 
 async def control_faults(request: web.Request, faults: HttpFaults) -> web.Response:
-    """Answer `GET`, `POST` and `DELETE` on a service's faults: look, add one, forget all."""
+    """Answer `GET` (list), `POST` (add) and `DELETE` (clear) for a service's faults."""
     if request.method == "POST":
         try:
             fault = HttpFault.parse(await _json_object(request))

@@ -1,4 +1,4 @@
-"""The control API: App Runner's JSON 1.0 protocol on `POST /`, as boto3 speaks it."""
+"""Serve the control API: App Runner's JSON 1.0 protocol on `POST /`, as boto3 uses it."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Received:
-    """One request, as tests assert on it. Values that the model calls sensitive are struck out."""
+    """One request, for tests to assert on; values that the model marks sensitive are redacted."""
 
     operation: str
     parameters: Any = None
@@ -39,7 +39,7 @@ class Received:
 
 
 class Control:
-    """Checks, records and carries out requests, and lets their faults strike."""
+    """Checks, records and carries out requests, and applies their faults."""
 
     def __init__(self, region: Region) -> None:
         self._region = region
@@ -113,7 +113,7 @@ class Control:
 
 
 class _NoAnswer(Exception):
-    """The connection closes instead."""
+    """Raised to close the connection without an answer."""
 
 
 async def _strike_before(fault: CallFault, operation: str) -> None:

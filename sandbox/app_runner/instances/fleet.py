@@ -1,4 +1,4 @@
-"""The instances of one version of one service: started, watched, replaced, drained, stopped."""
+"""Start, watch, replace, drain and stop the instances of one version of one service."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Care:
-    """How a fleet is looked after; times in real seconds."""
+    """How a fleet checks, replaces and drains its instances; times in real seconds."""
 
     starting: HealthCheck
     serving: HealthCheck
@@ -39,7 +39,7 @@ class Care:
 
 
 class Fleet:
-    """`size` instances of one version. Crashed or sick ones are replaced, with back-off."""
+    """`size` instances of one version. Crashed or unhealthy ones are replaced, with back-off."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Fleet:
         return len(self._members)
 
     def pick(self, other_than: Member | None = None) -> Member | None:
-        """The least busy member, taking turns among equals; None when nobody can serve."""
+        """Return the least busy member, alternating among equals; None if there is none."""
         if len(self._members) == 1 and other_than is None:
             return self._members[0]
         offered = [member for member in self._members if member is not other_than]
@@ -73,7 +73,7 @@ class Fleet:
         return min(offered[start:] + offered[:start], key=lambda member: member.in_flight)
 
     async def start(self) -> None:
-        """Start every instance and wait for its health. Raises RolloutFailed, leaving none."""
+        """Start every instance and wait until all are healthy; on RolloutFailed none is left."""
         started = await asyncio.gather(
             *(self._start_one() for _ in range(self._size)), return_exceptions=True
         )
@@ -121,9 +121,9 @@ class Fleet:
                 return
 
     async def retire(self) -> None:
-        """Let requests in flight finish, up to the drain time, then stop every instance.
+        """Wait for requests in flight, up to the drain time, then stop every instance.
 
-        Whoever calls this has already stopped sending requests here.
+        The caller has already stopped sending requests here.
         """
         await self._stop_watching()
         with contextlib.suppress(TimeoutError):
