@@ -16,23 +16,21 @@ from benchmarks.report import Measurement, table, write
 from benchmarks.rotating import rotating
 from benchmarks.stage import stage
 from benchmarks.switching import switching
-from delivery.errors import DeliveryError
-from delivery.text import duration
+from delivery.text import counted, duration
 from deployments.demo.demo import step
+from deployments.demo.terminal import run_command
 
 LATEST = Path(__file__).with_name("latest.json")
 
 
 def main() -> int:
+    return run_command("bench", measure_and_write, interrupted="everything was stopped")
+
+
+def measure_and_write() -> str:
+    """Measure everything, print the table and write it to `latest.json`; return a sentence."""
     began, load = time.monotonic(), _load()
-    try:
-        measurements = measure()
-    except DeliveryError as error:
-        print(f"\nbench: failed — {error}\n{error.hint}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nbench: interrupted, everything was stopped", file=sys.stderr)
-        return 130
+    measurements = measure()
     machine_description = {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "processors": str(os.cpu_count()),
@@ -42,7 +40,7 @@ def main() -> int:
     }
     print(f"\n{table(measurements, machine_description)}")
     write(LATEST, measurements, machine_description)
-    return 0
+    return f"{counted(len(measurements), 'figure')} measured"
 
 
 def measure() -> list[Measurement]:
@@ -65,8 +63,8 @@ def measure() -> list[Measurement]:
         released = releases()
     with step("fifty pipelines at once"):
         many = parallel()
-    told = [*started, *called, *moved, *rotated, *pulled, *released, *many]
-    return [*compared[:1], *fixed, *compared[1:], *told]
+    others = [*started, *called, *moved, *rotated, *pulled, *released, *many]
+    return [*compared[:1], *fixed, *compared[1:], *others]
 
 
 def _load() -> str:

@@ -15,13 +15,13 @@ from benchmarks.stage import Stage
 from delivery.errors import RolloutFailed
 from deployments.demo.run_progress import summary_of
 
-_TOLD = re.compile(r"\*\*AWS calls\*\* \| (\d+) \(([^)]*)\)")
+_CALLS = re.compile(r"\*\*AWS calls\*\* \| (\d+) \(([^)]*)\)")
 
 
 def deploy_aws_calls(stage: Stage, run: Timed) -> list[Measurement]:
     """The figure for a run that is over. Raises `RolloutFailed` where the counts disagree."""
-    total, most = told(summary_of(stage.client, run.id))
-    app_runner = remembered(stage, run)
+    total, most = calls_in_summary(summary_of(stage.client, run.id))
+    app_runner = calls_seen_by_app_runner(stage, run)
     for name, count in most.items():
         if name in app_runner and app_runner[name] != count:
             raise RolloutFailed(f"{name}: the run told {count}, App Runner saw {app_runner[name]}")
@@ -33,16 +33,16 @@ def deploy_aws_calls(stage: Stage, run: Timed) -> list[Measurement]:
     return [Measurement("deploy_aws_calls", total, how, goal=25)]
 
 
-def told(summary: str) -> tuple[int, dict[str, int]]:
+def calls_in_summary(summary: str) -> tuple[int, dict[str, int]]:
     """The number of calls, and the most frequent by name, from a run's summary artifact."""
-    found = _TOLD.search(summary)
+    found = _CALLS.search(summary)
     if found is None:
         raise RolloutFailed(f"the summary does not tell how often AWS was called:\n{summary}")
     each = (part.split() for part in found[2].split(", "))
     return int(found[1]), {name: int(count) for name, count in each}
 
 
-def remembered(stage: Stage, run: Timed) -> Counter[str]:
+def calls_seen_by_app_runner(stage: Stage, run: Timed) -> Counter[str]:
     """What App Runner's emulator was sent while the run's process lived."""
     state = httpx.get(f"{stage.addresses.app_runner}/_sandbox/state").raise_for_status().json()
     return Counter(

@@ -74,8 +74,8 @@ def overhead(stage: Stage, fixed: float) -> tuple[Timed, list[Measurement]]:
 def ci(stage: Stage, environment: str) -> Timed:
     """The flow on the newest revision of the application that `environment` is for."""
     application = stage.trivial if environment == TRIVIAL else stage.sample
-    asked = {"revision": application.revision, "environment": environment}
-    return timed_run(stage.client, CI, asked)
+    parameters = {"revision": application.revision, "environment": environment}
+    return timed_run(stage.client, CI, parameters)
 
 
 def _new_revision(application: Sample) -> None:

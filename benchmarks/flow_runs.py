@@ -54,8 +54,8 @@ def timed_run(
     ended = time.time()
     state = client.read_flow_run(run.id).state
     if state is None or not state.is_completed():
-        said = f"{state.name}: {state.message}" if state else "no state"
-        raise RolloutFailed(f"{deployment} with {json.dumps(parameters)} ended as {said}")
+        ending = f"{state.name}: {state.message}" if state else "no state"
+        raise RolloutFailed(f"{deployment} with {json.dumps(parameters)} ended as {ending}")
     return Timed(run.id, _unix_time(ticks), ended, _first_task(client, run.id))
 
 

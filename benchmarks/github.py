@@ -49,14 +49,14 @@ def pull_requests() -> list[Measurement]:
         pulls.ok(number, revision)
         wall = time.monotonic() - began
         # That for the App's token goes by another way.
-        asked = [call for call in pulls.hub.calls if "/access_tokens" not in call.path]
+        counted = [call for call in pulls.hub.calls if "/access_tokens" not in call.path]
         checks = len(pulls.states(revision)) - 1
-    if len(asked) != len(spent):
-        raise AssertionError(f"GitHub was asked {len(asked)} times, and we know of {len(spent)}")
-    posts = sum(call.method == "POST" for call in asked)
+    if len(counted) != len(spent):
+        raise AssertionError(f"GitHub was asked {len(counted)} times, and we know of {len(spent)}")
+    posts = sum(call.method == "POST" for call in counted)
     how = f"{checks} checks, three statuses each, and a comment: {posts} of them write"
     return [
-        Measurement("pull_request_github_calls", len(asked), how),
+        Measurement("pull_request_github_calls", len(counted), how),
         Measurement(
             "pull_request_github_s", sum(spent), f"of {wall:.1f} s of the whole run", unit="s"
         ),

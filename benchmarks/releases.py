@@ -33,10 +33,10 @@ def releases() -> list[Measurement]:
         releasing.ok()
         seconds = time.monotonic() - began
         releasing.assert_whole()
-        asked = sum(calls.values())
+        total = sum(calls.values())
         by_method = ", ".join(f"{name} {count}" for name, count in calls.most_common())
     return [
-        Measurement("release_github_calls", asked, f"four assets, each verified: {by_method}"),
+        Measurement("release_github_calls", total, f"four assets, each verified: {by_method}"),
         Measurement(
             "release_github_s", seconds, "a trivial application, built and released", unit="s"
         ),

@@ -96,18 +96,18 @@ def _forget_earlier_runs() -> None:
 
 
 def _warm(stage: Stage) -> None:
-    place = stage.folder / "warming"
+    checkout = stage.folder / "warming"
     variables = stage.variables(stage.folder / "warming-home")
     for command in (
-        ["git", "clone", "--quiet", str(stage.sample.folder), str(place)],
-        ["npm", "--prefix", str(place), "ci"],
-        ["docker", "build", "--quiet", "--target", "dependencies", str(place)],
+        ["git", "clone", "--quiet", str(stage.sample.folder), str(checkout)],
+        ["npm", "--prefix", str(checkout), "ci"],
+        ["docker", "build", "--quiet", "--target", "dependencies", str(checkout)],
     ):
-        told = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
-        if told.returncode:
-            tail = "\n".join(told.stderr.splitlines()[-10:])
+        result = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+        if result.returncode:
+            tail = "\n".join(result.stderr.splitlines()[-10:])
             raise ConfigurationError(f"`{' '.join(command)}` failed:\n{tail}")
-    shutil.rmtree(place)
+    shutil.rmtree(checkout)
 
 
 def _remove_images(registry: str) -> None:

@@ -68,11 +68,11 @@ def _way_back(stand: Any) -> list[Measurement]:
     environment, old, new = _two_versions(stand)
     with Load(f"{stand.edge.url}/api/health", rate=RATE, fresh_share=0.2) as load:
         load.wait_until(lambda report: new in report.revisions)
-        asked = time.time()
+        started = time.time()
         rollback(reason="the benchmark goes back", environment=environment.name)
         load.wait_until(lambda report: old in report.revisions)
     seen = load.report.revisions
-    first, last = seen[old].first - asked, seen[new].last - asked
+    first, last = seen[old].first - started, seen[new].last - started
     how = "from the flow's call, in this process, to the {} answer, at 200/s"
     return [
         Measurement("rollback_warm_first_s", first, how.format("first new"), unit="s"),

@@ -77,7 +77,7 @@ def environments_of(text: str, tokens: Mapping[str, str]) -> dict[str, Environme
     return {name: _environment(name, settings, tokens) for name, settings in described.items()}
 
 
-def refuse_a_server_of_others() -> None:
+def require_local_server() -> None:
     """Raise `ConfigurationError` unless the server is on this machine."""
     host = urlsplit(PREFECT_API_URL.value() or "").hostname
     if host not in ("127.0.0.1", "localhost", "::1"):
@@ -92,7 +92,7 @@ def deploy_all(folder: str = str(ROOT)) -> None:
 
     Raises `ConfigurationError` with Prefect's last words.
     """
-    said = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
         cwd=ROOT,
         env={**os.environ, "KANVARO_CHECKOUT": folder},
@@ -100,8 +100,8 @@ def deploy_all(folder: str = str(ROOT)) -> None:
         text=True,
         check=False,
     )
-    if said.returncode or "Skipping deployment" in said.stdout:
-        tail = "\n".join((said.stdout + said.stderr).strip().splitlines()[-15:])
+    if result.returncode or "Skipping deployment" in result.stdout:
+        tail = "\n".join((result.stdout + result.stderr).strip().splitlines()[-15:])
         raise ConfigurationError(f"prefect.yaml was not applied:\n{tail}")
 
 
@@ -150,9 +150,10 @@ def _environment(name: str, settings: Any, tokens: Mapping[str, str]) -> Environ
 
 def _credentials(name: str, tokens: Mapping[str, str]) -> dict[str, Any]:
     stored = _loaded(Environment, name)
+    github = _saved_or_stored(GitHubCredentials, tokens.get("GITHUB_TOKEN"))
     return {
-        "slack": _kept(SlackCredentials, tokens.get("SLACK_BOT_TOKEN")),
-        "github": CREDENTIALS if _kept(GitHubCredentials, tokens.get("GITHUB_TOKEN")) else None,
+        "slack": _saved_or_stored(SlackCredentials, tokens.get("SLACK_BOT_TOKEN")),
+        "github": CREDENTIALS if github else None,
         "snyk_token": tokens.get("SNYK_TOKEN") or (stored and stored.snyk_token),
         "codecov_token": tokens.get("CODECOV_TOKEN") or (stored and stored.codecov_token),
         # Set by hand in the UI, if at all: who we are at AWS and GitHub, and which engine builds.
@@ -160,7 +161,7 @@ def _credentials(name: str, tokens: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _kept(kind: type[Kind], token: str | None) -> Kind | None:
+def _saved_or_stored(kind: type[Kind], token: str | None) -> Kind | None:
     """The credentials of that kind: newly saved if a token is given, else those on the server."""
     if token:
         kind(token=token).save(CREDENTIALS, overwrite=True)
@@ -175,17 +176,17 @@ def _loaded(kind: type[Kind], name: str) -> Kind | None:
 
 
 def main() -> int:
-    asked = argparse.ArgumentParser(description="Save blocks and deployments on a server.")
-    asked.add_argument("--sandbox", type=Path, help="folder of a running sandbox")
-    asked.add_argument("--repository", help="with --sandbox: the application's repository")
-    given = asked.parse_args()
+    parser = argparse.ArgumentParser(description="Save blocks and deployments on a server.")
+    parser.add_argument("--sandbox", type=Path, help="folder of a running sandbox")
+    parser.add_argument("--repository", help="with --sandbox: the application's repository")
+    given = parser.parse_args()
     return command("register", lambda: _register(given.sandbox, given.repository or "."))
 
 
 def _register(sandbox: Path | None, repository: str) -> int:
     with at_the_server():
         if sandbox:
-            refuse_a_server_of_others()
+            require_local_server()
             environment = sandbox_environment(sandbox, repository=repository)
             register({environment.name: environment})
         else:

@@ -68,7 +68,7 @@ def _reports(root: Path, files: Mapping[str, str], program: Path) -> Sequence[Ma
     if not program.exists():
         raise NotCheckedError(f"{program} is not there: `make check` installs it")
     try:
-        told = subprocess.run(
+        ran = subprocess.run(
             [
                 *(program, "--compact", "--skip-download", "--output", "json"),
                 *("--framework", *KINDS),
@@ -84,11 +84,11 @@ def _reports(root: Path, files: Mapping[str, str], program: Path) -> Sequence[Ma
     except subprocess.TimeoutExpired:
         raise NotCheckedError(f"it did not end within {TO_CHECK_S} s") from None
     try:
-        said = json.loads(told.stdout)
+        output = json.loads(ran.stdout)
     except ValueError:
-        last = (told.stdout + told.stderr)[-2000:]
-        raise NotCheckedError(f"it said no JSON but {last}") from None
-    reports = said if isinstance(said, list) else [said]
+        last = (ran.stdout + ran.stderr)[-2000:]
+        raise NotCheckedError(f"it printed no JSON but {last}") from None
+    reports = output if isinstance(output, list) else [output]
     if any("results" not in each for each in reports):
         raise NotCheckedError(f"nothing was checked in {', '.join(files)}")
     if broken := [name for each in reports for name in each["results"]["parsing_errors"]]:
@@ -97,8 +97,8 @@ def _reports(root: Path, files: Mapping[str, str], program: Path) -> Sequence[Ma
 
 
 def _line(found: Mapping[str, Any]) -> str:
-    place = f"{found['repo_file_path'][1:]}:{found['file_line_range'][0]}"
-    return f"{place}: {found['resource']}: {found['check_id']}: {found['check_name']}"
+    location = f"{found['repo_file_path'][1:]}:{found['file_line_range'][0]}"
+    return f"{location}: {found['resource']}: {found['check_id']}: {found['check_name']}"
 
 
 def main() -> int:

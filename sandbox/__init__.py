@@ -1,5 +1,5 @@
-"""Everything Kanvaro delivery talks to, on this machine: emulators and a sample application.
+"""Emulators of everything that Kanvaro delivery talks to, and a sample application.
 
-`sandbox.start.Sandbox` starts all of it; each part is a context manager of its own, too. The demo
-and the tests use the same parts. Nothing here is imported by the product.
+`sandbox.start.Sandbox` starts all of it on this machine; each part is also a context manager of its
+own. The demo and the tests use the same parts. The product imports nothing from here.
 """

@@ -1,8 +1,8 @@
 """Run the sandbox from a terminal: in the foreground, or detached for the Makefile.
 
 python -m sandbox                   until Ctrl-C
-python -m sandbox --detach          in the background; waits until it is ready
-                  --with-stdin      and ends when standard input is closed, by whatever
+python -m sandbox --detach          in the background; returns when it is ready
+                  --with-stdin      and ends when standard input is closed, for any reason
 python -m sandbox --stop
 """
 
@@ -52,16 +52,21 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__.split("\n")[0])
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--detach", action="store_true", help="run in the background")
-    how.add_argument("--stop", action="store_true", help="stop the one that runs")
+    how.add_argument("--stop", action="store_true", help="stop the running sandbox")
     parser.add_argument(
-        "--with-stdin", action="store_true", help="a detached one ends when stdin is closed"
-    )
-    parser.add_argument("--folder", type=Path, default=Path(".sandbox"), help="its files")
-    parser.add_argument(
-        "--speed", type=_positive, default=100.0, help="App Runner is this much faster than AWS"
+        "--with-stdin", action="store_true", help="end a detached sandbox when stdin is closed"
     )
     parser.add_argument(
-        "--wait", type=_positive, default=300.0, help="seconds until a detached one must be ready"
+        "--folder", type=Path, default=Path(".sandbox"), help="folder for its files"
+    )
+    parser.add_argument(
+        "--speed", type=_positive, default=100.0, help="how much faster than AWS App Runner is"
+    )
+    parser.add_argument(
+        "--wait",
+        type=_positive,
+        default=300.0,
+        help="seconds to wait until a detached sandbox is ready",
     )
     parser.add_argument("--quiet", action="store_true", help="do not print how to use it")
     return parser
@@ -77,7 +82,7 @@ def _positive(text: str) -> float:
 def _run(folder: Path, speed: float, quiet: bool) -> int:
     for number in _SIGNALS:
         signal.signal(number, _interrupt)
-    from sandbox.start import Sandbox  # seconds of imports that --stop does without
+    from sandbox.start import Sandbox  # an import that takes seconds, which --stop does not need
 
     try:
         print("Starting the sandbox:", file=sys.stderr, flush=True)
@@ -94,7 +99,7 @@ def _run(folder: Path, speed: float, quiet: bool) -> int:
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:
-    """Begin an orderly stop; from now on impatience does not shorten it."""
+    """Start an orderly stop; a second signal does not shorten it."""
     for known in _SIGNALS:
         signal.signal(known, lambda *_: print("Still stopping …", file=sys.stderr))
     raise KeyboardInterrupt
@@ -140,7 +145,7 @@ def _await_addresses(
     patience: float,
     program: subprocess.Popen[bytes] | None = None,
 ) -> None:
-    """Wait until the process says where it listens, showing its log meanwhile."""
+    """Wait until the process has written its addresses, and show its log meanwhile."""
     deadline = time.monotonic() + patience
     while not addresses.written(folder):
         _show(log)
@@ -170,7 +175,7 @@ def _stop(folder: Path) -> int:
 
 
 def _tidy(folder: Path) -> None:
-    """Remove what a sandbox that was killed could not: its files, containers and network."""
+    """Remove what a killed sandbox left: its files, containers and network."""
     if not addresses.written(folder):
         return
     from sandbox.databases.databases import clear

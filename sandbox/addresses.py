@@ -1,4 +1,4 @@
-"""Where the parts of a running sandbox answer, and the secrets to speak to them with."""
+"""Write and read the addresses of a running sandbox, and the secrets to use them with."""
 
 import json
 import os
@@ -13,16 +13,16 @@ from sandbox.lock import holder
 
 @dataclass(frozen=True)
 class Addresses:
-    """Every address the blocks need; none of them is a secret.
+    """Every address that the blocks need; none of them is a secret.
 
-    `aws` serves all AWS services but IAM and App Runner, `iam` and `app_runner` those.
-    `smtp_authorities` is the file of what clients of the SMTP server must trust. `public` is the
-    public name of the application: CloudFront's, whose desk is `edge`, whose route document is in
-    the key value store `route_store` (an ARN), and whose id is `distribution`. `registry`
-    (host:port) takes the place of the account's ECR host. `slack` is a `slack_sdk` base URL,
-    `github` stands for https://api.github.com, `codecov` is an upload host, `advisories` an npm
-    registry to audit against. `network` is the Docker network of the deployed application and its
-    databases.
+    `aws` serves all AWS services except IAM and App Runner, which `iam` and `app_runner` serve.
+    `smtp_authorities` is a file with the certificates that clients of the SMTP server must trust.
+    `public` is the public name of the application, which CloudFront serves; `edge` is CloudFront's
+    control endpoint, `route_store` the ARN of the key value store with its route document, and
+    `distribution` its id. `registry` (host:port) stands for the account's ECR host. `slack` is a
+    `slack_sdk` base URL, `github` stands for https://api.github.com, `codecov` is an upload host,
+    `advisories` an npm registry to audit against. `network` is the Docker network that the deployed
+    application and its databases share.
     """
 
     account: str
@@ -60,10 +60,10 @@ class Addresses:
 
 @dataclass(frozen=True)
 class Secrets:
-    """What a client of the sandbox must show; made afresh at every start.
+    """Credentials that clients of the sandbox need, made anew at every start.
 
-    `github_app` is the id of a GitHub App that is installed, as `github_installation`, with no
-    more permissions than docs/github.md asks for.
+    `github_app` is the id of a GitHub App, installed as `github_installation`, that has only the
+    permissions that docs/github.md asks for.
     """
 
     slack_token: str = field(repr=False)
@@ -74,7 +74,7 @@ class Secrets:
     github_private_key: str = field(default="", repr=False)
 
     def write(self, folder: Path) -> None:
-        """Write the secrets where only this user can read them."""
+        """Write the secrets to a file that only this user can read."""
         _write(_secrets_file(folder), asdict(self), mode=0o600)
 
     @classmethod
@@ -84,12 +84,12 @@ class Secrets:
 
 
 def written(folder: Path) -> bool:
-    """Say whether a sandbox of the folder is ready, or was when it was killed."""
+    """Return whether a sandbox of the folder is ready, or was ready when it was killed."""
     return _addresses_file(folder).exists()
 
 
 def forget(folder: Path) -> None:
-    """Remove both files: whatever they say no longer holds."""
+    """Remove both files, since what they contain is no longer true."""
     _addresses_file(folder).unlink(missing_ok=True)
     _secrets_file(folder).unlink(missing_ok=True)
 
@@ -103,7 +103,7 @@ def _secrets_file(folder: Path) -> Path:
 
 
 def _write(file: Path, values: dict[str, Any], mode: int) -> None:
-    # Complete or not at all: somebody may be waiting for the file to appear.
+    # Written completely or not at all: another process may wait for the file to appear.
     draft = file.with_suffix(".new")
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
@@ -118,7 +118,7 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
         values: dict[str, Any] = json.loads((folder / name).read_text())
     except FileNotFoundError:
         values = {}
-    # The files of a sandbox that was killed are still there.
+    # A killed sandbox leaves its files behind.
     if not values or holder(folder) is None:
         raise ConfigurationError(f"No sandbox runs in {folder}.", hint="Start one: make sandbox")
     return values

@@ -1,7 +1,7 @@
-"""One sandbox a folder: a lock that ends with its holder, however that ends.
+"""Allow one sandbox per folder, by a file lock that ends with the process that holds it.
 
-The file holds the holder's process number. Whether the number still means anything is not guessed
-from the process table: the kernel gives the lock back when the holder is gone.
+The file contains the holder's process id. The process table does not decide whether that id is
+still valid: the kernel releases the lock when the holder is gone.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ _LOOKS = 10
 
 
 class FolderLock(Part):
-    """Held while it is entered; raises AlreadyRunning when another process holds it."""
+    """Holds the lock while it is entered; raises AlreadyRunning if another process holds it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -40,7 +40,7 @@ class FolderLock(Part):
 
 
 def _is_taken(descriptor: int) -> bool:
-    """Try to take the lock; `holder` has it for a moment, too, so one refusal says nothing."""
+    """Try to take the lock several times, since `holder` takes it for a moment, too."""
     for _ in range(_LOOKS):
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -50,7 +50,7 @@ def _is_taken(descriptor: int) -> bool:
 
 
 def holder(folder: Path) -> int | None:
-    """Return the process that runs a sandbox in the folder, None when none does."""
+    """Return the process that runs a sandbox in the folder; None if there is none."""
     try:
         descriptor = os.open(_file(folder), os.O_RDONLY)
     except FileNotFoundError:
@@ -59,19 +59,19 @@ def holder(folder: Path) -> int | None:
         for _ in range(_LOOKS):
             with contextlib.suppress(BlockingIOError):
                 fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                return None  # free: the number in it, if any, is of a process that ended
+                return None  # free: the id in it, if any, is of a process that has ended
             if number := os.pread(descriptor, 32, 0).strip():
                 return int(number)
-            time.sleep(_LOOK_EVERY)  # taken a moment ago and not written yet
+            time.sleep(_LOOK_EVERY)  # just taken, and the id is not written yet
     finally:
         os.close(descriptor)
     return None
 
 
 def stop(folder: Path, patience: float = 60.0) -> int | None:
-    """Stop the sandbox of the folder and return its process number, None when none runs.
+    """Stop the sandbox of the folder and return its process id; None if none runs.
 
-    After `patience` seconds it is ended by force.
+    After `patience` seconds it is killed.
     """
     process = holder(folder)
     if process is None:

@@ -1,4 +1,4 @@
-"""The whole sandbox: everything a delivery talks to, started together and stopped in reverse.
+"""Start everything a delivery talks to, all parts together, and stop it in reverse order.
 
 lock ─┬─ AWS ─┬─ CloudFront
       │       └─────────────┬─ App Runner
@@ -38,17 +38,17 @@ from sandbox.parts.part import Part
 DEFAULT_FOLDER = Path(".sandbox")
 DEFAULT_SPEED = 100.0
 IAM_USER = "kanvaro-ses-smtp"
-# Those that docs/github.md asks for, and no others: whoever needs more meets a 403 here, too.
+# Exactly those that docs/github.md asks for, so that a client that needs more gets a 403 here, too.
 GITHUB_PERMISSIONS = {"contents": "write", "pull_requests": "write", "statuses": "write"}
 
 AnyPart = TypeVar("AnyPart")
 
 
 class Sandbox(Part):
-    """Everything at once: `addresses` and `secrets` while it is entered, also in the folder.
+    """Runs all parts; while it is entered, `addresses` and `secrets` are also files in the folder.
 
-    One sandbox a folder. `speed` divides App Runner's durations: at 1 a deployment takes minutes.
-    Nothing is left when it ends, whether a part failed to start or the run was interrupted.
+    There is one sandbox per folder. `speed` divides App Runner's durations: at 1 a deployment takes
+    minutes. Nothing is left at the end, even if a part failed to start or the run was interrupted.
     Raises AlreadyRunning, EngineUnavailable, SandboxPartFailed.
     """
 
@@ -78,20 +78,20 @@ class Sandbox(Part):
         self._speed = speed
         self._channels = channels
         self._say = say
-        self._voice = threading.Lock()
+        self._report_lock = threading.Lock()
 
     def _start(self, stack: ExitStack) -> None:
         stack.enter_context(FolderLock(self._folder))
         addresses.forget(self._folder)
         self._start_parts(stack)
         stack.callback(addresses.forget, self._folder)
-        self.addresses, self.secrets = self._where(), self._keys()
+        self.addresses, self.secrets = self._addresses(), self._secrets()
         self.secrets.write(self._folder)
         self.addresses.write(self._folder)
 
     def _start_parts(self, stack: ExitStack) -> None:
-        # Leaving the pool waits for parts that are still starting, so that whoever interrupts us
-        # stops those as well.
+        # Leaving the pool waits for parts that are still starting, so an interrupt stops them as
+        # well.
         with ThreadPoolExecutor() as pool:
 
             def start(
@@ -113,7 +113,8 @@ class Sandbox(Part):
             self.aws, self.databases = aws.result(), databases.result()
             app_runner = start("App Runner", self._build_app_runner, lambda part: part.url)
             edge = start("CloudFront", self._build_edge, lambda part: part.url)
-            # An address of the bridge: the application's containers and this machine reach it.
+            # It listens on the bridge, which the application's containers and this machine can both
+            # reach.
             smtp = start("SMTP", lambda: SmtpServer(self.databases.gateway), lambda p: p.address)
             self.smtp = smtp.result()
             keys = start("IAM", self._build_access_keys, lambda part: part.url)
@@ -173,10 +174,10 @@ class Sandbox(Part):
         self._report("seed", "ECR kanvaro, secrets kanvaro/*, ledger", time.monotonic() - began)
 
     def _report(self, name: str, where: str, seconds: float) -> None:
-        with self._voice:
+        with self._report_lock:
             self._say(f"  {name:<24} {where:<36} {seconds:5.1f} s")
 
-    def _where(self) -> Addresses:
+    def _addresses(self) -> Addresses:
         return Addresses(
             account=self.aws.account,
             region=self.aws.region,
@@ -200,7 +201,7 @@ class Sandbox(Part):
             service_images=self.databases.references,
         )
 
-    def _keys(self) -> Secrets:
+    def _secrets(self) -> Secrets:
         app = self.fakes.github.access.install_app(repositories=None, **GITHUB_PERMISSIONS)
         return Secrets(
             slack_token=self.fakes.slack.token,

@@ -28,6 +28,7 @@ from deployments.demo.run_progress import summary_of
 from deployments.demo.show_pull_request import show_pull_request
 from deployments.demo.show_release import show_release
 from deployments.demo.show_schedule import quicken, show_ticks
+from deployments.demo.terminal import run_command
 from deployments.register import register
 from deployments.sandbox_environment import sandbox_environment
 from deployments.server.processes import Server, prefect_server, prefect_worker, using
@@ -69,17 +70,10 @@ export function GET(): Response {
 
 
 def main() -> int:
-    began = time.monotonic()
-    try:
-        figures = demonstrate(FOLDER, keep=os.environ.get("KEEP", "") not in ("", "0"))
-    except DeliveryError as error:
-        print(f"\ndemo: failed — {error}\n{error.hint}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\ndemo: interrupted, everything was stopped", file=sys.stderr)
-        return 130
-    print(f"demo: ok — {figures}; {duration(time.monotonic() - began)} in all")
-    return 0
+    keep = os.environ.get("KEEP", "") not in ("", "0")
+    return run_command(
+        "demo", lambda: demonstrate(FOLDER, keep=keep), interrupted="everything was stopped"
+    )
 
 
 def demonstrate(folder: Path, *, keep: bool) -> str:
@@ -115,7 +109,7 @@ def demonstrate(folder: Path, *, keep: bool) -> str:
                 switched, newer = show_switches(line, sample, addresses)
                 line.run("status/production")
                 ticked = show_ticks(client, often)
-                show_what_slack_was_told(addresses)
+                show_slack_messages(addresses)
         if keep:
             show_how_to_use(server, addresses, newer)
     return (
@@ -147,11 +141,11 @@ def show_switches(line: CommandLine, sample: Sample, addresses: Addresses) -> tu
         newer = sample.commit(NEWER, "The team signs its work")
         line.run("ci/kanvaro", revision=newer)
         show_live(newer, addresses)
-        asked = time.time()
+        started = time.time()
         line.run("rollback/production", reason="The demonstration goes back", target_version=good)
         show_live(good, addresses)
         seen = load.report.revisions
-        seconds = max(seen[newer].last - asked, 0)
+        seconds = max(seen[newer].last - started, 0)
         print(
             f"all users were back on {good[:10]} after {seconds:.1f} s, the start of the run in\n"
         )
@@ -178,14 +172,16 @@ def show_rotation(line: CommandLine, addresses: Addresses) -> str:
         sessions.wait_for(sessions.users)  # each of them once more, with what now runs
     answer = httpx.get(f"{addresses.public}/api/health", timeout=10).json()
     print(f"secrets in use now: {json.dumps(answer['secrets'])}")
-    told = (
+    refusals = (
         f"{sum(sessions.refused.values())} of {sessions.requests} requests of signed-in users "
         "refused while secrets were rotated"
     )
-    print(f"{signed_in} users had signed in before, {sessions.users - signed_in} since; {told}\n")
+    print(
+        f"{signed_in} users had signed in before, {sessions.users - signed_in} since; {refusals}\n"
+    )
     if sessions.refused:
-        raise RolloutFailed(f"{told}: {dict(sessions.refused)}")
-    return told
+        raise RolloutFailed(f"{refusals}: {dict(sessions.refused)}")
+    return refusals
 
 
 def show_live(revision: str, addresses: Addresses) -> str:
@@ -198,7 +194,7 @@ def show_live(revision: str, addresses: Addresses) -> str:
     return f"revision {revision[:10]} live"
 
 
-def show_what_slack_was_told(addresses: Addresses) -> None:
+def show_slack_messages(addresses: Addresses) -> None:
     for channel, threads in httpx.get(f"{addresses.fakes}/slack.json").json()["channels"].items():
         for thread in threads:
             print(f"Slack #{channel}: {thread[0]['text']}")

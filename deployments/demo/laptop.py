@@ -10,7 +10,6 @@ that brings none. Server and sandbox stay up for the next time: `make sandbox-st
 import os
 import re
 import sys
-import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,12 +25,11 @@ from blocks.policy import Policy
 from delivery.checks.delivery_toml import parse_table
 from delivery.checks.table import DEFAULT_TABLE
 from delivery.errors import ConfigurationError, DeliveryError, RequestRefused, RolloutFailed
-from delivery.text import duration
 from deployments import ROOT
 from deployments.demo.demo import prepare_base_images, start_sandbox, step
-from deployments.demo.request import USAGE, Asked, Look, look_at, resolved
+from deployments.demo.request import USAGE, CiRequest, Preview, preview, resolve
 from deployments.demo.run_progress import summary_of
-from deployments.demo.terminal import told_in_the_terminal
+from deployments.demo.terminal import run_command, shown_in_terminal
 from deployments.sandbox_environment import sandbox_environment
 from deployments.server.processes import standing_server, using
 from sandbox import addresses
@@ -47,21 +45,15 @@ _EXPOSED = re.compile(r"^\s*EXPOSE\s+(\d+)(?:/tcp)?\s*$", re.IGNORECASE | re.MUL
 
 
 def main() -> int:
-    began = time.monotonic()
     if not os.environ.get("REPOSITORY"):
         print(f"usage: {USAGE}\n\n{__doc__}", file=sys.stderr)
         return 2
-    try:
-        sentence = run_on_this_machine(os.environ)
-    except DeliveryError as error:
-        sys.stdout.flush()
-        print(f"\nci: failed — {error}\n{_hint(error)}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nci: interrupted; its programs were stopped, the sandbox stays", file=sys.stderr)
-        return 130
-    print(f"ci: ok — {sentence}; {duration(time.monotonic() - began)} in all")
-    return 0
+    return run_command(
+        "ci",
+        lambda: run_on_this_machine(os.environ),
+        interrupted="its programs were stopped, the sandbox stays",
+        hint_of=_hint,
+    )
 
 
 def run_on_this_machine(given: Mapping[str, str]) -> str:
@@ -69,36 +61,36 @@ def run_on_this_machine(given: Mapping[str, str]) -> str:
     mirrors = FOLDER / "workshop" / "mirrors"
     mirrors.mkdir(mode=0o700, parents=True, exist_ok=True)
     table = _table(given.get("DELIVERY", ""))
-    asked = resolved(
+    request = resolve(
         given.get("REPOSITORY", ""), given.get("REVISION", ""), given.get("REF", ""), mirrors
     )
-    print(f"{asked.revision[:10]} of {asked.ref} in {asked.repository}")
-    for remark in asked.remarks:
+    print(f"{request.revision[:10]} of {request.ref} in {request.repository}")
+    for remark in request.remarks:
         print(f"note: {remark}")
-    look = look_at(asked, table, mirrors, Policy().audit_level)
-    for remark in look.plan.remarks:
+    content = preview(request, table, mirrors, Policy().audit_level)
+    for remark in content.plan.remarks:
         print(f"note: {remark}")
-    for name, why in look.plan.not_applicable:
+    for name, why in content.plan.not_applicable:
         print(f"  ➖ {name}: {why}")
     docker_engine()
     with _alone():
-        _have_base_images(look)
+        _have_base_images(content)
         if holder(FOLDER) is None or not addresses.written(FOLDER):
             start_sandbox(FOLDER)
         with step("Prefect server"):
             server = standing_server(FOLDER / ENVIRONMENT)
         with using(server):
-            environment = _environment(asked, look, table, server.address)
+            environment = _environment(request, content, table, server.address)
             environment.save(ENVIRONMENT, overwrite=True)
             print(f"Prefect UI {server.address}\n", flush=True)
-            return _run(asked)
+            return _run(request)
 
 
-def _have_base_images(look: Look) -> None:
-    if look.dockerfile is None:
+def _have_base_images(content: Preview) -> None:
+    if content.dockerfile is None:
         return
     try:
-        prepare_base_images(look.dockerfile)
+        prepare_base_images(content.dockerfile)
     except ConfigurationError as error:
         raise ConfigurationError(str(error), hint=f"{error.hint} {CHECK_ONLY}") from None
 
@@ -109,34 +101,36 @@ def exposed_port(dockerfile: str) -> int | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _environment(asked: Asked, look: Look, table: str | None, ui_address: str) -> Environment:
+def _environment(
+    request: CiRequest, content: Preview, table: str | None, ui_address: str
+) -> Environment:
     made = sandbox_environment(
-        FOLDER, repository=asked.repository, name=ENVIRONMENT, ui_address=ui_address
+        FOLDER, repository=request.repository, name=ENVIRONMENT, ui_address=ui_address
     )
     made.delivery_toml = table
     # An application that nobody here has seen may answer nothing by which colours are told apart.
     made.strategy, made.public_address = "in-place", None
-    made.policy.deploy_ref = asked.ref
+    made.policy.deploy_ref = request.ref
     # An application that nobody here has seen may not know its revision; one that says so is
     # believed on a laptop, and nowhere else.
     made.policy.answers_revision = False
     # Yarn asks its own registry for advisories, which the sandbox cannot answer for. A trial on
     # a laptop guards nothing, so an absent verdict is told there, where elsewhere it blocks.
     made.policy.scanners_that_may_be_absent = ["npm-audit", "snyk"]
-    if port := exposed_port(look.dockerfile or ""):
+    if port := exposed_port(content.dockerfile or ""):
         made.service.port = port
     return made
 
 
-def _run(asked: Asked) -> str:
+def _run(request: CiRequest) -> str:
     from flows.ci import ci
 
     tag = f"laptop-{uuid.uuid4().hex[:8]}"
-    with told_in_the_terminal(tag), tags(tag):
+    with shown_in_terminal(tag), tags(tag):
         state = ci(
-            revision=asked.revision,
-            ref=asked.ref,
-            repository=asked.repository,
+            revision=request.revision,
+            ref=request.ref,
+            repository=request.repository,
             environment=ENVIRONMENT,
             return_state=True,
         )

@@ -33,7 +33,7 @@ _NEVER_A_PROGRAM = {  # `git status` would start the one that a repository's own
 
 
 @dataclass(frozen=True)
-class Asked:
+class CiRequest:
     """What to run: an address, a full SHA, the ref it is on, and what to say about that."""
 
     repository: str
@@ -43,14 +43,14 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Look:
+class Preview:
     """What the revision holds: the plan of its checks, and its Dockerfile's text."""
 
     plan: CheckPlan
     dockerfile: str | None
 
 
-def resolved(repository: str, revision: str, ref: str, cache: Path) -> Asked:
+def resolve(repository: str, revision: str, ref: str, cache: Path) -> CiRequest:
     """What was asked for, as a commit on a ref; names are looked up, never handed on.
 
     `cache` is the folder of the mirrors. Raises `RequestRefused`, `UnknownRevision`,
@@ -61,20 +61,22 @@ def resolved(repository: str, revision: str, ref: str, cache: Path) -> Asked:
     address = repository_address(repository)
     if is_path(address):
         address = _folder(address)
-    wished = full_ref(ref) if ref else None
+    requested_ref = full_ref(ref) if ref else None
     named = _checked(revision)
     with mirror_of(address, cache, {}) as mirror:
-        _fetched(mirror)
-        if not mirror.branches() and not (wished and mirror.tip(wished)):
+        _fetch(mirror)
+        if not mirror.branches() and not (requested_ref and mirror.tip(requested_ref)):
             raise UnknownRevision(
                 f"there are no commits on any branch of {address}",
                 hint="Commit something there, then run again.",
             )
-        commit, on = _found(mirror, named, wished)
-    return Asked(address, commit, on, _uncommitted(address) if named in ("", "HEAD") else ())
+        commit, on = _resolve(mirror, named, requested_ref)
+    return CiRequest(address, commit, on, _uncommitted(address) if named in ("", "HEAD") else ())
 
 
-def look_at(asked: Asked, delivery_toml: str | None, cache: Path, audit_level: str) -> Look:
+def preview(
+    request: CiRequest, delivery_toml: str | None, cache: Path, audit_level: str
+) -> Preview:
     """Check the revision out for a moment, and see what would be done with it.
 
     Raises what `tasks.checks.plan.plan_checks` raises, and `RequestRefused` if the revision brings
@@ -82,24 +84,24 @@ def look_at(asked: Asked, delivery_toml: str | None, cache: Path, audit_level: s
     delivery.toml of its own besides the given one.
     """
     with tempfile.TemporaryDirectory(prefix="kanvaro-look-") as folder:
-        place = Path(folder) / "source"
+        checkout = Path(folder) / "source"
         source = check_out(
-            asked.repository, asked.revision, asked.ref, place, cache, fresh=False
+            request.repository, request.revision, request.ref, checkout, cache, fresh=False
         )  # fmt: skip
         try:
-            return _look(source, delivery_toml, audit_level)
+            return _preview(source, delivery_toml, audit_level)
         finally:
-            remove_workspace(place)
+            remove_workspace(checkout)
 
 
-def _look(source: Source, delivery_toml: str | None, audit_level: str) -> Look:
+def _preview(source: Source, delivery_toml: str | None, audit_level: str) -> Preview:
     if delivery_toml is not None and read_committed(source, FILE) is not None:
         raise RequestRefused(
             f"the revision brings its own {FILE}, so DELIVERY would not be used",
             hint=f"Commit the change to that {FILE}, or leave DELIVERY out.",
         )
     plan = plan_of(source, delivery_toml, audit_level)
-    return Look(plan, read_committed(source, f"{plan.table.folder}/{plan.table.dockerfile}"))
+    return Preview(plan, read_committed(source, f"{plan.table.folder}/{plan.table.dockerfile}"))
 
 
 def _checked(revision: str) -> str:
@@ -127,7 +129,7 @@ def _folder(address: str) -> str:
     return str(path)
 
 
-def _fetched(mirror: Mirror) -> None:
+def _fetch(mirror: Mirror) -> None:
     try:
         mirror.fetch()
     except UnknownRevision as error:
@@ -146,21 +148,21 @@ def _top_of(mirror: Mirror) -> str | None:
     if not is_path(mirror.address):
         return None
     try:
-        said = run_git(
+        output = run_git(
             "-C", mirror.address, "rev-parse", "--show-toplevel", settings=mirror.settings
         )
     except GitFailed:
         return None
-    top = said.decode(errors="replace").strip()
+    top = output.decode(errors="replace").strip()
     return top if top and Path(mirror.address).is_relative_to(top) else None
 
 
-def _found(mirror: Mirror, named: str, wished: str | None) -> tuple[str, str]:
+def _resolve(mirror: Mirror, named: str, requested_ref: str | None) -> tuple[str, str]:
     """The commit that is meant, and the ref it is on."""
     head, head_ref = _head(mirror)
-    on = wished or head_ref or DEFAULT_BRANCH
-    if not named and wished:
-        named = wished
+    on = requested_ref or head_ref or DEFAULT_BRANCH
+    if not named and requested_ref:
+        named = requested_ref
     if named in ("", "HEAD"):
         if head is None:
             raise UnknownRevision(
@@ -168,7 +170,7 @@ def _found(mirror: Mirror, named: str, wished: str | None) -> tuple[str, str]:
                 hint=f"Name one with REVISION; it has {', '.join(mirror.branches())}.",
             )
         mirror.fetch_commit(head)
-        return head, wished or _ref_with(mirror, head, on)
+        return head, requested_ref or _ref_with(mirror, head, on)
     for name in (
         (named,)
         if named.startswith("refs/")
@@ -178,7 +180,7 @@ def _found(mirror: Mirror, named: str, wished: str | None) -> tuple[str, str]:
         )
     ):
         if tip := mirror.tip(name):
-            return tip, wished or name
+            return tip, requested_ref or name
     try:
         sha = plain_revision(named)
     except RequestRefused:
@@ -188,20 +190,20 @@ def _found(mirror: Mirror, named: str, wished: str | None) -> tuple[str, str]:
             hint=f"It has {shown}. Was yours pushed?",
         ) from None
     commit = find_commit(mirror, sha, fetch=lambda: None)
-    return commit, wished or _ref_with(mirror, commit, on)
+    return commit, requested_ref or _ref_with(mirror, commit, on)
 
 
 def _ref_with(mirror: Mirror, commit: str, preferred: str) -> str:
     """The preferred ref if the commit is on it, else one that it is on."""
     if mirror.tip(preferred) and mirror.holds(preferred, commit):
         return preferred
-    said = run_git(
+    output = run_git(
         *("for-each-ref", "--contains", commit, "--format=%(refname)", "--count=1"),
         *("refs/heads", "refs/tags"),
         folder=mirror.folder,
         settings=mirror.settings,
     )
-    found = said.decode(errors="replace").strip()
+    found = output.decode(errors="replace").strip()
     if not found:
         raise UnknownRevision(
             f"the commit {commit[:12]} is on no branch or tag of {mirror.address}",
@@ -213,14 +215,14 @@ def _ref_with(mirror: Mirror, commit: str, preferred: str) -> str:
 def _head(mirror: Mirror) -> tuple[str | None, str | None]:
     """The commit and the branch that the repository's HEAD leads to, as far as it does."""
     try:
-        said = run_git(
+        output = run_git(
             *("ls-remote", "--symref", "--end-of-options", mirror.address, "HEAD"),
             settings=mirror.settings,
         )
     except GitFailed as failure:
         raise verdict_about(mirror.address, failure) or DeliveryError(str(failure)) from failure
     commit = branch = None
-    for line in said.decode(errors="replace").splitlines():
+    for line in output.decode(errors="replace").splitlines():
         value, _, name = line.partition("\t")
         if name == "HEAD" and value.startswith("ref: "):
             branch = value.removeprefix("ref: ")
@@ -236,14 +238,14 @@ def _uncommitted(address: str) -> tuple[str, ...]:
         return ()
     with _settings() as settings:
         try:
-            said = run_git(
+            output = run_git(
                 *("-C", path, "status", "--porcelain", "--untracked-files=normal", "-z"),
                 settings=settings,
                 extra=_NEVER_A_PROGRAM,
             )
         except (DeliveryError, GitFailed):  # a bare repository has nothing to commit
             return ()
-    changed = [entry for entry in said.split(b"\0") if entry]
+    changed = [entry for entry in output.split(b"\0") if entry]
     if not changed:
         return ()
     files = "1 file has" if len(changed) == 1 else f"{len(changed)} files have"

@@ -45,12 +45,12 @@ def follow(client: SyncPrefectClient, run_id: UUID, say: Say, timeout_s: float) 
     Says so when nobody picks the run up within a minute, and what still runs when no step
     has ended for half a minute.
     """
-    told: set[UUID] = set()
+    reported: set[UUID] = set()
     began, warned = time.monotonic(), False
     spoke = began
     while True:
         run = client.read_flow_run(run_id)
-        for line in _news(client, run_id, told):
+        for line in _ended_steps(client, run_id, reported):
             say(line)
             spoke = time.monotonic()
         if time.monotonic() - spoke > SILENT_S:
@@ -80,13 +80,13 @@ def summary_of(client: SyncPrefectClient, run_id: UUID) -> str:
     return str(found[-1].data) if found else ""
 
 
-def _news(client: SyncPrefectClient, run_id: UUID, told: set[UUID]) -> Iterator[str]:
+def _ended_steps(client: SyncPrefectClient, run_id: UUID, reported: set[UUID]) -> Iterator[str]:
     steps = client.read_task_runs(
         flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run_id])), limit=200
     )
-    ended = [s for s in steps if s.state and s.state.is_final() and s.id not in told]
+    ended = [s for s in steps if s.state and s.state.is_final() and s.id not in reported]
     for step in sorted(ended, key=lambda s: str(s.end_time)):
-        told.add(step.id)
+        reported.add(step.id)
         yield _line(step)
 
 

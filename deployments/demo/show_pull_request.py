@@ -30,8 +30,8 @@ def show_pull_request(line: CommandLine, sample: Sample, addresses: Addresses) -
     with httpx.Client(headers={"Authorization": "Bearer of-a-developer"}, timeout=20) as github:
         number = _opened(github, sample, addresses, name)
         run = line.run("pull-request/kanvaro", number=number, revision=revision)
-        statuses = _shown_statuses(github, addresses, revision)
-        comments = _asked(github, f"{_repository(addresses)}/issues/{number}/comments")
+        statuses = _show_statuses(github, addresses, revision)
+        comments = _get(github, f"{_repository(addresses)}/issues/{number}/comments")
     for each in comments:
         print(f"GitHub, a comment of {each['user']['login']}:\n{each['body']}")
     if any(each["state"] != "success" for each in statuses):
@@ -39,21 +39,21 @@ def show_pull_request(line: CommandLine, sample: Sample, addresses: Addresses) -
     git(sample.folder, "merge", "--quiet", "--ff-only", revision)
     print(f"pull request {number} is merged\n")
     checks = counted(len(statuses) - 1, "check")
-    told = f"pull request {number}: {checks} told to GitHub in {duration(seconds_of(run))}"
-    return revision, told
+    figures = f"pull request {number}: {checks} told to GitHub in {duration(seconds_of(run))}"
+    return revision, figures
 
 
 def _opened(github: httpx.Client, sample: Sample, addresses: Addresses, branch: str) -> int:
     kept = {"repository": GITHUB_REPOSITORY, "folder": str(sample.folder.resolve())}
     fakes = addresses.fakes.rstrip("/")
     github.post(f"{fakes}/_sandbox/github/repositories", json=kept).raise_for_status()
-    wish = {"title": "Say how a pull request is shown", "head": branch, "base": BRANCH}
-    answer = github.post(f"{_repository(addresses)}/pulls", json=wish).raise_for_status()
+    fields = {"title": "Say how a pull request is shown", "head": branch, "base": BRANCH}
+    answer = github.post(f"{_repository(addresses)}/pulls", json=fields).raise_for_status()
     return int(answer.json()["number"])
 
 
-def _shown_statuses(github: httpx.Client, addresses: Addresses, revision: str) -> list[Any]:
-    answer = _asked(github, f"{_repository(addresses)}/commits/{revision}/status?per_page=100")
+def _show_statuses(github: httpx.Client, addresses: Addresses, revision: str) -> list[Any]:
+    answer = _get(github, f"{_repository(addresses)}/commits/{revision}/status?per_page=100")
     statuses: list[Any] = answer["statuses"]
     print(f"GitHub, the statuses of {revision[:10]}:")
     for each in statuses:
@@ -62,7 +62,7 @@ def _shown_statuses(github: httpx.Client, addresses: Addresses, revision: str) -
     return statuses
 
 
-def _asked(github: httpx.Client, address: str) -> Any:
+def _get(github: httpx.Client, address: str) -> Any:
     return github.get(address).raise_for_status().json()
 
 

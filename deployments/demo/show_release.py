@@ -29,7 +29,7 @@ def show_release(line: CommandLine, sample: Sample, addresses: Addresses) -> str
     git(sample.folder, "tag", "--annotate", "--message", "The first release", TAG, live)
     _push(sample, addresses)
     run = line.run("release/kanvaro", tag=TAG)
-    release = _asked(addresses, f"releases/tags/{TAG}").json()
+    release = _get(addresses, f"releases/tags/{TAG}").json()
     print(f"GitHub has {release['name']} of {live[:10]}: {release['html_url']}\n")
     print("\n".join(f"    {text}" for text in release["body"].splitlines()))
     with TemporaryDirectory() as folder:
@@ -48,7 +48,7 @@ def _push(sample: Sample, addresses: Addresses) -> None:
     httpx.post(f"{addresses.fakes}/_sandbox/github/repositories", json=kept).raise_for_status()
 
 
-def _asked(addresses: Addresses, path: str, **headers: str) -> httpx.Response:
+def _get(addresses: Addresses, path: str, **headers: str) -> httpx.Response:
     url = f"{addresses.github}/repos/{GITHUB_REPOSITORY}/{path}"
     answer = httpx.get(url, headers={**ACCESS, **headers}, timeout=60)
     if answer.is_error:
@@ -58,7 +58,7 @@ def _asked(addresses: Addresses, path: str, **headers: str) -> httpx.Response:
 
 def _downloaded(addresses: Addresses, asset: int) -> bytes:
     """GitHub sends us on to its storage, which takes no token beside the one in the address."""
-    answer = _asked(addresses, f"releases/assets/{asset}", **BYTES)
+    answer = _get(addresses, f"releases/assets/{asset}", **BYTES)
     if not answer.has_redirect_location:
         return answer.content
     return httpx.get(answer.headers["Location"], timeout=60).raise_for_status().content
@@ -67,14 +67,14 @@ def _downloaded(addresses: Addresses, asset: int) -> bytes:
 def _verified(folder: Path) -> int:
     """How many files in a folder are what the checksums among them say."""
     [sums] = folder.glob("*.sha256")
-    told = subprocess.run(
+    verification = subprocess.run(
         ["sha256sum", "--check", "--strict", sums.name],
         cwd=folder,
         capture_output=True,
         text=True,
         check=False,
     )
-    print(f"\n$ sha256sum --check --strict {sums.name}\n{told.stdout}")
-    if told.returncode:
-        raise DeliveryError(f"an asset is not what its checksum says: {told.stderr}")
-    return told.stdout.count(": OK")
+    print(f"\n$ sha256sum --check --strict {sums.name}\n{verification.stdout}")
+    if verification.returncode:
+        raise DeliveryError(f"an asset is not what its checksum says: {verification.stderr}")
+    return verification.stdout.count(": OK")

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -20,6 +20,7 @@ from prefect.client.orchestration import get_client
 from prefect.logging.handlers import PrefectConsoleHandler
 
 from delivery.errors import DeliveryError
+from delivery.text import duration, shortened
 from deployments import ROOT
 from deployments.demo.run_progress import follow, run_with_tag
 
@@ -29,6 +30,28 @@ LONGEST_LINE = 160
 LONGEST_RUN_S = 12 * 3600
 TO_TELL_THE_END_S = 5
 LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
+
+
+def run_command(
+    name: str,
+    command: Callable[[], str],
+    *,
+    interrupted: str,
+    hint_of: Callable[[DeliveryError], str] = lambda error: error.hint,
+) -> int:
+    """Run a command and print the sentence it returns, or why it failed; return the exit code."""
+    began = time.monotonic()
+    try:
+        sentence = command()
+    except DeliveryError as error:
+        sys.stdout.flush()
+        print(f"\n{name}: failed — {error}\n{hint_of(error)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"\n{name}: interrupted, {interrupted}", file=sys.stderr)
+        return 130
+    print(f"{name}: ok — {sentence}; {duration(time.monotonic() - began)} in all")
+    return 0
 
 
 class ProgramLines(logging.Handler):
@@ -56,9 +79,9 @@ class ProgramLines(logging.Handler):
                 return
             text = f"[{count:,} lines] {text}"
         self._spoke[step] = now
-        self.say(f"             {_short(step, 28)} │ {_short(text, LONGEST_LINE)}")
+        self.say(f"             {shortened(step, 28)} │ {shortened(text, LONGEST_LINE)}")
         if count == self._lines_shown:
-            self.say(f"             {_short(step, 28)} │ … from here on a line now and then")
+            self.say(f"             {shortened(step, 28)} │ … from here on a line now and then")
 
     def say(self, line: str) -> None:
         self._stream.write(f"{line}\n")
@@ -66,7 +89,7 @@ class ProgramLines(logging.Handler):
 
 
 @contextmanager
-def told_in_the_terminal(tag: str) -> Iterator[None]:
+def shown_in_terminal(tag: str) -> Iterator[None]:
     """Tell the run that carries `tag` while the block lasts, in place of Prefect's own log."""
     lines = ProgramLines()
     with _only(lines):
@@ -113,7 +136,3 @@ def _is_ours(record: logging.LogRecord) -> bool:
     """Whether our code wrote it: Prefect's engine logs under the same names."""
     path = Path(record.pathname)
     return path.is_relative_to(ROOT) and ".venv" not in path.parts
-
-
-def _short(text: str, size: int) -> str:
-    return text if len(text) <= size else f"{text[: size - 1]}…"

@@ -118,12 +118,12 @@ class PostgreSQL:
     def _ran(self, *argv: str, seconds: float) -> "subprocess.CompletedProcess[str]":
         account = _account()
         # Not a pipe: the database would hold it open for as long as it runs.
-        with TemporaryFile("w+") as said:
+        with TemporaryFile("w+") as output:
             done = subprocess.run(
                 [str(self.programs / argv[0]), *argv[1:]],
                 cwd="/",
                 stdin=subprocess.DEVNULL,
-                stdout=said,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 user=account.pw_uid if account else None,
                 group=account.pw_gid if account else None,
@@ -132,8 +132,8 @@ class PostgreSQL:
                 timeout=seconds,
                 check=False,
             )
-            said.seek(0)
-            return subprocess.CompletedProcess(done.args, done.returncode, said.read(), "")
+            output.seek(0)
+            return subprocess.CompletedProcess(done.args, done.returncode, output.read(), "")
 
 
 def of_this_machine(folder: Path, postgres: Path) -> PostgreSQL:

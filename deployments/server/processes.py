@@ -226,10 +226,9 @@ def _await_start(
         if is_up():
             return
         time.sleep(0.2)
-    said = log.read_text(errors="replace").splitlines()
-    # Why it ended is said first, and what that broke in turn may be long.
-    told = [line for line in said[:-15] if "| ERROR" in line][:3] + said[-15:]
-    tail = "\n".join(told)
+    lines = log.read_text(errors="replace").splitlines()
+    # The first errors name the cause; the traceback that follows from them may be long.
+    tail = "\n".join([line for line in lines[:-15] if "| ERROR" in line][:3] + lines[-15:])
     raise ConfigurationError(
         f"{what} did not start within {TO_START_S} s; it said last:\n{tail}", hint=hint
     )

@@ -66,7 +66,7 @@ def password(host: str = HOST) -> str:
     if given := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
         return given
     if os.environ.get("KANVARO_SERVER_PASSWORD", "").lower() not in ("no", "0"):
-        return _kept(PASSWORD, lambda: f"{USER}:{secrets.token_urlsafe(24)}")
+        return _kept_in_file(PASSWORD, lambda: f"{USER}:{secrets.token_urlsafe(24)}")
     if host in LOOPBACK:
         return ""
     raise ConfigurationError(
@@ -86,10 +86,13 @@ def block_key(database: str) -> str:
     file, inside = keys_folder() / BLOCK_KEY, asyncio.run(_key_in(database))
     if inside and file.exists() and file.read_text().strip() != inside:
         raise ConfigurationError(
-            f"blocks of {_shown(database)} are encrypted with a key of its own, not that of {file}",
+            f"blocks of {_without_password(database)} are encrypted with a key of its own, "
+            f"not that of {file}",
             hint="Set KANVARO_KEYS to a folder for this database: its key is then kept there.",
         )
-    key = _checked(_kept(BLOCK_KEY, lambda: inside or Fernet.generate_key().decode()), str(file))
+    key = _checked(
+        _kept_in_file(BLOCK_KEY, lambda: inside or Fernet.generate_key().decode()), str(file)
+    )
     if inside:
         asyncio.run(_forget_key_in(database))
     return key
@@ -102,7 +105,7 @@ def keys_folder() -> Path:
     return folder
 
 
-def _kept(name: str, make: Callable[[], str]) -> str:
+def _kept_in_file(name: str, make: Callable[[], str]) -> str:
     """The text of a file that only its owner may read, written whole when it is first asked for."""
     file = keys_folder() / name
     if not file.exists():
@@ -133,7 +136,7 @@ def _database() -> str:
     return given.get_secret_value() if given else f"sqlite+aiosqlite:///{settings.home}/prefect.db"
 
 
-def _shown(database: str) -> str:
+def _without_password(database: str) -> str:
     return make_url(database).render_as_string(hide_password=True)
 
 
@@ -142,16 +145,16 @@ async def _key_in(database: str) -> str:
     url = make_url(database)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
         return ""
-    row = await _asked(database, "SELECT value FROM configuration WHERE key = 'ENCRYPTION_KEY'")
+    row = await _query(database, "SELECT value FROM configuration WHERE key = 'ENCRYPTION_KEY'")
     value = json.loads(row) if isinstance(row, str) else row
     return value["fernet_key"] if value else ""
 
 
 async def _forget_key_in(database: str) -> None:
-    await _asked(database, "DELETE FROM configuration WHERE key = 'ENCRYPTION_KEY'")
+    await _query(database, "DELETE FROM configuration WHERE key = 'ENCRYPTION_KEY'")
 
 
-async def _asked(database: str, statement: str) -> Any:
+async def _query(database: str, statement: str) -> Any:
     """The one value that a statement answers with; None where it answers with none."""
     engine = create_async_engine(database)
     try:

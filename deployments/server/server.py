@@ -91,16 +91,16 @@ def messaging(given: Mapping[str, str]) -> dict[str, str]:
 
 def processes(given: Mapping[str, str], settings: Mapping[str, str]) -> int:
     """How many processes serve the API. Raises `ConfigurationError` for what cannot work."""
-    asked = given.get("PROCESSES") or "1"
-    if not asked.isdigit() or not 1 <= int(asked) <= _LARGEST:
-        raise ConfigurationError(f"PROCESSES={asked} is not a number from 1 to {_LARGEST}")
-    if int(asked) == 1:
+    requested = given.get("PROCESSES") or "1"
+    if not requested.isdigit() or not 1 <= int(requested) <= _LARGEST:
+        raise ConfigurationError(f"PROCESSES={requested} is not a number from 1 to {_LARGEST}")
+    if int(requested) == 1:
         return 1
     if not any(given.get(name) or settings.get(name) for name in URLS):
         raise ConfigurationError("several processes cannot share SQLite", hint="Use PostgreSQL.")
     if "PREFECT_REDIS_MESSAGING_URL" not in settings:
         raise ConfigurationError("several processes need Redis", hint="Set REDIS_URL.")
-    return int(asked)
+    return int(requested)
 
 
 def commands(number: int, host: str = HOST) -> list[list[str]]:

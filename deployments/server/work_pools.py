@@ -30,35 +30,35 @@ FOLDER_IN_THE_IMAGE = "/opt/kanvaro"
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Z_]+)(?::-(?P<otherwise>[^}]*))?\}")
 
 
-def ensure_pool(asked: str, given: Mapping[str, str]) -> tuple[str, str]:
+def ensure_pool(requested: str, given: Mapping[str, str]) -> tuple[str, str]:
     """Make the pool, or bring it to what its file says if its type is `asked`.
 
     Without `asked`, a pool that is there stays as it is, and a new one runs processes. The pool's
     type, and what was done, for a person. Raises `ConfigurationError`.
     """
-    if asked and asked not in TYPES:
+    if requested and requested not in TYPES:
         raise ConfigurationError(
-            f"POOL={asked} is no type of work pool that we have",
+            f"POOL={requested} is no type of work pool that we have",
             hint=f"One of: {', '.join(TYPES)}.",
         )
     with get_client(sync_client=True) as client:
         there = _type_of_the_pool(client)
         if there is None:
-            kind = asked or "process"
+            kind = requested or "process"
             wanted = template(kind, given)
             try:
                 client.create_work_pool(
                     WorkPoolCreate(name=POOL, type=kind, base_job_template=wanted)
                 )
             except ObjectAlreadyExists:  # a worker that started meanwhile made one for itself
-                return ensure_pool(asked, given)
+                return ensure_pool(requested, given)
             return kind, f"created, for {kind} workers"
-        if not asked:
+        if not requested:
             return there, "there"
-        if asked != there:
-            raise _other_type(asked, there)
-        client.update_work_pool(POOL, WorkPoolUpdate(base_job_template=template(asked, given)))
-    return there, f"brought to deployments/pools/{asked}.yaml"
+        if requested != there:
+            raise _other_type(requested, there)
+        client.update_work_pool(POOL, WorkPoolUpdate(base_job_template=template(requested, given)))
+    return there, f"brought to deployments/pools/{requested}.yaml"
 
 
 def folder_of_flows(kind: str, checkout: Path, given: Mapping[str, str]) -> str:
@@ -140,9 +140,9 @@ def _type_of_the_pool(client: SyncPrefectClient) -> str | None:
         return None
 
 
-def _other_type(asked: str, there: str) -> ConfigurationError:
+def _other_type(requested: str, there: str) -> ConfigurationError:
     return ConfigurationError(
-        f"the work pool {POOL} is for {there} workers, and a pool cannot become one for {asked}",
+        f"the work pool {POOL} is for {there} workers, and cannot become one for {requested}",
         hint=f"Wait until no run is on it, `prefect work-pool delete {POOL}`, then register again: "
         "deployments keep their schedules and their history.",
     )

@@ -29,7 +29,7 @@ HOW = {
 
 def work() -> int:
     """Go on as Prefect's worker. Raises `ConfigurationError` for a pool or queue there is not."""
-    queues = queue_asked_for(os.environ)
+    queues = queue_option(os.environ)
     with at_the_server() as variables:
         demand_pool()
         given = {**HOW, **variables, **writable_temporary_folder()}
@@ -37,7 +37,7 @@ def work() -> int:
         become("worker", "start", "--pool", POOL, *queues, variables=given)
 
 
-def queue_asked_for(given: Mapping[str, str]) -> list[str]:
+def queue_option(given: Mapping[str, str]) -> list[str]:
     """The option for the queue that QUEUE names, if any. Raises `ConfigurationError`."""
     queue = given.get("QUEUE", "")
     if not queue:

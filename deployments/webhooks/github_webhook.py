@@ -4,7 +4,7 @@ It is also the one for alarms where KANVARO_ALARM_TOPICS is set
 (deployments/webhooks/sns_webhook.py).
 
     KANVARO_WEBHOOK_SECRET=… KANVARO_GITHUB_REPOSITORY=owner/name \
-      uvicorn --factory deployments.webhooks.github_webhook:from_surroundings
+      uvicorn --factory deployments.webhooks.github_webhook:from_environment
 
 KANVARO_DEPLOY_REF is the ref that is deployed from, refs/heads/main if it is not set. Prefect's
 server and its password are found as by our commands (deployments/server/server_access.py), anew

@@ -1,7 +1,7 @@
 """The door Amazon SNS knocks on: an alarm of CloudWatch is told in Slack. One route of ASGI.
 
     KANVARO_ALARM_TOPICS=arn:aws:sns:…,arn:aws:sns:… \
-      uvicorn --factory deployments.webhooks.github_webhook:from_surroundings
+      uvicorn --factory deployments.webhooks.github_webhook:from_environment
 
 KANVARO_ALARM_ENVIRONMENT is the registered environment whose channel is told, production if it is
 not set.
@@ -58,7 +58,7 @@ Fetch = Callable[[str], Awaitable[bytes]]
 
 def alarms(topics: Collection[str], environment: str, say: Say, fetch: Fetch) -> Route:
     """The route for messages of `topics`; `say` tells them, and says why it could not."""
-    certificates, told_at = _Certificates(fetch), dict[str, datetime]()
+    certificates, posted_at = _Certificates(fetch), dict[str, datetime]()
     one_at_a_time = asyncio.Lock()
 
     async def receive(request: Request) -> JSONResponse:
@@ -79,7 +79,7 @@ def alarms(topics: Collection[str], environment: str, say: Say, fetch: Fetch) ->
         if notice.kind == CONFIRMATION:
             return await _confirm(notice)
         async with one_at_a_time:  # SNS may send again what is just being told
-            return await _tell(notice)
+            return await _post_alarm(notice)
 
     async def _confirm(notice: Notice) -> JSONResponse:
         if not is_confirmed_at_sns(notice):
@@ -91,17 +91,17 @@ def alarms(topics: Collection[str], environment: str, say: Say, fetch: Fetch) ->
         get_logger("alarms").info("subscribed to %s", notice.topic)
         return json_answer(200, "subscribed")
 
-    async def _tell(notice: Notice) -> JSONResponse:
+    async def _post_alarm(notice: Notice) -> JSONResponse:
         now = datetime.now(UTC)
-        for id, at in list(told_at.items()):
+        for id, at in list(posted_at.items()):
             if at < now - OLDEST - CLOCKS_DIFFER:
-                del told_at[id]
-        if notice.id in told_at:
-            return json_answer(200, "told before")
+                del posted_at[id]
+        if notice.id in posted_at:
+            return json_answer(200, "posted before")
         if why := await run_in_threadpool(say, alarm_message(notice, environment)):
             return _not_taken(503, why)
-        told_at[notice.id] = now
-        return json_answer(200, "told")
+        posted_at[notice.id] = now
+        return json_answer(200, "posted")
 
     return Route("/alarms", receive, methods=["POST"])
 

@@ -1,4 +1,4 @@
-"""An advisory, and which versions of a package it concerns."""
+"""Describe an advisory and decide which versions of a package it affects."""
 
 import json
 from dataclasses import dataclass, field
@@ -12,9 +12,9 @@ SEVERITIES = ("info", "low", "moderate", "high", "critical")
 
 @dataclass(frozen=True)
 class Advisory:
-    """One published weakness of one package; `vulnerable_versions` is an npm range.
+    """One published vulnerability of one package; `vulnerable_versions` is an npm range.
 
-    Raises ValueError when the severity or the range is not one npm knows.
+    Raises ValueError for a severity or a range that npm does not know.
     """
 
     package: str
@@ -43,14 +43,14 @@ class Advisory:
         return f"https://github.com/advisories/GHSA-sandbox-{self.id}"
 
     def concerns(self, version: str) -> bool:
-        """Say whether the version is affected; one that npm cannot read counts as affected."""
+        """Return whether the version is affected; one that npm cannot parse counts as affected."""
         try:
             return bool(nodesemver.satisfies(version, self.vulnerable_versions, loose=False))
         except ValueError:
             return True
 
     def as_bulk(self) -> dict[str, Any]:
-        """Return the entry of a bulk answer."""
+        """Return the advisory as an entry of a bulk answer."""
         return {
             "id": self.id,
             "url": self.url,
@@ -62,7 +62,7 @@ class Advisory:
         }
 
     def as_quick(self, findings: dict[str, list[str]]) -> dict[str, Any]:
-        """Return the entry of a quick audit; `findings` are paths by version."""
+        """Return the advisory as an entry of a quick audit; `findings` are paths by version."""
         return {
             **self.as_bulk(),
             "module_name": self.package,

@@ -1,4 +1,4 @@
-"""The audit of a whole dependency tree, as npm 6 asked for it."""
+"""Audit a whole dependency tree, as npm 6 asks a registry to."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -1,8 +1,8 @@
-"""The advisory endpoints of an npm registry.
+"""Serve the advisory endpoints of an npm registry.
 
 Protocol: `POST /-/npm/v1/security/advisories/bulk` (npm 7 and later, pnpm, yarn) takes versions by
-package and answers advisories by package; `POST /-/npm/v1/security/audits/quick` and `/audits`
-(npm 6, older pnpm) take a tree. Bodies may be gzipped.
+package and answers advisories by package; `POST /-/npm/v1/security/audits/quick` and `/audits` (npm
+6, older pnpm) take a tree. Bodies may be gzipped.
 """
 
 import itertools
@@ -18,7 +18,7 @@ from aiohttp import web
 from sandbox.advisories import quick, upstream
 from sandbox.advisories.advisory import Advisory
 from sandbox.parts import faults
-from sandbox.parts.faults import Faults
+from sandbox.parts.faults import HttpFaults
 from sandbox.parts.part import Part
 from sandbox.parts.web import LARGEST_BODY, WebServer
 
@@ -26,17 +26,18 @@ FIXTURES = {name: Path(__file__).with_name(f"{name}.json") for name in ("quiet",
 
 
 class Advisories(Part):
-    """Serves advisories while it is entered: `npm audit --registry URL` asks here.
+    """Serves advisories while it is entered; use it with `npm audit --registry URL`.
 
-    `use("quiet")` concerns no package there is, `use("loud")` concerns the sample application;
-    `publish(...)` adds one. Also over HTTP: `POST /_sandbox/advisories`, `PUT
-    /_sandbox/advisories {"fixture": "loud"}`, `/_sandbox/advisories/faults`.
+    `use("quiet")` publishes advisories that affect no existing package, `use("loud")` some that
+    affect the sample application; `publish(...)` adds one. The same over HTTP: `PUT
+    /_sandbox/advisories {"fixture": "loud"}`, `POST /_sandbox/advisories`, and
+    `/_sandbox/advisories/faults`.
     """
 
     def __init__(self, fixture: str = "quiet", *, port: int = 0, registry: str = "") -> None:
-        self.faults = Faults({"message": "Too Many Requests"})
+        self.faults = HttpFaults({"message": "Too Many Requests"})
         self._published: list[Advisory] = []
-        # npm remembers an advisory by its number: each one published gets a number of its own.
+        # npm caches an advisory by its number, so each published one gets a new number.
         self._numbers = itertools.count(int(time.time()))
         self._registry: str | None = registry or None
         self.use(fixture)
@@ -50,7 +51,7 @@ class Advisories(Part):
         return self._server.url
 
     def use(self, fixture: str) -> None:
-        """Publish exactly what the fixture holds; raises ValueError for an unknown one."""
+        """Publish exactly what the fixture contains; raises ValueError for an unknown one."""
         if fixture not in FIXTURES:
             raise ValueError(f"fixture must be one of: {', '.join(FIXTURES)}")
         self._published = list(Advisory.load(FIXTURES[fixture]))
@@ -58,7 +59,7 @@ class Advisories(Part):
     def publish(
         self, package: str, severity: str, vulnerable_versions: str, title: str = ""
     ) -> Advisory:
-        """Add an advisory; raises ValueError when npm would not understand it."""
+        """Add an advisory; raises ValueError if npm would not accept it."""
         advisory = Advisory(
             package,
             next(self._numbers),
@@ -70,7 +71,7 @@ class Advisories(Part):
         return advisory
 
     def about(self, versions: dict[str, list[str]]) -> dict[str, list[Advisory]]:
-        """Return the advisories that concern any of the versions, by package."""
+        """Return the advisories that affect any of the versions, by package."""
         found: dict[str, list[Advisory]] = {}
         for advisory in self._published:
             if any(advisory.concerns(version) for version in versions.get(advisory.package, [])):
@@ -97,7 +98,7 @@ class Advisories(Part):
         )
         return application
 
-    def _faults_of(self, request: web.Request) -> Faults | None:
+    def _faults_of(self, request: web.Request) -> HttpFaults | None:
         return None if request.path.startswith("/_sandbox/") else self.faults
 
     async def _control_faults(self, request: web.Request) -> web.Response:
@@ -141,7 +142,7 @@ class Advisories(Part):
         return web.json_response({})
 
     async def _document(self, request: web.Request) -> web.Response:
-        """Pass on what this machine's registry says about a package."""
+        """Forward a package's document from the registry that this machine's npm uses."""
         self._registry = self._registry or await upstream.configured_registry()
         if not self._registry:
             return _unknown("this machine's npm names no registry")

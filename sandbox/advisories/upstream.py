@@ -1,7 +1,7 @@
-"""The registry this machine's npm is set to: where package documents truly come from.
+"""Fetch package documents from the registry that this machine's npm is configured with.
 
-npm asks an audit's registry for the documents of affected packages, to work out whether a fix
-exists. The sandbox passes such questions on, and only them.
+npm asks the audited registry for the documents of affected packages, to find out whether a fix
+exists. The sandbox forwards these requests and no others.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ _SYSTEM_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
 async def configured_registry() -> str | None:
-    """Return the address npm is configured with; None when there is no npm or it does not say."""
+    """Return the registry address in npm's configuration; None without npm or without an answer."""
     npm = shutil.which("npm")
     if not npm:
         return None
@@ -42,13 +42,13 @@ async def configured_registry() -> str | None:
 
 
 async def package_document(registry: str, path: str, accept: str) -> httpx.Response:
-    """Fetch what the registry says about a package; raises httpx.HTTPError."""
+    """Fetch a package's document from the registry; raises httpx.HTTPError."""
     async with httpx.AsyncClient(verify=_authorities(), timeout=_SECONDS) as client:
         return await client.get(f"{registry}/{path}", headers={"Accept": accept})
 
 
 def _authorities() -> ssl.SSLContext:
-    """Trust what npm trusts here: the system's authorities and those it was told to add."""
+    """Trust what npm trusts here: the system's authorities and those in NODE_EXTRA_CA_CERTS."""
     context = ssl.create_default_context()
     for extra in (_SYSTEM_AUTHORITIES, Path(os.environ.get("NODE_EXTRA_CA_CERTS", ""))):
         if extra.is_file():

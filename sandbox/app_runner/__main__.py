@@ -1,4 +1,4 @@
-"""`python -m sandbox.app_runner`: the emulator as a process, until SIGINT or SIGTERM."""
+"""Run the App Runner emulator as a process, until SIGINT or SIGTERM."""
 
 import argparse
 import signal
@@ -38,10 +38,16 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m sandbox.app_runner", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
-    parser.add_argument("--registry", default="127.0.0.1:4566", help="host:port in place of ECR")
+    parser.add_argument(
+        "--registry", default="127.0.0.1:4566", help="host:port of the registry that stands for ECR"
+    )
     parser.add_argument("--network", default="kanvaro-sandbox", help="Docker network, if it exists")
-    parser.add_argument("--owner", help="stable name: removes containers left by the one before")
-    parser.add_argument("--time-scale", type=float, default=0.01, help="1.0 takes minutes, as AWS")
+    parser.add_argument(
+        "--owner", help="stable name; a new emulator removes an earlier one's containers"
+    )
+    parser.add_argument(
+        "--time-scale", type=float, default=0.01, help="1.0 takes minutes, like AWS"
+    )
     parser.add_argument("--account", default="000000000000")
     parser.add_argument("--region", default="us-east-1")
     parser.add_argument("--aws-endpoint", help="for secrets, logs and metrics")

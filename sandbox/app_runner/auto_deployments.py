@@ -1,4 +1,4 @@
-"""AutoDeploymentsEnabled: a tag that moves deploys by itself."""
+"""Deploy services with AutoDeploymentsEnabled when their tag moves."""
 
 import asyncio
 
@@ -11,14 +11,14 @@ from sandbox.app_runner.settings import AUTO_DEPLOY_POLL_SECONDS
 
 
 async def deploy_changed_tags(region: Region) -> None:
-    """For ever: look at the tag of every running service that deploys by itself."""
+    """Watch the tags of all running services that deploy automatically; never returns."""
     pause = region.settings.scaled(
         AUTO_DEPLOY_POLL_SECONDS, region.instances.shortest_probe_interval * 10
     )
     while True:
         await asyncio.sleep(pause)
         for service in list(region.services.values()):
-            if service.shown_status == "RUNNING" and service.configuration.deploys_by_itself:
+            if service.api_status == "RUNNING" and service.configuration.deploys_by_itself:
                 await _deploy_if_changed(region, service)
 
 
@@ -29,7 +29,7 @@ async def _deploy_if_changed(region: Region, service: Service) -> None:
     except ImageUnavailable:
         return
     is_new = service.deployed and digest != service.deployed.digest
-    # A digest that failed is not tried again until the tag moves once more.
-    if is_new and digest != service.refused_digest and service.shown_status == "RUNNING":
+    # A digest that failed is not deployed again until the tag moves once more.
+    if is_new and digest != service.refused_digest and service.api_status == "RUNNING":
         fault = region.faults.take_for_outcome("StartDeployment")
         region.begin(service, "START_DEPLOYMENT", deploy, fault)

@@ -1,8 +1,8 @@
-"""What a service is told to run: the parts of CreateService and UpdateService that deploy.
+"""Build a service's desired state from the parameters of CreateService and UpdateService.
 
-Assumptions that could not be verified on AWS: each top-level member that UpdateService gives
-replaces the stored one as a whole (so a partial `ImageConfiguration` loses environment and
-secrets), and what is left out inside of it takes its default again.
+Assumptions that could not be verified on AWS: each top-level member of UpdateService replaces the
+stored one as a whole (so a partial `ImageConfiguration` loses environment and secrets), and what is
+omitted inside it gets its default again.
 """
 
 import re
@@ -25,7 +25,7 @@ _NETWORK: dict[str, Any] = {
     "IngressConfiguration": {"IsPubliclyAccessible": True},
     "IpAddressType": "IPV4",
 }
-# Memory sizes in MB that each number of CPU units goes with.
+# Allowed memory sizes in MB for each number of CPU units.
 _MEMORY_OF_CPU = {
     "256": ("512", "1024"),
     "512": ("1024",),
@@ -41,7 +41,7 @@ _SECRET_ARN = re.compile(
 
 @dataclass(frozen=True)
 class Configuration:
-    """One complete desired state of a service, members as in the service model."""
+    """One complete desired state of a service, with members as in the service model."""
 
     source: dict[str, Any]
     instance: dict[str, Any]
@@ -68,7 +68,7 @@ class Configuration:
 
 
 def created_from(parameters: dict[str, Any], scaling_arn: str) -> Configuration:
-    """The configuration that CreateService describes. Raises InvalidRequestException."""
+    """Return the configuration that CreateService describes; raises InvalidRequestException."""
     configuration = Configuration(
         source=_source(parameters["SourceConfiguration"]),
         instance=_instance(parameters.get("InstanceConfiguration", {})),
@@ -83,7 +83,7 @@ def created_from(parameters: dict[str, Any], scaling_arn: str) -> Configuration:
 def changed_by(
     configuration: Configuration, parameters: dict[str, Any], scaling_arn: str
 ) -> Configuration:
-    """The configuration after UpdateService. Raises InvalidRequestException."""
+    """Return the configuration after UpdateService; raises InvalidRequestException."""
     changes: dict[str, Any] = {"scaling_arn": scaling_arn}
     if "SourceConfiguration" in parameters:
         changes["source"] = _source(parameters["SourceConfiguration"])
@@ -145,7 +145,7 @@ def _instance(instance: dict[str, Any]) -> dict[str, Any]:
 
 
 def _units(size: str) -> str:
-    """Answers always count in CPU units and MB, whichever way the request put it."""
+    """Convert a size to CPU units or MB, the units that answers always use."""
     if size.isdecimal():
         return size
     return str(int(float(size.split()[0]) * 1024))

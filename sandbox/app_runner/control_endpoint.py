@@ -1,4 +1,4 @@
-"""`/_sandbox/*`: faults, maintenance and memory for those who test from another process."""
+"""Let tests in another process set faults, start maintenance and read the state: `/_sandbox/*`."""
 
 import json
 from typing import Any
@@ -10,7 +10,7 @@ from sandbox.app_runner.region import Region
 
 
 class ControlEndpoint:
-    """JSON in, JSON out; a request that makes no sense is answered 400 with a sentence."""
+    """Takes and returns JSON; an invalid request is answered with 400 and a sentence."""
 
     def __init__(self, region: Region, control: Control) -> None:
         self._region = region
@@ -28,18 +28,18 @@ class ControlEndpoint:
         ]
 
     async def faults(self, request: web.Request) -> web.Response:
-        return web.json_response(self._region.faults.pending())
+        return web.json_response(self._region.faults.waiting())
 
     async def add_fault(self, request: web.Request) -> web.Response:
-        """`{"operation", "fault", "times", "seconds", "calls", "serving"}`."""
+        """Add a fault: `{"operation", "fault", "times", "seconds", "calls", "serving"}`."""
         try:
             self._region.faults.add(**await _members(request))
         except (TypeError, ValueError) as error:
             return web.json_response({"error": str(error)}, status=400)
-        return web.json_response(self._region.faults.pending(), status=201)
+        return web.json_response(self._region.faults.waiting(), status=201)
 
     async def clear_faults(self, request: web.Request) -> web.Response:
-        """All of them; with `?stuck=<operation>` only let such stuck operations go on."""
+        """Remove all faults; with `?stuck=<operation>` only release stuck operations of it."""
         if operation := request.query.get("stuck"):
             return web.json_response({"released": self._region.faults.release(operation)})
         self._region.faults.clear()
@@ -50,7 +50,7 @@ class ControlEndpoint:
         return web.json_response([s.name for s in services if s.in_maintenance])
 
     async def begin_maintenance(self, request: web.Request) -> web.Response:
-        """`{"service": name, "seconds": real seconds}`, both optional."""
+        """Start maintenance: `{"service": name, "seconds": real seconds}`, both optional."""
         try:
             requested = await _members(request)
             seconds = None if requested.get("seconds") is None else float(requested["seconds"])
@@ -63,7 +63,7 @@ class ControlEndpoint:
         return web.json_response([])
 
     async def state(self, request: web.Request) -> web.Response:
-        """Every call so far, in order; every service with its operations and events."""
+        """Return every call so far, in order, and every service with its operations and events."""
         return web.json_response(
             {
                 "calls": [vars(received) for received in self._control.received],
@@ -71,7 +71,7 @@ class ControlEndpoint:
                     {
                         "name": service.name,
                         "arn": service.arn,
-                        "status": service.shown_status,
+                        "status": service.api_status,
                         "url": service.front.address,
                         "digest": service.deployed.digest if service.deployed else None,
                         "instances": len(service.fleet) if service.fleet else 0,

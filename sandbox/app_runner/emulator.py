@@ -1,4 +1,4 @@
-"""`AppRunner`: the emulator in a thread of its own."""
+"""Run the App Runner emulator in a thread of its own."""
 
 import asyncio
 import threading
@@ -11,7 +11,7 @@ from aiohttp import web
 from sandbox.app_runner.api.protocol import Control, Received
 from sandbox.app_runner.auto_deployments import deploy_changed_tags
 from sandbox.app_runner.control_endpoint import ControlEndpoint
-from sandbox.app_runner.faults import Faults
+from sandbox.app_runner.faults import CallFaults
 from sandbox.app_runner.instances.instance import Instances
 from sandbox.app_runner.region import Region
 from sandbox.app_runner.settings import STOP_AT_ONCE, Settings
@@ -26,11 +26,11 @@ _CONTROL_SECONDS = 10.0
 class AppRunner(Part):
     """AWS App Runner for one account and region, on a loopback port, over real instances.
 
-    A context manager: `url` is the `endpoint_url` for boto3 while it is open, and nothing
-    (containers, threads, ports) is left when it closes. `port` 0 takes a free one. `time_scale`
-    multiplies the durations of AWS: 1.0 is realistic, 0 as fast as possible. `options` are the
-    further fields of `Settings`. Raises OSError when the port is in use and EngineUnavailable
-    when containers are wanted and no Docker engine answers.
+    While it is entered, `url` is the `endpoint_url` for boto3; when it exits, no containers,
+    threads or ports are left. `port` 0 takes a free one. `time_scale` multiplies the durations of
+    AWS: 1.0 is realistic, 0 as fast as possible. `options` are further fields of `Settings`. Raises
+    OSError if the port is in use, and EngineUnavailable if it needs containers and no Docker engine
+    answers.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class AppRunner(Part):
     ) -> None:
         self.settings = Settings(account, region, time_scale, aws_endpoint, **options)  # type: ignore[arg-type]
         self.instances = instances
-        self.faults = Faults()
+        self.faults = CallFaults()
         self.url = ""
         self._port = port
         self._ready: Future[None] = Future()
@@ -71,24 +71,24 @@ class AppRunner(Part):
 
     @property
     def calls(self) -> list[Received]:
-        """Every request to the control API so far, in order."""
+        """Return every request to the control API so far, in order."""
         return list(self._control.received)
 
     @property
     def operation_names(self) -> list[str]:
-        """The names of the operations that were asked for, in order."""
+        """Return the names of the requested operations, in order."""
         return [received.operation for received in self.calls]
 
     @property
     def defects(self) -> list[Exception]:
-        """Errors of the emulator itself, such as an answer that does not fit the service model.
+        """Return the emulator's own errors, such as an answer that does not fit the service model.
 
         Closing raises the first one.
         """
         return self._region.defects
 
     def begin_maintenance(self, service: str | None = None, seconds: float | None = None) -> None:
-        """Let AWS maintain one running service, or all, for `seconds` of real time."""
+        """Put one running service, or all, into maintenance by AWS for `seconds` of real time."""
         self._on_loop(lambda: self._region.begin_maintenance(service, seconds))
 
     def end_maintenance(self) -> None:

@@ -1,4 +1,4 @@
-"""The environment of an instance: variables as written, secrets read once, at deployment."""
+"""Resolve the environment of an instance: variables as given, secrets read once, at deployment."""
 
 import asyncio
 import json
@@ -13,15 +13,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 from sandbox.app_runner.configuration import Configuration
 from sandbox.app_runner.errors import RolloutFailed
 
-# One session for all: it keeps the service models it has parsed, which takes 0.2 s each.
+# One session for all clients: parsing a service model takes 0.2 s, and a session keeps it.
 _session = boto3.session.Session()
 _session_lock = threading.Lock()
 _QUICK = Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 2})
-_ANYONE = "sandbox"  # ministack takes any credential
+_ANYONE = "sandbox"  # ministack accepts any credentials
 
 
 def client(service: str, endpoint: str, region: str) -> Any:
-    """A boto3 client of another emulated service."""
+    """Return a boto3 client of another emulated service."""
     with _session_lock:
         return _session.client(
             service,
@@ -36,7 +36,7 @@ def client(service: str, endpoint: str, region: str) -> Any:
 async def environment_of(
     configuration: Configuration, endpoint: str | None, region: str
 ) -> dict[str, str]:
-    """Names and values for the instances. Raises RolloutFailed for a secret that cannot be read."""
+    """Return names and values for the instances; raises RolloutFailed for an unreadable secret."""
     environment = dict(configuration.image.get("RuntimeEnvironmentVariables", {}))
     references = configuration.image.get("RuntimeEnvironmentSecrets", {})
     if references:
@@ -60,7 +60,7 @@ def _read(name: str, arn: str, endpoint: str, region: str) -> str:
     except BotoCoreError as error:
         raise RolloutFailed(f"the secret for {name} cannot be read: {error}") from error
     except (KeyError, ValueError):
-        # The cause would quote the secret's value.
+        # The original error would quote the secret's value.
         raise RolloutFailed(f"the secret for {name} does not hold the key it names") from None
 
 
@@ -70,15 +70,15 @@ def _read_parameter(arn: str, connect: Any) -> str:
 
 
 def _read_secret(arn: str, connect: Any) -> str:
-    """`arn:…:secret:name-suffix[:json-key:version-stage:version-id]`, as App Runner reads it."""
+    """Read `arn:…:secret:name-suffix[:json-key:version-stage:version-id]`, as App Runner does."""
     parts = arn.split(":")
     secret, (key, stage, version) = ":".join(parts[:7]), [*parts[7:10], "", "", ""][:3]
-    asked: dict[str, str] = {"SecretId": secret}
+    query: dict[str, str] = {"SecretId": secret}
     if version:
-        asked["VersionId"] = version
+        query["VersionId"] = version
     if stage or not version:
-        asked["VersionStage"] = stage or "AWSCURRENT"
-    text = connect("secretsmanager").get_secret_value(**asked)["SecretString"]
+        query["VersionStage"] = stage or "AWSCURRENT"
+    text = connect("secretsmanager").get_secret_value(**query)["SecretString"]
     return _member(text, key) if key else str(text)
 
 

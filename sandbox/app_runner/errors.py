@@ -1,10 +1,9 @@
-"""
-Everything App Runner says no with, and how a rollout can go wrong.
+"""Errors of the control API, and the ways in which a rollout can fail.
 
-* AwsError            an answer with an error code, as boto3 sees it
-* RolloutFailed       the new version did not become fit to serve
+* AwsError            an error answer with a code, as boto3 sees it
+* RolloutFailed       the new version did not become healthy
 * ImageUnavailable    the registry does not hold the image
-* BrokenAnswer        the emulator itself answered what the service model does not allow
+* BrokenAnswer        the emulator's own answer does not fit the service model
 """
 
 
@@ -19,7 +18,7 @@ class AwsError(Exception):
 
 
 class RolloutFailed(Exception):
-    """The reason becomes a line of the service's event log."""
+    """Raised when a version cannot serve; the reason becomes a line of the service's event log."""
 
 
 class ImageUnavailable(RolloutFailed):
@@ -27,7 +26,7 @@ class ImageUnavailable(RolloutFailed):
 
 
 class BrokenAnswer(AssertionError):
-    """A defect of this emulator: its answer does not fit botocore's service model."""
+    """Raised for a defect of this emulator: its answer does not fit botocore's service model."""
 
 
 def invalid_request(message: str) -> AwsError:
@@ -47,5 +46,5 @@ def quota_exceeded(message: str) -> AwsError:
 
 
 def not_emulated(what: str) -> AwsError:
-    """AWS can do it and this emulator cannot: never a fake success."""
+    """Return the error for a feature of AWS that is not emulated, rather than pretend success."""
     return AwsError("NotEmulatedException", f"The sandbox does not emulate {what}.", status=501)

@@ -1,10 +1,10 @@
-"""Faults on demand: what the next calls of an operation shall suffer."""
+"""Faults of App Runner's API on demand: the next calls of an operation fail in a chosen way."""
 
 import threading
 from dataclasses import dataclass
-from typing import Any
 
 from sandbox.app_runner.api import shapes
+from sandbox.parts.fault_queue import FaultQueue, QueuedFault
 
 CALL_FAULTS = (
     "throttled",  # ThrottlingException, nothing is done
@@ -24,24 +24,22 @@ OUTCOME_FAULTS = (
 )
 
 
-@dataclass
-class Fault:
-    """One kind of trouble for the next `times` calls of `operation` (`*`: of any operation)."""
+@dataclass(frozen=True, kw_only=True)
+class CallFault(QueuedFault):
+    """A fault for calls of `operation`; `*` stands for every operation."""
 
     operation: str
     fault: str
-    times: int = 1
     seconds: float = 2.0
     calls: int = 1
     serving: bool = True
 
 
-class Faults:
-    """The faults that are still to come, in order. Safe to use from any thread."""
+class CallFaults(FaultQueue[CallFault]):
+    """The faults that calls will meet, and the operations that are stuck in one. Thread-safe."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._queue: list[Fault] = []
+        super().__init__()
         self._stuck: list[tuple[str, threading.Event]] = []
 
     def add(
@@ -66,13 +64,20 @@ class Faults:
             raise ValueError(f"App Runner has no operation {operation!r}")
         if times < 1 or calls < 1 or seconds < 0:
             raise ValueError("times and calls start at 1, seconds at 0")
-        with self._lock:
-            self._queue.append(Fault(operation, fault, times, seconds, calls, serving))
+        self.put(
+            CallFault(
+                operation=operation,
+                fault=fault,
+                times=times,
+                seconds=seconds,
+                calls=calls,
+                serving=serving,
+            )
+        )
 
     def clear(self) -> None:
         """Forget what is still to come, and let stuck operations go on."""
-        with self._lock:
-            self._queue.clear()
+        super().clear()
         self.release()
 
     def release(self, operation: str | None = None) -> int:
@@ -84,14 +89,10 @@ class Faults:
             event.set()
         return len(freed)
 
-    def pending(self) -> list[dict[str, Any]]:
-        with self._lock:
-            return [vars(fault).copy() for fault in self._queue]
-
-    def take_for_call(self, operation: str) -> Fault | None:
+    def take_for_call(self, operation: str) -> CallFault | None:
         return self._take(operation, CALL_FAULTS)
 
-    def take_for_outcome(self, operation: str) -> Fault | None:
+    def take_for_outcome(self, operation: str) -> CallFault | None:
         return self._take(operation, OUTCOME_FAULTS)
 
     def hold(self, operation: str) -> threading.Event:
@@ -101,12 +102,7 @@ class Faults:
             self._stuck.append((operation, event))
         return event
 
-    def _take(self, operation: str, kinds: tuple[str, ...]) -> Fault | None:
-        with self._lock:
-            for fault in self._queue:
-                if fault.fault in kinds and fault.operation in (operation, "*"):
-                    fault.times -= 1
-                    if fault.times == 0:
-                        self._queue.remove(fault)
-                    return fault
-        return None
+    def _take(self, operation: str, kinds: tuple[str, ...]) -> CallFault | None:
+        return self.take_first(
+            lambda fault: fault.fault in kinds and fault.operation in (operation, "*")
+        )

@@ -1,8 +1,8 @@
-"""What each accepted operation does, from its acceptance to a terminal status.
+"""Carry out each accepted operation, from its acceptance to a terminal status.
 
-Assumptions that could not be verified on AWS: a failed START_DEPLOYMENT is rolled back just as a
-failed update is; while an update runs, the service shows the new configuration; resuming starts
-the recorded digest with the environment of its deployment, so that secrets are not read again.
+Assumptions that could not be verified on AWS: a failed START_DEPLOYMENT is rolled back like a
+failed update; while an update runs, the service shows the new configuration; resuming starts the
+recorded digest with the environment of its deployment, so secrets are not read again.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from sandbox.app_runner.settings import (
 
 
 async def create(region: Region, service: Service, operation: Operation) -> Ending:
-    """SUCCEEDED and RUNNING, or FAILED and CREATE_FAILED."""
+    """Create the service; it ends as SUCCEEDED and RUNNING, or FAILED and CREATE_FAILED."""
     try:
         await _roll_out(region, service, operation)
     except RolloutFailed as failure:
@@ -38,9 +38,9 @@ async def create(region: Region, service: Service, operation: Operation) -> Endi
 
 
 async def deploy(region: Region, service: Service, operation: Operation) -> Ending:
-    """Roll out the service's configuration, of an update or as it was, or roll back."""
+    """Roll out the service's configuration, updated or unchanged; roll back if that fails."""
     if service.deployed is None:
-        # A service that was never created has nothing to go back to.
+        # A service that was never created has nothing to roll back to.
         return await create(region, service, operation)
     try:
         await _roll_out(region, service, operation)
@@ -51,7 +51,7 @@ async def deploy(region: Region, service: Service, operation: Operation) -> Endi
 
 
 async def pause(region: Region, service: Service, operation: Operation) -> Ending:
-    """Drain and stop every instance; the version is remembered."""
+    """Drain and stop every instance; the version stays recorded."""
     try:
         await _wait_out(region, operation)
     except RolloutFailed:
@@ -61,8 +61,8 @@ async def pause(region: Region, service: Service, operation: Operation) -> Endin
 
 
 async def resume(region: Region, service: Service, operation: Operation) -> Ending:
-    """Start the version that ran before the pause, whatever its tag means today."""
-    # Only what was deployed can have been paused.
+    """Start the version that ran before the pause, even if its tag has moved."""
+    # Only a deployed service can have been paused.
     deployed = cast(Deployed, service.deployed)
     try:
         fleet = await _ready_fleet(region, service, operation, deployed)
@@ -84,7 +84,7 @@ async def delete(region: Region, service: Service, operation: Operation) -> Endi
 
 
 async def _roll_out(region: Region, service: Service, operation: Operation) -> None:
-    """New instances first; requests move only when all of them are healthy."""
+    """Start new instances first; move requests when all of them are healthy."""
     configuration, settings = service.configuration, region.settings
     region.telemetry.event(service, f"Deployment of {configuration.identifier} begins.")
     digest = ""
@@ -119,7 +119,7 @@ async def _roll_back(region: Region, service: Service, operation: Operation) -> 
 async def _ready_fleet(
     region: Region, service: Service, operation: Operation, deployed: Deployed
 ) -> Fleet:
-    """A healthy fleet, no earlier than the operation usually takes. Raises RolloutFailed."""
+    """Return a healthy fleet after the operation's usual time; raises RolloutFailed."""
     fleet = await _started(region, service, deployed)
     try:
         await _wait_out(region, operation)
@@ -130,7 +130,7 @@ async def _ready_fleet(
 
 
 async def _started(region: Region, service: Service, deployed: Deployed) -> Fleet:
-    """A healthy fleet that takes no requests yet. Raises RolloutFailed."""
+    """Return a healthy fleet that takes no requests yet; raises RolloutFailed."""
     configuration = deployed.configuration
     command = configuration.image.get("StartCommand")
     launch = Launch(
@@ -172,12 +172,12 @@ def _care(region: Region, service: Service, configuration: Configuration) -> Car
         ),
         back_off=settings.back_off,
         drain=settings.scaled(DRAIN_SECONDS, settings.drain_at_least),
-        tell=lambda text: region.telemetry.event(service, text),
+        report=lambda text: region.telemetry.event(service, text),
     )
 
 
 async def _wait_out(region: Region, operation: Operation) -> None:
-    """Spend what is left of the operation's usual time, then let its fault strike."""
+    """Wait for the rest of the operation's usual time, then apply its fault."""
     fault = operation.fault.fault if operation.fault else None
     if fault == "stuck":
         call = "".join(word.capitalize() for word in operation.type.split("_"))
@@ -187,7 +187,7 @@ async def _wait_out(region: Region, operation: Operation) -> None:
     spent = time.time() - operation.started_at
     await asyncio.sleep(max(0.0, region.settings.scaled(OPERATION_SECONDS[operation.type]) - spent))
     if fault in ("fails", "rollback fails"):
-        raise RolloutFailed("the sandbox was told to let it fail")
+        raise RolloutFailed("the sandbox injected a failure")
 
 
 async def _stop_serving(service: Service) -> None:

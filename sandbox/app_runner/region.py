@@ -1,4 +1,4 @@
-"""The region: everything the emulator knows, and the background work that changes it."""
+"""Hold everything the emulator knows, and run the background work that changes it."""
 
 import asyncio
 import logging
@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 
 from sandbox.app_runner.configuration import Configuration
-from sandbox.app_runner.faults import Fault, Faults
+from sandbox.app_runner.faults import CallFault, CallFaults
 from sandbox.app_runner.instances.instance import Instances
 from sandbox.app_runner.scaling import ScalingConfigurations
 from sandbox.app_runner.services import Ending, Operation, Picture, Service
@@ -23,9 +23,9 @@ _REMEMBERED_CALLS = 100
 
 
 class Region:
-    """State and tasks. Lives on one event loop; nothing here is for other threads."""
+    """State and tasks of one region. It lives on one event loop and is not thread-safe."""
 
-    def __init__(self, settings: Settings, instances: Instances, faults: Faults) -> None:
+    def __init__(self, settings: Settings, instances: Instances, faults: CallFaults) -> None:
         self.settings = settings
         self.instances = instances
         self.faults = faults
@@ -38,7 +38,7 @@ class Region:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        # Node closes idle connections after five seconds: let go of them first.
+        # Node closes idle connections after five seconds, so close them before that.
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=3)
         self.session = aiohttp.ClientSession(
             connector=connector,
@@ -74,14 +74,14 @@ class Region:
     def pictures(self) -> dict[str, Picture]:
         before = self.history[-1] if self.history else {}
         gone = {arn: picture for arn, picture in before.items() if picture.is_deleted}
-        # A region remembers every service it ever had, and nothing changes one that is gone.
+        # A deleted service stays in the list and never changes, so its picture is reused.
         return {
             arn: gone[arn] if arn in gone else service.picture()
             for arn, service in self.services.items()
         }
 
     def remember(self) -> None:
-        """Keep what reading calls would answer now, for stale reads later."""
+        """Record what reading calls would answer now, for later stale reads."""
         self.history.append(self.pictures())
 
     def begin(
@@ -89,10 +89,10 @@ class Region:
         service: Service,
         kind: str,
         work: Work,
-        fault: Fault | None,
+        fault: CallFault | None,
         way_back: Configuration | None = None,
     ) -> Operation:
-        """Accept an operation; the caller has made sure that no other is in progress."""
+        """Accept an operation; the caller has checked that no other is in progress."""
         operation = Operation(kind, service.arn, fault, way_back)
         service.operations.append(operation)
         service.current = operation
@@ -106,20 +106,21 @@ class Region:
         try:
             ending = await work(self, service, operation)
         except Exception as defect:
-            # Nobody awaits this task: an error of the emulator must still end the operation.
+            # Nobody awaits this task, so an error of the emulator must still end the operation.
             logger.exception("%s of %s", operation.type, service.name)
             self.defects.append(defect)
             ending = Ending("FAILED", before)
         operation.becomes(ending.outcome)
-        service.settles(ending.status)
+        service.end_operation(ending.status)
         self.telemetry.event(
             service, f"{operation.type} {operation.id}: {ending.outcome}. Now {ending.status}."
         )
 
     def begin_maintenance(self, name: str | None, seconds: float | None) -> list[str]:
-        """AWS works on running services: they look busy and refuse changes, but go on serving.
+        """Put running services into maintenance: they look busy, refuse changes and keep serving.
 
-        Ends after `seconds` of real time; None takes a few scaled minutes. Answers the names.
+        It ends after `seconds` of real time; None means a few scaled minutes. Return the services'
+        names.
         """
         chosen = [
             service

@@ -1,4 +1,4 @@
-"""Auto scaling configurations: immutable revisions of a name, of which MinSize has an effect."""
+"""Store auto scaling configurations, immutable revisions of a name; only MinSize has an effect."""
 
 import time
 import uuid
@@ -47,7 +47,7 @@ class ScalingConfiguration:
 
 
 class ScalingConfigurations:
-    """The configurations of one region; AWS's default one is always there."""
+    """The configurations of one region; AWS's default one always exists."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -55,7 +55,7 @@ class ScalingConfigurations:
         self.default = self._add(DEFAULT_NAME, 100, 1, 25, identity="0" * 31 + "1")
 
     def create(self, parameters: dict[str, Any], tags: dict[str, str]) -> ScalingConfiguration:
-        """A new revision of the name. Raises InvalidRequestException."""
+        """Create a new revision of the name; raises InvalidRequestException."""
         name = parameters["AutoScalingConfigurationName"]
         if name == DEFAULT_NAME:
             raise invalid_request(f"{DEFAULT_NAME} belongs to App Runner.")
@@ -69,7 +69,7 @@ class ScalingConfigurations:
         return created
 
     def find(self, arn: str) -> ScalingConfiguration:
-        """By a full ARN, or by one that ends in the name or the revision.
+        """Find a configuration by its full ARN, or by one that ends in the name or the revision.
 
         Raises ResourceNotFoundException.
         """
@@ -85,7 +85,7 @@ class ScalingConfigurations:
         configuration.deleted_at = configuration.deleted_at or time.time()
 
     def all(self, *, include_deleted: bool = False) -> list[ScalingConfiguration]:
-        """In order of creation."""
+        """Return the configurations in order of creation."""
         return [c for c in self._by_arn.values() if include_deleted or not c.deleted_at]
 
     def is_latest(self, configuration: ScalingConfiguration) -> bool:

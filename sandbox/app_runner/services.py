@@ -1,4 +1,4 @@
-"""Services and their operations: what is kept, and how it reads in an answer."""
+"""Store services and their operations, and describe them for answers."""
 
 import copy
 import time
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sandbox.app_runner.configuration import Configuration
-from sandbox.app_runner.faults import Fault
+from sandbox.app_runner.faults import CallFault
 from sandbox.app_runner.scaling import ScalingConfiguration
 
 if TYPE_CHECKING:
@@ -19,12 +19,12 @@ TERMINAL = frozenset({"SUCCEEDED", "FAILED", "ROLLBACK_SUCCEEDED", "ROLLBACK_FAI
 
 @dataclass
 class Operation:
-    """One entry of ListOperations, and the fault that awaits it."""
+    """One entry of ListOperations, and the fault it will meet."""
 
     type: str
     target_arn: str
-    fault: Fault | None = None
-    way_back: Configuration | None = None  # what a rollback restores, if not what is there
+    fault: CallFault | None = None
+    way_back: Configuration | None = None  # what a rollback restores, if other than now
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     status: str = "PENDING"
     started_at: float = field(default_factory=time.time)
@@ -51,7 +51,7 @@ class Operation:
 
 
 class Ending(NamedTuple):
-    """How an operation ended, and the status that leaves the service in."""
+    """How an operation ended, and the service's status after it."""
 
     outcome: str
     status: str
@@ -59,7 +59,7 @@ class Ending(NamedTuple):
 
 @dataclass(frozen=True)
 class Deployed:
-    """The version that runs, or ran last: enough to start it again without the registry's tags."""
+    """The version that runs, or ran last; it can be started again without the registry's tags."""
 
     configuration: Configuration
     digest: str
@@ -68,7 +68,7 @@ class Deployed:
 
 @dataclass
 class Service:
-    """One service. `status` is its own; `shown_status` also knows operations and maintenance."""
+    """One service. `status` is its own; `api_status` also reflects operations and maintenance."""
 
     name: str
     arn: str
@@ -91,13 +91,13 @@ class Service:
     deleted_at: float | None = None
 
     @property
-    def shown_status(self) -> str:
+    def api_status(self) -> str:
         if self.current or (self.in_maintenance and self.status == "RUNNING"):
             return "OPERATION_IN_PROGRESS"
         return self.status
 
-    def settles(self, status: str) -> None:
-        """The operation is over, and this is what became of the service."""
+    def end_operation(self, status: str) -> None:
+        """End the current operation, and set the status it leaves the service in."""
         self.status = status
         self.current = None
         self.updated_at = time.time()
@@ -105,7 +105,7 @@ class Service:
             self.deleted_at = self.updated_at
 
     def picture(self) -> "Picture":
-        """All that reading calls can say about the service at this moment."""
+        """Return everything that reading calls can say about the service at this moment."""
         return Picture(
             service=self._described(),
             operations=[operation.summary() for operation in reversed(self.operations)],
@@ -126,7 +126,7 @@ class Service:
             "ServiceUrl": self.front.address,
             "CreatedAt": self.created_at,
             "UpdatedAt": self.updated_at,
-            "Status": self.shown_status,
+            "Status": self.api_status,
             "SourceConfiguration": copy.deepcopy(configuration.source),
             "InstanceConfiguration": dict(configuration.instance),
             "HealthCheckConfiguration": dict(configuration.health_check),
@@ -142,7 +142,7 @@ _SUMMARY = ("ServiceName", "ServiceId", "ServiceArn", "ServiceUrl", "CreatedAt",
 
 @dataclass(frozen=True)
 class Picture:
-    """A service as reading calls see it; old ones are kept for stale reads."""
+    """A service as reading calls see it; old pictures are kept for stale reads."""
 
     service: dict[str, Any]
     operations: list[dict[str, Any]]

@@ -1,8 +1,8 @@
-"""What an emulated region is set up with, and how long things take in it."""
+"""Define the settings of an emulated region, and the durations of its operations."""
 
 from dataclasses import dataclass
 
-# Seconds on AWS from acceptance to end, when nothing goes wrong; multiplied by `time_scale`.
+# Seconds on AWS from acceptance to end without a failure; multiplied by `time_scale`.
 OPERATION_SECONDS = {
     "CREATE_SERVICE": 240.0,
     "UPDATE_SERVICE": 180.0,
@@ -12,28 +12,28 @@ OPERATION_SECONDS = {
     "DELETE_SERVICE": 60.0,
 }
 ROLLBACK_SECONDS = 120.0
-# A failed update is reported after more than a quarter of an hour.
+# AWS reports a failed update after more than a quarter of an hour.
 BECOME_HEALTHY_SECONDS = 900.0
 DRAIN_SECONDS = 120.0
 AUTO_DEPLOY_POLL_SECONDS = 60.0
 METRIC_PERIOD_SECONDS = 60.0
-SERVING_PROBE_AT_LEAST = 0.5  # real seconds between two probes of an instance that serves
+SERVING_PROBE_AT_LEAST = 0.5  # real seconds between two probes of a serving instance
 METRIC_PERIOD_AT_LEAST = 1.0
 MAINTENANCE_SECONDS = 180.0
-# App Runner cuts a request off after this long; in real seconds, never scaled.
+# App Runner ends a request after this many real seconds; never scaled.
 REQUEST_SECONDS = 120.0
-# aiohttp's grace for open requests when a server stops; it takes 0 for "for ever".
+# Seconds that aiohttp waits for open requests when a server stops; 0 would mean forever.
 STOP_AT_ONCE = 0.02
 
 
 @dataclass(frozen=True)
 class Settings:
-    """One account in one region.
+    """The settings of one account in one region.
 
     `time_scale` multiplies every duration of AWS: 1.0 is realistic, 0 as fast as possible.
-    `become_healthy_at_least` and `drain_at_least` are floors in real seconds; None takes the
-    floor that the kind of instances asks for. `operations_lag`, in real seconds, hides newly
-    accepted operations from ListOperations.
+    `become_healthy_at_least` and `drain_at_least` are minimums in real seconds; None takes the
+    minimum of the kind of instances. `operations_lag`, in real seconds, hides newly accepted
+    operations from ListOperations.
     """
 
     account: str = "000000000000"
@@ -47,7 +47,7 @@ class Settings:
     back_off: float = 0.2
 
     def scaled(self, seconds: float, at_least: float = 0.0) -> float:
-        """Seconds of AWS as seconds of this machine."""
+        """Convert seconds of AWS to seconds of this machine."""
         return max(seconds * self.time_scale, at_least)
 
     def arn(self, resource: str) -> str:

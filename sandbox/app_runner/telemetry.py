@@ -1,6 +1,6 @@
-"""Logs and metrics under the names that App Runner uses, sent to CloudWatch in the background.
+"""Send logs and metrics to CloudWatch in the background, under the names that App Runner uses.
 
-Nothing here can fail or delay a deployment: what cannot be sent is dropped, with one warning.
+Telemetry cannot fail or delay a deployment: what cannot be sent is dropped, with one warning.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class ServiceMeter:
-    """Counts of one service since the last period."""
+    """Counts the requests of one service in the current period."""
 
     classes: Counter[int] = field(default_factory=Counter)
     latencies: list[float] = field(default_factory=list)
@@ -75,7 +75,7 @@ class Telemetry:
             self._task = asyncio.create_task(self._flush_for_ever())
 
     async def stop(self) -> None:
-        """Send what is left, for two seconds at most."""
+        """Send what is left, for at most two seconds."""
         if self._task:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -91,13 +91,13 @@ class Telemetry:
             self._services[service.arn] = service, meter
 
     def event(self, service: Service, text: str) -> None:
-        """A line of the service's own event log; kept in memory as well."""
+        """Add a line to the service's own event log, which is also kept in memory."""
         logger.info("%s: %s", service.name, text)
         service.events.append(text)
         self._line(f"/aws/apprunner/{service.name}/{service.id}/service", "events", text)
 
     def output(self, name: str, service_id: str, instance_id: str, text: str) -> None:
-        """A line that the application wrote."""
+        """Add a line that the application wrote."""
         group = f"/aws/apprunner/{name}/{service_id}/application"
         self._line(group, f"instance/{instance_id}", text)
 
@@ -115,7 +115,7 @@ class Telemetry:
         metrics: dict[str, list[dict[str, Any]]] = {}
         if is_last or time.monotonic() >= self._metrics_due:
             self._metrics_due = time.monotonic() + self._period
-            # As with AWS, a figure bears the time at which its period began.
+            # As on AWS, a figure carries the time at which its period began.
             since, self._counted_since = self._counted_since, time.time()
             metrics = {arn: _metrics(*pair, since) for arn, pair in self._services.items()}
         if lines or any(metrics.values()):
@@ -123,8 +123,10 @@ class Telemetry:
 
     def _send(self, lines: list[Line], metrics: dict[str, list[dict[str, Any]]]) -> None:
         try:
-            for place in dict.fromkeys((line.group, line.stream) for line in lines):
-                self._send_lines(place, [x for x in lines if (x.group, x.stream) == place])
+            for destination in dict.fromkeys((line.group, line.stream) for line in lines):
+                self._send_lines(
+                    destination, [x for x in lines if (x.group, x.stream) == destination]
+                )
             for numbers in metrics.values():
                 if numbers:
                     self._client("cloudwatch").put_metric_data(
@@ -135,10 +137,10 @@ class Telemetry:
                 logger.warning("CloudWatch took no log lines or metrics: %s", error)
             self._warned = True
 
-    def _send_lines(self, place: tuple[str, str], lines: list[Line]) -> None:
-        group, stream = place
+    def _send_lines(self, destination: tuple[str, str], lines: list[Line]) -> None:
+        group, stream = destination
         logs = self._client("logs")
-        if place not in self._known:
+        if destination not in self._known:
             for create, names in (
                 (logs.create_log_group, {"logGroupName": group}),
                 (logs.create_log_stream, {"logGroupName": group, "logStreamName": stream}),
@@ -147,7 +149,7 @@ class Telemetry:
                     create(**names)
                 except logs.exceptions.ResourceAlreadyExistsException:
                     continue
-            self._known.add(place)
+            self._known.add(destination)
         for start in range(0, len(lines), _BATCH):
             events = [{"timestamp": x.at, "message": x.text} for x in lines[start : start + _BATCH]]
             logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
@@ -160,7 +162,7 @@ class Telemetry:
 
 
 def _metrics(service: Service, meter: ServiceMeter, since: float) -> list[dict[str, Any]]:
-    """One period of a service that runs; 5xx does not exist before the first one."""
+    """Return the figures of one period; the 5xx metric starts with the first such answer."""
     classes, meter.classes = meter.classes, Counter()
     latencies, meter.latencies = meter.latencies, []
     if service.fleet is None and not classes:
@@ -189,7 +191,7 @@ def _metrics(service: Service, meter: ServiceMeter, since: float) -> list[dict[s
 def _latency(latencies: list[float]) -> list[dict[str, Any]]:
     if not latencies:
         return []
-    # CloudWatch takes 150 distinct values a datum: rounded, so that most periods fit.
+    # CloudWatch takes 150 distinct values per datum, so values are rounded to fit.
     counted = Counter(round(value, 0 if value > 20 else 1) for value in latencies).most_common(150)
     values, counts = [v for v, _ in counted], [float(c) for _, c in counted]
     return [

@@ -1,1 +1,1 @@
-"""The emulated AWS account but for App Runner and CloudFront: `aws` is the front door."""
+"""The emulated AWS account, except for App Runner and CloudFront; start with `aws`."""

@@ -1,10 +1,10 @@
-"""A strict way to the emulated IAM's access keys: what ministack gets wrong is answered as by AWS.
+"""Correct the emulated IAM's access keys, where ministack's answers differ from AWS.
 
-Measured with ministack 1.5.33: a user may have any number of keys (two on AWS, then LimitExceeded),
-and no use of a key is ever recorded. `used` says that a key was used, for whom no request to AWS
-is signed with it. Where there is an SMTP server, its accounts are the active keys, as with Amazon
-SES, and a login is a use.
-Source: API reference of AWS IAM, CreateAccessKey and GetAccessKeyLastUsed.
+Measured with ministack 1.5.33: a user may have any number of keys (AWS allows two, then
+LimitExceeded), and no use of a key is ever recorded. Nothing signs requests to AWS with these keys,
+so `used` records the use of one. With an SMTP server, its accounts are the active keys, as with
+Amazon SES, and a login counts as a use. Source: API reference of AWS IAM, CreateAccessKey and
+GetAccessKeyLastUsed.
 """
 
 import re
@@ -16,7 +16,7 @@ from aiohttp import web
 
 from delivery.credentials.ses_password import smtp_password
 from sandbox.aws.aws import REGION
-from sandbox.aws.proxy import AwsProxy, Call
+from sandbox.aws.proxy import AwsProxy, Call, body_of
 from sandbox.mail.smtp import SmtpServer
 
 KEYS_PER_USER = 2
@@ -26,7 +26,7 @@ _NEVER = (
 
 
 class StrictAccessKeys(AwsProxy):
-    """AWS IAM over the account at `endpoint`; `url` is for boto3.
+    """Serves AWS IAM over the account at `endpoint`; `url` is for boto3.
 
     A change of a key reaches the server `smtp` after `lag_s` seconds.
     """
@@ -40,7 +40,7 @@ class StrictAccessKeys(AwsProxy):
             smtp.on_login = lambda key: self.used(key, datetime.now(UTC))
 
     def used(self, key: str, moment: datetime) -> None:
-        """Remember that a key was used for Amazon SES."""
+        """Record that a key was used for Amazon SES."""
         self._last_use[key] = moment
 
     async def answer(self, call: Call) -> web.Response:
@@ -54,11 +54,11 @@ class StrictAccessKeys(AwsProxy):
         if call.operation == "GetAccessKeyLastUsed":
             return self._with_last_use(answer, call.form["AccessKeyId"])
         if self._smtp:
-            self._tell(self._smtp, call, _body(answer).decode())
+            self._update_accounts(self._smtp, call, body_of(answer).decode())
         return answer
 
-    def _tell(self, smtp: SmtpServer, call: Call, answer: str) -> None:
-        """Let the SMTP server follow a change that was made."""
+    def _update_accounts(self, smtp: SmtpServer, call: Call, answer: str) -> None:
+        """Apply a change of a key to the accounts of the SMTP server."""
         key = call.form.get("AccessKeyId", "")
         if call.operation == "CreateAccessKey":
             key, secret = (_member(answer, name) for name in ("AccessKeyId", "SecretAccessKey"))
@@ -73,7 +73,7 @@ class StrictAccessKeys(AwsProxy):
     async def _is_full(self, call: Call) -> bool:
         question = urlencode({**call.form, "Action": "ListAccessKeys"}).encode()
         listed = await self.passed_on(replace(call, body=question))
-        return len(re.findall(rb"<AccessKeyId>", _body(listed))) >= KEYS_PER_USER
+        return len(re.findall(rb"<AccessKeyId>", body_of(listed))) >= KEYS_PER_USER
 
     def _with_last_use(self, answer: web.Response, key: str) -> web.Response:
         moment = self._last_use.get(key)
@@ -84,8 +84,8 @@ class StrictAccessKeys(AwsProxy):
             f"<AccessKeyLastUsed><LastUsedDate>{when}</LastUsedDate>"
             "<Region>us-east-1</Region><ServiceName>ses</ServiceName></AccessKeyLastUsed>"
         )
-        told = _body(answer).replace(_NEVER, last.encode())
-        return web.Response(status=200, body=told, content_type="text/xml")
+        body = body_of(answer).replace(_NEVER, last.encode())
+        return web.Response(status=200, body=body, content_type="text/xml")
 
 
 def _member(answer: str, name: str) -> str:
@@ -101,8 +101,3 @@ def _refusal(status: int, code: str, message: str) -> web.Response:
         "</Error></ErrorResponse>"
     )
     return web.Response(status=status, text=body, content_type="text/xml")
-
-
-def _body(answer: web.Response) -> bytes:
-    assert isinstance(answer.body, bytes)  # noqa: S101 - narrows the type
-    return answer.body

@@ -1,9 +1,9 @@
-"""AWS without App Runner: ministack as a child process on a free loopback port.
+"""Emulate AWS without App Runner: ministack as a child process on a free loopback port.
 
-Serves ECR (a registry that a Docker engine can push to and pull from), Secrets Manager, DynamoDB,
-CloudFront's API with its key value stores, CloudWatch with Logs, SNS and STS for one account and
-one region. Any credentials are accepted, and repository addresses name
-`*.dkr.ecr.*.amazonaws.com`, which nothing here answers to: push to `Aws.registry` in their place.
+It serves ECR (a registry that a Docker engine can push to and pull from), Secrets Manager,
+DynamoDB, CloudFront's API with its key value stores, CloudWatch with Logs, SNS and STS for one
+account and one region. It accepts any credentials. Repository addresses name
+`*.dkr.ecr.*.amazonaws.com`, which does not exist here: push to `Aws.registry` instead.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ ACCESS_KEY = SECRET_KEY = "sandbox"  # noqa: S105 - ministack accepts any
 
 _READY_SECONDS = 30.0
 _STOP_SECONDS = 10.0
-_SAVE_SECONDS = 60.0  # images live in memory: writing hundreds of megabytes takes its time
+_SAVE_SECONDS = 60.0  # images are in memory: writing hundreds of megabytes takes a while
 _STARTS = 5
 
 
@@ -40,7 +40,7 @@ class Aws(Part):
     """The emulated account. `endpoint` is for boto3, `registry` for Docker.
 
     With `state` (a folder) the account is restored at start and saved by an orderly stop; without,
-    it starts empty. Raises SandboxPartFailed when it is not ready within 30 seconds.
+    it starts empty. Raises SandboxPartFailed if it is not ready within 30 seconds.
     """
 
     account = ACCOUNT
@@ -87,7 +87,7 @@ class Aws(Part):
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=self._variables(),
-                start_new_session=True,  # Ctrl-C is for us; we stop our parts in order
+                start_new_session=True,  # Ctrl-C reaches only us; we stop the parts in order
             )
 
     def _variables(self) -> dict[str, str]:
@@ -105,7 +105,8 @@ class Aws(Part):
             "MINISTACK_EDITION": self._identity,
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
-            # None of the services we use runs containers; without an engine it reaps none either.
+            # No service that we use runs containers; without an engine ministack removes none
+            # either.
             "DOCKER_HOST": "unix:///nonexistent/docker.sock",
             "PERSIST_STATE": "1" if self._state else "0",
             "STATE_DIR": str(self._state.resolve()) if self._state else f"{scratch}/state",
@@ -119,7 +120,7 @@ class Aws(Part):
         while time.monotonic() < deadline and self._program.poll() is None:
             with contextlib.suppress(httpx.HTTPError, ValueError):
                 health = httpx.get(f"{self.endpoint}/_ministack/health", timeout=2).json()
-                # Whoever took the port first may be a ministack too.
+                # The process that took the port first may be another ministack.
                 if health.get("edition") == self._identity:
                     return True
             time.sleep(0.05)
@@ -138,7 +139,7 @@ class Aws(Part):
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-count:])
 
     def check(self) -> None:
-        """Raise SandboxPartFailed when ministack has ended by itself."""
+        """Raise SandboxPartFailed if ministack has ended by itself."""
         if self._program and self._program.poll() is not None:
             raise SandboxPartFailed(f"ministack has ended. Its last lines:\n{self._last_lines()}")
 
@@ -156,7 +157,7 @@ class Aws(Part):
         return client
 
     def _without_account(self, request: Any, **_: Any) -> None:
-        # botocore puts the account before the host, and no 000000000000.127.0.0.1 exists.
+        # botocore puts the account before the host, but 000000000000.127.0.0.1 does not exist.
         path = request.url.removeprefix("http://").partition("/")[2]
         request.url = f"{self.endpoint}/{path}"
 
@@ -168,9 +169,9 @@ class Aws(Part):
         admin: Mapping[str, Any] | None = None,
         email: Mapping[str, Any] | None = None,
     ) -> None:
-        """Create what a real account holds before its first deployment; safe to repeat.
+        """Create what a real account contains before its first deployment; safe to repeat.
 
-        The ECR repository `kanvaro` (immutable tags, scan on push) and the secrets, see
+        These are the ECR repository `kanvaro` (immutable tags, scan on push) and the secrets; see
         `sandbox.aws.first_secrets.ensure_secrets`.
         """
         _ensure_repository(self.client("ecr"), "kanvaro")

@@ -1,4 +1,4 @@
-"""The secrets of a real account before its first deployment, as a person would enter them."""
+"""Create the secrets of an account before its first deployment, as a person would enter them."""
 
 import json
 import secrets
@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from delivery.credentials.ses_password import smtp_password
 
-# RFC 2606: a name that leads nowhere, for an account that was given no mail server.
+# RFC 2606 reserves this name, which resolves to nothing: no mail server was given.
 NO_MAIL_SERVER = {"provider": "operator", "smtp_host": "smtp.invalid", "smtp_port": 587}
 
 
@@ -22,13 +22,13 @@ def ensure_secrets(
     admin: Mapping[str, Any] | None = None,
     email: Mapping[str, Any] | None = None,
 ) -> None:
-    """Create or renew `kanvaro/database`, `kanvaro/jwt`, `kanvaro/email`; safe to repeat.
+    """Create or update `kanvaro/database`, `kanvaro/jwt`, `kanvaro/email`; safe to repeat.
 
-    Each value is a JSON object that carries the id of its own version as `version`. The keys of
-    `kanvaro/jwt` are made here and kept when they are there, as is the password of
-    `kanvaro/email` unless `email` (`provider`, `smtp_host`, `smtp_port` …) has its own.
-    `database` (`mongodb_uri`, `redis_url`) and, where it is given, `admin` (`mongodb_uri`,
-    `redis_urls`), which becomes `kanvaro/admin/database`, are always those given.
+    Each value is a JSON object with the id of its own version as `version`. The keys of
+    `kanvaro/jwt` are generated and kept if they exist; so is the password of `kanvaro/email`,
+    unless `email` (`provider`, `smtp_host`, `smtp_port` …) contains one. `database` (`mongodb_uri`,
+    `redis_url`) is always written as given, and so is `admin` (`mongodb_uri`, `redis_urls`), if
+    any, which becomes `kanvaro/admin/database`.
     """
     _ensure(store, "kanvaro/jwt", _key_rings())
     login = {"smtp_user": "kanvaro-sandbox", "smtp_pass": _generated()}
@@ -41,7 +41,7 @@ def ensure_secrets(
 
 
 def ses_account(iam: Any, user: str, region: str, server: Mapping[str, Any]) -> dict[str, Any]:
-    """The value of `kanvaro/email` for a new IAM user whose access key is its SMTP login."""
+    """Return the value of `kanvaro/email` for a new IAM user whose access key is its SMTP login."""
     iam.create_user(UserName=user)
     key = iam.create_access_key(UserName=user)["AccessKey"]
     login = {
@@ -53,7 +53,7 @@ def ses_account(iam: Any, user: str, region: str, server: Mapping[str, Any]) -> 
 
 @contextmanager
 def already_there(code: str) -> Iterator[None]:
-    """Take the error `code` for what it is here: somebody has created it before."""
+    """Ignore the error `code`, which means that the object exists already."""
     try:
         yield
     except ClientError as error:
@@ -62,7 +62,7 @@ def already_there(code: str) -> Iterator[None]:
 
 
 def _key_rings() -> dict[str, Any]:
-    """A ring of keys for each kind of token, with both current keys where they always were."""
+    """Return a key ring for each kind of token, and the current keys in their older fields, too."""
     access, refresh = _key_ring(), _key_ring()
     return {
         "jwt_secret": access["current"]["k"],
@@ -84,7 +84,7 @@ def _generated() -> str:
 
 
 def _ensure(store: Any, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Create the secret unless it is there; return what it holds, but its version."""
+    """Create the secret unless it exists; return its value without the version."""
     with already_there("ResourceExistsException"):
         _create(store, name, values)
         return dict(values)
@@ -93,10 +93,10 @@ def _ensure(store: Any, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _create(store: Any, name: str, values: Mapping[str, Any]) -> None:
-    # ministack takes the token for the version's id in PutSecretValue, but not in CreateSecret.
+    # ministack uses the token as the version's id in PutSecretValue, but not in CreateSecret.
     created = store.create_secret(Name=name)
     store.put_secret_value(SecretId=name, **_version_with(values))
-    # On AWS a secret begins without a version, here with an empty one that is the previous now.
+    # On AWS a secret begins without a version; here it begins with an empty one, now the previous.
     store.update_secret_version_stage(
         SecretId=name, VersionStage="AWSPREVIOUS", RemoveFromVersionId=created["VersionId"]
     )
@@ -108,7 +108,7 @@ def _renew(store: Any, name: str, held: Mapping[str, Any], values: Mapping[str, 
 
 
 def _version_with(values: Mapping[str, Any]) -> dict[str, str]:
-    """A version that names itself: Secrets Manager takes the request's token as its id."""
+    """Return a version that contains its own id: Secrets Manager uses the request's token as id."""
     version = str(uuid.uuid4())
     text = json.dumps({"version": version, **values})
     return {"ClientRequestToken": version, "SecretString": text}

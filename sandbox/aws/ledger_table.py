@@ -1,4 +1,4 @@
-"""The DynamoDB table that a real account holds for the ledger before its first deployment."""
+"""Create the DynamoDB table of the ledger, which an account has before its first deployment."""
 
 from botocore.exceptions import ClientError
 

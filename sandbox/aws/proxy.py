@@ -1,8 +1,8 @@
-"""A way to the emulated account on which some calls are answered as AWS would.
+"""Proxy the emulated account, so that subclasses can correct answers that differ from AWS.
 
-The emulator is ministack. A subclass answers what ministack gets wrong, by asking it other things,
-and passes on the rest. One call is answered at a time, so that a look and what follows from it are
-one step.
+The emulator is ministack. A subclass answers the calls that ministack gets wrong, if need be by
+sending it other calls, and forwards the rest. The proxy answers one call at a time, so that a read
+and the write that depends on it are one step.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ _OF_ONE_HOP = ("Host", "Content-Length", "Transfer-Encoding", "Connection", "Con
 
 @dataclass(frozen=True)
 class Call:
-    """A request as it came, and as it may be passed on."""
+    """A request as it came, ready to be forwarded."""
 
     method: str
     path: str
@@ -31,22 +31,22 @@ class Call:
 
     @property
     def operation(self) -> str:
-        """By the header of a JSON service, or the member `Action` of a form."""
+        """Return the operation: from the header of a JSON service, or from `Action` in a form."""
         if target := self.headers.get("X-Amz-Target"):
             return target.rpartition(".")[2]
         return self.form.get("Action", "")
 
     @property
     def form(self) -> dict[str, str]:
-        """The members of a form; empty if it is none."""
+        """Return the fields of a form; empty if the body is none."""
         read = parse_qs(self.body.decode(errors="replace"))
         return {name: values[0] for name, values in read.items()}
 
 
 class AwsProxy(WebServer):
-    """Passes every call on to the account at `endpoint`; `url` is for boto3 while it is entered.
+    """Forwards every call to the account at `endpoint`; `url` is for boto3 while it is entered.
 
-    `operations` are the names of those that were asked for, in order.
+    `operations` are the names of the requested operations, in order.
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -57,11 +57,11 @@ class AwsProxy(WebServer):
         self._one_at_a_time: asyncio.Lock
 
     async def answer(self, call: Call) -> web.Response:
-        """What a subclass says otherwise."""
+        """Answer a call; subclasses override this."""
         return await self.passed_on(call)
 
     async def passed_on(self, call: Call) -> web.Response:
-        """What the account answers to a call."""
+        """Forward a call and return the account's answer."""
         async with self._session.request(
             call.method, f"{self._endpoint}{call.path}", headers=call.headers, data=call.body
         ) as answer:
@@ -89,8 +89,13 @@ class AwsProxy(WebServer):
             return await self.answer(call)
 
 
+def body_of(answer: web.Response) -> bytes:
+    assert isinstance(answer.body, bytes)  # noqa: S101 - narrows the type
+    return answer.body
+
+
 class JsonRefusal(Exception):
-    """What a JSON service of AWS says no with, at status 400."""
+    """An error answer of a JSON service of AWS, with status 400."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -105,7 +110,7 @@ class JsonRefusal(Exception):
 
 
 def with_json(call: Call, operation: str, requested: dict[str, Any]) -> Call:
-    """The same call as another operation of the same JSON service."""
+    """Return the same call with another operation of the same JSON service."""
     headers = call.headers.copy()
     service = headers["X-Amz-Target"].partition(".")[0]
     headers["X-Amz-Target"] = f"{service}.{operation}"

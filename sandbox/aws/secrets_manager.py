@@ -1,21 +1,21 @@
-"""A strict way to the emulated Secrets Manager: what ministack gets wrong is answered as by AWS.
+"""Correct the emulated Secrets Manager, where ministack's answers differ from AWS.
 
-Measured with ministack 1.5.33 (`tests/sandbox/aws/test_secrets_manager.py` asks it each time):
+Measured with ministack 1.5.33 (`tests/sandbox/aws/test_secrets_manager.py` measures it each time):
 
 * PutSecretValue with a known ClientRequestToken and another value overwrites that version, and
-  with the same value takes its labels away, even AWSCURRENT; AWS refuses the one with
-  ResourceExistsException and ignores the other.
+  with the same value removes its labels, even AWSCURRENT; AWS answers the first with
+  ResourceExistsException and ignores the second.
 * PutSecretValue leaves a label on its old version too; on AWS a label is on one version.
-* RotateSecret knows no "in progress" and promotes at once; AWS makes an AWSPENDING version, which
+* RotateSecret knows no "in progress" and promotes at once; AWS creates an AWSPENDING version, which
   is empty until the rotation function fills it, and refuses while another one is pending.
-* GetSecretValue of an empty version answers without value, and a VersionStage that is not the
-  given VersionId's is not noticed; AWS refuses both.
-* AWSCURRENT can be taken off without being moved, and a token may be of any length (32 to 64).
+* GetSecretValue of an empty version answers without a value, and ignores a VersionStage that the
+  given VersionId does not have; AWS refuses both.
+* AWSCURRENT can be removed without being moved, and a token may have any length (AWS: 32 to 64).
 
-Right, and passed on: GetSecretValue without a stage is AWSCURRENT, a moved AWSCURRENT needs the
-RemoveFromVersionId that has it, and AWSPREVIOUS follows by itself. There is no rotation function
-here, so that RotateSecret leaves what a function that died at once leaves.
-Source: API reference of AWS Secrets Manager.
+Correct, and therefore forwarded: GetSecretValue without a stage returns AWSCURRENT, moving
+AWSCURRENT needs the RemoveFromVersionId that has it, and AWSPREVIOUS follows by itself. There is no
+rotation function here, so RotateSecret has the effect of a function that died at once. Source: API
+reference of AWS Secrets Manager.
 """
 
 import json
@@ -24,7 +24,7 @@ from typing import Any
 
 from aiohttp import web
 
-from sandbox.aws.proxy import AwsProxy, Call, JsonRefusal, with_json
+from sandbox.aws.proxy import AwsProxy, Call, JsonRefusal, body_of, with_json
 
 CURRENT, PENDING = "AWSCURRENT", "AWSPENDING"
 _TOKEN_LENGTHS = range(32, 65)
@@ -33,7 +33,7 @@ Requested = dict[str, Any]
 
 
 class StrictSecretsManager(AwsProxy):
-    """AWS Secrets Manager over the account at `endpoint`; `url` is for boto3."""
+    """Serves AWS Secrets Manager over the account at `endpoint`; `url` is for boto3."""
 
     async def answer(self, call: Call) -> web.Response:
         ways = {
@@ -61,8 +61,8 @@ class StrictSecretsManager(AwsProxy):
                     "ResourceExistsException",
                     "You can't use ClientRequestToken for a version that has another value.",
                 )
-            kept = ("ARN", "Name", "VersionId", "VersionStages")
-            return web.json_response({name: known[name] for name in kept})
+            names = ("ARN", "Name", "VersionId", "VersionStages")
+            return web.json_response({name: known[name] for name in names})
         answer = await self.passed_on(
             with_json(call, "PutSecretValue", {**requested, "ClientRequestToken": token})
         )
@@ -81,11 +81,11 @@ class StrictSecretsManager(AwsProxy):
                         "VersionStage": label,
                         "RemoveFromVersionId": other,
                     }
-                    await self._asked(call, "UpdateSecretVersionStage", requested)
+                    await self._result(call, "UpdateSecretVersionStage", requested)
 
     async def _get(self, call: Call, requested: Requested) -> web.Response:
         answer = await self.passed_on(call)
-        found = json.loads(_body(answer))
+        found = json.loads(body_of(answer))
         if answer.status != 200:
             return answer
         stage = requested.get("VersionStage")
@@ -118,7 +118,7 @@ class StrictSecretsManager(AwsProxy):
                 "InvalidRequestException",
                 "A previous rotation isn't complete. That rotation will be reattempted.",
             )
-        made = await self._asked(
+        made = await self._result(
             call,
             "PutSecretValue",
             {"SecretId": secret, "ClientRequestToken": token, "VersionStages": [PENDING]},
@@ -129,21 +129,21 @@ class StrictSecretsManager(AwsProxy):
     async def _version(self, call: Call, secret: str, version: str) -> Requested | None:
         requested = {"SecretId": secret, "VersionId": version}
         answer = await self.passed_on(with_json(call, "GetSecretValue", requested))
-        found: Requested = json.loads(_body(answer))
+        found: Requested = json.loads(body_of(answer))
         return found if answer.status == 200 else None
 
     async def _labels(self, call: Call, secret: str) -> dict[str, list[str]]:
-        found = await self._asked(call, "DescribeSecret", {"SecretId": secret})
+        found = await self._result(call, "DescribeSecret", {"SecretId": secret})
         labels: dict[str, list[str]] = found["VersionIdsToStages"]
         return labels
 
-    async def _asked(self, call: Call, operation: str, requested: Requested) -> Requested:
-        """What ministack answers to a question of ours; its refusal is the caller's."""
+    async def _result(self, call: Call, operation: str, requested: Requested) -> Requested:
+        """Send ministack another operation and return its answer; raises JsonRefusal."""
         answer = await self.passed_on(with_json(call, operation, requested))
-        said: Requested = json.loads(_body(answer))
+        result: Requested = json.loads(body_of(answer))
         if answer.status != 200:
-            raise JsonRefusal(said["__type"], said.get("message", ""))
-        return said
+            raise JsonRefusal(result["__type"], result.get("message", ""))
+        return result
 
 
 def _demand_token_length(token: str | None) -> None:
@@ -163,8 +163,3 @@ def _value(version: Requested) -> tuple[Any, Any]:
 
 def _has_value(version: Requested) -> bool:
     return _value(version) != (None, None)
-
-
-def _body(answer: web.Response) -> bytes:
-    assert isinstance(answer.body, bytes)  # noqa: S101 - narrows the type
-    return answer.body

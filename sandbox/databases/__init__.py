@@ -1,1 +1,1 @@
-"""MongoDB and Redis, for the deployed application and for checks: `databases` is the front door."""
+"""MongoDB and Redis, for the deployed application and for checks; start with `databases`."""

@@ -1,4 +1,4 @@
-"""The accounts of the deployed application's databases: an administrator's and its own."""
+"""Define the database accounts of the deployed application: an administrator's and its own."""
 
 import hashlib
 import io
@@ -11,12 +11,12 @@ import pymongo
 from sandbox.databases.service_images import REDIS_USER
 
 ADMIN = "admin"
-APPLICATION = "kanvaro_a"  # one of a pair: its rotation goes to kanvaro_b and back
+APPLICATION = "kanvaro_a"  # one of a pair: a rotation switches to kanvaro_b and back
 DATABASE = "kanvaro"
 
 APPLICATION_RULES = "~kanvaro:* &* +@all -@admin -@dangerous"
 
-FOLDER = "/data"  # a volume of Redis' images, so that what ACL SAVE writes outlives a restart
+FOLDER = "/data"  # a volume of Redis' images, so that the file of ACL SAVE survives a restart
 _ACL_NAME = "users.acl"
 
 
@@ -26,7 +26,7 @@ def _generated() -> str:
 
 @dataclass(frozen=True)
 class Passwords:
-    """One for each account, made afresh; both databases share them."""
+    """One password for each account, made at every start; both databases share them."""
 
     admin: str = field(default_factory=_generated, repr=False)
     application: str = field(default_factory=_generated, repr=False)
@@ -34,7 +34,7 @@ class Passwords:
 
 @dataclass(frozen=True)
 class Start:
-    """How a service starts so that it has accounts: what differs from its image.
+    """How a service must start to have accounts, in addition to its image.
 
     `files` is a tar archive to unpack in the folder `/data`.
     """
@@ -46,9 +46,9 @@ class Start:
 
 
 def starts(passwords: Passwords) -> dict[str, Start]:
-    """By service, for the real images as for the stand-ins."""
+    """Return how each service starts; the same for the real images and the stand-ins."""
     return {
-        # Makes the administrator; the application's account is `make_mongodb_account`'s.
+        # This creates the administrator; `make_mongodb_account` creates the application's account.
         "mongodb": Start(
             environment={
                 "MONGO_INITDB_ROOT_USERNAME": ADMIN,
@@ -57,7 +57,8 @@ def starts(passwords: Passwords) -> dict[str, Start]:
         ),
         "redis": Start(
             command=("redis-server", "--aclfile", f"{FOLDER}/{_ACL_NAME}"),
-            # Strangers are refused: that Redis says so proves that it answers, and this.
+            # Redis refuses a client without login; that refusal proves that it is up and has
+            # accounts.
             health_command=("CMD-SHELL", "redis-cli ping 2>&1 | grep -q ^NOAUTH"),
             files=_archive(_ACL_NAME, _acl(passwords)),
         ),
@@ -65,7 +66,7 @@ def starts(passwords: Passwords) -> dict[str, Start]:
 
 
 def make_mongodb_account(admin_uri: str, password: str) -> None:
-    """Create the application's account, which reads and writes its database and nothing else."""
+    """Create the application's account, which may only read and write its own database."""
     with pymongo.MongoClient[dict[str, object]](admin_uri) as client:
         client.admin.command(
             "createUser",
@@ -77,7 +78,7 @@ def make_mongodb_account(admin_uri: str, password: str) -> None:
 
 
 def _acl(passwords: Passwords) -> str:
-    """What Redis reads at start and writes at ACL SAVE; passwords as their digests."""
+    """Return the file that Redis reads at start and writes at ACL SAVE, with password digests."""
     return (
         "user default off\n"
         f"user {ADMIN} on #{_digest(passwords.admin)} ~* &* +@all\n"

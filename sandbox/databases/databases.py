@@ -1,9 +1,8 @@
-"""MongoDB and Redis for the deployed application, on a Docker network it shares with them.
+"""Run MongoDB and Redis for the deployed application, on a Docker network it shares with them.
 
-Both let in nobody but the accounts of `sandbox.databases.accounts`. Their addresses are those of
-their
-containers on the network's bridge: the application's containers and the programs of this machine,
-such as a worker, reach both there, with one and the same connection string.
+Both accept only the accounts of `sandbox.databases.accounts`. Their addresses are those of their
+containers on the network's bridge: the application's containers and programs of this machine, such
+as a worker, reach both there with the same connection string.
 """
 
 import time
@@ -29,18 +28,18 @@ _HEALTHY_SECONDS = 60.0
 _ANSWER_SECONDS = 10
 _LOOK_EVERY = 0.2
 _STOP_SECONDS = 10
-# Users of MongoDB are kept in the database `admin`, whatever they may read.
+# MongoDB stores all users in the database `admin`, whatever database they may use.
 _OPTIONS = {"mongodb": "?authSource=admin"}
 
 
 class Databases(Part):
-    """Runs one container a service while it is entered.
+    """Runs one container per service while it is entered.
 
-    `uris` and `admin_uris` are connection strings by service: the application's account, and the
-    administrator's. `gateway` is this machine's own address on the network's bridge. What
-    a killed sandbox left behind is removed at the start. Raises SandboxPartFailed when a service
-    does not become healthy within 60 seconds, and EngineUnavailable when the Docker engine does
-    not answer. Closes the client at the end.
+    `uris` and `admin_uris` are connection strings by service: for the application's account and the
+    administrator's. `gateway` is this machine's own address on the network's bridge. At the start
+    it removes what a killed sandbox left. Raises SandboxPartFailed if a service does not become
+    healthy within 60 seconds, and EngineUnavailable if the Docker engine does not answer. It closes
+    the client at the end.
     """
 
     def __init__(
@@ -76,7 +75,7 @@ class Databases(Part):
 
     @property
     def references(self) -> dict[str, str]:
-        """Images by service, so that a stand-in shows itself as one."""
+        """Return the image of each service; its name shows whether it is a stand-in."""
         return {name: image.reference for name, image in self._images.items()}
 
     def _start(self, stack: ExitStack) -> None:
@@ -106,7 +105,7 @@ class Databases(Part):
             networking_config={
                 self.network: self._client.api.create_endpoint_config(aliases=[name])
             },
-            # Docker's own check would start a program in each container for as long as it runs.
+            # Docker's own check would start a program in each container all the time.
             healthcheck={"test": ["NONE"]},
         )
         stack.callback(remove, container)
@@ -116,9 +115,9 @@ class Databases(Part):
         return self._address_once_healthy(container, name)
 
     def restart_redis(self) -> None:
-        """Return when Redis is healthy again, at its old address, with what ACL SAVE wrote.
+        """Restart Redis; return when it is healthy at the same address, with what ACL SAVE wrote.
 
-        Raises SandboxPartFailed, also when somebody took its address meanwhile.
+        Raises SandboxPartFailed, also if another container took its address in the meantime.
         """
         container = self._client.containers.get(self._container_name("redis"))
         container.restart(timeout=_STOP_SECONDS)
@@ -154,13 +153,13 @@ class Databases(Part):
 def _probed(container: Container, probe: list[str]) -> str:
     try:
         code = container.exec_run(probe).exit_code
-    except APIError as error:  # of a container that has ended
+    except APIError as error:  # the container has ended
         return str(error.explanation or error)
     return "healthy" if code == 0 else f"its health command ended {code}"
 
 
 def clear(folder: Path) -> None:
-    """Remove what a sandbox of the folder that was killed has left; raises EngineUnavailable."""
+    """Remove what a killed sandbox of the folder left; raises EngineUnavailable."""
     with closing(docker_engine().client()) as client, _engine_answers():
         remove_orphans(client, owner_of(folder))
 

@@ -1,4 +1,4 @@
-"""The MongoDB stand-in as a process of this machine: its files, its packages, its start."""
+"""Run the MongoDB stand-in as a process of this machine, and install its packages."""
 
 import hashlib
 import os
@@ -22,7 +22,7 @@ SECONDS_TO_STOP = 5.0
 
 
 def sources() -> dict[str, bytes]:
-    """Return the stand-in's own files, name to content; tests and packages left out."""
+    """Return the stand-in's own files, name to content, without tests and packages."""
     kept = (".mjs", ".json")
     files = [path for path in sorted(FOLDER.iterdir()) if path.suffix in kept]
     return {path.name: path.read_bytes() for path in files}
@@ -31,8 +31,9 @@ def sources() -> dict[str, bytes]:
 def installed(*, with_mongoose: bool = False) -> Path:
     """Return a cached folder with the stand-in and its node_modules (`npm ci`).
 
-    The folder's name is the hash of its content, so a changed stand-in has another one. With
-    `with_mongoose` the packages of its own tests are there, too. Raises `ConfigurationError`.
+    The folder's name contains the hash of its content, so a changed stand-in gets another folder.
+    With `with_mongoose` it also has the packages of the stand-in's tests. Raises
+    `ConfigurationError`.
     """
     content = hashlib.sha256(repr(sorted(sources().items())).encode()).hexdigest()[:16]
     kind = "-with-mongoose" if with_mongoose else ""
@@ -85,8 +86,8 @@ def mongo_stand_in(
 ) -> Iterator[MongoStandIn]:
     """Run the stand-in on a loopback port (0: a free one) and stop it afterwards.
 
-    With a root user and password logins are required. Raises `ConfigurationError` when it does
-    not start, `TimedOut` when it does not say so within 20 s.
+    With a root user and password it requires logins. Raises `ConfigurationError` if it does not
+    start, `TimedOut` if it prints nothing within 20 s.
     """
     secrets = {"MONGO_INITDB_ROOT_USERNAME": root_user, "MONGO_INITDB_ROOT_PASSWORD": root_password}
     inherited = {name: value for name, value in os.environ.items() if name not in secrets}
@@ -114,7 +115,7 @@ def _announced_port(program: "subprocess.Popen[str]") -> int:
     lines: Queue[str] = Queue()
 
     def read() -> None:
-        # Read on for its whole life: a full pipe would stop the server.
+        # Keep reading as long as it runs: a full pipe would block the server.
         for line in program.stdout or ():
             lines.put(line)
         lines.put("")
@@ -123,7 +124,11 @@ def _announced_port(program: "subprocess.Popen[str]") -> int:
     try:
         line = lines.get(timeout=SECONDS_TO_START)
     except Empty:
-        raise TimedOut(f"The MongoDB stand-in said nothing for {SECONDS_TO_START:g} s.") from None
+        raise TimedOut(
+            f"The MongoDB stand-in printed nothing for {SECONDS_TO_START:g} s."
+        ) from None
     if not (match := re.match(r"listening on \S+:(\d+) ", line)):
-        raise ConfigurationError(f"The MongoDB stand-in did not start: {line.strip() or 'no word'}")
+        raise ConfigurationError(
+            f"The MongoDB stand-in did not start: {line.strip() or 'it printed nothing'}"
+        )
     return int(match[1])

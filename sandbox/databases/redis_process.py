@@ -1,4 +1,4 @@
-"""Debian's redis-server as a process of this machine, with its users in an ACL file."""
+"""Run Debian's redis-server as a process of this machine, with its users in an ACL file."""
 
 import secrets
 import subprocess
@@ -20,11 +20,11 @@ _STARTS = 5
 
 
 class RedisNode(Part):
-    """A Redis on the loopback address while it is entered; only users of its ACL file log in.
+    """A Redis on the loopback address while it is entered; only users of its ACL file can log in.
 
     `users` are lines of that file, such as `user kanvaro_a on >secret ~kanvaro:* &* +@all
-    -@dangerous`; an administrator `root` is added. Keys are not kept over a restart, users are.
-    Raises SandboxPartFailed when it is not ready within 10 seconds.
+    -@dangerous`; an administrator `root` is added. A restart keeps users but no keys. Raises
+    SandboxPartFailed if it is not ready within 10 seconds.
     """
 
     host = LOOPBACK
@@ -44,7 +44,7 @@ class RedisNode(Part):
 
     @property
     def acl_file(self) -> str:
-        """What would be left after a restart."""
+        """Return the ACL file, which holds the users after a restart."""
         return self._acl.read_text()
 
     @property
@@ -56,7 +56,7 @@ class RedisNode(Part):
         return self._folder / "redis.log"
 
     def restart(self) -> None:
-        """Kill it, and start it again: what was not saved is gone."""
+        """Kill it and start it again, so that unsaved changes are lost."""
         self._kill()
         self._launch()
 
@@ -85,14 +85,14 @@ class RedisNode(Part):
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        # By standard input, so that no password stands in its arguments.
+        # By standard input, so that the process list shows no password.
         assert self._program.stdin  # noqa: S101 - narrows the type
         self._program.stdin.write("\n".join(self._settings()).encode())
         self._program.stdin.close()
         deadline = time.monotonic() + _SECONDS_TO_START
-        while "Ready to accept connections" not in (said := self._log.read_text(errors="replace")):
+        while "Ready to accept connections" not in (text := self._log.read_text(errors="replace")):
             if self._program.poll() is not None or time.monotonic() > deadline:
-                last = "\n".join(said.splitlines()[-5:])
+                last = "\n".join(text.splitlines()[-5:])
                 raise SandboxPartFailed(f"redis-server did not start. Its last lines:\n{last}")
             time.sleep(_LOOK_EVERY)
 

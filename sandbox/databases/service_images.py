@@ -1,4 +1,4 @@
-"""MongoDB and Redis for checks that need them: the real images, or stand-ins that say so."""
+"""Provide MongoDB and Redis for checks: the real images, or stand-ins that are named as such."""
 
 import hashlib
 import inspect
@@ -26,10 +26,10 @@ NODE_BASE = "node:22-bookworm-slim"
 
 @dataclass(frozen=True)
 class ServiceImage:
-    """A service as an image.
+    """A service's image and how to use it.
 
-    `health_command` is the `test` of a Docker health check; `uri_template` has the fields
-    `{host}`, `{port}` and `{name}` (of a database).
+    `health_command` is the `test` of a Docker health check; `uri_template` has the fields `{host}`,
+    `{port}` and `{name}` (of a database).
     """
 
     reference: str
@@ -50,10 +50,10 @@ class _Service:
 def ensure_service_images(
     client: docker.DockerClient, services: Iterable[str] = ("mongodb", "redis"), say: Say = say
 ) -> dict[str, ServiceImage]:
-    """Return an image the engine has for each service, pulled or made where it is missing.
+    """Return a local image for each service; a missing one is pulled or built.
 
-    A stand-in of unchanged content is used as it is, a changed one is made anew; remove it to
-    have the real image pulled. Raises `ConfigurationError`, `EngineUnavailable`.
+    A stand-in with unchanged content is reused, a changed one is built again; remove it to have the
+    real image pulled. Raises `ConfigurationError`, `EngineUnavailable`.
     """
     return {name: _ensure(client, _service(name), say) for name in services}
 
@@ -182,7 +182,7 @@ def _hash(*parts: bytes) -> str:
 _MONGO_URI = "mongodb://{host}:{port}/{name}"
 _REDIS_URI = "redis://{host}:{port}/0"
 _MONGOSH_PING = "quit(db.adminCommand({ ping: 1 }).ok ? 0 : 1)"
-# Without -e redis-cli ends with 0 even when the server answers with an error.
+# Without -e redis-cli exits with 0 even if the server answers with an error.
 _REDIS_PING = ("CMD", "redis-cli", "-e", "ping")
 
 SERVICES = {

@@ -1,4 +1,4 @@
-"""The edge: what CloudFront is to a delivery, on this machine."""
+"""Emulate CloudFront as far as a delivery uses it."""
 
 from sandbox.edge.control_endpoint import ControlEndpoint
 from sandbox.edge.distribution import Distribution, ensure_distribution

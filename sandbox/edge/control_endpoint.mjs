@@ -1,4 +1,4 @@
-// The edge's control endpoint, on a port of its own: look at it, change it, try the function.
+// Serves the edge's control endpoint on a port of its own: read the state, change it, run the function.
 import http from 'node:http';
 
 const LARGEST = 64 * 1024;
@@ -23,20 +23,20 @@ export function controlServer(edge) {
 }
 
 async function answer(edge, method, path, body) {
-  const asked = `${method} ${path}`;
-  if (asked === 'GET /') return state(edge);
-  if (asked === 'POST /') {
+  const request = `${method} ${path}`;
+  if (request === 'GET /') return state(edge);
+  if (request === 'POST /') {
     change(edge.store, JSON.parse(body));
     return state(edge);
   }
-  if (asked === 'POST /function') return tried(edge, JSON.parse(body));
+  if (request === 'POST /function') return tried(edge, JSON.parse(body));
   return undefined;
 }
 
 function state({ store, counts }) {
   return {
     requests: counts,
-    locations: store.locations.map((location) => location.shown()),
+    locations: store.locations.map((location) => location.state()),
     default_origin: store.defaultOrigin && `${store.defaultOrigin.host}:${store.defaultOrigin.port}`,
     propagation_s: store.propagationMs / 1000,
     store_fails: store.fails,
@@ -44,10 +44,10 @@ function state({ store, counts }) {
   };
 }
 
-function change(store, wish) {
-  const unknown = Object.keys(wish).filter((key) => !['propagation_s', 'store_fails'].includes(key));
+function change(store, settings) {
+  const unknown = Object.keys(settings).filter((key) => !['propagation_s', 'store_fails'].includes(key));
   if (unknown.length) throw new Error(`the edge has no ${unknown.join(', ')}`);
-  const { propagation_s: seconds, store_fails: fails } = wish;
+  const { propagation_s: seconds, store_fails: fails } = settings;
   if (seconds !== undefined && !(typeof seconds === 'number' && seconds >= 0 && seconds <= 3600)) {
     throw new Error('propagation_s must be a number from 0 to 3600');
   }
@@ -58,7 +58,7 @@ function change(store, wish) {
   if (fails !== undefined) store.fails = fails;
 }
 
-/** As TestFunction of the real API, but the origin is shown: `{"event", "route": text or null}`. */
+/** Like TestFunction of the real API, but returns the origin, too: `{"event", "route": text or null}`. */
 async function tried({ routeFunction }, { event, route }) {
   return routeFunction.run(event, () => {
     if (route === undefined) throw new Error('the key value store cannot be read');

@@ -1,4 +1,4 @@
-"""The edge's desk: what it has seen, and how to make it slow to learn or blind."""
+"""Read what the edge has seen, and make it slow to update or unable to read its store."""
 
 import http.client
 import json
@@ -9,8 +9,9 @@ _PATIENCE = 10.0
 
 
 class ControlEndpoint:
-    """Speaks to the edge of a sandbox, also from another process:
-    `ControlEndpoint(addresses.edge)`.
+    """Client of the edge's control endpoint, also from another process.
+
+    ControlEndpoint(addresses.edge)
     """
 
     def __init__(self, url: str) -> None:
@@ -18,15 +19,15 @@ class ControlEndpoint:
 
     @property
     def state(self) -> dict[str, Any]:
-        """Return everything the edge tells of itself.
+        """Return everything that the edge reports about itself.
 
         `requests` (`total`, `retried`, `aborted`: by the client, `broken`: by the origin,
-        `by_default`: routed without the function's word, `origins` and `statuses`: counts by name),
-        `locations` (each with its `name`, `route` as text or None, and `delay_s`, by which that
-        came later than it could have), `default_origin`, `propagation_s`, `store_fails`,
+        `by_default`: routed without the function's choice, `origins` and `statuses`: counts by
+        name), `locations` (each with its `name`, `route` as text or None, and `delay_s`, how much
+        later than possible it got that route), `default_origin`, `propagation_s`, `store_fails`,
         `store_reads`.
         """
-        return self._ask("GET", "/")
+        return self._request("GET", "/")
 
     @property
     def requests(self) -> dict[str, Any]:
@@ -35,36 +36,37 @@ class ControlEndpoint:
         return requests
 
     def set_propagation(self, seconds: float) -> None:
-        """From now on, let each location learn of a change up to `seconds` later.
+        """Delay each later change by up to `seconds` at each location.
 
         Raises ValueError for a delay that is negative or longer than an hour.
         """
         self._change(propagation_s=seconds)
 
     def fail_store(self, fails: bool = True) -> None:
-        """Let the function's reads of the key value store fail, or no longer."""
+        """Make the function's reads of the key value store fail, or succeed again."""
         self._change(store_fails=fails)
 
     def try_function(self, event: dict[str, Any], **store: str | None) -> dict[str, Any]:
         """Run the route function once: `{"result": …, "origin": … or None}`.
 
-        `route` is the text in the store, None when the store is empty; without it the store
-        cannot be read.
+        `route` is the text in the store, None for an empty store; if it is omitted, reading the
+        store fails.
         """
         requested = {"event": event, **store}
-        return self._ask("POST", "/function", requested)
+        return self._request("POST", "/function", requested)
 
     def _change(self, **requested: object) -> None:
-        self._ask("POST", "/", requested)
+        self._request("POST", "/", requested)
 
-    def _ask(self, method: str, path: str, requested: object = None) -> dict[str, Any]:
-        # Not httpx: every one of its clients reads all certificates first, which takes longer.
+    def _request(self, method: str, path: str, requested: object = None) -> dict[str, Any]:
+        # Not httpx: each of its clients first loads all certificates, which takes longer than the
+        # call.
         connection = http.client.HTTPConnection(self._host, timeout=_PATIENCE)
         try:
             connection.request(method, path, json.dumps(requested))
-            shown: dict[str, Any] = json.loads(connection.getresponse().read())
+            answer: dict[str, Any] = json.loads(connection.getresponse().read())
         finally:
             connection.close()
-        if "error" in shown:
-            raise ValueError(shown["error"])
-        return shown
+        if "error" in answer:
+            raise ValueError(answer["error"])
+        return answer

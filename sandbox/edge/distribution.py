@@ -1,4 +1,4 @@
-"""What an account holds of CloudFront before its first deployment."""
+"""Create what an account has in CloudFront before its first deployment."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from sandbox.aws.aws import Aws
 
 NAME = "kanvaro"
 FUNCTION_FILE = Path(__file__).parents[2] / "deployments" / "aws" / "route.js"
-# Nobody listens there: until a colour is promoted, the public name answers 502.
+# Nothing listens there, so the public name answers 502 until a colour is promoted.
 NOWHERE = ("127.0.0.1", 1)
 _CACHING_DISABLED = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
 _ALL_VIEWER_EXCEPT_HOST_HEADER = "b689b0a8-53d0-40ab-baf2-68738e2966ac"
@@ -18,7 +18,7 @@ _ALL_VIEWER_EXCEPT_HOST_HEADER = "b689b0a8-53d0-40ab-baf2-68738e2966ac"
 
 @dataclass(frozen=True)
 class Distribution:
-    """The ids by which the route store and the distribution are called."""
+    """The ids of the route store and the distribution."""
 
     store_arn: str
     id: str
@@ -27,13 +27,13 @@ class Distribution:
 def ensure_distribution(aws: Aws) -> Distribution:
     """Create the route store, the route function and the distribution; safe to repeat.
 
-    The function is that of `deployments/aws/route.js`, published and associated with both viewer
-    events. The only origin is called `live`; a distribution that is there is left as it is.
+    The function is `deployments/aws/route.js`, published and associated with both viewer events.
+    The only origin is named `live`; an existing distribution is not changed.
     """
     cloudfront = aws.client("cloudfront")
     store = _ensure_store(cloudfront)
     function = _ensure_function(cloudfront, store)
-    # ministack returns the one that is there for a CallerReference that it knows.
+    # For a CallerReference that it knows, ministack returns the existing distribution.
     made = cloudfront.create_distribution(DistributionConfig=_configuration(function))
     return Distribution(store, made["Distribution"]["Id"])
 

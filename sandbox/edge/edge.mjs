@@ -1,4 +1,4 @@
-// The sandbox's CloudFront: serves the public name, and runs the route function for each request.
+// Emulates CloudFront: serves the public name, and runs the route function for each request.
 //
 // node --experimental-vm-modules edge.mjs '{"endpoint", "store", "distribution", "function", ...}'
 // prints {"public": port, "control": port} when it serves, and ends when its standard input does.
@@ -23,7 +23,7 @@ async function serve(incoming, outgoing) {
   outgoing.on('close', () => {
     if (!outgoing.writableFinished) counts.aborted += 1;
   });
-  // The function is at work within this turn of the loop; the body waits in the socket.
+  // The function starts in this iteration of the event loop; the body waits in the socket.
   const event = requestEvent(incoming, distribution);
   let routed;
   try {
@@ -82,9 +82,9 @@ function originHeaders(incoming, routed, origin, event) {
   return headers;
 }
 
-async function reply(answer, outgoing, location, asked, request) {
+async function reply(answer, outgoing, location, viewerEvent, request) {
   let { statusCode } = answer;
-  const event = responseEvent(asked, request, answer);
+  const event = responseEvent(viewerEvent, request, answer);
   let { response } = event;
   // CloudFront does not run a viewer-response function for an error of the origin.
   if (statusCode < 400) {
@@ -98,7 +98,7 @@ async function reply(answer, outgoing, location, asked, request) {
   const headers = headersOf(response);
   const cookies = setCookiesOf(response);
   if (cookies.length) headers['set-cookie'] = cookies;
-  sign(headers, location, statusCode < 400 ? 'Miss' : 'Error', asked.context.requestId);
+  sign(headers, location, statusCode < 400 ? 'Miss' : 'Error', viewerEvent.context.requestId);
   count(statusCode);
   outgoing.sendDate = false;
   outgoing.writeHead(statusCode, headers);
@@ -116,7 +116,7 @@ function refuse(incoming, outgoing, location, status, error) {
   sign(headers, location, 'Error', '');
   outgoing.writeHead(status, headers);
   outgoing.end(`The edge answers ${status}: ${error.message || error.code || 'no answer in time'}\n`);
-  // The rest of a body is read, for a client that still sends one does not look for an answer.
+  // Read the rest of the body: a client that is still sending does not read the answer.
   incoming.resume();
 }
 
@@ -131,7 +131,7 @@ function count(status) {
 }
 
 const server = http.createServer(
-  // Longer than any client keeps a connection: it is for the client to close one.
+  // Longer than any client keeps a connection, so that the client closes it first.
   { keepAliveTimeout: 120_000, requestTimeout: 0, noDelay: true, maxHeaderSize: 32 * 1024 },
   serve,
 );

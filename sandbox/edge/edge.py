@@ -1,12 +1,12 @@
-"""The sandbox's CloudFront: a Node program that serves the public name.
+"""Emulate CloudFront: a Node program that serves the public name.
 
-For each request it runs the route function's very file against the emulated account's key value
-store, and passes the request on to the origin that the function chose.
+For each request it runs the real file of the route function against the emulated account's key
+value store, and forwards the request to the origin that the function chose.
 
-Differences from AWS: plain HTTP on a loopback port; nothing is cached; one address (127.0.0.1) for
-nearly all viewers; the limits of a function (1 ms, 2 MB) do not hold; a function may not change the
-method, path, query or cookies of a request (502), which AWS allows; the viewer-response event
-shows the request as the viewer-request event left it, on which AWS's documentation is silent.
+Differences from AWS: plain HTTP on a loopback port; nothing is cached; nearly all viewers have one
+address (127.0.0.1); the limits of a function (1 ms, 2 MB) do not apply; a function may not change
+the method, path, query or cookies of a request (502), which AWS allows; the viewer-response event
+contains the request as the viewer-request event left it, on which AWS's documentation is silent.
 """
 
 import json
@@ -28,17 +28,16 @@ from sandbox.parts.part import Part
 _PROGRAM = Path(__file__).with_name("edge.mjs")
 _READY_SECONDS = 30.0
 _STOP_SECONDS = 5.0
-_LONGEST_TALE = 64 * 1024
+_LONGEST_LOG = 64 * 1024
 
 
 class Edge(Part):
     """Serves `distribution` of the account at `aws_endpoint` on a free port while it is entered.
 
-    `url` is the public name, `control_url` the control endpoint's. Connections are spread over so
-    many
-    `locations`; each learns of a change within `set_propagation` seconds, drawn from `seed`.
-    An origin may be silent for `origin_patience_s`, as CloudFront's 30 s.
-    Raises SandboxPartFailed when Node is missing or the program does not start.
+    `url` is the public name, `control_url` the control endpoint's address. Connections are
+    distributed over `locations`; each location gets a change within `set_propagation` seconds,
+    drawn from `seed`. An origin may be silent for `origin_patience_s`, as for CloudFront's 30 s.
+    Raises SandboxPartFailed if Node is missing or the program does not start.
     """
 
     def __init__(
@@ -51,7 +50,7 @@ class Edge(Part):
         origin_patience_s: float = 30.0,
         function: Path = FUNCTION_FILE,
     ) -> None:
-        self._wish = {
+        self._settings = {
             "endpoint": aws_endpoint,
             "store": distribution.store_arn,
             "distribution": distribution.id,
@@ -79,31 +78,31 @@ class Edge(Part):
         return ControlEndpoint(self.control_url)
 
     def set_propagation(self, seconds: float) -> None:
-        """From now on, let each location learn of a change up to `seconds` later."""
+        """Delay each later change by up to `seconds` at each location."""
         self.control_endpoint.set_propagation(seconds)
 
     def fail_store(self, fails: bool = True) -> None:
-        """Let the function's reads of the key value store fail, or no longer."""
+        """Make the function's reads of the key value store fail, or succeed again."""
         self.control_endpoint.fail_store(fails)
 
     def check(self) -> None:
-        """Raise SandboxPartFailed when the edge has ended by itself."""
+        """Raise SandboxPartFailed if the edge has ended by itself."""
         if self._program and self._program.poll() is not None:
             raise SandboxPartFailed(f"The edge has ended. Its last lines:\n{self._last_lines()}")
 
     def _start(self, stack: ExitStack) -> None:
-        # Without a name, so that it goes with us however we end.
+        # A file without a name disappears with this process, however it ends.
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - the stack closes it
         stack.callback(self._errors.close)
         command = ["node", "--no-warnings", "--experimental-vm-modules", str(_PROGRAM)]
         try:
             self._program = subprocess.Popen(
-                [*command, json.dumps(self._wish)],
-                # It ends when this pipe does, as other parts do by lifeline.py.
+                [*command, json.dumps(self._settings)],
+                # The program ends when this pipe closes, as other parts do by lifeline.py.
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
-                start_new_session=True,  # Ctrl-C is for us; we stop our parts in order
+                start_new_session=True,  # Ctrl-C reaches only us; we stop the parts in order
             )
         except FileNotFoundError as error:
             raise SandboxPartFailed("The edge needs Node 20 or newer on PATH.") from error
@@ -134,6 +133,6 @@ class Edge(Part):
     def _last_lines(self, count: int = 15) -> str:
         if self._errors is None:
             return ""
-        # Not seek and read: the program writes where the file's one position is.
-        text = os.pread(self._errors.fileno(), _LONGEST_TALE, 0).decode(errors="replace")
+        # Not seek and read: the program writes at the file's only position.
+        text = os.pread(self._errors.fileno(), _LONGEST_LOG, 0).decode(errors="replace")
         return "\n".join(text.splitlines()[-count:])

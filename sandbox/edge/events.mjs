@@ -1,11 +1,11 @@
-// The event objects of CloudFront Functions, and what becomes of those that a function returns.
+// Builds the event objects of CloudFront Functions, and reads those that a function returns.
 import { randomBytes } from 'node:crypto';
 
 const HOP_BY_HOP = [
   'connection', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'proxy-connection',
   'te', 'trailer', 'transfer-encoding', 'upgrade',
 ]; // prettier-ignore
-// A function that changes one of these is answered for with a 502, on AWS as here.
+// If a function changes one of these, the viewer gets a 502, on AWS and here.
 const READ_ONLY = ['host', 'content-length'];
 
 export class NotAllowed extends Error {}
@@ -33,7 +33,7 @@ export function requestEvent(incoming, distribution) {
   };
 }
 
-export function responseEvent(asked, request, answer) {
+export function responseEvent(viewerEvent, request, answer) {
   const cookies = {};
   for (const line of answer.headers['set-cookie'] ?? []) {
     const [pair, attributes] = divided(line, ';');
@@ -41,9 +41,9 @@ export function responseEvent(asked, request, answer) {
     add(cookies, name, attributes ? { value, attributes: attributes.trim() } : { value });
   }
   return {
-    version: asked.version,
-    context: { ...asked.context, eventType: 'viewer-response' },
-    viewer: asked.viewer,
+    version: viewerEvent.version,
+    context: { ...viewerEvent.context, eventType: 'viewer-response' },
+    viewer: viewerEvent.viewer,
     request,
     response: {
       statusCode: answer.statusCode,
@@ -54,14 +54,14 @@ export function responseEvent(asked, request, answer) {
   };
 }
 
-/** What a function may not change, as text: compare before with after. Raises nothing. */
+/** Returns what a function may not change, as text to compare before and after. Never throws. */
 export function fixedPartOf(request) {
   const fixed = READ_ONLY.map((name) => request.headers?.[name]?.value ?? null);
-  // AWS would let a function rewrite these; this sandbox would not follow, so it refuses.
+  // AWS lets a function rewrite these; the sandbox does not support that, so it refuses.
   return JSON.stringify([fixed, request.method, request.uri, request.querystring, request.cookies]);
 }
 
-/** The headers of Node's kind; throws NotAllowed when they are not headers of an event. */
+/** Converts an event's headers to Node's; throws NotAllowed when they are malformed. */
 export function headersOf(part) {
   const headers = {};
   for (const [name, entry] of Object.entries(part.headers ?? {})) {
@@ -107,6 +107,6 @@ function add(entries, name, entry) {
 }
 
 function divided(text, separator) {
-  const place = text.indexOf(separator);
-  return place < 0 ? [text, undefined] : [text.slice(0, place), text.slice(place + separator.length)];
+  const at = text.indexOf(separator);
+  return at < 0 ? [text, undefined] : [text.slice(0, at), text.slice(at + separator.length)];
 }

@@ -1,12 +1,12 @@
-// Runs the file of a CloudFront Function as it is, in a world that has what CloudFront's has: the
+// Runs the file of a CloudFront Function unchanged, in a context like CloudFront's: it has the
 // language and the module `cloudfront`, but no fetch, timers, process or require, and no eval.
 import { readFileSync } from 'node:fs';
 import vm from 'node:vm';
 
-// V8 puts these into every context; CloudFront's runtime knows none of them.
+// V8 adds these to every context; CloudFront's runtime has none of them.
 const NOT_THERE = ['WebAssembly', 'SharedArrayBuffer', 'Atomics', 'Intl', 'WeakRef'];
 
-/** A function file; throws at `load` when the file does not compile or imports what is not there. */
+/** A function file; `load` throws if it does not compile or imports an unknown module. */
 export class EdgeFunction {
   #source;
   #path;
@@ -23,28 +23,28 @@ export class EdgeFunction {
     this.#source = source;
   }
 
-  /** What the handler returned, and the origin it chose, if any. `readStore` gives the raw text. */
+  /** Returns the handler's result and the origin it chose, if any. `readStore` returns raw text. */
   async run(event, readStore) {
-    // As on AWS, an instance sees one event at a time.
+    // As on AWS, an instance handles one event at a time.
     const instance = this.#idle.pop() ?? (await this.#instance());
-    instance.turn = { readStore, origin: null };
+    instance.call = { readStore, origin: null };
     try {
       const result = await instance.handler(event);
-      return { result, origin: instance.turn.origin };
+      return { result, origin: instance.call.origin };
     } finally {
       this.#idle.push(instance);
     }
   }
 
   async #instance() {
-    const instance = { turn: null, handler: null };
+    const instance = { call: null, handler: null };
     const context = vm.createContext(
       { console: { log: () => {}, error: () => {} } },
       { codeGeneration: { strings: false, wasm: false } },
     );
     vm.runInContext(NOT_THERE.map((name) => `delete globalThis.${name};`).join(''), context);
     const parse = vm.runInContext('JSON.parse', context);
-    // The handler has no export: CloudFront finds it by its name, and so do we.
+    // The handler has no export: CloudFront finds it by its name, as we do.
     const module = new vm.SourceTextModule(`${this.#source}\nexport { handler };`, {
       context,
       identifier: this.#path,
@@ -69,17 +69,17 @@ function cloudfront(instance, parse) {
   return {
     kvs: () => ({
       get: async (key, options) => {
-        const text = instance.turn.readStore(key);
+        const text = instance.call.readStore(key);
         if (text === undefined) throw new Error(`KeyNotFound: ${key}`);
         return options?.format === 'json' ? parse(text) : text;
       },
-      exists: async (key) => instance.turn.readStore(key) !== undefined,
+      exists: async (key) => instance.call.readStore(key) !== undefined,
     }),
     updateRequestOrigin: (origin) => {
       if (!origin || typeof origin.domainName !== 'string') {
         throw new Error('updateRequestOrigin: domainName is missing');
       }
-      instance.turn.origin = {
+      instance.call.origin = {
         host: origin.domainName,
         port: origin.customOriginConfig?.port ?? 443,
         protocol: origin.customOriginConfig?.protocol ?? 'https',

@@ -1,12 +1,12 @@
-// Points of presence: each has its own copy of the KeyValueStore's item, and gets changes in its
-// own time.
+// Emulates points of presence: each has its own copy of the KeyValueStore's item, and gets a change
+// after a delay of its own.
 import http from 'node:http';
 
 const EVERY_STORE_MS = 100;
 const EVERY_DISTRIBUTION_MS = 1000;
 const PATIENCE_MS = 5000;
 
-/** One point of presence. What was read is kept: only `store.fails` makes reading throw. */
+/** One point of presence. It keeps the last text: only `store.fails` makes reading throw. */
 export class Location {
   #store;
   #newest = 0;
@@ -18,7 +18,7 @@ export class Location {
     this.delayMs = 0;
   }
 
-  /** Apply a document after `delayMs`, unless a later one has been applied by then. */
+  /** Applies a document after `delayMs`, unless a later one has been applied by then. */
   receive(order, text, delayMs) {
     const apply = () => this.#apply(order, text, delayMs);
     if (delayMs > 0) setTimeout(apply, delayMs).unref();
@@ -37,7 +37,7 @@ export class Location {
     return key === 'route' ? this.text : undefined;
   };
 
-  shown() {
+  state() {
     return { name: this.name, route: this.text ?? null, delay_s: this.delayMs / 1000 };
   }
 }
@@ -64,11 +64,11 @@ export class Store {
     this.reads = { good: 0, bad: 0 };
     this.locations = Array.from(
       { length: locations },
-      (_, place) => new Location(`SBX${place + 1}`, this),
+      (_, index) => new Location(`SBX${index + 1}`, this),
     );
   }
 
-  /** Read both once, then again and again. */
+  /** Reads both once, then periodically. */
   async follow() {
     await Promise.all([
       repeat(() => this.#readItem(), EVERY_STORE_MS),
@@ -98,7 +98,7 @@ export class Store {
 
   #get(path) {
     return new Promise((resolve, reject) => {
-      const asked = http.get(
+      const request = http.get(
         this.#endpoint + path,
         { agent: this.#agent, timeout: PATIENCE_MS },
         (answer) => {
@@ -110,8 +110,8 @@ export class Store {
           );
         },
       );
-      asked.on('timeout', () => asked.destroy(new Error('no answer')));
-      asked.on('error', (error) => {
+      request.on('timeout', () => request.destroy(new Error('no answer')));
+      request.on('error', (error) => {
         this.reads.bad += 1;
         reject(error);
       });
@@ -120,12 +120,12 @@ export class Store {
 }
 
 async function repeat(read, everyMs) {
-  // An account that cannot be read leaves us with what we have.
+  // If the account cannot be read, the last values stay.
   await read().catch(() => {});
   setTimeout(() => repeat(read, everyMs), everyMs).unref();
 }
 
-/** {host, port, protocol} of the origin that a distribution's XML names for its default behaviour. */
+/** Returns {host, port, protocol} of the default behaviour's origin in a distribution's XML. */
 export function defaultOriginOf(xml) {
   const behaviour = within(xml, 'DefaultCacheBehavior');
   const wanted = behaviour && within(behaviour, 'TargetOriginId');

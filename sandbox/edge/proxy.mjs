@@ -1,4 +1,4 @@
-// One exchange with an origin, streamed in both directions.
+// Forwards one request to an origin, streaming in both directions.
 import http from 'node:http';
 import https from 'node:https';
 
@@ -12,10 +12,9 @@ const CLIENTS = { http, https };
 class TimedOut extends Error {}
 
 /**
- * Send `incoming` to `origin` with `headers`, and give the answer to `onAnswer`; when there is none,
- * the status that stands for the reason to `onFailure`: 502, or 504 after `patienceMs` of silence.
- * An idempotent request without a body whose reused connection turns out to be closed is sent once
- * more on a new one.
+ * Sends `incoming` to `origin` with `headers` and calls `onAnswer` with the answer. Without an answer
+ * it calls `onFailure` with a status: 502, or 504 after `patienceMs` of silence. An idempotent request
+ * without a body is sent once more on a new connection if its reused connection was closed.
  */
 export function forward(incoming, outgoing, { origin, headers, patienceMs, counts, onAnswer, onFailure }) {
   const bodyless = !('transfer-encoding' in incoming.headers) && !Number(headers['content-length']);
@@ -39,7 +38,7 @@ export function forward(incoming, outgoing, { origin, headers, patienceMs, count
       readBefore = socket.bytesRead;
     });
     sent.setTimeout(patienceMs, () => {
-      // A client that reads slowly is no silence of the origin.
+      // If the client reads slowly, the origin is not silent.
       if (outgoing.writableNeedDrain) sent.setTimeout(patienceMs);
       else sent.destroy(new TimedOut());
     });
@@ -51,7 +50,7 @@ export function forward(incoming, outgoing, { origin, headers, patienceMs, count
       outgoing.off('close', leave);
       if (outgoing.destroyed) return;
       if (answered) {
-        // Perhaps the origin only did not want the rest of the body; `passOn` knows about its answer.
+        // Perhaps the origin only refused the rest of the body; `passOn` handles its answer.
         incoming.unpipe(sent);
         incoming.resume();
         return;
@@ -71,7 +70,7 @@ export function forward(incoming, outgoing, { origin, headers, patienceMs, count
   }
 }
 
-/** Pass the body on; when the origin breaks off, so do we, for nothing else can tell the client. */
+/** Passes the body on; if the origin breaks off, so do we: only that tells the client. */
 export function passOn(answer, outgoing, counts) {
   const breakOff = () => {
     if (answer.complete || outgoing.destroyed) return;

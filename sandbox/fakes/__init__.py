@@ -1,6 +1,6 @@
-"""A Slack, a GitHub and a Codecov that remember what they were told.
+"""Fake Slack, GitHub and Codecov services that record what they receive.
 
-They speak their documented protocols on one loopback port, fail on demand, and show a person what
+They speak the documented protocols on one loopback port, fail on demand, and show a person what
 arrived: open `FakeServices.slack_page` in a browser.
 """
 

@@ -1,4 +1,4 @@
-"""Block Kit: is a list of blocks one that Slack would show?
+"""Check whether Slack would accept a list of Block Kit blocks.
 
 The sizes are those of https://docs.slack.dev/reference/block-kit/blocks, as a JSON Schema.
 """
@@ -16,10 +16,9 @@ _validator = Draft202012Validator(
 
 
 def complaints(blocks: Any) -> list[str]:
-    """Return what is wrong with the blocks, said as Slack says it; empty when nothing is."""
+    """Return what is wrong with the blocks, in Slack's words; empty if nothing is wrong."""
     errors = [leaf for error in _validator.iter_errors(blocks) for leaf in _leaves(error)]
-    found = [f"[ERROR] {_short(error.message)} [json-pointer:{_place(error)}]" for error in errors]
-    return [*found, *_repeated_ids(blocks)]
+    return [*map(_complaint, errors), *_repeated_ids(blocks)]
 
 
 def _leaves(error: ValidationError) -> Iterator[ValidationError]:
@@ -30,11 +29,13 @@ def _leaves(error: ValidationError) -> Iterator[ValidationError]:
             yield from _leaves(part)
 
 
-def _place(error: ValidationError) -> str:
-    return "/blocks" + "".join(f"/{step}" for step in error.absolute_path)
+def _complaint(error: ValidationError) -> str:
+    pointer = "".join(f"/{step}" for step in error.absolute_path)
+    return f"[ERROR] {_without_middle(error.message)} [json-pointer:/blocks{pointer}]"
 
 
-def _short(message: str) -> str:
+def _without_middle(message: str) -> str:
+    """Cut the middle of a long message: it quotes the block first and names the fault last."""
     return message if len(message) <= 200 else f"{message[:80]} … {message[-100:]}"
 
 
@@ -43,10 +44,10 @@ def _repeated_ids(blocks: Any) -> list[str]:
         return []
     seen: set[str] = set()
     found = []
-    for place, block in enumerate(blocks):
+    for index, block in enumerate(blocks):
         name = block.get("block_id") if isinstance(block, dict) else None
         if isinstance(name, str) and name in seen:
-            found.append(f"[ERROR] block_id already exists [json-pointer:/blocks/{place}/block_id]")
+            found.append(f"[ERROR] block_id already exists [json-pointer:/blocks/{index}/block_id]")
         elif isinstance(name, str):
             seen.add(name)
     return found

@@ -1,4 +1,4 @@
-"""Codecov as far as uploads go: commits, and the reports that were stored for them."""
+"""A fake Codecov that stores commits and the coverage reports uploaded for them."""
 
 import base64
 import json
@@ -7,12 +7,12 @@ import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
-from sandbox.parts.faults import Faults
+from sandbox.parts.faults import HttpFaults
 
 
 @dataclass
 class Upload:
-    """One coverage upload; `files` are the reports by file name, once they were stored."""
+    """One coverage upload; `files` maps file names to reports once they are stored."""
 
     repository: str
     revision: str
@@ -24,10 +24,10 @@ class Upload:
 
 @dataclass
 class Codecov:
-    """Everything uploaded so far, by upload identifier. Any token is accepted; one is needed."""
+    """Stores every upload by its identifier. Any token is accepted, but one is required."""
 
-    faults: Faults = field(
-        default_factory=lambda: Faults({"detail": "Request was throttled."}), repr=False
+    faults: HttpFaults = field(
+        default_factory=lambda: HttpFaults({"detail": "Request was throttled."}), repr=False
     )
     uploads: dict[str, Upload] = field(default_factory=dict)
     commits: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Codecov:
         return {"commitid": revision, "branch": requested.get("branch"), "state": "pending"}
 
     def upload(self, repository: str, revision: str, requested: dict[str, Any]) -> str:
-        """Remember that a file will come; return the name it goes by."""
+        """Announce a file that will be uploaded; return its identifier."""
         name = str(uuid.uuid4())
         branch = requested.get("branch") or self.commits.get(revision, {}).get("branch")
         self.uploads[name] = Upload(
@@ -51,7 +51,7 @@ class Codecov:
         return name
 
     def store(self, name: str, payload: bytes) -> None:
-        """Keep the reports; raises KeyError for an unknown name, ValueError for nonsense."""
+        """Store the reports; raises KeyError for an unknown name, ValueError for anything else."""
         upload = self.uploads[name]
         try:
             files = json.loads(payload)["coverage_files"]

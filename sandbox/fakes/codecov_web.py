@@ -1,7 +1,7 @@
-"""Codecov's upload API, as codecov-cli 11 speaks it: commit, report, upload, stored file.
+"""Serve Codecov's upload API as codecov-cli 11 uses it: commit, report, upload, stored file.
 
-Source of the protocol: codecov_cli/services and docs.codecov.com/reference. A repository is named
-`owner::::repository` in addresses.
+Source of the protocol: codecov_cli/services and docs.codecov.com/reference. Addresses name a
+repository as `owner::::repository`.
 """
 
 import json
@@ -15,7 +15,7 @@ from sandbox.fakes.codecov import Codecov
 
 
 class CodecovWeb:
-    """Answers below `prefix`, which `codecovcli --url` takes for Codecov."""
+    """Serves the API below `prefix`, the address to pass to `codecovcli --url`."""
 
     def __init__(self, codecov: Codecov, prefix: str = "/codecov") -> None:
         self._codecov = codecov

@@ -1,4 +1,4 @@
-"""Slack's message markup as HTML that is safe to show.
+"""Convert Slack's message markup to HTML that is safe to show.
 
 Source: https://docs.slack.dev/messaging/formatting-message-text. Everything is escaped; only
 `http`, `https` and `mailto` addresses become links.
@@ -28,7 +28,7 @@ def to_html(text: str) -> Markup:
         kept.append(markup)
         return f"\0{len(kept) - 1}\0"
 
-    # Code and addresses stand aside first: what looks like markup inside them is none.
+    # Code and addresses are replaced by placeholders first: markup inside them is plain text.
     text = text.replace("\0", "")
     text = _CODE.sub(lambda found: keep(_code(found)), text)
     text = _REFERENCE.sub(lambda found: keep(_reference(found)), text)

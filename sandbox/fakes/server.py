@@ -1,4 +1,4 @@
-"""The inbox: Slack, GitHub and Codecov on one loopback port."""
+"""Serve the fake Slack, GitHub and Codecov on one loopback port."""
 
 from contextlib import ExitStack
 
@@ -11,7 +11,7 @@ from sandbox.fakes.slack import Slack
 from sandbox.github import GitHub
 from sandbox.github import web as github_web
 from sandbox.parts import faults
-from sandbox.parts.faults import Faults
+from sandbox.parts.faults import HttpFaults
 from sandbox.parts.part import Part
 from sandbox.parts.web import LARGEST_BODY, WebServer
 
@@ -24,10 +24,10 @@ _ADDRESSES = {
 
 
 class FakeServices(Part):
-    """Serves the three services while it is entered; what they heard stays readable afterwards.
+    """Serves the three fakes while it is entered; what they received stays readable afterwards.
 
-    Faults are added in Python (`fakes.slack.faults.add("down", times=2)`) or over HTTP
-    (`POST /_sandbox/slack/faults {"kind": "down", "times": 2}`; also GET and DELETE).
+    Add faults in Python (`fakes.slack.faults.add("down", times=2)`) or over HTTP (`POST
+    /_sandbox/slack/faults {"kind": "down", "times": 2}`; also GET and DELETE).
     """
 
     def __init__(self, *, channels: tuple[str, ...] = ("deployments",), port: int = 0) -> None:
@@ -46,12 +46,12 @@ class FakeServices(Part):
 
     @property
     def slack_url(self) -> str:
-        """What `slack_sdk.WebClient(base_url=…)` wants."""
+        """Return the address for `slack_sdk.WebClient(base_url=…)`."""
         return f"{self.url}/api/"
 
     @property
     def slack_webhook_url(self) -> str:
-        """An incoming webhook's address; whoever knows it may post."""
+        """Return the address of an incoming webhook; anybody who has it may post."""
         return self.url + self.slack.webhook_path
 
     @property
@@ -60,12 +60,12 @@ class FakeServices(Part):
 
     @property
     def github_url(self) -> str:
-        """Stands in for https://api.github.com."""
+        """Return the address that stands for https://api.github.com."""
         return f"{self.url}/github"
 
     @property
     def codecov_url(self) -> str:
-        """What `codecovcli --url` wants."""
+        """Return the address for `codecovcli --url`."""
         return f"{self.url}/codecov"
 
     def _application(self) -> web.Application:
@@ -86,13 +86,13 @@ class FakeServices(Part):
         )
         return application
 
-    def _faults_of(self, request: web.Request) -> Faults | None:
+    def _faults_of(self, request: web.Request) -> HttpFaults | None:
         for start, service in _ADDRESSES.items():
             if request.path.startswith(start):
                 return self._faults(service)
         return None
 
-    def _faults(self, service: str) -> Faults:
+    def _faults(self, service: str) -> HttpFaults:
         return {
             "slack": self.slack.faults,
             "github": self.github.faults,
@@ -101,7 +101,7 @@ class FakeServices(Part):
 
     async def _control_faults(self, request: web.Request) -> web.Response:
         try:
-            wanted = self._faults(request.match_info["service"])
+            found = self._faults(request.match_info["service"])
         except KeyError:
             return web.json_response({"error": "one of slack, github, codecov"}, status=404)
-        return await faults.control_faults(request, wanted)
+        return await faults.control_faults(request, found)

@@ -1,8 +1,8 @@
-"""Slack's Web API and incoming webhooks, as far as a delivery uses them.
+"""A fake of Slack's Web API and incoming webhooks, as far as a delivery uses them.
 
 Protocol: https://docs.slack.dev/reference/methods and, for webhooks,
-https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks.
-Stricter than Slack in one point: a reply must name the first message of a thread.
+https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks. It is stricter than Slack
+in one point: a reply must name the first message of a thread.
 """
 
 import copy
@@ -14,14 +14,14 @@ from threading import RLock
 from typing import Any
 
 from sandbox.fakes import block_kit
-from sandbox.parts.faults import Faults
+from sandbox.parts.faults import HttpFaults
 
 TEAM, USER, BOT, APP = "T0SANDBOX", "U0KANVARO", "B0KANVARO", "A0KANVARO"
 LONGEST_TEXT = 40_000
 
 
 class Refused(Exception):
-    """Slack's answer `ok: false`; `error` is the documented code."""
+    """Slack answers `ok: false`; `error` is the documented code."""
 
     def __init__(self, error: str, *messages: str) -> None:
         super().__init__(error)
@@ -31,7 +31,7 @@ class Refused(Exception):
 
 @dataclass
 class Message:
-    """One message as it reads now. `ts` names it within its channel; `thread_ts` its first one."""
+    """One message in its current form. `ts` identifies it in its channel, `thread_ts` its thread"""
 
     channel: str
     ts: str
@@ -44,7 +44,7 @@ class Message:
 
     def as_slack(self) -> dict[str, Any]:
         """Return the message as Slack's API shows it."""
-        shown: dict[str, Any] = {
+        message_json: dict[str, Any] = {
             "type": "message",
             "user": USER,
             "bot_id": BOT,
@@ -55,21 +55,21 @@ class Message:
         }
         for name in ("thread_ts", "blocks", "attachments", "metadata"):
             if value := getattr(self, name):
-                shown[name] = value
+                message_json[name] = value
         if self.edits:
-            shown["edited"] = {"user": USER, "ts": self.ts}
-        return copy.deepcopy(shown)
+            message_json["edited"] = {"user": USER, "ts": self.ts}
+        return copy.deepcopy(message_json)
 
 
 @dataclass
 class Slack:
-    """A workspace with one bot. `token` and `webhook_path` are made afresh and are secrets."""
+    """A workspace with one bot. `token` and `webhook_path` are secrets, made at every start."""
 
     channel_names: tuple[str, ...] = ("deployments",)
     token: str = field(default_factory=lambda: f"xoxb-sandbox-{secrets.token_hex(12)}", repr=False)
     webhook_key: str = field(default_factory=lambda: secrets.token_hex(12), repr=False)
-    faults: Faults = field(
-        default_factory=lambda: Faults({"ok": False, "error": "ratelimited"}), repr=False
+    faults: HttpFaults = field(
+        default_factory=lambda: HttpFaults({"ok": False, "error": "ratelimited"}), repr=False
     )
     messages: list[Message] = field(default_factory=list)
     _last: int = 0
@@ -81,11 +81,11 @@ class Slack:
 
     @property
     def channels(self) -> dict[str, str]:
-        """Channel identifiers by name."""
-        return {name: f"C{place:09d}" for place, name in enumerate(self.channel_names, 1)}
+        """Return channel identifiers by name."""
+        return {name: f"C{number:09d}" for number, name in enumerate(self.channel_names, 1)}
 
     def threads(self, channel: str | None = None) -> list[list[Message]]:
-        """Return the threads, oldest first: each its first message, then the replies in order."""
+        """Return the threads, oldest first; each is a first message and its replies in order."""
         wanted = self._channel(channel) if channel else None
         with self._lock:
             heads = [
@@ -119,7 +119,7 @@ class Slack:
         raise Refused("unknown_method", f"[ERROR] the sandbox's Slack has no method {method}")
 
     def webhook(self, requested: dict[str, Any]) -> None:
-        """Post what an incoming webhook was sent, in the first channel; raises Refused."""
+        """Post the message of an incoming webhook in the first channel; raises Refused."""
         self._post(self.channels[self.channel_names[0]], requested)
 
     def _identity(self) -> dict[str, Any]:
@@ -155,15 +155,16 @@ class Slack:
         content = _content(requested)
         with self._lock:
             message = self._find(channel, str(requested.get("ts", "")), "message_not_found")
-            # An update without blocks keeps those that are there, unless it brings a text.
+            # An update that has a text but no blocks removes the blocks; without a text it keeps
+            # them.
             for name in ("blocks", "attachments"):
                 if name in requested or content["text"]:
                     setattr(message, name, content[name])
             message.text = content["text"] or message.text
             message.metadata = content["metadata"] or message.metadata
             message.edits += 1
-            shown = message.as_slack()
-        return {"channel": channel, "ts": message.ts, "text": message.text, "message": shown}
+            updated = message.as_slack()
+        return {"channel": channel, "ts": message.ts, "text": message.text, "message": updated}
 
     def _history(self, requested: dict[str, Any]) -> dict[str, Any]:
         channel = self._channel_id(requested)
@@ -198,7 +199,7 @@ class Slack:
         return self._channel_id({"channel": wanted})
 
     def _channel_id(self, requested: dict[str, Any]) -> str:
-        """Only posting accepts a channel's name; everything else wants its identifier."""
+        """Return the channel's identifier; only posting accepts a channel's name."""
         channel = str(requested.get("channel", ""))
         if channel not in self.channels.values():
             raise Refused("channel_not_found")
@@ -217,8 +218,8 @@ def _content(requested: dict[str, Any]) -> dict[str, Any]:
         raise Refused("no_text")
     if len(text) > LONGEST_TEXT:
         raise Refused("msg_too_long")
-    for shown in (blocks, *(_list(attachment, "blocks") for attachment in attachments)):
-        if found := block_kit.complaints(shown):
+    for each in (blocks, *(_list(attachment, "blocks") for attachment in attachments)):
+        if found := block_kit.complaints(each):
             raise Refused("invalid_blocks", *found)
     metadata = _decoded(requested, "metadata", "invalid_metadata_format")
     return {"text": text, "blocks": blocks, "attachments": attachments, "metadata": metadata}
@@ -243,15 +244,15 @@ def _decoded(requested: dict[str, Any], name: str, error: str) -> Any:
 
 
 def _page(messages: list[Message], requested: dict[str, Any]) -> dict[str, Any]:
-    """Return one page; the cursor is the place of the next page's first message."""
+    """Return one page of messages; the cursor is the index of the next page's first message."""
     try:
         start, limit = int(requested.get("cursor") or 0), int(requested.get("limit") or 100)
     except ValueError:
         raise Refused("invalid_cursor") from None
     if not 0 < limit <= 1000:
         raise Refused("invalid_limit")
-    shown = messages[start : start + limit]
-    answer: dict[str, Any] = {"messages": [message.as_slack() for message in shown]}
+    page = messages[start : start + limit]
+    answer: dict[str, Any] = {"messages": [message.as_slack() for message in page]}
     answer["has_more"] = start + limit < len(messages)
     if answer["has_more"]:
         answer["response_metadata"] = {"next_cursor": str(start + limit)}

@@ -1,4 +1,4 @@
-"""The Slack workspace over HTTP: its API for programs, its page for people."""
+"""Serve the fake Slack over HTTP: its API for programs, a page for people."""
 
 import json
 from datetime import datetime
@@ -60,7 +60,7 @@ def remembered(slack: Slack) -> dict[str, Any]:
 
 
 def render(slack: Slack) -> str:
-    """Return the page a person looks at: channels, in each its threads, the newest on top."""
+    """Return the HTML page: every channel with its threads, the newest first."""
     return _pages.get_template("slack.html").render(
         channels={name: slack.threads(name)[::-1] for name in slack.channels}, time_of=_time_of
     )
@@ -88,11 +88,11 @@ async def _api(slack: Slack, request: web.Request) -> web.Response:
 
 
 async def _webhook(slack: Slack, request: web.Request) -> web.Response:
-    place = request.match_info
+    address = request.match_info
     try:
-        if (place["team"], place["bot"]) != (TEAM, BOT):
+        if (address["team"], address["bot"]) != (TEAM, BOT):
             raise Refused("no_service")
-        if place["key"] != slack.webhook_key:
+        if address["key"] != slack.webhook_key:
             return web.Response(status=HTTPStatus.FORBIDDEN, text="invalid_token")
         requested = await _arguments(request)
         slack.webhook(json.loads(requested["payload"]) if "payload" in requested else requested)
@@ -105,7 +105,7 @@ async def _webhook(slack: Slack, request: web.Request) -> web.Response:
 
 
 async def _arguments(request: web.Request) -> dict[str, Any]:
-    """Return the arguments of a call, whether they came as JSON, as a form or in the address."""
+    """Return the arguments of a call that came as JSON, as a form or in the query string."""
     arguments: dict[str, Any] = dict(request.query)
     if request.content_type == "application/json":
         try:

@@ -1,6 +1,6 @@
-"""A GitHub for tests and demonstrations: it answers as documented and remembers what it was told.
+"""A fake GitHub for tests and demonstrations: it answers as documented and records each request.
 
-It is served by the inbox; `FakeServices.github` is the `GitHub` here.
+`FakeServices` serves it; `FakeServices.github` is the `GitHub` defined here.
 """
 
 from sandbox.github.store import GitHub

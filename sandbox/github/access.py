@@ -1,4 +1,4 @@
-"""Who may do what on the sandbox's GitHub: tokens, their permissions, and Apps.
+"""Decide which requests the fake GitHub allows: tokens, their permissions, and Apps.
 
 Protocol: https://docs.github.com/en/rest/authentication and, for Apps,
 https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app.
@@ -23,9 +23,10 @@ _LEVELS = ("none", "read", "write", "admin")
 
 @dataclass(frozen=True)
 class Token:
-    """`permissions` by name (`contents: write`) and `repositories`; None means all of them.
+    """A token with its `permissions` by name and its `repositories`; None means all of them.
 
-    `scopes` are those of a classic token, None for the other kinds. `ends` is as of `time.time`.
+    `scopes` are those of a classic token and None for other kinds. `ends` is in seconds as
+    `time.time`.
     """
 
     value: str = field(repr=False)
@@ -36,7 +37,7 @@ class Token:
     ends: float | None = None
 
     def may(self, wanted: str) -> bool:
-        """Is this enough for `wanted`, written as in `X-Accepted-GitHub-Permissions`?"""
+        """Return whether the token has `wanted`, written as in `X-Accepted-GitHub-Permissions`."""
         if self.permissions is None or not wanted:
             return True
         return any(
@@ -52,7 +53,7 @@ class Token:
 
 @dataclass(frozen=True)
 class App:
-    """An App that is installed: what `blocks.github_app.GitHubApp` wants to know."""
+    """An installed App with the fields that `blocks.github_app.GitHubApp` needs."""
 
     app_id: str
     installation: int
@@ -64,7 +65,7 @@ class App:
 
 @dataclass
 class Access:
-    """Any token may do everything, until `only_known` is set; tokens made here may less."""
+    """Stores tokens and Apps. Unknown tokens may do everything unless `only_known` is set."""
 
     only_known: bool = False
     _tokens: dict[str, Token] = field(default_factory=dict, repr=False)
@@ -78,14 +79,14 @@ class Access:
         repositories: tuple[str, ...] | None = None,
         **permissions: str,
     ) -> str:
-        """Make a token with these permissions only, such as `statuses="write"`."""
+        """Create a token with exactly these permissions, such as `statuses="write"`."""
         kind = "ghs_" if login == BOT else "github_pat_"
         made = Token(kind + secrets.token_hex(18), login, permissions, repositories)
         self._tokens[made.value] = made
         return made.value
 
     def classic_token(self, *scopes: str, login: str = "ada") -> str:
-        """Make a personal token (classic), such as one with the scope `repo`."""
+        """Create a classic personal token, for instance with the scope `repo`."""
         made = Token("ghp_" + secrets.token_hex(18), login, scopes=scopes)
         self._tokens[made.value] = made
         return made.value
@@ -96,7 +97,7 @@ class Access:
     def install_app(
         self, *, repositories: tuple[str, ...] | None = None, **permissions: str
     ) -> App:
-        """Make an App with a key of its own, installed for the repositories (None: all)."""
+        """Create an App with a key of its own, installed for the repositories (None: all)."""
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         pem = key.private_bytes(
             serialization.Encoding.PEM,
@@ -117,7 +118,7 @@ class Access:
             known.clear()
 
     def accepted(self, authorization: str) -> Token:
-        """The token of an `Authorization` header; raises Refused with 401."""
+        """Return the token of an `Authorization` header; raises Refused with 401."""
         scheme, _, value = authorization.partition(" ")
         value = value.strip()
         if scheme.lower() not in ("bearer", "token") or not value:
@@ -129,7 +130,7 @@ class Access:
         return known or Token(value)
 
     def mint(self, installation: int, authorization: str) -> dict[str, Any]:
-        """A token for an installation, against the App's signed assertion; raises Refused."""
+        """Return a token for an installation, given the App's signed assertion; raises Refused."""
         app = self._proven(authorization.partition(" ")[2].strip())
         if app.installation != installation:
             raise missing()
@@ -146,7 +147,7 @@ class Access:
         }
 
     def _proven(self, assertion: str) -> App:
-        """The App that signed the assertion, which is an RS256 token of ten minutes at most."""
+        """Return the App that signed the assertion, an RS256 token for at most ten minutes."""
         try:
             issuer = jwt.decode(assertion, options={"verify_signature": False}).get("iss")
             app = next((app for app in self._apps.values() if app.app_id == issuer), None)

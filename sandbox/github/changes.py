@@ -1,10 +1,10 @@
-"""What changed between two revisions, as GitHub lists it."""
+"""Describe the files changed between two revisions, as GitHub does."""
 
 from itertools import zip_longest
 from typing import Any
 from urllib.parse import quote
 
-from sandbox.github.asked import Asked
+from sandbox.github.api_request import ApiRequest
 from sandbox.github.words import missing
 from sandbox.parts.sample import git
 
@@ -20,9 +20,9 @@ _STATUS = {
 }
 
 
-def changed_files(asked: Asked, start: str | None, end: str) -> list[dict[str, Any]]:
-    """The files that differ between two revisions; `start` is None for a first commit."""
-    folder = asked.repository.folder
+def changed_files(request: ApiRequest, start: str | None, end: str) -> list[dict[str, Any]]:
+    """Return the files that differ between two revisions; `start` is None for a first commit."""
+    folder = request.repository.folder
     if folder is None:
         raise missing()
     span = ("-M", "--no-ext-diff", start or EMPTY_TREE, end)
@@ -38,22 +38,22 @@ def changed_files(asked: Asked, start: str | None, end: str) -> list[dict[str, A
             former, own = {"previous_filename": own}, names.pop(0)
             del counts[:2]
         files.append(
-            shown_file(asked, end, own, _STATUS[head[4][0]], added, removed)
+            file_json(request, end, own, _STATUS[head[4][0]], added, removed)
             | {"sha": head[3] if set(head[3]) != {"0"} else head[2]}
             | former
         )
     for file, patch in zip_longest(files, patches[: len(files)]):
-        # Binary files have none.
+        # Binary files have no patch.
         if patch and "\n@@" in patch:
             file["patch"] = patch[patch.index("\n@@") + 1 :]
     return files
 
 
-def shown_file(
-    asked: Asked, revision: str, path: str, status: str, added: str = "0", removed: str = "0"
+def file_json(
+    request: ApiRequest, revision: str, path: str, status: str, added: str = "0", removed: str = "0"
 ) -> dict[str, Any]:
     plus, minus = (int(each) if each.isdecimal() else 0 for each in (added, removed))
-    site, name = f"{asked.github.address}/{asked.name}", quote(path)
+    site, name = f"{request.github.address}/{request.name}", quote(path)
     return {
         "sha": None,
         "filename": path,
@@ -63,7 +63,7 @@ def shown_file(
         "changes": plus + minus,
         "blob_url": f"{site}/blob/{revision}/{name}",
         "raw_url": f"{site}/raw/{revision}/{name}",
-        "contents_url": f"{asked.base}/contents/{name}?ref={revision}",
+        "contents_url": f"{request.base}/contents/{name}?ref={revision}",
     }
 
 

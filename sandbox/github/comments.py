@@ -1,78 +1,82 @@
-"""Comments on pull requests, which GitHub keeps as comments on issues.
+"""Serve comments on pull requests, which GitHub stores as comments on issues.
 
 Protocol: https://docs.github.com/en/rest/issues/comments
 """
 
 from typing import Any
 
-from sandbox.github.asked import Asked, Route
+from sandbox.github.api_request import ApiRequest, Route
 from sandbox.github.store import Comment
 from sandbox.github.words import invalid, missing, node_id, now, person, require_short
 
 LONGEST_BODY = 65_536
 
 
-def add(asked: Asked) -> dict[str, Any]:
-    if asked.number not in asked.repository.pulls:
+def add(request: ApiRequest) -> dict[str, Any]:
+    if request.number not in request.repository.pulls:
         raise missing()
-    body = _body(asked)
-    return _shown(asked, asked.github.comment(asked.name, asked.number, body, asked.token.login))
+    body = _body(request)
+    return _comment_json(
+        request, request.github.comment(request.name, request.number, body, request.token.login)
+    )
 
 
-def of_pull(asked: Asked) -> list[dict[str, Any]]:
-    if asked.number not in asked.repository.pulls:
+def of_pull(request: ApiRequest) -> list[dict[str, Any]]:
+    if request.number not in request.repository.pulls:
         raise missing()
-    return [_shown(asked, each) for each in _since(asked) if each.number == asked.number]
+    return [
+        _comment_json(request, each) for each in _since(request) if each.number == request.number
+    ]
 
 
-def of_all(asked: Asked) -> list[dict[str, Any]]:
-    return [_shown(asked, each) for each in _since(asked)]
+def of_all(request: ApiRequest) -> list[dict[str, Any]]:
+    return [_comment_json(request, each) for each in _since(request)]
 
 
-def one(asked: Asked) -> dict[str, Any]:
-    return _shown(asked, _find(asked))
+def one(request: ApiRequest) -> dict[str, Any]:
+    return _comment_json(request, _find(request))
 
 
-def edit(asked: Asked) -> dict[str, Any]:
-    comment = _find(asked)
-    comment.body, comment.updated_at = _body(asked), now()
+def edit(request: ApiRequest) -> dict[str, Any]:
+    comment = _find(request)
+    comment.body, comment.updated_at = _body(request), now()
     comment.edits += 1
-    return _shown(asked, comment)
+    return _comment_json(request, comment)
 
 
-def delete(asked: Asked) -> None:
-    asked.repository.comments.remove(_find(asked))
+def delete(request: ApiRequest) -> None:
+    request.repository.comments.remove(_find(request))
 
 
-def _since(asked: Asked) -> list[Comment]:
-    since = asked.query.get("since", "")
-    return [each for each in asked.repository.comments if each.updated_at >= since]
+def _since(request: ApiRequest) -> list[Comment]:
+    since = request.query.get("since", "")
+    return [each for each in request.repository.comments if each.updated_at >= since]
 
 
-def _find(asked: Asked) -> Comment:
-    for comment in asked.repository.comments:
-        if comment.id == asked.number:
+def _find(request: ApiRequest) -> Comment:
+    for comment in request.repository.comments:
+        if comment.id == request.number:
             return comment
     raise missing()
 
 
-def _body(asked: Asked) -> str:
-    body = require_short(asked.requested, "body", LONGEST_BODY, "IssueComment")
+def _body(request: ApiRequest) -> str:
+    body = require_short(request.body, "body", LONGEST_BODY, "IssueComment")
     if not body or not body.strip():
         raise invalid("IssueComment", "body", "missing_field", "body cannot be blank")
     return body
 
 
-def _shown(asked: Asked, comment: Comment) -> dict[str, Any]:
-    site = f"{asked.github.address}/{asked.name}"
+def _comment_json(request: ApiRequest, comment: Comment) -> dict[str, Any]:
+    site = f"{request.github.address}/{request.name}"
     return {
         "id": comment.id,
         "node_id": node_id(comment.id),
-        "url": f"{asked.base}/issues/comments/{comment.id}",
+        "url": f"{request.base}/issues/comments/{comment.id}",
         "html_url": f"{site}/pull/{comment.number}#issuecomment-{comment.id}",
-        "issue_url": f"{asked.base}/issues/{comment.number}",
+        "issue_url": f"{request.base}/issues/{comment.number}",
         "body": comment.body,
-        "user": person(comment.login, asked.github.address),
+        "user": person(comment.login, request.github.address),
         "created_at": comment.created_at,
         "updated_at": comment.updated_at,
         "author_association": "NONE",

@@ -1,4 +1,4 @@
-"""Revisions, refs, tags and comparisons, out of the git repository that a test keeps.
+"""Serve revisions, refs, tags and comparisons from the test's git repository.
 
 Protocol: https://docs.github.com/en/rest/git and …/rest/commits.
 """
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sandbox.github.asked import Asked, Page, Route
+from sandbox.github.api_request import ApiRequest, Page, Route
 from sandbox.github.changes import changed_files, together
 from sandbox.github.store import Repository
 from sandbox.github.words import Refused, missing, node_id
@@ -28,7 +28,7 @@ UNPAGED_COMMITS = 250
 
 
 def require_revision(repository: Repository, revision: str) -> None:
-    """Refuse what is no revision, or is none of the git repository's."""
+    """Raise Refused unless `revision` is a full SHA, and in the git repository if there is one."""
     known = _REVISION.fullmatch(revision) and (
         repository.folder is None or _object(repository.folder, revision)
     )
@@ -37,7 +37,7 @@ def require_revision(repository: Repository, revision: str) -> None:
 
 
 def revision_of(repository: Repository, ref: str, refusal: str = "No commit found for: {}") -> str:
-    """The revision that a branch, a tag or a revision's name stands for; Refused if none."""
+    """Return the revision that a branch, a tag or a SHA names; raises Refused if there is none."""
     for full in (ref, f"refs/heads/{ref}", f"refs/tags/{ref}", f"refs/{ref}"):
         if full in repository.refs:
             return repository.refs[full]
@@ -50,7 +50,7 @@ def revision_of(repository: Repository, ref: str, refusal: str = "No commit foun
 
 
 def head_of(folder: Path, branch: str) -> str:
-    """The revision a branch is at, or nothing where it is gone."""
+    """Return the newest revision of a branch, or an empty text if the branch does not exist."""
     return _object(folder, f"refs/heads/{branch}")
 
 
@@ -63,34 +63,34 @@ def _object(folder: Path, name: str) -> str:
         return ""
 
 
-def ref(asked: Asked) -> dict[str, Any]:
-    wanted = f"refs/{asked.parts['ref']}"
-    for name, kind, sha in _refs(asked.repository):
+def ref(request: ApiRequest) -> dict[str, Any]:
+    wanted = f"refs/{request.parts['ref']}"
+    for name, kind, sha in _refs(request.repository):
         if name == wanted:
-            return _shown_ref(asked, name, kind, sha)
+            return _ref_json(request, name, kind, sha)
     raise missing()
 
 
-def matching_refs(asked: Asked) -> list[dict[str, Any]]:
-    start = f"refs/{asked.parts['ref']}"
+def matching_refs(request: ApiRequest) -> list[dict[str, Any]]:
+    start = f"refs/{request.parts['ref']}"
     return [
-        _shown_ref(asked, *each) for each in _refs(asked.repository) if each[0].startswith(start)
+        _ref_json(request, *each) for each in _refs(request.repository) if each[0].startswith(start)
     ]
 
 
 def _refs(repository: Repository) -> list[tuple[str, str, str]]:
-    """Name, kind and object of each ref; a test's `set_ref` goes before the git repository."""
-    told = {name: ("commit", sha) for name, sha in repository.refs.items()}
+    """Return name, kind and object of each ref; `set_ref` overrides the git repository."""
+    known = {name: ("commit", sha) for name, sha in repository.refs.items()}
     if repository.folder:
         form = "--format=%(refname) %(objecttype) %(objectname)"
         for line in git(repository.folder, "for-each-ref", form).splitlines():
             name, kind, sha = line.split(" ")
-            told.setdefault(name, (kind, sha))
-    return sorted((name, *each) for name, each in told.items())
+            known.setdefault(name, (kind, sha))
+    return sorted((name, *each) for name, each in known.items())
 
 
-def _shown_ref(asked: Asked, name: str, kind: str, sha: str) -> dict[str, Any]:
-    base = f"{asked.base}/git"
+def _ref_json(request: ApiRequest, name: str, kind: str, sha: str) -> dict[str, Any]:
+    base = f"{request.base}/git"
     return {
         "ref": name,
         "node_id": node_id(name),
@@ -99,93 +99,96 @@ def _shown_ref(asked: Asked, name: str, kind: str, sha: str) -> dict[str, Any]:
     }
 
 
-def tag(asked: Asked) -> dict[str, Any]:
-    """An annotated tag's own object."""
-    folder, sha = asked.repository.folder, asked.parts["sha"]
+def tag(request: ApiRequest) -> dict[str, Any]:
+    """Return an annotated tag's own object."""
+    folder, sha = request.repository.folder, request.parts["sha"]
     try:
         if folder is None or not _REVISION.fullmatch(sha):
             raise missing()
         head, _, message = git(folder, "cat-file", "tag", sha).partition("\n\n")
     except subprocess.CalledProcessError:
         raise missing() from None
-    said = dict(line.split(" ", 1) for line in head.splitlines())
-    name, _, rest = said["tagger"].partition(" <")
+    fields = dict(line.split(" ", 1) for line in head.splitlines())
+    name, _, rest = fields["tagger"].partition(" <")
     email, _, moment = rest.partition("> ")
     return {
         "node_id": node_id(sha),
-        "tag": said["tag"],
+        "tag": fields["tag"],
         "sha": sha,
-        "url": f"{asked.base}/git/tags/{sha}",
+        "url": f"{request.base}/git/tags/{sha}",
         "message": message + "\n",
         "tagger": {"name": name, "email": email, "date": _time(moment.split()[0])},
         "object": {
-            "type": said["type"],
-            "sha": said["object"],
-            "url": f"{asked.base}/git/{said['type']}s/{said['object']}",
+            "type": fields["type"],
+            "sha": fields["object"],
+            "url": f"{request.base}/git/{fields['type']}s/{fields['object']}",
         },
         "verification": _UNSIGNED,
     }
 
 
-def commit(asked: Asked) -> dict[str, Any]:
-    revision = revision_of(asked.repository, asked.parts["ref"], "No commit found for SHA: {}")
-    shown = _commits(asked, "-1", revision)[0]
+def commit(request: ApiRequest) -> dict[str, Any]:
+    revision = revision_of(request.repository, request.parts["ref"], "No commit found for SHA: {}")
+    shown = _commits(request, "-1", revision)[0]
     parent = shown["parents"][0]["sha"] if shown["parents"] else None
-    files = changed_files(asked, parent, revision)
+    files = changed_files(request, parent, revision)
     return shown | {"files": files, "stats": together(files)}
 
 
-def git_commit(asked: Asked) -> dict[str, Any]:
-    require_revision(asked.repository, asked.parts["sha"])
-    whole = _commits(asked, "-1", asked.parts["sha"])[0]
+def git_commit(request: ApiRequest) -> dict[str, Any]:
+    require_revision(request.repository, request.parts["sha"])
+    whole = _commits(request, "-1", request.parts["sha"])[0]
     inner = whole["commit"]
     names = ("author", "committer", "message", "tree", "verification")
     return {name: whole[name] for name in ("sha", "node_id", "html_url", "parents")} | {
-        "url": f"{asked.base}/git/commits/{whole['sha']}",
+        "url": f"{request.base}/git/commits/{whole['sha']}",
         **{name: inner[name] for name in names},
     }
 
 
-def commits(asked: Asked) -> list[dict[str, Any]]:
-    wanted = asked.query.get("sha") or asked.repository.default_branch
-    path = [asked.query["path"]] if "path" in asked.query else []
-    return _commits(asked, revision_of(asked.repository, wanted), "--", *path)
+def commits(request: ApiRequest) -> list[dict[str, Any]]:
+    wanted = request.query.get("sha") or request.repository.default_branch
+    path = [request.query["path"]] if "path" in request.query else []
+    return _commits(request, revision_of(request.repository, wanted), "--", *path)
 
 
-def compare(asked: Asked) -> Page:
-    """`base...head` with one page of its commits; the files come with the first page."""
-    base, dots, head = asked.parts["basehead"].partition("...")
+def compare(request: ApiRequest) -> Page:
+    """Return `base...head` with one page of its commits; the first page carries the files."""
+    base, dots, head = request.parts["basehead"].partition("...")
     if not dots:
         raise missing()
     try:
-        start, end = (revision_of(asked.repository, each) for each in (base, head))
-        forked = git(_folder(asked), "merge-base", start, end)
+        start, end = (revision_of(request.repository, each) for each in (base, head))
+        forked = git(_folder(request), "merge-base", start, end)
     except (Refused, subprocess.CalledProcessError):
         raise missing() from None
-    ahead = _commits(asked, "--reverse", f"{start}..{end}")
-    behind = int(git(_folder(asked), "rev-list", "--count", f"{end}..{start}"))
-    number, size = asked.page(30 if "page" in asked.query else UNPAGED_COMMITS)
-    own, site = f"{asked.base}/compare/{base}...{head}", f"{asked.github.address}/{asked.name}"
+    ahead = _commits(request, "--reverse", f"{start}..{end}")
+    behind = int(git(_folder(request), "rev-list", "--count", f"{end}..{start}"))
+    number, size = request.page(30 if "page" in request.query else UNPAGED_COMMITS)
+    own, site = (
+        f"{request.base}/compare/{base}...{head}",
+        f"{request.github.address}/{request.name}",
+    )
     body = {
         "url": own,
         **{f"{name}_url": f"{site}/compare/{base}...{head}" for name in ("html", "permalink")},
         "diff_url": f"{site}/compare/{base}...{head}.diff",
         "patch_url": f"{site}/compare/{base}...{head}.patch",
-        "base_commit": _commits(asked, "-1", start)[0],
-        "merge_base_commit": _commits(asked, "-1", forked)[0],
+        "base_commit": _commits(request, "-1", start)[0],
+        "merge_base_commit": _commits(request, "-1", forked)[0],
         "status": _status(len(ahead), behind),
         "ahead_by": len(ahead),
         "behind_by": behind,
         "total_commits": len(ahead),
         "commits": ahead[(number - 1) * size : number * size],
-        **({"files": changed_files(asked, forked, end)[:300]} if number == 1 else {}),
+        **({"files": changed_files(request, forked, end)[:300]} if number == 1 else {}),
     }
     return Page(body, len(ahead), number, size)
 
 
-def between(asked: Asked, start: str, end: str) -> list[dict[str, Any]]:
-    """The commits of `end` that `start` does not have, oldest first."""
-    return _commits(asked, "--reverse", f"{start}..{end}")
+def between(request: ApiRequest, start: str, end: str) -> list[dict[str, Any]]:
+    """Return the commits of `end` that `start` does not have, oldest first."""
+    return _commits(request, "--reverse", f"{start}..{end}")
 
 
 def _status(ahead: int, behind: int) -> str:
@@ -194,19 +197,21 @@ def _status(ahead: int, behind: int) -> str:
     return "ahead" if ahead else "behind" if behind else "identical"
 
 
-def _folder(asked: Asked) -> Path:
-    if asked.repository.folder is None:
+def _folder(request: ApiRequest) -> Path:
+    if request.repository.folder is None:
         raise missing()
-    return asked.repository.folder
+    return request.repository.folder
 
 
-def _commits(asked: Asked, *wanted: str) -> list[dict[str, Any]]:
-    told = git(_folder(asked), "log", "-z", f"--format={_FORMAT}", *wanted)
-    return [_shown(asked, *each.split("\x1f", 9)) for each in told.split("\0") if each]
+def _commits(request: ApiRequest, *wanted: str) -> list[dict[str, Any]]:
+    log = git(_folder(request), "log", "-z", f"--format={_FORMAT}", *wanted)
+    return [_commit_json(request, *each.split("\x1f", 9)) for each in log.split("\0") if each]
 
 
-def _shown(asked: Asked, sha: str, tree: str, parents: str, *who: str) -> dict[str, Any]:
-    base, site = asked.base, f"{asked.github.address}/{asked.name}"
+def _commit_json(
+    request: ApiRequest, sha: str, tree: str, parents: str, *who: str
+) -> dict[str, Any]:
+    base, site = request.base, f"{request.github.address}/{request.name}"
     author, committer = (
         {"name": name, "email": email, "date": _time(moment)}
         for name, email, moment in (who[:3], who[3:6])

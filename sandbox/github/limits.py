@@ -1,4 +1,4 @@
-"""The primary rate limit: how many requests are left, and until when.
+"""Enforce the primary rate limit: how many requests are left, and until when.
 
 Protocol: https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api
 """
@@ -15,18 +15,18 @@ HOUR_S = 3600
 
 @dataclass
 class RateLimits:
-    """One limit for all tokens. A 304 and a look at the limits are not counted."""
+    """One limit for all tokens. Answers with 304 and requests for the limits do not count."""
 
     limit: int = PER_HOUR
     used: int = 0
     ends: float = field(default_factory=lambda: time.time() + HOUR_S)
 
     def leave(self, requests: int, *, seconds: float = HOUR_S) -> None:
-        """Let so many requests be left until so many seconds have passed."""
+        """Allow this many further requests until so many seconds have passed."""
         self.used, self.ends = self.limit - requests, time.time() + seconds
 
     def count(self) -> None:
-        """Count one request; raises Refused when none is left."""
+        """Count one request; raises Refused if none is left."""
         self._begin_anew()
         if self.used >= self.limit:
             raise Refused(403, "API rate limit exceeded for installation ID 1.")
@@ -38,7 +38,7 @@ class RateLimits:
     def forget(self) -> None:
         self.limit, self.used, self.ends = PER_HOUR, 0, time.time() + HOUR_S
 
-    def shown(self) -> dict[str, int]:
+    def as_json(self) -> dict[str, int]:
         self._begin_anew()
         return {
             "limit": self.limit,
@@ -48,13 +48,15 @@ class RateLimits:
         }
 
     def overview(self) -> dict[str, Any]:
-        core = self.shown()
+        core = self.as_json()
         others = {"search": core | {"limit": 30, "used": 0, "remaining": 30}}
         return {"resources": {"core": core, **others}, "rate": core}
 
     def headers(self) -> dict[str, str]:
-        shown = {f"X-RateLimit-{name.title()}": str(value) for name, value in self.shown().items()}
-        return shown | {"X-RateLimit-Resource": "core"}
+        headers = {
+            f"X-RateLimit-{name.title()}": str(value) for name, value in self.as_json().items()
+        }
+        return headers | {"X-RateLimit-Resource": "core"}
 
     def _begin_anew(self) -> None:
         if self.ends <= time.time():

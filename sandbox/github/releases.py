@@ -1,7 +1,7 @@
-"""Releases and their assets.
+"""Serve releases and their assets.
 
-Protocol: https://docs.github.com/en/rest/releases. A draft is not found by its tag; a tag that is
-missing is made when the release is published.
+Protocol: https://docs.github.com/en/rest/releases. A draft is not found by its tag; publishing a
+release creates its tag if it is missing.
 """
 
 import hashlib
@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from sandbox.github import history
-from sandbox.github.asked import Asked, Route
+from sandbox.github.api_request import ApiRequest, Route
 from sandbox.github.store import Asset, Release
 from sandbox.github.words import Refused, invalid, missing, node_id, now, person, require_short
 
@@ -17,55 +17,55 @@ LONGEST_BODY = 125_000
 _FLAGS = ("draft", "prerelease")
 
 
-def create(asked: Asked) -> dict[str, Any]:
-    requested = asked.requested
+def create(request: ApiRequest) -> dict[str, Any]:
+    requested = request.body
     if not isinstance(requested.get("tag_name"), str) or not requested["tag_name"]:
         raise invalid("Release", "tag_name", "missing_field")
     _require_flags(requested)
     release = Release(
-        id=next(asked.github.numbers),
+        id=next(request.github.numbers),
         tag=requested["tag_name"],
-        target=requested.get("target_commitish") or asked.repository.default_branch,
+        target=requested.get("target_commitish") or request.repository.default_branch,
         name=requested.get("name"),
         body=require_short(requested, "body", LONGEST_BODY, "Release"),
-        author=asked.token.login,
+        author=request.token.login,
         draft=True,
         prerelease=requested.get("prerelease", False),
     )
     if not requested.get("draft", False):
-        _publish(asked, release)
-    with asked.github.lock:
-        asked.repository.releases.append(release)
-    return shown(asked, release)
+        _publish(request, release)
+    with request.github.lock:
+        request.repository.releases.append(release)
+    return release_json(request, release)
 
 
-def releases(asked: Asked) -> list[dict[str, Any]]:
-    """All of them, newest first; drafts only for whoever may write."""
-    writes = asked.token.may("contents=write")
+def releases(request: ApiRequest) -> list[dict[str, Any]]:
+    """List all releases, newest first; drafts only for tokens that may write."""
+    writes = request.token.may("contents=write")
     return [
-        shown(asked, each)
-        for each in reversed(asked.repository.releases)
+        release_json(request, each)
+        for each in reversed(request.repository.releases)
         if writes or not each.draft
     ]
 
 
-def one(asked: Asked) -> dict[str, Any]:
-    return shown(asked, find(asked))
+def one(request: ApiRequest) -> dict[str, Any]:
+    return release_json(request, find(request))
 
 
-def by_tag(asked: Asked) -> dict[str, Any]:
-    return shown(asked, _published(asked, asked.parts["tag"]))
+def by_tag(request: ApiRequest) -> dict[str, Any]:
+    return release_json(request, _published(request, request.parts["tag"]))
 
 
-def latest(asked: Asked) -> dict[str, Any]:
-    for release in reversed(asked.repository.releases):
+def latest(request: ApiRequest) -> dict[str, Any]:
+    for release in reversed(request.repository.releases):
         if not release.draft and not release.prerelease:
-            return shown(asked, release)
+            return release_json(request, release)
     raise missing()
 
 
-def edit(asked: Asked) -> dict[str, Any]:
-    release, requested = find(asked), asked.requested
+def edit(request: ApiRequest) -> dict[str, Any]:
+    release, requested = find(request), request.body
     _require_flags(requested)
     body = require_short(requested, "body", LONGEST_BODY, "Release")
     release.tag = requested.get("tag_name") or release.tag
@@ -74,47 +74,47 @@ def edit(asked: Asked) -> dict[str, Any]:
     release.body = body if "body" in requested else release.body
     release.prerelease = requested.get("prerelease", release.prerelease)
     if release.draft and requested.get("draft") is False:
-        _publish(asked, release)
+        _publish(request, release)
     release.draft = requested.get("draft", release.draft)
-    return shown(asked, release)
+    return release_json(request, release)
 
 
-def delete(asked: Asked) -> None:
-    asked.repository.releases.remove(find(asked))
+def delete(request: ApiRequest) -> None:
+    request.repository.releases.remove(find(request))
 
 
-def assets(asked: Asked) -> list[dict[str, Any]]:
-    release = find(asked)
-    return [shown_asset(asked, release, each) for each in release.assets]
+def assets(request: ApiRequest) -> list[dict[str, Any]]:
+    release = find(request)
+    return [asset_json(request, release, each) for each in release.assets]
 
 
-def asset(asked: Asked) -> dict[str, Any]:
-    return shown_asset(asked, *find_asset(asked))
+def asset(request: ApiRequest) -> dict[str, Any]:
+    return asset_json(request, *find_asset(request))
 
 
-def edit_asset(asked: Asked) -> dict[str, Any]:
-    release, found = find_asset(asked)
-    wanted = asked.requested.get("name", found.name)
+def edit_asset(request: ApiRequest) -> dict[str, Any]:
+    release, found = find_asset(request)
+    wanted = request.body.get("name", found.name)
     if wanted != found.name:
         require_free(release, wanted)
-    found.name, found.label = wanted, asked.requested.get("label", found.label)
-    return shown_asset(asked, release, found)
+    found.name, found.label = wanted, request.body.get("label", found.label)
+    return asset_json(request, release, found)
 
 
-def delete_asset(asked: Asked) -> None:
-    release, found = find_asset(asked)
+def delete_asset(request: ApiRequest) -> None:
+    release, found = find_asset(request)
     release.assets.remove(found)
 
 
-def begin_asset(asked: Asked, content_type: str) -> Asset:
-    """Take a new asset's name, before its content; raises Refused."""
-    release = find(asked)
-    # GitHub renames what has special signs, or dots at its ends.
-    name = re.sub(r"[^A-Za-z0-9_.+-]+", ".", asked.query.get("name", "")).strip(".")
+def begin_asset(request: ApiRequest, content_type: str) -> Asset:
+    """Register a new asset's name before its content arrives; raises Refused."""
+    release = find(request)
+    # GitHub replaces special characters and removes dots at both ends.
+    name = re.sub(r"[^A-Za-z0-9_.+-]+", ".", request.query.get("name", "")).strip(".")
     if not name:
         raise invalid("ReleaseAsset", "name", "missing_field")
     require_free(release, name)
-    made = Asset(next(asked.github.numbers), name, asked.query.get("label", ""), content_type)
+    made = Asset(next(request.github.numbers), name, request.query.get("label", ""), content_type)
     release.assets.append(made)
     return made
 
@@ -124,46 +124,46 @@ def require_free(release: Release, name: str) -> None:
         raise invalid("ReleaseAsset", "name", "already_exists")
 
 
-def find(asked: Asked) -> Release:
-    for release in asked.repository.releases:
-        if release.id == asked.number:
-            if release.draft and not asked.token.may("contents=write"):
+def find(request: ApiRequest) -> Release:
+    for release in request.repository.releases:
+        if release.id == request.number:
+            if release.draft and not request.token.may("contents=write"):
                 break
             return release
     raise missing()
 
 
-def find_asset(asked: Asked) -> tuple[Release, Asset]:
-    for release in asked.repository.releases:
+def find_asset(request: ApiRequest) -> tuple[Release, Asset]:
+    for release in request.repository.releases:
         for each in release.assets:
-            if each.id == asked.number:
+            if each.id == request.number:
                 return release, each
     raise missing()
 
 
-def _published(asked: Asked, tag: str) -> Release:
-    for release in asked.repository.releases:
+def _published(request: ApiRequest, tag: str) -> Release:
+    for release in request.repository.releases:
         if release.tag == tag and not release.draft:
             return release
     raise missing()
 
 
-def _publish(asked: Asked, release: Release) -> None:
-    if any(each.tag == release.tag and not each.draft for each in asked.repository.releases):
+def _publish(request: ApiRequest, release: Release) -> None:
+    if any(each.tag == release.tag and not each.draft for each in request.repository.releases):
         raise invalid("Release", "tag_name", "already_exists")
     try:
-        history.revision_of(asked.repository, f"refs/tags/{release.tag}")
+        history.revision_of(request.repository, f"refs/tags/{release.tag}")
     except Refused:
-        _make_tag(asked, release)
+        _make_tag(request, release)
     release.draft, release.published_at = False, release.published_at or now()
 
 
-def _make_tag(asked: Asked, release: Release) -> None:
+def _make_tag(request: ApiRequest, release: Release) -> None:
     try:
-        revision = history.revision_of(asked.repository, release.target)
+        revision = history.revision_of(request.repository, release.target)
     except Refused:
         raise invalid("Release", "target_commitish", "invalid") from None
-    asked.repository.refs[f"refs/tags/{release.tag}"] = revision
+    request.repository.refs[f"refs/tags/{release.tag}"] = revision
 
 
 def _require_flags(requested: dict[str, Any]) -> None:
@@ -172,17 +172,17 @@ def _require_flags(requested: dict[str, Any]) -> None:
             raise invalid("Release", name, "invalid")
 
 
-def shown(asked: Asked, release: Release) -> dict[str, Any]:
-    own, site = f"{asked.base}/releases/{release.id}", f"{asked.github.address}/{asked.name}"
-    place = f"untagged-{release.id}" if release.draft else release.tag
-    uploads = f"{asked.github.address}/uploads/repos/{asked.name}/releases/{release.id}/assets"
+def release_json(request: ApiRequest, release: Release) -> dict[str, Any]:
+    own, site = f"{request.base}/releases/{release.id}", f"{request.github.address}/{request.name}"
+    name_in_address = f"untagged-{release.id}" if release.draft else release.tag
+    uploads = f"{request.github.address}/uploads/repos/{request.name}/releases/{release.id}/assets"
     return {
         "url": own,
-        "html_url": f"{site}/releases/tag/{place}",
+        "html_url": f"{site}/releases/tag/{name_in_address}",
         "assets_url": f"{own}/assets",
         "upload_url": uploads + "{?name,label}",
-        "tarball_url": None if release.draft else f"{asked.base}/tarball/{release.tag}",
-        "zipball_url": None if release.draft else f"{asked.base}/zipball/{release.tag}",
+        "tarball_url": None if release.draft else f"{request.base}/tarball/{release.tag}",
+        "zipball_url": None if release.draft else f"{request.base}/zipball/{release.tag}",
         "id": release.id,
         "node_id": node_id(release.id),
         "tag_name": release.tag,
@@ -194,16 +194,16 @@ def shown(asked: Asked, release: Release) -> dict[str, Any]:
         "immutable": False,
         "created_at": release.created_at,
         "published_at": release.published_at,
-        "author": person(release.author, asked.github.address),
-        "assets": [shown_asset(asked, release, each) for each in release.assets],
+        "author": person(release.author, request.github.address),
+        "assets": [asset_json(request, release, each) for each in release.assets],
     }
 
 
-def shown_asset(asked: Asked, release: Release, each: Asset) -> dict[str, Any]:
-    site = f"{asked.github.address}/{asked.name}/releases/download/{release.tag}"
+def asset_json(request: ApiRequest, release: Release, each: Asset) -> dict[str, Any]:
+    site = f"{request.github.address}/{request.name}/releases/download/{release.tag}"
     whole = each.state == "uploaded"
     return {
-        "url": f"{asked.base}/releases/assets/{each.id}",
+        "url": f"{request.base}/releases/assets/{each.id}",
         "browser_download_url": f"{site}/{each.name}",
         "id": each.id,
         "node_id": node_id(each.id),
@@ -216,7 +216,7 @@ def shown_asset(asked: Asked, release: Release, each: Asset) -> dict[str, Any]:
         "download_count": each.downloads,
         "created_at": each.created_at,
         "updated_at": each.created_at,
-        "uploader": person(release.author, asked.github.address),
+        "uploader": person(release.author, request.github.address),
     }
 
 

@@ -1,4 +1,4 @@
-"""Commit statuses and deployments: what a delivery reports.
+"""Serve commit statuses and deployments, which a delivery reports.
 
 Protocol: https://docs.github.com/en/rest/commits/statuses and …/rest/deployments.
 """
@@ -7,8 +7,8 @@ import re
 from typing import Any
 
 from sandbox.github import history
-from sandbox.github.asked import Asked, Route
-from sandbox.github.repositories import shown_repository
+from sandbox.github.api_request import ApiRequest, Route
+from sandbox.github.repositories import repository_json
 from sandbox.github.words import (
     invalid,
     missing,
@@ -31,59 +31,59 @@ DEPLOYMENT_STATES = (
 _REVISION = re.compile(r"[0-9a-f]{40}")
 
 
-def add_status(asked: Asked) -> dict[str, Any]:
-    requested, revision = asked.requested, asked.parts["revision"]
-    history.require_revision(asked.repository, revision)
+def add_status(request: ApiRequest) -> dict[str, Any]:
+    requested, revision = request.body, request.parts["revision"]
+    history.require_revision(request.repository, revision)
     require_one_of(requested, "state", STATUS_STATES, "Status")
     description = require_short(requested, "description", LONGEST_DESCRIPTION, "Status")
-    status = asked.github.made(asked.name, f"statuses/{revision}") | {
+    status = request.github.made(request.name, f"statuses/{revision}") | {
         "avatar_url": None,
         "state": requested["state"],
         "description": description,
         "target_url": requested.get("target_url"),
         "context": requested.get("context") or "default",
-        "creator": person(asked.token.login, asked.github.address),
+        "creator": person(request.token.login, request.github.address),
     }
-    with asked.github.lock:
-        asked.repository.statuses.append(status | {"sha": revision})
+    with request.github.lock:
+        request.repository.statuses.append(status | {"sha": revision})
     return status
 
 
-def statuses(asked: Asked) -> list[dict[str, Any]]:
-    """Every status of a revision, the newest first."""
-    revision = history.revision_of(asked.repository, asked.parts["revision"])
-    said = [each for each in asked.repository.statuses if each["sha"] == revision]
-    return [_without(status, "sha") for status in reversed(said)]
+def statuses(request: ApiRequest) -> list[dict[str, Any]]:
+    """List every status of a revision, the newest first."""
+    revision = history.revision_of(request.repository, request.parts["revision"])
+    found = [each for each in request.repository.statuses if each["sha"] == revision]
+    return [_without(status, "sha") for status in reversed(found)]
 
 
-def combined_status(asked: Asked) -> dict[str, Any]:
-    """The latest status of each context and what they amount to."""
-    revision = history.revision_of(asked.repository, asked.parts["revision"])
+def combined_status(request: ApiRequest) -> dict[str, Any]:
+    """Return the latest status of each context and the state they combine to."""
+    revision = history.revision_of(request.repository, request.parts["revision"])
     latest: dict[str, dict[str, Any]] = {}
-    for status in (each for each in asked.repository.statuses if each["sha"] == revision):
+    for status in (each for each in request.repository.statuses if each["sha"] == revision):
         latest[status["context"]] = _without(_without(status, "creator"), "sha")
-    address = f"{asked.base}/commits/{revision}"
+    address = f"{request.base}/commits/{revision}"
     return {
         "state": _amount_to({status["state"] for status in latest.values()}),
         "statuses": list(latest.values()),
         "sha": revision,
         "total_count": len(latest),
-        "repository": shown_repository(asked.github, asked.name),
+        "repository": repository_json(request.github, request.name),
         "commit_url": address,
         "url": f"{address}/status",
     }
 
 
-def add_deployment(asked: Asked) -> dict[str, Any]:
-    requested = asked.requested
+def add_deployment(request: ApiRequest) -> dict[str, Any]:
+    requested = request.body
     if not requested.get("ref"):
         raise invalid("Deployment", "ref", "missing_field")
     description = require_short(requested, "description", LONGEST_DESCRIPTION, "Deployment")
-    number = next(asked.github.numbers)
+    number = next(request.github.numbers)
     environment = requested.get("environment") or "production"
     ref = str(requested["ref"])
-    revision = history.revision_of(asked.repository, ref, "No ref found for: {}")
-    deployment = asked.github.made(asked.name, f"deployments/{number}", number) | {
+    revision = history.revision_of(request.repository, ref, "No ref found for: {}")
+    deployment = request.github.made(request.name, f"deployments/{number}", number) | {
         "sha": revision,
         "ref": ref,
         "task": requested.get("task") or "deploy",
@@ -91,47 +91,49 @@ def add_deployment(asked: Asked) -> dict[str, Any]:
         "original_environment": environment,
         "environment": environment,
         "description": description,
-        "creator": person(asked.token.login, asked.github.address),
-        "statuses_url": f"{asked.base}/deployments/{number}/statuses",
-        "repository_url": asked.base,
+        "creator": person(request.token.login, request.github.address),
+        "statuses_url": f"{request.base}/deployments/{number}/statuses",
+        "repository_url": request.base,
         "transient_environment": bool(requested.get("transient_environment", False)),
         "production_environment": bool(
             requested.get("production_environment", environment == "production")
         ),
     }
-    with asked.github.lock:
-        asked.repository.deployments.append(deployment)
-        asked.repository.deployment_statuses[number] = []
+    with request.github.lock:
+        request.repository.deployments.append(deployment)
+        request.repository.deployment_statuses[number] = []
     return deployment
 
 
-def deployments(asked: Asked) -> list[dict[str, Any]]:
-    """The deployments that fit the `sha`, `ref`, `task` and `environment` wanted."""
+def deployments(request: ApiRequest) -> list[dict[str, Any]]:
+    """List the deployments with the requested `sha`, `ref`, `task` and `environment`."""
     names = ("sha", "ref", "task", "environment")
-    filters = {name: asked.query[name] for name in names if name in asked.query}
+    filters = {name: request.query[name] for name in names if name in request.query}
     return [
         deployment
-        for deployment in reversed(asked.repository.deployments)
+        for deployment in reversed(request.repository.deployments)
         if all(deployment[key] == value for key, value in filters.items())
     ]
 
 
-def deployment(asked: Asked) -> dict[str, Any]:
-    for each in asked.repository.deployments:
-        if each["id"] == asked.number:
+def deployment(request: ApiRequest) -> dict[str, Any]:
+    for each in request.repository.deployments:
+        if each["id"] == request.number:
             return each
     raise missing()
 
 
-def add_deployment_status(asked: Asked) -> dict[str, Any]:
-    about, requested = deployment(asked), asked.requested
+def add_deployment_status(request: ApiRequest) -> dict[str, Any]:
+    about, requested = deployment(request), request.body
     require_one_of(requested, "state", DEPLOYMENT_STATES, "DeploymentStatus")
     description = require_short(requested, "description", LONGEST_DESCRIPTION, "DeploymentStatus")
-    own = next(asked.github.numbers)
+    own = next(request.github.numbers)
     log_url = requested.get("log_url") or requested.get("target_url") or ""
-    status = asked.github.made(asked.name, f"deployments/{asked.number}/statuses/{own}", own) | {
+    status = request.github.made(
+        request.name, f"deployments/{request.number}/statuses/{own}", own
+    ) | {
         "state": requested["state"],
-        "creator": person(asked.token.login, asked.github.address),
+        "creator": person(request.token.login, request.github.address),
         "description": description or "",
         "environment": requested.get("environment") or about["environment"],
         "target_url": log_url,
@@ -140,14 +142,14 @@ def add_deployment_status(asked: Asked) -> dict[str, Any]:
         "deployment_url": about["url"],
         "repository_url": about["repository_url"],
     }
-    with asked.github.lock:
-        asked.repository.deployment_statuses[asked.number].append(status)
+    with request.github.lock:
+        request.repository.deployment_statuses[request.number].append(status)
     return status
 
 
-def deployment_statuses(asked: Asked) -> list[dict[str, Any]]:
-    deployment(asked)
-    return asked.repository.deployment_statuses[asked.number][::-1]
+def deployment_statuses(request: ApiRequest) -> list[dict[str, Any]]:
+    deployment(request)
+    return request.repository.deployment_statuses[request.number][::-1]
 
 
 def _amount_to(states: set[str]) -> str:

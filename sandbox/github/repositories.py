@@ -1,12 +1,12 @@
-"""A repository as GitHub shows it, and who works on it."""
+"""Describe a repository as GitHub does, and the accounts that work on it."""
 
 from typing import Any
 
-from sandbox.github.asked import Asked, Route
+from sandbox.github.api_request import ApiRequest, Route
 from sandbox.github.store import GitHub
 from sandbox.github.words import Refused, node_id, person
 
-# When all repositories of the sandbox were made.
+# The creation time of every repository in the sandbox.
 _BORN = "2026-01-05T09:00:00Z"
 _LISTS = (
     *("deployments", "downloads", "events", "forks", "hooks", "languages", "merges"),
@@ -41,8 +41,8 @@ _COUNTS = ("forks", "stargazers", "watchers", "open_issues", "subscribers", "net
 _ROLES = {"admin": "admin", "maintain": "write", "write": "write", "triage": "read", "read": "read"}
 
 
-def shown_repository(github: GitHub, name: str, *, fork: bool = False) -> dict[str, Any]:
-    """The repository in full, which has every field that its shorter forms have."""
+def repository_json(github: GitHub, name: str, *, fork: bool = False) -> dict[str, Any]:
+    """Return the full description of a repository; it has every field of the shorter ones."""
     owner, _, short = name.partition("/")
     base, site = f"{github.address}/repos/{name}", f"{github.address}/{name}"
     return {
@@ -76,26 +76,26 @@ def shown_repository(github: GitHub, name: str, *, fork: bool = False) -> dict[s
     }
 
 
-def repository(asked: Asked) -> dict[str, Any]:
-    return shown_repository(asked.github, asked.name)
+def repository(request: ApiRequest) -> dict[str, Any]:
+    return repository_json(request.github, request.name)
 
 
-def permission(asked: Asked) -> dict[str, Any]:
-    """What an account may do; `Repository.people` says so, and nobody else may anything."""
-    login = asked.parts["login"]
-    role = asked.repository.people.get(login, "none")
-    shown = person(login, asked.github.address) | {"role_name": role, "email": None, "name": None}
+def permission(request: ApiRequest) -> dict[str, Any]:
+    """Return what an account may do, by `Repository.people`; others have no permission."""
+    login = request.parts["login"]
+    role = request.repository.people.get(login, "none")
+    shown = person(login, request.github.address) | {"role_name": role, "email": None, "name": None}
     return {"permission": _ROLES.get(role, "none"), "role_name": role, "user": shown}
 
 
-def account(asked: Asked) -> dict[str, Any]:
-    """Whose token this is; an App's installation has no account."""
-    if asked.token.login.endswith("[bot]"):
+def account(request: ApiRequest) -> dict[str, Any]:
+    """Return the account that owns the token; an App's installation has none."""
+    if request.token.login.endswith("[bot]"):
         raise Refused(403, "Resource not accessible by integration")
     names = ("name", "company", "blog", "location", "email", "hireable", "bio")
     counts = ("public_repos", "public_gists", "followers", "following")
     return {
-        **person(asked.token.login, asked.github.address),
+        **person(request.token.login, request.github.address),
         **dict.fromkeys(names),
         **dict.fromkeys(counts, 0),
         "created_at": _BORN,
@@ -107,5 +107,5 @@ ROUTES = (
     Route("GET", "", "metadata=read", repository),
     Route("GET", "/collaborators/{login}/permission", "metadata=read", permission),
     Route("GET", "//user", "", account),
-    Route("GET", "//rate_limit", "", lambda asked: asked.github.limits.overview()),
+    Route("GET", "//rate_limit", "", lambda request: request.github.limits.overview()),
 )

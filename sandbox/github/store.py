@@ -1,7 +1,7 @@
-"""What the sandbox's GitHub knows and was told, and what a test may do to it.
+"""Store everything the fake GitHub has received, and let a test change it.
 
-Any token is accepted, but one must be there. Without a git repository (`keep`) a revision is
-believed to exist, and a ref exists when `set_ref` said so.
+Any token is accepted, but one is required. Without a git repository (`keep`) every revision counts
+as existing, and a ref exists once `set_ref` has set it.
 """
 
 import itertools
@@ -14,12 +14,12 @@ from typing import Any
 from sandbox.github.access import Access
 from sandbox.github.limits import RateLimits
 from sandbox.github.words import DOCUMENTATION, missing, node_id, now
-from sandbox.parts.faults import Faults
+from sandbox.parts.faults import HttpFaults
 
 
 @dataclass
 class Asset:
-    """A file of a release. `state` is `starter` until its last byte has come, then `uploaded`."""
+    """A file of a release; `state` is `starter` until its last byte arrives, then `uploaded`."""
 
     id: int
     name: str
@@ -33,7 +33,7 @@ class Asset:
 
 @dataclass
 class Release:
-    """A release; `published_at` is None while it never was anything but a draft."""
+    """A release; `published_at` is None as long as it has only been a draft."""
 
     id: int
     tag: str
@@ -50,7 +50,7 @@ class Release:
 
 @dataclass
 class Comment:
-    """A comment on a pull request, as it reads now; `edits` counts how often it was changed."""
+    """A comment on a pull request in its current form; `edits` counts its changes."""
 
     id: int
     number: int
@@ -65,8 +65,8 @@ class Comment:
 class Pull:
     """A pull request. With a git repository its revisions follow their branches while it is open.
 
-    `fork` is the `owner/name` its branch is in, if it is another repository, and `fork_folder`
-    where that is on this machine.
+    `fork` is the `owner/name` of the fork its branch is in, if any, and `fork_folder` that fork's
+    folder on this machine.
     """
 
     number: int
@@ -88,7 +88,7 @@ class Pull:
     merged_at: str | None = None
 
     def push(self, revision: str) -> None:
-        """Let its branch be at another revision; needless with a git repository."""
+        """Move the branch to another revision; a git repository makes this unnecessary."""
         self.revision, self.updated_at = revision, now()
 
     def close(self, *, merged: bool = False) -> None:
@@ -101,7 +101,7 @@ class Pull:
 
 @dataclass
 class Repository:
-    """What was said about one repository; every list is in the order of arrival."""
+    """Everything received about one repository; every list is in order of arrival."""
 
     name: str
     folder: Path | None = None
@@ -118,7 +118,7 @@ class Repository:
 
 @dataclass
 class Call:
-    """One request that arrived. `status` is None if the connection ended instead of an answer."""
+    """One received request; `status` is None if the connection closed without an answer."""
 
     method: str
     path: str
@@ -130,10 +130,10 @@ class Call:
 
 @dataclass
 class GitHub:
-    """All repositories; one comes into being when something is first said about it."""
+    """All repositories; each one is created by the first request that names it."""
 
-    faults: Faults = field(
-        default_factory=lambda: Faults(
+    faults: HttpFaults = field(
+        default_factory=lambda: HttpFaults(
             {
                 "message": "You have exceeded a secondary rate limit. Please wait a few minutes.",
                 "documentation_url": DOCUMENTATION,
@@ -154,13 +154,13 @@ class GitHub:
             return self.repositories.setdefault(name, Repository(name))
 
     def keep(self, name: str, folder: Path, *, default_branch: str = "main") -> Repository:
-        """Let the git repository in `folder` be where tags, refs and commits come from."""
+        """Take tags, refs and commits from the git repository in `folder`."""
         repository = self.repository(name)
         repository.folder, repository.default_branch = folder, default_branch
         return repository
 
     def set_ref(self, repository: str, ref: str, revision: str) -> None:
-        """Let `ref` (such as `refs/heads/main`) point at a revision."""
+        """Point `ref` (such as `refs/heads/main`) at a revision."""
         self.repository(repository).refs[ref] = revision
 
     def open_pull(
@@ -175,7 +175,7 @@ class GitHub:
     ) -> Pull:
         """Open a pull request; `more` are other fields of `Pull`.
 
-        Without a git repository it needs `revision`, and `files` if it is to have some.
+        Without a git repository pass `revision`, and `files` if it should change any.
         """
         known = self.repository(repository)
         with self.lock:
@@ -193,7 +193,7 @@ class GitHub:
         return made
 
     def counted(self, method: str = "", word: str = "") -> int:
-        """How many requests with this method (or any) and word in their path have arrived."""
+        """Return how many requests had this method (or any) and this word in their path."""
         fitting = (call for call in self.calls if word in call.path)
         return sum(method in ("", call.method) for call in fitting)
 
@@ -205,7 +205,7 @@ class GitHub:
             self.limits.forget()
 
     def made(self, name: str, path: str, number: int | None = None) -> dict[str, Any]:
-        """The fields that everything new has."""
+        """Return the fields that every new object has."""
         moment, number = now(), number or next(self.numbers)
         return {
             "url": f"{self.address}/repos/{name}/{path}",

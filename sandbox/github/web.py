@@ -1,4 +1,4 @@
-"""GitHub over HTTP: which address asks for what. Whatever is not served answers 501."""
+"""Serve the fake GitHub over HTTP; an address that is not served answers 501."""
 
 import hashlib
 import json
@@ -11,20 +11,20 @@ from aiohttp.typedefs import Handler, Middleware
 
 from sandbox.github import comments, history, pulls, releases, reports, repositories
 from sandbox.github.access import Token
-from sandbox.github.asked import Asked, Page, Route
+from sandbox.github.api_request import ApiRequest, Page, Route
 from sandbox.github.store import Call, GitHub
 from sandbox.github.words import Refused, missing
 
 _TABLES = (reports, pulls, comments, releases, history, repositories)
 _ASSET = Route("GET", "/releases/assets/{number:[0-9]+}", "contents=read", releases.asset)
 _UPLOAD = Route(
-    "POST", "/releases/{number:[0-9]+}/assets", "contents=write", lambda asked: None, 201
+    "POST", "/releases/{number:[0-9]+}/assets", "contents=write", lambda api_request: None, 201
 )
 _REPOSITORY = "{owner}/{repository}"
 
 
 def routes(github: GitHub, prefix: str = "/github") -> list[web.RouteDef]:
-    """Return the routes below `prefix`, which clients take for https://api.github.com."""
+    """Return the routes below `prefix`, which clients use in place of https://api.github.com."""
 
     def served(route: Route) -> web.RouteDef:
         async def respond(request: web.Request) -> web.Response:
@@ -51,7 +51,7 @@ def routes(github: GitHub, prefix: str = "/github") -> list[web.RouteDef]:
         return web.json_response(_remembered(github))
 
     async def kept(request: web.Request) -> web.Response:
-        """Where a repository is on this machine: what nobody can tell GitHub itself."""
+        """Set the folder of a repository on this machine; the real GitHub has no such request."""
         requested = await request.json()
         github.keep(str(requested["repository"]), Path(str(requested["folder"])))
         return web.json_response({"kept": requested["repository"]})
@@ -69,7 +69,7 @@ def routes(github: GitHub, prefix: str = "/github") -> list[web.RouteDef]:
 
 
 def remembering(github: GitHub, prefix: str = "/github") -> Middleware:
-    """Return an aiohttp middleware that keeps every request with what became of it."""
+    """Return an aiohttp middleware that records every request with its answer."""
 
     @web.middleware
     async def remember(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -98,40 +98,42 @@ def _json(text: str | None) -> Any:
 
 def _remembered(github: GitHub) -> dict[str, Any]:
     everything = {name: asdict(known) for name, known in github.repositories.items()}
-    return json.loads(json.dumps(everything, default=_shown)) if everything else {}
+    return json.loads(json.dumps(everything, default=_as_json)) if everything else {}
 
 
-def _shown(value: Any) -> str:
+def _as_json(value: Any) -> str:
     return f"{len(value)} bytes" if isinstance(value, bytes) else str(value)
 
 
-def _not_served(asked: Asked) -> None:
+def _not_served(api_request: ApiRequest) -> None:
     raise Refused(501, "not served")
 
 
-def _asked(github: GitHub, request: web.Request, requested: dict[str, Any], wanted: str) -> Asked:
-    """The request, if its token is accepted and is enough; raises Refused."""
+def _authorized(
+    github: GitHub, request: web.Request, requested: dict[str, Any], permission: str
+) -> ApiRequest:
+    """Return the request if its token is accepted and has the permission; raises Refused."""
     token = github.access.accepted(request.headers.get("Authorization", ""))
     if not request.path.endswith("/rate_limit"):
         github.limits.count()
-    asked = Asked(github, token, request.match_info, request.query, requested)
+    api_request = ApiRequest(github, token, request.match_info, request.query, requested)
     if "repository" in request.match_info:
-        _require_permission(token, asked.name, wanted)
-    return asked
+        _require_permission(token, api_request.name, permission)
+    return api_request
 
 
-def _require_permission(token: Token, repository: str, wanted: str) -> None:
+def _require_permission(token: Token, repository: str, permission: str) -> None:
     if token.scopes is not None and "repo" not in token.scopes:
         scopes = {"X-OAuth-Scopes": ", ".join(token.scopes), "X-Accepted-OAuth-Scopes": "repo"}
         raise Refused(404, "Not Found", headers=scopes)
     if token.repositories is not None and repository not in token.repositories:
         raise missing()
-    if not token.may(wanted):
+    if not token.may(permission):
         kind = "integration" if token.value.startswith("ghs_") else "personal access token"
         raise Refused(
             403,
             f"Resource not accessible by {kind}",
-            headers={"X-Accepted-GitHub-Permissions": wanted},
+            headers={"X-Accepted-GitHub-Permissions": permission},
         )
 
 
@@ -139,14 +141,14 @@ async def _respond(github: GitHub, request: web.Request, route: Route) -> web.Re
     headers: dict[str, str] = {}
     status = route.status
     try:
-        asked = _asked(github, request, await _json_object(request), route.permission)
+        api_request = _authorized(github, request, await _json_object(request), route.permission)
         if route.answer is _not_served:
             raise Refused(
                 501, f"The sandbox's GitHub does not serve {request.method} {request.path}."
             )
-        body = route.answer(asked)
+        body = route.answer(api_request)
         if isinstance(body, list):
-            number, size = asked.page()
+            number, size = api_request.page()
             body = Page(body[(number - 1) * size : number * size], len(body), number, size)
         if isinstance(body, Page):
             headers, body = _links(request, body), body.body
@@ -183,66 +185,67 @@ async def _json_object(request: web.Request) -> dict[str, Any]:
 
 
 def _links(request: web.Request, page: Page) -> dict[str, str]:
-    """The Link header that leads to the other pages."""
+    """Return the Link header for the other pages."""
     last = -(-page.total // page.size) or 1
     wanted = {"prev": page.number - 1, "next": page.number + 1, "last": last, "first": 1}
-    places = {rel: at for rel, at in wanted.items() if 1 <= at <= last and at != page.number}
+    pages = {rel: at for rel, at in wanted.items() if 1 <= at <= last and at != page.number}
     links = [
-        f'<{request.url.update_query(page=str(at))}>; rel="{rel}"' for rel, at in places.items()
+        f'<{request.url.update_query(page=str(at))}>; rel="{rel}"' for rel, at in pages.items()
     ]
     return {"Link": ", ".join(links)} if links else {}
 
 
 def _minted(github: GitHub, request: web.Request) -> web.Response:
     try:
-        number, said = int(request.match_info["number"]), request.headers.get("Authorization", "")
-        return _answer(github, request, github.access.mint(number, said), 201, {})
+        number = int(request.match_info["number"])
+        authorization = request.headers.get("Authorization", "")
+        return _answer(github, request, github.access.mint(number, authorization), 201, {})
     except Refused as refusal:
         return _answer(github, request, refusal.body, refusal.status, {})
 
 
 async def _upload(github: GitHub, request: web.Request) -> web.Response:
-    """Take an asset. If its content breaks off, it stays in the state `starter`."""
+    """Store an uploaded asset; if its content breaks off, it stays in the state `starter`."""
     try:
-        asked = _asked(github, request, {}, _UPLOAD.permission)
+        api_request = _authorized(github, request, {}, _UPLOAD.permission)
         if not request.content_length:
             raise Refused(400, "Bad Content-Length")
-        asset = releases.begin_asset(asked, request.content_type)
+        asset = releases.begin_asset(api_request, request.content_type)
         content = bytearray()
         async for part in request.content.iter_chunked(1 << 16):
             content += part
             if "cut short" in request:
                 return web.Response()
         asset.content, asset.state = bytes(content), "uploaded"
-        shown = releases.shown_asset(asked, releases.find(asked), asset)
+        described = releases.asset_json(api_request, releases.find(api_request), asset)
     except Refused as refusal:
         return _answer(github, request, refusal.body, refusal.status, refusal.headers)
-    return _answer(github, request, shown, 201, {})
+    return _answer(github, request, described, 201, {})
 
 
 async def _asset(github: GitHub, request: web.Request, prefix: str) -> web.Response:
-    """An asset's description, or the way to its content for whoever asks for that."""
+    """Return an asset's description, or a redirect to its content if the client accepts bytes."""
     if request.headers.get("Accept") != "application/octet-stream":
         return await _respond(github, request, _ASSET)
     try:
-        asked = _asked(github, request, {}, _ASSET.permission)
-        _, asset = releases.find_asset(asked)
+        api_request = _authorized(github, request, {}, _ASSET.permission)
+        _, asset = releases.find_asset(api_request)
         if asset.state != "uploaded":
             raise missing()
     except Refused as refusal:
         return _answer(github, request, refusal.body, refusal.status, refusal.headers)
     asset.downloads += 1
-    place = f"{github.address}/storage/{asked.name}/{asset.id}"
-    return web.Response(status=302, headers={"Location": place} | github.limits.headers())
+    location = f"{github.address}/storage/{api_request.name}/{asset.id}"
+    return web.Response(status=302, headers={"Location": location} | github.limits.headers())
 
 
 async def _stored(github: GitHub, request: web.Request) -> web.StreamResponse:
-    """The storage, which is another service: it refuses whoever shows it a token."""
+    """Serve an asset's content from the storage host, which refuses requests that carry a token."""
     if "Authorization" in request.headers:
         return web.Response(status=400, text="Only one auth mechanism allowed")
-    asked = Asked(github, Token(""), request.match_info, request.query, {})
+    api_request = ApiRequest(github, Token(""), request.match_info, request.query, {})
     try:
-        content = releases.find_asset(asked)[1].content
+        content = releases.find_asset(api_request)[1].content
     except Refused:
         return web.Response(status=404)
     if "cut short" not in request:

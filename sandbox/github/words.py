@@ -1,4 +1,4 @@
-"""GitHub's way to say things: refusals, people, times."""
+"""Build what many answers of the fake GitHub share: errors, accounts, times."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -8,7 +8,7 @@ BOT = "kanvaro-delivery[bot]"
 
 
 class Refused(Exception):
-    """An answer with a status of 400 or more, in GitHub's shape."""
+    """An answer with a status of 400 or more, in GitHub's format."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ def missing() -> Refused:
 
 
 def invalid(resource: str, name: str, code: str, message: str = "") -> Refused:
-    """A field that GitHub does not take; `code` as in its documentation of error codes."""
+    """Return the error for a field that GitHub rejects; `code` is one of its error codes."""
     error = {"resource": resource, "field": name, "code": code}
     return Refused(422, "Validation Failed", error | ({"message": message} if message else {}))
 
@@ -44,7 +44,7 @@ def require_one_of(
 
 
 def require_short(requested: dict[str, Any], name: str, longest: int, resource: str) -> str | None:
-    """The text under `name`, or None; refused when longer than so many characters."""
+    """Return the text under `name`, or None; raises Refused if it is longer than `longest`."""
     text = requested.get(name)
     if text is not None and not isinstance(text, str):
         raise invalid(resource, name, "invalid")
@@ -68,7 +68,7 @@ def node_id(name: object) -> str:
 
 
 def person(login: str, address: str) -> dict[str, Any]:
-    """An account as GitHub shows it; a name that ends in `[bot]` is a bot's."""
+    """Return an account as GitHub describes it; a name that ends in `[bot]` is a bot."""
     own = f"{address}/users/{login}"
     lists = ("followers", "subscriptions", "repos", "received_events")
     return {

@@ -1,3 +1,1 @@
-"""This machine: which programs it has, its Docker engine, and what dead sandboxes left there;
-`engine` is the front door.
-"""
+"""This machine's programs, its Docker engine, and what dead sandboxes left; start with `engine`."""

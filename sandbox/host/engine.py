@@ -1,8 +1,8 @@
-"""The Docker engine: the one that answers, or one that we start on a machine that is ours.
+"""Find the Docker engine that answers, or start one where we are root.
 
     python -m sandbox.host.engine start | stop | status
 
-An engine that we started is left running for the next command; `stop` ends it, and no other.
+An engine that we started keeps running for the next command; `stop` ends it, and no other engine.
 """
 
 import os
@@ -18,9 +18,9 @@ from pathlib import Path
 import docker
 from docker.errors import DockerException
 
-from delivery.errors import ConfigurationError, DeliveryError, EngineUnavailable, TimedOut
+from delivery.errors import ConfigurationError, EngineUnavailable, TimedOut
 from delivery.patience import Patience, wait_until
-from sandbox.host.machine import Machine, Say, locked, say
+from sandbox.host.machine import Machine, Say, exit_code, locked, say
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 DEFAULT_STATE = Path("/var/lib/kanvaro-sandbox")
@@ -31,7 +31,7 @@ START = Patience(timeout=90.0, interval=0.2)
 STOP = Patience(timeout=45.0, interval=0.2)
 LOG_LINES_SHOWN = 5
 
-# Only for what a log has shown: neither is a good way to run containers.
+# Only applied after such a log: neither option is a good way to run containers.
 _REMEDIES = (
     (
         re.compile(
@@ -55,30 +55,28 @@ _REMEDIES = (
     ),
 )
 
-# A handle that is forgotten while its process runs makes Python warn.
+# Python warns about a Popen object that is deleted while its process runs.
 _started: list["subprocess.Popen[bytes]"] = []
 
 
 @dataclass(frozen=True)
 class Engine:
-    """An engine that answers; one `started_by_us` is ended by `python -m sandbox.host.engine
-    stop`.
-    """
+    """An engine that answers; if `started_by_us`, this module's `stop` ends it."""
 
     base_url: str
     started_by_us: bool
     version: str
 
     def client(self, timeout: int = SECONDS_FOR_A_CALL) -> docker.DockerClient:
-        """Return a client of this engine; `timeout` in seconds holds for each call."""
+        """Return a client of this engine; `timeout` in seconds applies to each call."""
         return _client(self.base_url, timeout)
 
 
 @dataclass(frozen=True)
 class Daemon:
-    """The dockerd that we start: where it listens, and the folder of its pid file and log.
+    """The dockerd that we start: its address, and the folder of its pid file and log.
 
-    `within` is a program that starts it in other surroundings, such as a network namespace.
+    `within` is a command that starts it in another context, such as a network namespace.
     """
 
     state: Path = DEFAULT_STATE
@@ -88,12 +86,12 @@ class Daemon:
 
     @property
     def pid_file(self) -> Path:
-        """Where dockerd writes its process id."""
+        """Return the file to which dockerd writes its process id."""
         return self.state / "dockerd.pid"
 
     @property
     def log(self) -> Path:
-        """What dockerd has printed since its last start."""
+        """Return the file with dockerd's output since its last start."""
         return self.state / "dockerd.log"
 
     def pid(self) -> int | None:
@@ -103,37 +101,38 @@ class Daemon:
             argv = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except (OSError, ValueError):
             return None
-        # After a reboot the number may be anybody's: ours was started with this pid file.
+        # After a reboot another program may have this id: ours was started with this pid file.
         return pid if os.fsencode(self.pid_file) in argv else None
 
 
 def docker_engine(daemon: Daemon | None = None, say: Say = say) -> Engine:
-    """Return the engine that answers, starting one as root on Debian or Ubuntu if none does.
+    """Return the engine that answers; if none does, start one as root on Debian or Ubuntu.
 
-    Looks at DOCKER_HOST alone when it is set, else at the default, rootless and desktop sockets.
-    Raises `EngineUnavailable`, saying what was tried and what to do.
+    With DOCKER_HOST only that address is tried, else the default, rootless and desktop sockets.
+    Raises `EngineUnavailable`, with what was tried and what to do.
     """
     daemon = daemon or Daemon()
     chosen = os.environ.get("DOCKER_HOST")
-    asked: dict[str, str] = {}
+    failures: dict[str, str] = {}
     for base_url in [chosen] if chosen else _usual_hosts(daemon):
         answer = _version(base_url)
         if isinstance(answer, Exception):
-            asked[base_url] = _why(answer)
+            failures[base_url] = _why(answer)
         else:
             started_by_us = base_url == daemon.host and daemon.pid() is not None
             return Engine(base_url, started_by_us, answer)
     if chosen:
         raise EngineUnavailable(
-            f"The Docker engine that DOCKER_HOST names does not answer: {asked[chosen]} ({chosen})",
+            "The Docker engine that DOCKER_HOST names does not answer: "
+            f"{failures[chosen]} ({chosen})",
             hint="Start it, or unset DOCKER_HOST.",
         )
-    _refuse_what_is_not_ours_to_start(asked)
+    _refuse_to_start_where_not_allowed(failures)
     return start(daemon, say)
 
 
 def start(daemon: Daemon, say: Say = say) -> Engine:
-    """Start our dockerd, installing docker.io first where it is missing, and wait for its answer.
+    """Start our dockerd and wait for its answer; docker.io is installed first if it is missing.
 
     Raises `EngineUnavailable` with the last lines of its log.
     """
@@ -145,7 +144,7 @@ def start(daemon: Daemon, say: Say = say) -> Engine:
         ) from missing
     daemon.state.mkdir(parents=True, exist_ok=True)
     with locked(daemon.state / "engine.lock", "another command that starts the engine"):
-        # Another command, or the package's own service, may have started it meanwhile.
+        # Another command, or the package's own service, may have started it in the meantime.
         version = _version(daemon.host)
         if isinstance(version, Exception):
             version = _started_with_remedies(program, daemon, say)
@@ -153,7 +152,7 @@ def start(daemon: Daemon, say: Say = say) -> Engine:
 
 
 def stop(daemon: Daemon) -> bool:
-    """Stop the dockerd that we started; False when there is none. Raises `TimedOut`."""
+    """Stop the dockerd that we started; False if there is none. Raises `TimedOut`."""
     pid = daemon.pid()
     if pid is None:
         return False
@@ -168,7 +167,7 @@ def stop(daemon: Daemon) -> bool:
 
 
 def remedies(log: str) -> tuple[tuple[str, ...], str] | None:
-    """Return the options that get past the first known obstacle in `log`, and what to say."""
+    """Return the options that avoid the first known problem in `log`, and a sentence about it."""
     return next(
         ((options, sentence) for sign, options, sentence in _REMEDIES if sign.search(log)), None
     )
@@ -208,14 +207,14 @@ def _launch(program: Path, daemon: Daemon, options: Sequence[str]) -> "subproces
             stderr=subprocess.STDOUT,
             cwd="/",
             env={**os.environ, "PATH": path},
-            start_new_session=True,  # it outlives this command, and its terminal
+            start_new_session=True,  # so that it outlives this command and its terminal
         )
     _started.append(process)
     return process
 
 
 def _awaited_version(process: "subprocess.Popen[bytes]", daemon: Daemon) -> str | None:
-    """The version once it answers; None when the process has ended instead."""
+    """Return the version once it answers; None if the process has ended."""
 
     def look() -> str | Exception | None:
         return None if process.poll() is not None else _version(daemon.host)
@@ -225,22 +224,22 @@ def _awaited_version(process: "subprocess.Popen[bytes]", daemon: Daemon) -> str 
     except TimedOut as silence:
         process.terminate()
         raise EngineUnavailable(
-            f"{silence}", hint=f"Read {daemon.log} and run again; it was told to stop."
+            f"{silence}", hint=f"Read {daemon.log} and run again; it was asked to stop."
         ) from None
     if isinstance(seen, Exception):
         raise seen
     return seen
 
 
-def _refuse_what_is_not_ours_to_start(asked: dict[str, str]) -> None:
-    forbidden = [base_url for base_url, why in asked.items() if "ermission denied" in why]
+def _refuse_to_start_where_not_allowed(failures: dict[str, str]) -> None:
+    forbidden = [base_url for base_url, why in failures.items() if "ermission denied" in why]
     if forbidden:
         raise EngineUnavailable(
             f"A Docker engine is at {forbidden[0]}, but this user may not use it.",
             hint="Add the user to the group `docker` and log in again, or set DOCKER_HOST.",
         )
     if os.geteuid() != 0:
-        tried = ", ".join(asked)
+        tried = ", ".join(failures)
         raise EngineUnavailable(
             f"No Docker engine answers at {tried}, and we are not root, so none is started.",
             hint="Start Docker (`sudo systemctl start docker`), or set DOCKER_HOST.",
@@ -276,10 +275,10 @@ def _version(base_url: str) -> str | Exception:
 
 def _why(failure: Exception) -> str:
     text = str(failure)
-    told = re.search(
+    reason = re.search(
         r"(No such file or directory|[Pp]ermission denied|[Cc]onnection refused)", text
     )
-    return told[0] if told else text[:200]
+    return reason[0] if reason else text[:200]
 
 
 def _start_command(daemon: Daemon) -> str:
@@ -289,12 +288,12 @@ def _start_command(daemon: Daemon) -> str:
 
 
 def _stop_command(daemon: Daemon) -> str:
-    return "dockerd stopped" if stop(daemon) else "no dockerd of ours is running"
+    return "dockerd stopped" if stop(daemon) else "our dockerd is not running"
 
 
 def _status_command(daemon: Daemon) -> str:
     pid = daemon.pid()
-    return f"our dockerd runs as process {pid}" if pid else "no dockerd of ours is running"
+    return f"our dockerd runs as process {pid}" if pid else "our dockerd is not running"
 
 
 _COMMANDS: dict[str, Callable[[Daemon], str]] = {
@@ -305,16 +304,12 @@ _COMMANDS: dict[str, Callable[[Daemon], str]] = {
 
 
 def main(arguments: Sequence[str], daemon: Daemon | None = None) -> int:
-    """Run `start`, `stop` or `status`; 1 with a hint when it fails, 2 for another word."""
+    """Run `start`, `stop` or `status`; return 1 with a hint if it fails, 2 for another word."""
     if len(arguments) != 1 or arguments[0] not in _COMMANDS:
         say(f"usage: python -m sandbox.host.engine {' | '.join(_COMMANDS)}")
         return 2
-    try:
-        print(_COMMANDS[arguments[0]](daemon or Daemon()))
-    except DeliveryError as failure:
-        say(f"error: {failure}\n  hint: {failure.hint}")
-        return 1
-    return 0
+    command = _COMMANDS[arguments[0]]
+    return exit_code(lambda: print(command(daemon or Daemon())))
 
 
 if __name__ == "__main__":

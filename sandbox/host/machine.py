@@ -1,7 +1,7 @@
-"""What this machine has, and what may be installed on it.
+"""Find the programs of this machine, and install missing ones where that is allowed.
 
-What is there is used. As root on Debian or Ubuntu what is missing is installed with apt-get,
-saying so; `KANVARO_INSTALL=no` refuses that. Anywhere else the error names what to install.
+Programs that exist are used. As root on Debian or Ubuntu missing ones are installed with apt-get,
+with a message; `KANVARO_INSTALL=no` forbids that. Elsewhere the error names what to install.
 
     python -m sandbox.host.machine node docker chromium redis-server
 """
@@ -33,16 +33,16 @@ _APT_PATIENCE = ("-o", f"DPkg::Lock::Timeout={SECONDS_FOR_DPKG_LOCK}")
 
 
 def say(line: str) -> None:
-    """Tell the person at the terminal; standard output stays free for what a command returns."""
+    """Print a line for the person at the terminal; standard output is for a command's result."""
     print(line, file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
 class Need:
-    """A program that may be missing: where it is looked for, and which packages bring it.
+    """A program that may be missing: where to look for it, and which packages contain it.
 
-    `globs` are absolute patterns outside PATH; `override` is an environment variable that names
-    the program; no `ubuntu` packages means that Ubuntu has none that work without more.
+    `globs` are absolute patterns outside PATH; `override` is an environment variable that names the
+    program; no `ubuntu` packages means that Ubuntu has none that work without more steps.
     """
 
     name: str
@@ -63,7 +63,7 @@ NEEDS = {
     need.name: need
     for need in (
         _packaged("redis-server", "redis-server", "redis-server"),
-        # Debian gives only root a PATH with /usr/sbin.
+        # Debian puts /usr/sbin into PATH for root only.
         _packaged("docker", "dockerd", "docker.io", "iptables", globs=("/usr/sbin/dockerd",)),
         _packaged("iptables", "iptables", "iptables", globs=("/usr/sbin/iptables",)),
         _packaged("busybox", "busybox", "busybox-static"),
@@ -82,7 +82,7 @@ NEEDS = {
             ubuntu=(),
             globs=(str(Path.home() / ".cache/ms-playwright/chromium-*/chrome-linux*/chrome"),),
             override="KANVARO_CHROMIUM",
-            # Ubuntu's chromium-browser may be a script that only says to install a snap.
+            # Ubuntu's chromium-browser may be a script that only tells the user to install a snap.
             must_answer=True,
             by_hand="Install google-chrome-stable, or `npx playwright install --with-deps "
             "chromium`, or set KANVARO_CHROMIUM to a browser's path.",
@@ -119,7 +119,7 @@ def _run(argv: Sequence[str]) -> None:
 
 def _answers(program: Path) -> bool:
     try:
-        asked = subprocess.run(
+        version_call = subprocess.run(
             [program, "--version"],
             capture_output=True,
             check=False,
@@ -128,7 +128,7 @@ def _answers(program: Path) -> bool:
         )
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return asked.returncode == 0
+    return version_call.returncode == 0
 
 
 def _distribution() -> str:
@@ -167,16 +167,16 @@ class Machine:
                 )
             return Path(chosen)
         found = (Path(path) for program in need.programs if (path := self.which(program)))
-        elsewhere = (
+        outside_path = (
             path for glob in need.globs for path in sorted(Path("/").glob(glob.lstrip("/")))
         )
-        candidates = [*found, *elsewhere]
+        candidates = [*found, *outside_path]
         return next((one for one in candidates if not need.must_answer or self.answers(one)), None)
 
     def ensure(self, name: str, say: Say = say) -> Path:
-        """Return the program that meets the need `name`, installing it where that is allowed.
+        """Return the program that meets the need `name`; install it if that is allowed.
 
-        Raises `ConfigurationError` when it is missing and cannot or may not be installed.
+        Raises `ConfigurationError` if it is missing and cannot or may not be installed.
         """
         if found := self.find(name):
             return found
@@ -209,7 +209,7 @@ class Machine:
         raise ConfigurationError(f"{need.name} is missing, and {why}.", hint=hint)
 
     def update_package_lists(self) -> bool:
-        """Refresh apt's package lists, once per process; False where that is not ours to do."""
+        """Refresh apt's package lists, once per process; return False where we may not do that."""
         if not self.is_root or not self.may_install or self.distribution == "other":
             return False
         if not self._is_updated:
@@ -251,7 +251,8 @@ def _try_lock(descriptor: int) -> bool:
 def _need(name: str) -> Need:
     if name not in NEEDS:
         raise ConfigurationError(
-            f"`{name}` is nothing we know how to look for.", hint=f"One of: {', '.join(NEEDS)}."
+            f"`{name}` is not a program that we know how to find.",
+            hint=f"One of: {', '.join(NEEDS)}.",
         )
     return NEEDS[name]
 
@@ -260,7 +261,7 @@ THIS_MACHINE = Machine()
 
 
 def ensure(name: str, say: Say = say) -> Path:
-    """`Machine.ensure` on this machine."""
+    """Call `Machine.ensure` on this machine."""
     return THIS_MACHINE.ensure(name, say)
 
 
@@ -276,16 +277,16 @@ class Node:
 def ensure_node(oldest: int = OLDEST_NODE) -> Node:
     """Return the Node.js of this machine; raises `ConfigurationError` if too old or missing.
 
-    It is never installed: Debian's own is older than what applications need.
+    It is never installed: Debian's own is older than applications need.
     """
     hint = f"Install Node.js {oldest} or newer (it brings npm), for instance with nvm or fnm."
     node, npm = shutil.which("node"), shutil.which("npm")
     if not node or not npm:
         raise ConfigurationError(f"{'node' if not node else 'npm'} is missing.", hint=hint)
-    asked = subprocess.run(
+    version_call = subprocess.run(
         [node, "--version"], capture_output=True, text=True, timeout=SECONDS_FOR_AN_ANSWER
     )
-    version = asked.stdout.strip().removeprefix("v")
+    version = version_call.stdout.strip().removeprefix("v")
     major = version.split(".")[0]
     if not major.isdigit() or int(major) < oldest:
         raise ConfigurationError(
@@ -294,15 +295,24 @@ def ensure_node(oldest: int = OLDEST_NODE) -> Node:
     return Node(Path(node), Path(npm), version)
 
 
-def main(names: Sequence[str]) -> int:
-    """Ensure each of `names` (`node` included) and print where it is; 1 when one is missing."""
+def exit_code(command: Callable[[], object]) -> int:
+    """Run a command; if it fails, print its error and hint to standard error and return 1."""
     try:
-        for name in names:
-            print(f"{name}: {ensure_node().node if name == 'node' else ensure(name)}")
+        command()
     except DeliveryError as failure:
         say(f"error: {failure}\n  hint: {failure.hint}")
         return 1
     return 0
+
+
+def main(names: Sequence[str]) -> int:
+    """Ensure each of `names` (`node` included) and print its path; return 1 if one is missing."""
+
+    def find_all() -> None:
+        for name in names:
+            print(f"{name}: {ensure_node().node if name == 'node' else ensure(name)}")
+
+    return exit_code(find_all)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What the sandbox runs in a Docker engine: whose it is, and what nobody owns any more.
+"""Label what the sandbox runs in a Docker engine, and remove what a killed sandbox left.
 
-Everything is labelled with its owner, a name that is the same for each sandbox of a folder, and
-with the process that made it. So the next start removes what a killed one left, of the same owner
-or of a process that is certainly dead, and touches nothing that somebody still uses.
+The labels name the owner, which is the same for each sandbox of a folder, and the process that
+created the object. So the next start removes what a killed sandbox left, of the same owner or of a
+process that is certainly dead, and does not touch what is still in use.
 """
 
 import hashlib
@@ -22,24 +22,24 @@ from delivery.workspace.process_identity import is_gone, our_identity
 LABEL = "kanvaro.sandbox"
 OWNER_LABEL = "kanvaro.sandbox.owner"
 PROCESS_LABEL = "kanvaro.sandbox.process"
-ENGINE_ERRORS = (DockerException, requests.RequestException)  # the SDK lets both through
+ENGINE_ERRORS = (DockerException, requests.RequestException)  # the SDK raises both
 
 _REMOVE_SECONDS = 10.0
 _LOOK_EVERY = 0.05
 
 
 def owner_of(folder: Path) -> str:
-    """Return the name a sandbox's containers go by, the same for each sandbox of the folder."""
+    """Return the owner name of a sandbox's containers, the same for each sandbox of the folder."""
     return f"sandbox-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]}"
 
 
 def labels_of(role: str, owner: str) -> dict[str, str]:
-    """Return the labels of a container or network that this process makes."""
+    """Return the labels for a container or network that this process creates."""
     return {LABEL: role, OWNER_LABEL: owner, PROCESS_LABEL: our_identity()}
 
 
 def remove_orphans(client: docker.DockerClient, owner: str, role: str | None = None) -> None:
-    """Remove containers and networks of the owner's and of dead processes'.
+    """Remove the containers and networks of the owner and of dead processes.
 
     With `role` only those that have it. Raises `ENGINE_ERRORS`.
     """
@@ -54,7 +54,7 @@ def remove_orphans(client: docker.DockerClient, owner: str, role: str | None = N
 
 
 def remove(container: Container) -> None:
-    """Gone when this returns, even if another's removal of it was quicker."""
+    """Remove a container and return when it is gone, even if another process removed it."""
     deadline = time.monotonic() + _REMOVE_SECONDS
     while time.monotonic() < deadline:
         try:

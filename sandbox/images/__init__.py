@@ -1,1 +1,1 @@
-"""Images that cannot be pulled here, made on this machine: `base_images` is the front door."""
+"""Build images on this machine that cannot be pulled here; start with `base_images`."""

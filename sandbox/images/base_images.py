@@ -1,4 +1,4 @@
-"""The images that a Dockerfile builds on: present, pulled, or stood in for."""
+"""Provide the images that a Dockerfile builds on: present, pulled, or replaced by a stand-in."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ STAND_IN = "kanvaro-sandbox"
 
 @dataclass(frozen=True)
 class BaseImage:
-    """An image the engine has under `reference`; `id` is the engine's content address."""
+    """A local image under `reference`; `id` is the engine's content address."""
 
     reference: str
     id: str
@@ -27,7 +27,7 @@ class BaseImage:
 
 @dataclass(frozen=True)
 class StandIn:
-    """How the image of a `product` (node, debian) is made here in place of one of a registry."""
+    """How to build a stand-in for an image of a `product` (node, debian)."""
 
     product: str
     version: str
@@ -41,7 +41,7 @@ class StandIn:
 
 
 def stand_in_for(reference: str) -> StandIn | None:
-    """The stand-in that there is for an image, if any."""
+    """Return the stand-in for an image, or None if there is none."""
     if version := node_base.node_version(reference):
         recipe = node_base.recipe_of(version)
         what = "real Node.js, files of this machine"
@@ -56,11 +56,11 @@ def stand_in_for(reference: str) -> StandIn | None:
 def ensure_base_image(
     client: docker.DockerClient, reference: str = "node:22-bookworm-slim", say: Say = say
 ) -> BaseImage:
-    """Return the base image, pulling it, or making a stand-in where it cannot be pulled.
+    """Return the base image; pull it, or build a stand-in if it cannot be pulled.
 
-    A stand-in keeps the wanted reference, so that `FROM` finds it, and says what it is in its
-    label `kanvaro.stand-in` and in its second name. `docker rmi` it to have the real one pulled.
-    Raises `ConfigurationError` for another image that is neither here nor to be had.
+    A stand-in gets the requested reference, so that `FROM` finds it; its label `kanvaro.stand-in`
+    and its second name identify it. `docker rmi` it to have the real image pulled. Raises
+    `ConfigurationError` for any other image that is neither here nor available.
     """
     present = find_image(client, reference)
     if present and not present.is_stand_in:
@@ -84,7 +84,7 @@ def ensure_base_image(
 def ensure_base_images(
     client: docker.DockerClient, dockerfile: str, say: Say = say
 ) -> list[BaseImage]:
-    """`ensure_base_image` for every image that the text of a Dockerfile builds on."""
+    """Call `ensure_base_image` for every image that the text of a Dockerfile builds on."""
     return [ensure_base_image(client, reference, say) for reference in base_references(dockerfile)]
 
 

@@ -1,8 +1,8 @@
-"""Debian's base image, made on this machine where `debian:…` cannot be pulled.
+"""Build Debian's base image on this machine if `debian:…` cannot be pulled.
 
-It is made as Debian makes its own: the packages of the smallest installation, unpacked from
-Debian's mirror by mmdebstrap. What differs are this machine's certificate authorities, which are
-trusted as well, since a proxy may sit in front of what builds fetch.
+It is built as Debian builds its own: mmdebstrap unpacks the packages of the smallest installation
+from Debian's mirror. Unlike Debian's image it also trusts this machine's certificate authorities,
+since builds may download through a proxy.
 """
 
 import hashlib
@@ -28,13 +28,13 @@ _DEBIAN = re.compile(
 
 
 def debian_release(reference: str) -> str | None:
-    """Return the release that `debian:…` asks for ("bookworm"); None for other images."""
+    """Return the release that `debian:…` names ("bookworm"); None for other images."""
     match = _DEBIAN.fullmatch(reference)
     return match["release"] if match and match["release"] in RELEASES else None
 
 
 def recipe_of(release: str) -> str:
-    """Return the content hash of what a stand-in for this release is made by."""
+    """Return the content hash of everything that a stand-in for this release is built from."""
     content = hashlib.sha256(release.encode())
     content.update(inspect.getsource(inspect.getmodule(recipe_of)).encode())  # type: ignore[arg-type]
     content.update(rootfs.ca_bundle())
@@ -42,14 +42,14 @@ def recipe_of(release: str) -> str:
 
 
 def make_debian_image(client: docker.DockerClient, release: str, reference: str, say: Say) -> str:
-    """Make the stand-in for `release` as `reference`; return the image's id."""
+    """Build the stand-in for `release` as `reference`; return the image's id."""
     labels = images.stand_in_labels(recipe_of(release))
     configuration = ['CMD ["bash"]', *(f"LABEL {name}={value}" for name, value in labels.items())]
     return images.import_image(client, _archive(release, say), reference, configuration)
 
 
 def _archive(release: str, say: Say) -> Path:
-    """The root file system, from the cache or else from Debian's mirror. Takes half a minute."""
+    """Return the root file system from the cache or, in half a minute, from Debian's mirror."""
     archive = cache_folder() / f"debian-{release}-{recipe_of(release)}.tar"
     with locked(archive.with_suffix(".lock"), "another sandbox that unpacks Debian"):
         if not archive.exists():
@@ -63,7 +63,7 @@ def _unpack(release: str, archive: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="kanvaro-debian-") as scratch:
         partial = Path(scratch) / "root.tar"
         trusted = _authorities(Path(scratch) / "authorities")
-        told = subprocess.run(
+        unpacking = subprocess.run(
             [
                 *(str(program), "--quiet", "--variant=minbase", "--include=ca-certificates"),
                 f"--customize-hook=copy-in {trusted} /usr/local/share/ca-certificates",
@@ -75,17 +75,16 @@ def _unpack(release: str, archive: Path) -> None:
             timeout=SECONDS_TO_UNPACK,
             check=False,
         )
-        if told.returncode:
-            last = (told.stderr.strip().splitlines() or ["no reason given"])[-1]
+        if unpacking.returncode:
             raise ConfigurationError(
-                f"mmdebstrap failed: {last}",
+                f"mmdebstrap failed: {images.last_line(unpacking.stderr)}",
                 hint="Is Debian's mirror reachable? As another user than root it needs uidmap.",
             )
         shutil.move(partial, archive)
 
 
 def _authorities(folder: Path) -> Path:
-    """This machine's certificate authorities, one to a file, as Debian wants them."""
+    """Write this machine's certificate authorities to a folder, one per file as Debian needs."""
     folder.mkdir()
     folder.chmod(0o755)
     text = rootfs.ca_bundle().decode()

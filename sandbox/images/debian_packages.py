@@ -1,4 +1,4 @@
-"""Programs taken out of Debian packages without installing them: works for any user."""
+"""Extract programs from Debian packages without installing them, which any user can do."""
 
 import os
 import shutil
@@ -11,12 +11,13 @@ from pathlib import Path
 from delivery.errors import ConfigurationError
 from sandbox.host import machine
 from sandbox.host.machine import Say, locked
+from sandbox.images.images import last_line
 from sandbox.images.rootfs import libraries_of
 from sandbox.parts.cache import cache_folder, made_whole
 
 SECONDS_FOR_A_DOWNLOAD = 180.0
 
-# What redis-server of Debian and Ubuntu loads beyond the C library.
+# The libraries beyond the C library that redis-server of Debian and Ubuntu loads.
 _REDIS_PACKAGES = (
     ("redis-server", "redis-tools"),
     ("libatomic1", "libjemalloc2", "liblua5.1-0", "liblzf1", "lua-bitop", "lua-cjson"),
@@ -27,14 +28,14 @@ _REDIS_PACKAGES = (
 
 @dataclass(frozen=True)
 class Program:
-    """A program on this machine, and where its libraries are looked for first."""
+    """A program on this machine, and the folders to search first for its libraries."""
 
     path: Path
     library_path: str = ""
 
 
 def static_busybox(say: Say) -> Path:
-    """Return a statically linked busybox, from this machine or out of Debian's package."""
+    """Return a statically linked busybox of this machine or from Debian's package."""
     found = machine.THIS_MACHINE.find("busybox")
     if found and not libraries_of(found):
         return found
@@ -43,7 +44,7 @@ def static_busybox(say: Say) -> Path:
 
 
 def redis_server(say: Say) -> tuple[Program, Program]:
-    """Return redis-server and redis-cli, from this machine or out of Debian's packages."""
+    """Return redis-server and redis-cli of this machine or from Debian's packages."""
     server, client = shutil.which("redis-server"), shutil.which("redis-cli")
     if server and client:
         return Program(Path(server).resolve()), Program(Path(client).resolve())
@@ -66,7 +67,7 @@ def _file_named(name: str, folder: Path) -> Path:
 def unpacked(name: str, packages: Sequence[str], say: Say, optional: Sequence[str] = ()) -> Path:
     """Return a cached folder with the files of these Debian packages; nothing is installed.
 
-    `optional` packages are those that not every release has. Raises `ConfigurationError`.
+    `optional` packages do not exist in every release. Raises `ConfigurationError`.
     """
     folder = cache_folder() / f"debian-{name}"
     with locked(folder.with_suffix(".lock"), "another sandbox that fetches packages"):
@@ -84,11 +85,11 @@ def _fetch(packages: Sequence[str], optional: Sequence[str], folder: Path) -> No
         )
     with made_whole(folder) as root, tempfile.TemporaryDirectory() as downloads:
         archives = Path(downloads)
-        # apt downloads as a user of its own, who must be able to write here.
+        # apt downloads as a user of its own, which must be able to write here.
         archives.chmod(0o755)
         for package in packages:
             reason = _download(package, archives)
-            # A machine that is new has no package lists yet.
+            # A new machine has no package lists yet.
             if reason and machine.THIS_MACHINE.update_package_lists():
                 reason = _download(package, archives)
             if reason:
@@ -103,7 +104,7 @@ def _fetch(packages: Sequence[str], optional: Sequence[str], folder: Path) -> No
 
 
 def _download(package: str, into: Path) -> str | None:
-    asked = subprocess.run(
+    download = subprocess.run(
         ["apt-get", "-q", "download", package],
         cwd=into,
         capture_output=True,
@@ -112,6 +113,6 @@ def _download(package: str, into: Path) -> str | None:
         stdin=subprocess.DEVNULL,
         timeout=SECONDS_FOR_A_DOWNLOAD,
     )
-    if asked.returncode == 0:
+    if download.returncode == 0:
         return None
-    return (asked.stderr.strip().splitlines() or ["no reason was given"])[-1]
+    return last_line(download.stderr)

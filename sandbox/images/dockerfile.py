@@ -1,4 +1,4 @@
-"""What a Dockerfile builds on, read without building it.
+"""Find the images that a Dockerfile builds on, without building it.
 
 Source: https://docs.docker.com/reference/dockerfile/ (FROM, ARG, COPY --from, RUN --mount).
 """
@@ -15,15 +15,15 @@ _HEREDOC = re.compile(r"<<-?([\"']?)(\w+)\1")
 _STAGE = re.compile(r"(?P<image>\S+)(?:\s+AS\s+(?P<name>\S+))?", re.IGNORECASE)
 _MOUNT_FROM = re.compile(r"--mount=\S*?\bfrom=([^\s,]+)")
 _COPY_FROM = re.compile(r"--from=(\S+)")
-# Set by the builder itself; only those that can be part of an image's name.
+# The builder sets these; only those that can be part of an image's name are listed.
 _BUILDERS_OWN = {"TARGETOS": "linux", "BUILDOS": "linux"}
 
 
 def base_references(dockerfile: str, arguments: Mapping[str, str] | None = None) -> list[str]:
-    """Return the images that a Dockerfile takes from outside, in order, each once.
+    """Return the images that a Dockerfile takes from elsewhere, in order, each once.
 
-    Stages of its own and `scratch` are left out; `arguments` override the defaults of ARG.
-    Raises `ConfigurationError` when there is no FROM, or one whose variable has no value.
+    Its own stages and `scratch` are left out; `arguments` override the defaults of ARG. Raises
+    `ConfigurationError` if there is no FROM, or one with a variable that has no value.
     """
     given = arguments or {}
     values: dict[str, str] = dict(_BUILDERS_OWN)
@@ -40,7 +40,8 @@ def base_references(dockerfile: str, arguments: Mapping[str, str] | None = None)
         elif instruction in ("COPY", "ADD", "RUN"):
             pattern = _MOUNT_FROM if instruction == "RUN" else _COPY_FROM
             for image in pattern.findall(rest):
-                # A variable here belongs to the stage, and may name a stage: the build will tell.
+                # A variable here belongs to the stage and may name a stage; the build will report
+                # it.
                 if not image.isdigit() and "$" not in image and image.lower() not in stages:
                     outside[image] = None
     if not stages:
@@ -91,7 +92,7 @@ def _is_in_a_flag(match: re.Match[str]) -> bool:
 
 
 def _instructions(dockerfile: str) -> Iterator[tuple[str, str]]:
-    """Each instruction in upper case and what follows it, on one line; here-documents skipped."""
+    """Yield each instruction in upper case and its arguments on one line; skip here-documents."""
     directive = re.match(r"(?:#[^\n]*\n)*?#\s*escape\s*=\s*([\\`])", dockerfile, re.IGNORECASE)
     escape = directive[1] if directive else "\\"
     pending, ends = "", list[str]()

@@ -1,4 +1,4 @@
-"""Images of a Docker engine: is it there, can it be pulled, and making it when it cannot."""
+"""Find, pull, import and tag images of a Docker engine."""
 
 import queue
 import threading
@@ -13,32 +13,34 @@ from docker.errors import APIError, DockerException, ImageNotFound
 from docker.utils import parse_repository_tag
 
 from delivery.errors import EngineUnavailable
+from delivery.text import shortened
 
 STAND_IN_LABEL = "kanvaro.stand-in"
 RECIPE_LABEL = "kanvaro.recipe"
 
-# A registry that answers begins to within seconds; one behind a silent firewall never does.
+# A registry that answers does so within seconds; one behind a silent firewall never does.
 SECONDS_WITHOUT_PROGRESS = 45.0
 SECONDS_FOR_A_PULL = 900.0
+LONGEST_REASON = 200
 
 _silent_registries: set[str] = set()
 
 
 @dataclass(frozen=True)
 class LocalImage:
-    """An image the engine has; `recipe` is the content hash of a stand-in, None for a real one."""
+    """A local image; `recipe` is the content hash of a stand-in, None for a real image."""
 
     id: str
     recipe: str | None
 
     @property
     def is_stand_in(self) -> bool:
-        """Whether it was made here in place of one that could not be pulled."""
+        """Return whether it was built here because the real image could not be pulled."""
         return self.recipe is not None
 
 
 def find_image(client: docker.DockerClient, reference: str) -> LocalImage | None:
-    """Return what the engine has under `reference`; raises `EngineUnavailable`."""
+    """Return the engine's image under `reference`, or None; raises `EngineUnavailable`."""
     try:
         image = client.images.get(reference)
     except ImageNotFound:
@@ -51,10 +53,10 @@ def find_image(client: docker.DockerClient, reference: str) -> LocalImage | None
 
 
 def try_to_pull(client: docker.DockerClient, reference: str) -> str | None:
-    """Pull `reference`; return None when that worked, else why it did not, in a few words.
+    """Pull `reference`; return None on success, else the reason in a few words.
 
-    Bounded: a registry that stays silent is given up after 45 s, and not asked again by this
-    process.
+    The time is limited: a registry that stays silent for 45 s is abandoned, and this process does
+    not try it again.
     """
     registry = registry_of(reference)
     if registry in _silent_registries:
@@ -64,17 +66,17 @@ def try_to_pull(client: docker.DockerClient, reference: str) -> str | None:
     try:
         for event in _until_silent(events):
             if "error" in event:
-                return _short(str(event["error"]))
+                return last_line(str(event["error"]))
     except TimeoutError as silence:
         _silent_registries.add(registry)
         return str(silence)
     except DockerException as failure:
-        return _short(str(getattr(failure, "explanation", None) or failure))
+        return last_line(str(getattr(failure, "explanation", None) or failure))
     return None if find_image(client, reference) else "the pull ended without an image"
 
 
 def registry_of(reference: str) -> str:
-    """Return the registry's host, with port if any, that `reference` names."""
+    """Return the registry's host, with the port if there is one, in `reference`."""
     first, slash, _ = reference.partition("/")
     is_host = slash and ("." in first or ":" in first or first == "localhost")
     return first if is_host else "docker.io"
@@ -86,7 +88,7 @@ def _pull(
     events: "queue.Queue[dict[str, Any] | Exception | None]",
 ) -> None:
     try:
-        # Named in full: without a tag the SDK would take `latest` of a digest reference, too.
+        # The full reference: without a tag the SDK would pull `latest`, even for a digest.
         for event in client.api.pull(reference, stream=True, decode=True):
             events.put(event)
         events.put(None)
@@ -115,15 +117,16 @@ def _until_silent(
             raise TimeoutError(f"not pulled within {SECONDS_FOR_A_PULL:g} s")
 
 
-def _short(reason: str) -> str:
-    last = reason.strip().splitlines()[-1] if reason.strip() else "no reason was given"
-    return last if len(last) <= 200 else f"{last[:200]}…"
+def last_line(output: str) -> str:
+    """Return the last line of an output, short enough for an error message."""
+    lines = output.strip().splitlines() or ["no reason was given"]
+    return shortened(lines[-1], LONGEST_REASON)
 
 
 def import_image(
     client: docker.DockerClient, archive: Path, reference: str, changes: list[str]
 ) -> str:
-    """Make an image of a root file system (tar) and tag it; return its id.
+    """Create an image from a root file system (tar) and tag it; return its id.
 
     `changes` are Dockerfile instructions for its configuration. Raises `EngineUnavailable`.
     """
@@ -143,7 +146,7 @@ def import_image(
 
 
 def tag_image(client: docker.DockerClient, image: str, reference: str) -> None:
-    """Give `image` (id or reference) the further name `reference`."""
+    """Give `image` (id or reference) the additional name `reference`."""
     repository, tag = parse_repository_tag(reference)
     try:
         client.api.tag(image, repository, tag or "latest", force=True)
@@ -154,5 +157,5 @@ def tag_image(client: docker.DockerClient, image: str, reference: str) -> None:
 
 
 def stand_in_labels(recipe: str) -> dict[str, str]:
-    """The labels that say an image is a stand-in, and made of what."""
+    """Return the labels that mark an image as a stand-in and name its recipe."""
     return {STAND_IN_LABEL: "true", RECIPE_LABEL: recipe}

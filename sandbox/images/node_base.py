@@ -1,8 +1,8 @@
-"""A base image with the real Node.js, made on this machine where `node:…` cannot be pulled.
+"""Build a base image with the real Node.js on this machine if `node:…` cannot be pulled.
 
-Node.js and npm come from the npm registry, the shared libraries, the certificate authorities
-and busybox from this machine. It stands in for Debian's and Alpine's variant alike; it proves
-nothing about musl, and has no package manager.
+Node.js and npm come from the npm registry; shared libraries, certificate authorities and busybox
+come from this machine. The image replaces Debian's and Alpine's variant alike; it proves nothing
+about musl and has no package manager.
 """
 
 import hashlib
@@ -27,9 +27,9 @@ FOLDER = Path(__file__).parent / "node_rootfs"
 ARCHITECTURES = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
 SECONDS_FOR_NPM = 300.0
 
-# What docker.io calls by a name that moves; the long-term release when this was written.
+# The major versions behind tags that move; the long-term release when this was written.
 MOVING_TAGS = {"lts": "24", "latest": "24", "current": "24"}
-# npm's major, as each Node.js brings it; newer ones bring 11.
+# The major version of npm that each Node.js brings; newer ones bring 11.
 NPM_OF_NODE = {"18": "10", "20": "10", "22": "10"}
 NEWEST_NPM = "11"
 
@@ -42,9 +42,9 @@ _NODE = re.compile(
 
 
 def node_version(reference: str) -> str | None:
-    """Return the Node.js version that `node:…` asks for ("22", "22.1.0"); None for other images.
+    """Return the Node.js version that `node:…` names ("22", "22.1.0"); None for other images.
 
-    A reference pinned by digest is another image: nothing made here can have its digest.
+    For a reference with a digest it returns None, since nothing built here can have that digest.
     """
     if "@" in reference or not (match := _NODE.fullmatch(reference)):
         return None
@@ -54,21 +54,21 @@ def node_version(reference: str) -> str | None:
 
 @dataclass(frozen=True)
 class NodeFiles:
-    """Node.js and its package managers in a folder of ours; `version` as in `22.23.3`."""
+    """Node.js and its package managers in a cache folder; `version` as in `22.23.3`."""
 
     folder: Path
     version: str
 
     @property
     def node(self) -> Path:
-        """The program itself."""
+        """Return the program's path."""
         return next(self.folder.glob("node_modules/node-linux-*/bin/node"))
 
 
 def node_files(version: str, say: Say) -> NodeFiles:
     """Return Node.js `version` from the cache, or from the npm registry the first time.
 
-    Raises `ConfigurationError` when the registry has no such version or does not answer.
+    Raises `ConfigurationError` if the registry has no such version or does not answer.
     """
     machine = platform.machine().lower()
     architecture = ARCHITECTURES.get(machine)
@@ -119,7 +119,7 @@ def _last_error(failure: subprocess.SubprocessError) -> str:
 
 
 def recipe_of(version: str) -> str:
-    """Return the content hash of what a stand-in for node `version` is made by."""
+    """Return the content hash of everything that a stand-in for node `version` is built from."""
     content = hashlib.sha256(version.encode())
     for module in (inspect.getmodule(recipe_of), rootfs):
         content.update(_source(module))
@@ -134,7 +134,7 @@ def _source(module: ModuleType | None) -> bytes:
 
 
 def make_node_image(client: docker.DockerClient, version: str, reference: str, say: Say) -> str:
-    """Make the stand-in for node `version` as `reference`; return the image's id."""
+    """Build the stand-in for node `version` as `reference`; return the image's id."""
     files = node_files(version, say)
     busybox = debian_packages.static_busybox(say)
     with rootfs.rootfs_archive(lambda root: _fill(root, files, busybox)) as archive:

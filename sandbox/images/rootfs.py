@@ -1,7 +1,6 @@
-"""Root file systems for images that cannot be pulled: tar archives of files of this machine.
+"""Build root file systems for images: tar archives of files of this machine.
 
-Made with tarfile, so owners and modes are right without being root; equal content gives equal
-archives.
+tarfile writes them, so owners and modes are right without root; equal content gives equal archives.
 """
 
 import io
@@ -22,10 +21,10 @@ CA_BUNDLES = (
 )
 CA_BUNDLE_INSIDE = "/etc/ssl/certs/ca-certificates.crt"
 SECONDS_FOR_LDD = 20.0
-# Loaded by glibc by name, so no program lists them.
+# glibc loads these by name, so no program lists them.
 _NAMED_AT_RUN_TIME = ("libnss_dns.so.2", "libnss_files.so.2", "libresolv.so.2")
 _BESIDES = ("librt.so.1", "libutil.so.1", "libcrypt.so.1", "libatomic.so.1", "libz.so.1")
-# As in every Debian since bookworm: the old top-level folders are links into /usr.
+# As in every Debian since bookworm, the old top-level folders are links into /usr.
 _USR_MERGED = ("bin", "sbin", "lib", "lib64")
 
 
@@ -43,8 +42,8 @@ def ca_bundle() -> bytes:
 def libraries_of(binary: Path, library_path: str = "") -> dict[str, Path]:
     """Return the shared libraries that `binary` loads: path inside the image to file here.
 
-    `library_path` is searched first (as LD_LIBRARY_PATH). Empty for a static binary.
-    Raises `ConfigurationError` when one is missing.
+    `library_path` is searched first (as LD_LIBRARY_PATH). A static binary has none. Raises
+    `ConfigurationError` if one is missing.
     """
     ldd = subprocess.run(
         ["ldd", str(binary)],
@@ -67,7 +66,7 @@ def libraries_of(binary: Path, library_path: str = "") -> dict[str, Path]:
 
 
 def _inside(library: Path, library_path: str) -> str:
-    # What was unpacked into a folder of ours belongs where its package would have put it.
+    # A library from an unpacked package goes where the package would have installed it.
     for root in filter(None, library_path.split(":")):
         if library.is_relative_to(root):
             return f"/usr/lib/{library.name}"
@@ -101,7 +100,7 @@ class Rootfs:
         self._add(path, tarfile.REGTYPE, mode=mode or usual, content=source)
 
     def tree(self, source: Path, path: str) -> None:
-        """Add a folder of this machine with all that is in it; links stay links."""
+        """Add a folder of this machine with everything in it; links stay links."""
         self.directory(path)
         for one in sorted(source.rglob("*")):
             inside = str(PurePosixPath(path) / one.relative_to(source).as_posix())
@@ -155,7 +154,7 @@ class Rootfs:
         )
 
     def busybox(self, binary: Path) -> None:
-        """Add a static busybox with a link for each of its commands that is not there already."""
+        """Add a static busybox, with a link for each of its commands that does not exist yet."""
         self.copy(binary, "/usr/bin/busybox", mode=0o755)
         listed = subprocess.run(
             [binary, "--list"], capture_output=True, text=True, check=True, timeout=SECONDS_FOR_LDD
@@ -204,7 +203,7 @@ class Rootfs:
 
 @contextmanager
 def rootfs_archive(fill: Callable[[Rootfs], None]) -> Iterator[Path]:
-    """Yield the finished tar archive of what `fill` puts into it; it is removed afterwards."""
+    """Yield the finished tar archive with what `fill` added; remove it afterwards."""
     with NamedTemporaryFile(prefix="kanvaro-rootfs-", suffix=".tar") as file:
         with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
             fill(Rootfs(archive))

@@ -1,4 +1,4 @@
-"""Load from many viewers that do not wait for each other, and what became of every request.
+"""Send requests from many viewers at a fixed rate, and report the outcome of every request.
 
 with Load(edge.url + "/api/health", rate=200) as load:
     ...                     # a deployment

@@ -1,6 +1,6 @@
-"""Send load from a terminal, and say what became of it: python -m sandbox.load URL --seconds 10.
+"""Send load from a terminal and print a report: python -m sandbox.load URL --seconds 10.
 
-The exit code is 1 when a request failed. Ctrl-C ends it early.
+The exit code is 1 if a request failed. Ctrl-C ends it early.
 """
 
 import argparse
@@ -48,14 +48,27 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rate", type=float, default=usual.rate, help="requests a second")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument(
-        "--fresh-share", type=float, default=usual.fresh_share, help="of new connections, 0 to 1"
+        "--fresh-share",
+        type=float,
+        default=usual.fresh_share,
+        help="share of new connections, 0 to 1",
     )
-    parser.add_argument("--viewers", type=int, default=usual.viewers, help="different browsers")
-    parser.add_argument("--patience", type=float, default=usual.patience_s, help="in seconds")
-    parser.add_argument("--revision-field", default=usual.revision_field, help="of the JSON body")
-    parser.add_argument("--revision-header", default="", help="instead of the field")
-    parser.add_argument("--stream", default="", help="a long answer to read again and again")
-    parser.add_argument("--stream-end", default="", help="what it must end with")
+    parser.add_argument(
+        "--viewers", type=int, default=usual.viewers, help="number of different browsers"
+    )
+    parser.add_argument(
+        "--patience", type=float, default=usual.patience_s, help="seconds a request may take"
+    )
+    parser.add_argument(
+        "--revision-field",
+        default=usual.revision_field,
+        help="field of the JSON body with the revision",
+    )
+    parser.add_argument(
+        "--revision-header", default="", help="header with the revision, instead of the field"
+    )
+    parser.add_argument("--stream", default="", help="URL of a long answer to read repeatedly")
+    parser.add_argument("--stream-end", default="", help="text that it must end with")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--driven", action="store_true", help=argparse.SUPPRESS)
     return parser
@@ -70,10 +83,10 @@ async def _alone(profile: LoadProfile) -> Report:
 
 
 async def _driven(profile: LoadProfile) -> None:
-    """Report at the start, for each line of standard input, and after its end stopped the load."""
+    """Print a report at the start, for each line of standard input, and after the load."""
     stop, generator = asyncio.Event(), Generator(profile)
 
-    def tell() -> None:
+    def print_report() -> None:
         print(json.dumps(generator.report().written()), flush=True)
 
     async def listen() -> None:
@@ -82,14 +95,14 @@ async def _driven(profile: LoadProfile) -> None:
             lambda: asyncio.StreamReaderProtocol(lines), sys.stdin
         )
         while await lines.readline():
-            tell()
+            print_report()
         stop.set()
 
     listening = asyncio.create_task(listen())
-    await generator.run(stop, started=tell)
-    # The time may be over long before somebody asks.
+    await generator.run(stop, started=print_report)
+    # The load may have ended long before the last report is requested.
     await listening
-    tell()
+    print_report()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Sends the requests: an open loop, so that slow answers make nobody come later."""
+"""Send the requests in an open loop: slow responses do not lower the request rate."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ import aiohttp
 from sandbox.load.load_profile import LoadProfile
 from sandbox.load.report import Report, RequestFailure, Tally
 
-# Shorter than a server's usual patience with an idle connection: the client is to close it first.
+# Shorter than a server usually keeps an idle connection, so that the client closes it first.
 _KEPT_SECONDS = 4.0
 _AFTER_A_BROKEN_STREAM = 0.5
 
@@ -23,7 +23,7 @@ class _Unfit(Exception):
 
 
 class Generator:
-    """One load: `run` until `stop` is set or its time is over; `report` at any time."""
+    """One load: `run` it until `stop` is set or its time is over; `report` works at any time."""
 
     def __init__(self, profile: LoadProfile) -> None:
         self._profile = profile
@@ -37,7 +37,7 @@ class Generator:
         return self._tally.report(self._profile.rate, now - self._began)
 
     async def run(self, stop: asyncio.Event, started: Callable[[], None] = lambda: None) -> None:
-        """Send requests; return when the last of them is answered, has failed or was given up."""
+        """Send requests; return when the last one is answered, has failed or was abandoned."""
         async with self._clients() as (kept, fresh):
             self._began = time.monotonic()
             started()
@@ -64,7 +64,7 @@ class Generator:
             if due >= end:
                 break
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-            # So many of the first n, evenly spread.
+            # Of the first n requests this share is fresh, evenly spread.
             is_fresh = int((tally.due + 1) * profile.fresh_share) > int(
                 tally.due * profile.fresh_share
             )
@@ -84,13 +84,13 @@ class Generator:
         viewer = f"kanvaro-load/{number % self._profile.viewers}"
         revision = ""
 
-        async def ask() -> None:
+        async def request() -> None:
             nonlocal revision
             async with client.get(self._profile.url, headers={"User-Agent": viewer}) as answer:
                 body = await _whole(answer)
                 revision = self._revision(answer, body)
 
-        failure = await _tried(ask(), self._profile.patience_s)
+        failure = await _tried(request(), self._profile.patience_s)
         now = time.monotonic()
         if failure:
             self._tally.failed(failure.kind, connection, self._epoch + now, str(failure))
@@ -134,13 +134,13 @@ def _client(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
     )
-    # A reset that aiohttp hides by asking again would be missing from the report.
+    # aiohttp would retry after a reset, and the report would not show it.
     client._retry_connection = False
     return client
 
 
 async def _whole(answer: aiohttp.ClientResponse) -> bytes:
-    """Read the body of a good answer; an error from here on means that it broke off."""
+    """Read the body of a good answer; an error from here on means that the answer broke off."""
     try:
         body = await answer.read()
     except (aiohttp.ClientError, OSError) as error:

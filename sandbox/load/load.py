@@ -1,4 +1,4 @@
-"""`Load`: the generator as a process of its own beside whatever is being tested."""
+"""Run the load generator as a process of its own beside a test."""
 
 import contextlib
 import json
@@ -21,11 +21,11 @@ _LOOK_EVERY = 0.05
 
 
 class Load(Part):
-    """Load on `url` while it is entered; `report` says what became of it, also meanwhile.
+    """Sends requests to `url` while it is entered; `report` works during and after the load.
 
-    A process of its own: Python would otherwise count its own pauses as the server's. Leaving
-    waits for requests and streams on their way. `options` are the further fields of `LoadProfile`.
-    Raises SandboxPartFailed when the process ends by itself, ValueError for an impossible wish.
+    It is a process of its own, because Python would otherwise count its own pauses as the server's.
+    Exiting waits for open requests and streams. `options` are further fields of `LoadProfile`.
+    Raises SandboxPartFailed if the process ends by itself, ValueError for an impossible profile.
     """
 
     def __init__(self, url: str, rate: float = 200.0, **options: Any) -> None:
@@ -40,23 +40,23 @@ class Load(Part):
             stdout=subprocess.PIPE,
             text=True,
             cwd=_ROOT,
-            start_new_session=True,  # Ctrl-C is for us: the report is still wanted
+            start_new_session=True,  # so that Ctrl-C does not end it: its report is still needed
         )
         stack.callback(self._end)
-        self._next_report()  # the first request is on its way
-        stack.push(self._hear_out)
+        self._next_report()  # the first request has been sent
+        stack.push(self._await_answers)
 
-    def _hear_out(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Wait for the requests on their way, unless an error ends it all."""
+    def _await_answers(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Wait for the open requests, unless the block ends with an error."""
         if kind is None and self._program and self._program.stdin:
             self._program.stdin.close()
             self._final = self._next_report()
 
     @property
     def report(self) -> Report:
-        """What became of the requests, so far or, after the end, at all.
+        """Return the outcome of the requests so far, or of all requests after the end.
 
-        Raises RuntimeError when it was never entered, or was left by an error.
+        Raises RuntimeError if it was never entered, or if it was left by an error.
         """
         if self._final:
             return self._final
@@ -70,11 +70,13 @@ class Load(Part):
         return self._next_report()
 
     def wait_until(self, condition: Callable[[Report], bool], seconds: float = 30.0) -> Report:
-        """Return the first report that fulfils the condition; raises TimeoutError."""
+        """Return the first report that meets the condition; raises TimeoutError."""
         deadline = time.monotonic() + seconds
         while not condition(report := self.report):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"the load did not come to that in {seconds:g} s:\n{report}")
+                raise TimeoutError(
+                    f"the load did not meet the condition in {seconds:g} s:\n{report}"
+                )
             time.sleep(_LOOK_EVERY)
         return report
 
@@ -83,7 +85,7 @@ class Load(Part):
         assert self._program.stdout  # noqa: S101 - narrows the type
         line = self._program.stdout.readline()
         if not line:
-            raise SandboxPartFailed("The load generator has ended; what it said stands above.")
+            raise SandboxPartFailed("The load generator has ended; its output is above.")
         return Report.read(json.loads(line))
 
     def _end(self) -> None:
@@ -91,7 +93,7 @@ class Load(Part):
             self._program.kill()
             self._program.wait()
             for pipe in (self._program.stdin, self._program.stdout):
-                # Closing flushes, and nobody may be there to read any more.
+                # Closing flushes, but the reader may have ended already.
                 with contextlib.suppress(BrokenPipeError):
                     if pipe:
                         pipe.close()

@@ -1,18 +1,18 @@
-"""What load is wanted."""
+"""Describe the load to send."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class LoadProfile:
-    """`rate` requests a second to `url`, started by the clock and never by an answer.
+    """Sends `rate` requests a second to `url`, started by the clock and never by an answer.
 
     `fresh_share` of them open a connection of their own. They come from `viewers` browsers, which
-    an edge can tell apart. A request may take `patience_s`. The revision that answered is the
-    member `revision_field` of a JSON body or, when it is named, the header `revision_header`.
+    an edge can tell apart. A request may take `patience_s`. The answering revision is the member
+    `revision_field` of a JSON body or, if it is set, the header `revision_header`.
 
-    `stream` is a long answer that is read to its end, again and again; it is whole when HTTP says
-    so and its text ends with `stream_end`. Each may take `stream_patience_s`.
+    `stream` is a long answer that is read to its end, again and again; it is complete if HTTP says
+    so and its text ends with `stream_end`. Each one may take `stream_patience_s`.
     """
 
     url: str

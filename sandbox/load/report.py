@@ -1,4 +1,4 @@
-"""What became of the requests."""
+"""Count and report the outcomes of the requests."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -9,7 +9,7 @@ _SAMPLES = 20
 
 
 class RequestFailure(StrEnum):
-    """Why a request does not count as answered."""
+    """The reason why a request does not count as answered."""
 
     REFUSED = "refused"
     RESET = "reset"
@@ -22,7 +22,7 @@ class RequestFailure(StrEnum):
 
 @dataclass(frozen=True)
 class RevisionAnswers:
-    """Answers of one revision; `first` and `last` came at these seconds of the epoch."""
+    """The answers of one revision; `first` and `last` are their times in seconds of the epoch."""
 
     count: int
     first: float
@@ -31,14 +31,13 @@ class RevisionAnswers:
 
 @dataclass(frozen=True)
 class Report:
-    """Every request that was due: it is answered, failed or, while the load runs, on its way.
+    """Every request that was due: answered, failed or, while the load runs, still open.
 
-    `failures` counts by `RequestFailure`; `samples` tells of the first twenty: seconds of the
-    epoch, kind,
-    connection (kept, fresh or stream) and what was seen. `latency_ms` (p50, p90, p99, max) counts
-    from the moment a request was due, so that a stall is felt by all who would have come during
-    it. `late_ms` is how late the generator itself ever was: when it is large, the machine was too
-    slow for the rate. `streams` were read whole; one that broke is among the failures.
+    `failures` counts by `RequestFailure`; `samples` are the first twenty: seconds of the epoch,
+    kind, connection (kept, fresh or stream) and what was seen. `latency_ms` (p50, p90, p99, max) is
+    measured from the moment a request was due, so that a stall counts for all requests that were
+    due during it. `late_ms` is the generator's own largest delay: if it is large, the machine was
+    too slow for the rate. `streams` were read completely; a broken one is among the failures.
     """
 
     rate: float
@@ -84,7 +83,7 @@ class Report:
 
 @dataclass
 class Tally:
-    """Counts while the load runs."""
+    """Counts outcomes while the load runs."""
 
     due: int = 0
     late_s: float = 0.0

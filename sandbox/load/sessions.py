@@ -1,4 +1,4 @@
-"""Signed-in users of the sample application, who go on working while something else happens."""
+"""Simulate signed-in users of the sample application who keep working during a test."""
 
 import threading
 import time
@@ -10,17 +10,17 @@ import httpx
 
 from sandbox.parts.part import Part
 
-# What a user does, one after the other: the token alone, Redis, MongoDB.
+# One user's requests, in this order: the token alone, Redis, MongoDB.
 WORK = (("GET", "/api/session"), ("POST", "/api/presence"), ("GET", "/api/projects"))
 NEWCOMER_EVERY = 20
 
 
 class Sessions(Part):
-    """`users` sign in at `url` and then send `rate` requests a second, all with their tokens.
+    """Signs in `users` at `url` and then sends `rate` requests a second, all with their tokens.
 
-    Every twentieth request is that of a newcomer, whose token is signed at that moment. `refused`
-    counts what was not answered with 2xx, by path and status; the name of an error stands for one
-    that was not answered at all. Raises httpx.HTTPError if the first users cannot sign in.
+    Every twentieth request is a new sign-in, whose token is signed at that moment. `refused` counts
+    requests without a 2xx answer, by path and status; one without any answer counts under the name
+    of its error. Raises httpx.HTTPError if the first users cannot sign in.
     """
 
     def __init__(self, url: str, users: int = 12, rate: float = 8.0) -> None:
@@ -32,7 +32,7 @@ class Sessions(Part):
 
     @property
     def users(self) -> int:
-        """How many are signed in."""
+        """Return how many users are signed in."""
         return len(self._tokens)
 
     def _start(self, stack: ExitStack) -> None:
@@ -68,7 +68,7 @@ class Sessions(Part):
         return answer
 
     def wait_for(self, requests: int, seconds: float = 30.0) -> None:
-        """Wait until so many more were sent. Raises TimeoutError."""
+        """Wait until this many more requests were sent; raises TimeoutError."""
         enough, deadline = self.requests + requests, time.monotonic() + seconds
         while self.requests < enough:
             if time.monotonic() > deadline:

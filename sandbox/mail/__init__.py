@@ -1,1 +1,1 @@
-"""The mail provider: an SMTP server whose accounts change; `smtp` is the front door."""
+"""The mail provider: an SMTP server whose accounts change; start with `smtp`."""

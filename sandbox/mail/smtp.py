@@ -1,7 +1,7 @@
-"""An SMTP server as a provider's submission port: STARTTLS, AUTH, and accounts that change.
+"""Emulate a mail provider's submission port: STARTTLS, AUTH, and accounts that change.
 
-Real SMTP by aiosmtpd. Nobody logs in before STARTTLS, and nobody mails before a
-login. Mails are kept, not sent.
+It speaks real SMTP by aiosmtpd. A client must use STARTTLS before it logs in, and log in before it
+sends. Mails are kept, not sent.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from sandbox.parts.ports import LOOPBACK, listening_socket
 
 @dataclass(frozen=True)
 class Mail:
-    """A mail that was accepted, and as whom it was sent."""
+    """An accepted mail, and the user who sent it."""
 
     user: str
     sender: str
@@ -39,7 +39,7 @@ class Mail:
 
 @dataclass(frozen=True)
 class _Change:
-    """From a moment of `time.monotonic` on a user has this password; None: no account."""
+    """From `moment` (of `time.monotonic`) on the user has this password; None means no account."""
 
     moment: float
     user: str
@@ -47,10 +47,10 @@ class _Change:
 
 
 class SmtpServer(Part):
-    """Listens on `host` and `port` while it is entered; `ca_file` is what its clients must trust.
+    """Listens on `host` and `port` while it is entered; clients must trust the file `ca_file`.
 
-    `logins` are the users that tried to log in and whether they did, in order; `mails` what was
-    accepted. `on_login` is told of each user that was let in.
+    `logins` are the login attempts in order, each a user and whether it succeeded; `mails` are the
+    accepted mails. `on_login` is called with each user that logged in.
     """
 
     def __init__(
@@ -71,15 +71,18 @@ class SmtpServer(Part):
         return f"{self.host}:{self.port}"
 
     def set_account(self, user: str, password: str, *, after_s: float = 0) -> None:
-        """Let a user log in with this password, once it has reached every server."""
+        """Let a user log in with this password, after `after_s` seconds."""
         self._change(user, password, after_s)
 
     def remove_account(self, user: str, *, after_s: float = 0) -> None:
-        """Refuse a user, once that has reached every server."""
+        """Refuse a user, after `after_s` seconds."""
         self._change(user, None, after_s)
 
     def answer_logins_with(self, line: str, *, times: int = 1, after: int = 0) -> None:
-        """Answer logins with a line such as `454 4.7.0 Try again later`, after so many others."""
+        """Answer logins with a line such as `454 4.7.0 Try again later`, `times` times.
+
+        The first `after` logins are answered normally.
+        """
         with self._lock:
             self._answers += [None] * after + [line] * times
 
@@ -113,9 +116,14 @@ class SmtpServer(Part):
         stack.callback(controller.stop)
 
     def _authenticate(
-        self, _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, said: Any
+        self,
+        _server: SMTP,
+        _session: Session,
+        _envelope: Envelope,
+        _mechanism: str,
+        credentials: Any,
     ) -> AuthResult:
-        login = cast(LoginPassword, said)
+        login = cast(LoginPassword, credentials)
         user = login.login.decode(errors="replace")
         with self._lock:
             answer = self._answers.pop(0) if self._answers else None
@@ -137,7 +145,7 @@ class SmtpServer(Part):
         return None if password is None else password.encode()
 
     async def handle_DATA(self, _server: SMTP, session: Session, envelope: Envelope) -> str:
-        """aiosmtpd's own name for what is done with a mail."""
+        """Store a mail; aiosmtpd calls this method by its name."""
         content = cast(bytes, envelope.content)
         mail = Mail(
             user=cast(LoginPassword, session.auth_data).login.decode(),
@@ -151,7 +159,7 @@ class SmtpServer(Part):
 
 
 class _Controller(Controller):
-    """Serves on a socket that listens already, so that nobody can take the port first."""
+    """Serves on a socket that already listens, so that nothing else can take the port first."""
 
     def __init__(self, listener: socket.socket, handler: object, **options: Any) -> None:
         host, port = listener.getsockname()

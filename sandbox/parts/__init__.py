@@ -1,3 +1,1 @@
-"""What every emulator is built from: life cycle, ports, certificates, faults; `part` is the front
-door.
-"""
+"""What all emulators share: life cycle, ports, certificates, faults; start with `part`."""

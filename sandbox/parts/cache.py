@@ -1,4 +1,4 @@
-"""Where downloads are kept between runs."""
+"""Keep downloads between runs."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """Return this user's cache folder for the sandbox ($XDG_CACHE_HOME is honoured), made."""
+    """Return this user's cache folder for the sandbox, below $XDG_CACHE_HOME if set; create it."""
     root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     folder = Path(root) / "kanvaro-sandbox"
     folder.mkdir(parents=True, exist_ok=True)
@@ -18,9 +18,9 @@ def cache_folder() -> Path:
 
 @contextmanager
 def made_whole(folder: Path) -> Iterator[Path]:
-    """A new folder to fill; it becomes `folder` when the block ends well, and else is removed."""
+    """Create a folder to fill; it becomes `folder` if the block succeeds, else it is removed."""
     partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
-    # For us alone at first; what is cached is read by users inside images, too.
+    # mkdtemp makes it private, but users inside images read the cache, too.
     partial.chmod(0o755)
     try:
         yield partial

@@ -1,4 +1,4 @@
-"""A certificate for servers of the sandbox, signed by itself: valid for a day."""
+"""Create a self-signed certificate, valid for a day, for the sandbox's servers."""
 
 import datetime
 from ipaddress import ip_address
@@ -15,11 +15,10 @@ _DAY = datetime.timedelta(days=1)
 
 
 def write_certificate(folder: Path, host: str = LOOPBACK) -> tuple[Path, Path]:
-    """Write a new key and its certificate to a folder: the certificate's file and the key's.
+    """Write a new key and its certificate to a folder; return the certificate's file and the key's.
 
-    It is valid for `localhost` and the IP address `host`.
-
-    The certificate is its own authority: whoever is to trust the server is given that file.
+    It is valid for `localhost` and the IP address `host`. The certificate is its own authority:
+    clients must be given that file to trust the server.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Kanvaro sandbox")])

@@ -1,10 +1,10 @@
-"""What can go wrong with the sandbox itself."""
+"""Errors of the sandbox itself."""
 
 from delivery.errors import DeliveryError
 
 
 class SandboxPartFailed(DeliveryError):
-    """A part of the sandbox did not start or stopped by itself."""
+    """A part of the sandbox did not start or ended by itself."""
 
     hint = "Read the part's last lines above, then start the sandbox again."
 

@@ -25,12 +25,12 @@ _LOOK_EVERY = 0.1
 def command(
     module: str, *arguments: str, scratch: str = "", seconds: int = SECONDS_TO_STOP
 ) -> list[str]:
-    """The command that runs `python -m module arguments` as such a program."""
+    """Return the command that runs `python -m module arguments` as such a program."""
     return [sys.executable, "-P", __file__, scratch, str(seconds), module, *arguments]
 
 
 def end(program: subprocess.Popen[bytes], patience: float) -> None:
-    """Ask a program and what it started to stop; after `patience` seconds, make them."""
+    """Ask a program and what it started to stop; after `patience` seconds, kill them."""
     signal_group(program.pid, signal.SIGTERM)
     try:
         program.wait(patience)
@@ -53,7 +53,7 @@ def _end_with_the_parent(pipe: int, scratch: str, seconds: int) -> None:
         pass
     if scratch:
         shutil.rmtree(scratch, ignore_errors=True)
-    # The program may end at once and leave what it started: another one makes sure.
+    # The program may end at once and leave what it started: another process makes sure.
     subprocess.Popen(
         [sys.executable, "-P", __file__, _MAKE_SURE, str(os.getpid()), str(seconds)],
         stdin=subprocess.DEVNULL,
@@ -63,7 +63,7 @@ def _end_with_the_parent(pipe: int, scratch: str, seconds: int) -> None:
 
 
 def _make_sure(leader: int, seconds: int) -> None:
-    """Give what a program started some seconds to end, then end it."""
+    """Give what a program started some seconds to end, then kill it."""
     deadline = time.monotonic() + seconds
     with suppress(ProcessLookupError):
         while time.monotonic() < deadline:

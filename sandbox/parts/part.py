@@ -1,4 +1,4 @@
-"""What every part of the sandbox has in common: it runs while it is entered."""
+"""Define the life cycle of every part of the sandbox: it runs while it is entered."""
 
 from contextlib import ExitStack
 from types import TracebackType
@@ -6,9 +6,9 @@ from typing import Self
 
 
 class Part:
-    """Runs while it is entered: a subclass's `_start` puts on the stack what is to be undone.
+    """Runs while it is entered: a subclass's `_start` pushes its clean-up onto the stack.
 
-    It is undone in reverse, at the end and also when the start itself fails half way.
+    The clean-up runs in reverse order, at the end and also when the start itself fails half way.
     """
 
     _stack: ExitStack

@@ -1,4 +1,4 @@
-"""Free loopback ports: a socket that is already bound where we serve, a number where we cannot."""
+"""Reserve loopback ports: a bound socket where we serve ourselves, a free number elsewhere."""
 
 import errno
 import socket
@@ -6,8 +6,8 @@ from random import SystemRandom
 from threading import Lock
 
 LOOPBACK = "127.0.0.1"
-# Below what Linux gives to whoever asks for any port (ip_local_port_range), so that nobody is given
-# it before the program that it is for has started.
+# Below the range from which Linux gives any free port (ip_local_port_range), so that no other
+# program gets the port before the one it is for has started.
 _CHOSEN_FROM = range(20_000, 32_000)
 _TRIES = 1_000
 
@@ -16,13 +16,13 @@ _lock = Lock()
 
 
 def listening_socket(port: int = 0, host: str = LOOPBACK) -> socket.socket:
-    """Return a socket that listens on an address of this machine; port 0 lets the kernel choose.
+    """Return a socket that listens on an address of this machine; with port 0 the kernel chooses.
 
-    The socket is never closed in between, so nobody can take the port first.
-    Raises OSError when a chosen port is in use.
+    The socket is never closed in between, so nothing else can take the port. Raises OSError if the
+    chosen port is in use.
     """
-    # asyncio sends at once (TCP_NODELAY) only where the protocol is named; else some answers take
-    # 40 ms longer.
+    # asyncio sets TCP_NODELAY only if the protocol is named; without it some answers take 40 ms
+    # longer.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -35,10 +35,10 @@ def listening_socket(port: int = 0, host: str = LOOPBACK) -> socket.socket:
 
 
 def free_port() -> int:
-    """Return a port number that is free now and was not handed out by this process before.
+    """Return a port number that is free now and that this process has not handed out before.
 
-    For programs that insist on binding by themselves. Another process may still choose the same
-    one first, which is rare. Raises OSError where hardly any port is free.
+    It is for programs that must bind by themselves. Another process may still take the port first,
+    which is rare. Raises OSError if hardly any port is free.
     """
     chance = SystemRandom()
     for _ in range(_TRIES):

@@ -1,4 +1,4 @@
-"""The sample application as a git repository of its own, as a team would keep it."""
+"""Create the sample application's git repository, as a team would keep it."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 
 APP = Path(__file__).parents[1] / "app"
 BRANCH = "main"
-# One author and time for all commits: the same content is then the same revision everywhere.
+# One author and time for all commits, so that the same content is the same revision everywhere.
 _IDENTITY = {
     "GIT_AUTHOR_NAME": "Ada Sample",
     "GIT_AUTHOR_EMAIL": "ada@kanvaro.invalid",
@@ -28,15 +28,15 @@ class Sample:
 
     @property
     def revision(self) -> str:
-        """The newest commit of the branch that is checked out."""
+        """Return the newest commit of the current branch."""
         return git(self.folder, "rev-parse", "HEAD")
 
     def branch(self, name: str) -> None:
-        """Go on from here on a new branch."""
+        """Create a branch here and switch to it."""
         git(self.folder, "switch", "--quiet", "--create", name)
 
     def commit(self, files: dict[str, str], subject: str) -> str:
-        """Write `files` (text by path), commit them; the new revision."""
+        """Write `files` (text by path), commit them, and return the new revision."""
         for path, text in files.items():
             target = self.folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ class Sample:
 
 
 def sample_repository(folder: Path) -> Sample:
-    """Make the repository in `folder`, afresh; its one commit is the application as it is here."""
+    """Create the repository in `folder` anew; its only commit is the application as it is here."""
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
@@ -62,22 +62,22 @@ def sample_repository(folder: Path) -> Sample:
 
 
 def _files_of_the_app() -> Iterable[Path]:
-    """What git would take of the application: neither packages nor what a build wrote."""
+    """List the files that git would include: neither packages nor build output."""
     listed = git(APP, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     paths = [Path(path) for path in listed.split("\0") if path]
     return [path for path in paths if (APP / path).is_file()]
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """What git says in `folder`, as our own author and without the machine's settings."""
-    told = subprocess.run(
+    """Run git in `folder` as the sample author, without the machine's settings."""
+    result = subprocess.run(
         ["git", *arguments],
         cwd=folder,
         env={
             **{k: v for k, v in os.environ.items() if not k.startswith("GIT_")},
             **_IDENTITY,
             "GIT_CONFIG_GLOBAL": "/dev/null",
-            # A checkout may belong to another user, such as in a container.
+            # The checkout may belong to another user, for instance in a container.
             "GIT_CONFIG_COUNT": "1",
             "GIT_CONFIG_KEY_0": "safe.directory",
             "GIT_CONFIG_VALUE_0": "*",
@@ -86,4 +86,4 @@ def git(folder: Path, *arguments: str) -> str:
         text=True,
         check=True,
     )
-    return told.stdout.strip()
+    return result.stdout.strip()

@@ -1,4 +1,4 @@
-"""A small web server in a thread: what the inbox and the advisories are served by."""
+"""Run a small web server in a thread, for the fakes and the advisories."""
 
 import asyncio
 import socket
@@ -21,7 +21,7 @@ LARGEST_BODY = 64 * 1024 * 1024
 class WebServer(Part):
     """Serves the application that `build` returns on a free loopback port while it is entered.
 
-    Raises OSError when `port` is in use, DeliveryError when the server does not come up.
+    Raises OSError if `port` is in use, DeliveryError if the server does not start.
     """
 
     def __init__(self, build: Callable[[], web.Application], *, port: int = 0) -> None:

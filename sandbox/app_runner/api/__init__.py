@@ -1,1 +1,1 @@
-"""App Runner's control API, as boto3 speaks it: `protocol` is the front door."""
+"""App Runner's control API, as boto3 uses it; start with `protocol`."""

@@ -1,8 +1,8 @@
-"""The operations of the control API, by name: from checked parameters to an answer.
+"""Carry out the operations of the control API: each takes checked parameters and returns an answer.
 
-Raises AwsError for everything that App Runner refuses. The rules that AWS does not document are
-assumptions: a deleted service can be described by its ARN but not changed, tags may change at any
-time, and an update without any change still deploys.
+Raises AwsError for everything that App Runner refuses. AWS does not document these rules, so they
+are assumptions: a deleted service can be described by its ARN but not changed, tags may change at
+any time, and an update without any change still deploys.
 """
 
 import time
@@ -49,7 +49,7 @@ async def create_service(region: Region, call: Call) -> dict[str, Any]:
         encryption=call.parameters.get("EncryptionConfiguration"),
         tags=tags_of(call.parameters.get("Tags", [])),
     )
-    # Registered before the first await, so that the name is taken.
+    # Registered before the first await, so that no other call can take the name.
     region.services[service.arn] = service
     await front.open()
     region.telemetry.watch(service)
@@ -165,7 +165,7 @@ ACTIONS: dict[str, Action] = {
 
 
 def busy_error(operation: str, status: str = "OPERATION_IN_PROGRESS") -> AwsError:
-    """How this operation is refused in a state that does not allow it.
+    """Return the error of an operation in a state that does not allow it.
 
     StartDeployment does not declare InvalidStateException and answers InvalidRequestException.
     """
@@ -178,8 +178,8 @@ def _changeable(region: Region, call: Call, *allowed: str) -> Service:
     service = region.services.get(call["ServiceArn"])
     if service is None or service.status == "DELETED":
         raise not_found(call["ServiceArn"])
-    if service.shown_status not in allowed:
-        raise busy_error(call.name, service.shown_status)
+    if service.api_status not in allowed:
+        raise busy_error(call.name, service.api_status)
     return service
 
 
@@ -204,7 +204,8 @@ def _scaling(
     try:
         return region.scaling.find(arn)
     except AwsError as error:
-        # Neither CreateService nor, for this member, UpdateService speaks of a missing resource.
+        # CreateService never answers that a resource is missing, nor does UpdateService for this
+        # member.
         raise invalid_request(error.message) from None
 
 

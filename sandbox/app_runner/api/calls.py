@@ -1,4 +1,4 @@
-"""One request to the control API, and what several actions do with theirs: tags and pages."""
+"""Hold one request to the control API, and the handling of tags and pages that actions share."""
 
 import base64
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,7 +14,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Call:
-    """One checked request. `pictures` is the past when the call suffers a stale read."""
+    """One checked request. For a stale read, `pictures` are those of an earlier call."""
 
     name: str
     parameters: dict[str, Any]
@@ -44,7 +44,7 @@ def tags_of(tags: list[dict[str, str]]) -> dict[str, str]:
 
 
 def page_of(call: Call, items: Sequence[Item], most: int) -> tuple[list[Item], dict[str, str]]:
-    """The page that the token asks for, and the token of the next one, if there is one."""
+    """Return the page that NextToken names, and the next page's token if there is one."""
     start = _offset(call.parameters["NextToken"]) if call.parameters.get("NextToken") else 0
     end = start + int(call.parameters.get("MaxResults", most))
     token = base64.urlsafe_b64encode(f"from:{end}".encode()).decode()

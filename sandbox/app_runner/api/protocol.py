@@ -1,4 +1,4 @@
-"""The control API: App Runner's JSON 1.0 protocol on `POST /`, as boto3 speaks it."""
+"""Serve the control API: App Runner's JSON 1.0 protocol on `POST /`, as boto3 uses it."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from sandbox.app_runner.api import shapes
 from sandbox.app_runner.api.actions import ACTIONS, busy_error
 from sandbox.app_runner.api.calls import Call
 from sandbox.app_runner.errors import AwsError, BrokenAnswer, not_emulated
-from sandbox.app_runner.faults import Fault
+from sandbox.app_runner.faults import CallFault
 from sandbox.app_runner.region import Region
 
 _AUTHORIZATION = re.compile(
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Received:
-    """One request, as tests assert on it. Values that the model calls sensitive are struck out."""
+    """One request, for tests to assert on; values that the model marks sensitive are redacted."""
 
     operation: str
     parameters: Any = None
@@ -39,7 +39,7 @@ class Received:
 
 
 class Control:
-    """Checks, records and carries out requests, and lets their faults strike."""
+    """Checks, records and carries out requests, and applies their faults."""
 
     def __init__(self, region: Region) -> None:
         self._region = region
@@ -93,7 +93,7 @@ class Control:
         return body
 
     async def _act(
-        self, operation: str, parameters: dict[str, Any], fault: Fault | None
+        self, operation: str, parameters: dict[str, Any], fault: CallFault | None
     ) -> dict[str, Any]:
         region = self._region
         region.remember()
@@ -113,10 +113,10 @@ class Control:
 
 
 class _NoAnswer(Exception):
-    """The connection closes instead."""
+    """Raised to close the connection without an answer."""
 
 
-async def _strike_before(fault: Fault, operation: str) -> None:
+async def _strike_before(fault: CallFault, operation: str) -> None:
     match fault.fault:
         case "throttled":
             raise AwsError("ThrottlingException", "Rate exceeded")
@@ -133,7 +133,7 @@ async def _strike_before(fault: Fault, operation: str) -> None:
             await asyncio.sleep(fault.seconds)
 
 
-def _strike_after(fault: Fault) -> None:
+def _strike_after(fault: CallFault) -> None:
     if fault.fault == "lost answer":
         raise _NoAnswer
     if fault.fault == "server error after acceptance":

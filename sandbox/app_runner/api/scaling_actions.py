@@ -1,4 +1,4 @@
-"""The control API's operations on auto scaling configurations."""
+"""Carry out the control API's operations on auto scaling configurations."""
 
 from typing import Any
 

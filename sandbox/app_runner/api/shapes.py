@@ -1,8 +1,8 @@
-"""Botocore's own model of App Runner, used as the judge of requests and of answers.
+"""Validate requests and answers against botocore's own model of App Runner.
 
-Stricter than AWS in one way: members that the model does not know are refused, where AWS drops
-them silently. Looser in two: the pattern `.*` stands for any string, line breaks included, and
-`ServiceId` is held to its length of 32 only, because its pattern describes a UUID of 36.
+Stricter than AWS in one way: members that the model does not know are refused, where AWS drops them
+silently. Looser in two: the pattern `.*` stands for any string, line breaks included, and only the
+length of `ServiceId` (32) is checked, because its pattern describes a UUID of 36.
 """
 
 import re
@@ -14,7 +14,7 @@ import botocore.session
 
 from sandbox.app_runner.errors import AwsError, BrokenAnswer
 
-# Errors that any AWS service may answer, and which no model lists.
+# Errors that any AWS service may answer and that no model lists.
 COMMON_ERRORS = frozenset({
     "AccessDeniedException", "InvalidSignatureException", "MissingAuthenticationTokenException",
     "NotEmulatedException", "SerializationException", "ThrottlingException",
@@ -28,7 +28,7 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
 
 @cache
 def model() -> Any:
-    """The service model of App Runner in the botocore that is installed."""
+    """Return App Runner's service model of the installed botocore."""
     return botocore.session.get_session().get_service_model("apprunner")
 
 
@@ -38,7 +38,7 @@ def operation_names() -> frozenset[str]:
 
 
 def check_request(operation: str, parameters: object) -> None:
-    """Refuse what AWS would refuse by shape alone, before any rule of the service is looked at.
+    """Refuse a request whose shape is wrong, before any rule of the service is checked.
 
     Raises `SerializationException` for a wrong type and `ValidationException` for the rest.
     """
@@ -60,7 +60,7 @@ def check_answer(operation: str, answer: object) -> None:
 
 
 def declares(operation: str, code: str) -> bool:
-    """Whether the operation's model lists this error."""
+    """Return whether the operation's model lists this error."""
     return code in {shape.name for shape in model().operation_model(operation).error_shapes}
 
 
@@ -71,7 +71,7 @@ def check_error(operation: str, error: AwsError) -> None:
 
 
 def redacted(operation: str, parameters: Any) -> Any:
-    """The parameters with every value that the model calls sensitive struck out."""
+    """Return the parameters with `***` for every value that the model marks as sensitive."""
     return _redacted(model().operation_model(operation).input_shape, parameters)
 
 
@@ -144,5 +144,5 @@ def _problems_of_text(shape: Any, value: str, path: str) -> Iterator[str]:
 
 
 def _constraint(path: str, problem: str) -> str:
-    # The value itself is left out: it may be sensitive.
+    # The value itself may be sensitive, so the message leaves it out.
     return f"Value at '{path}' failed to satisfy constraint: {problem}"

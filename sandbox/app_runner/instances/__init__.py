@@ -1,3 +1,1 @@
-"""What runs the application for the emulator, and the front in front of it: `instance` is the
-interface.
-"""
+"""Instances that run the application, and the reverse proxy before them; start with `instance`."""

@@ -1,4 +1,4 @@
-"""Instances as real containers of the local Docker engine, pulled by digest from a registry."""
+"""Run instances as containers of the local Docker engine, pulled by digest from a registry."""
 
 import asyncio
 import contextlib
@@ -34,9 +34,9 @@ logger = logging.getLogger(__name__)
 class Containers:
     """Runs images of `registry` (host:port, which stands for the account's ECR).
 
-    Containers join the Docker network `network` if it exists, else the default bridge. Those that
-    a killed emulator left are removed at the start: of a process that is certainly dead, or of the
-    same `owner`, which is to be a stable name. Raises EngineUnavailable at `open`.
+    Containers join the Docker network `network` if it exists, else the default bridge. `open`
+    removes the containers that a killed emulator left: those whose process is certainly dead, and
+    those of the same `owner`, so keep that name stable. Raises EngineUnavailable at `open`.
     """
 
     shortest_probe_interval = 0.1
@@ -63,7 +63,7 @@ class Containers:
             raise EngineUnavailable("The Docker engine does not answer.") from error
 
     async def close(self) -> None:
-        # A start that was cancelled half way still creates its container: wait for it first.
+        # A start that was cancelled still creates its container, so wait for it first.
         await asyncio.gather(*self._starting, return_exceptions=True)
         await asyncio.gather(*(running.stop(0) for running in list(self._running)))
         try:
@@ -139,8 +139,8 @@ class Containers:
 class RunningContainer:
     """One container, reached on its bridge address.
 
-    The published loopback port is for people only: Docker's proxy accepts connections there
-    even when nothing listens inside, so that a TCP health check on it would always pass.
+    The published loopback port is only for people: Docker's proxy accepts connections there even
+    when nothing listens inside, so a TCP health check on it would always pass.
     """
 
     def __init__(
@@ -168,7 +168,7 @@ class RunningContainer:
             except NotFound:
                 return "removed"
             except ENGINE_ERRORS:
-                # An engine that is away for a moment says nothing about the application.
+                # An engine that does not answer for a moment says nothing about the application.
                 await asyncio.sleep(1.0)
                 continue
             if self._container.status in ("exited", "dead"):
@@ -186,7 +186,7 @@ class RunningContainer:
                     self._container.stop(timeout=int(grace))
             remove(self._container)
         except ENGINE_ERRORS as error:
-            # Its labels let the next start remove it.
+            # The next start finds it by its labels and removes it.
             logger.warning("container %s was not removed: %s", self._container.name, error)
         self._reader.join(timeout=5)
 

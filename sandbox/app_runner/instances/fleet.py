@@ -1,4 +1,4 @@
-"""The instances of one version of one service: started, watched, replaced, drained, stopped."""
+"""Start, watch, replace, drain and stop the instances of one version of one service."""
 
 import asyncio
 import contextlib
@@ -28,18 +28,18 @@ class Member:
 
 @dataclass(frozen=True)
 class Care:
-    """How a fleet is looked after; times in real seconds."""
+    """How a fleet checks, replaces and drains its instances; times in real seconds."""
 
     starting: HealthCheck
     serving: HealthCheck
     become_healthy: float
     back_off: float
     drain: float
-    tell: Callable[[str], None]
+    report: Callable[[str], None]
 
 
 class Fleet:
-    """`size` instances of one version. Crashed or sick ones are replaced, with back-off."""
+    """`size` instances of one version. Crashed or unhealthy ones are replaced, with back-off."""
 
     def __init__(
         self,
@@ -56,24 +56,24 @@ class Fleet:
         self._session = session
         self._members: list[Member] = []
         self._watchers: set[asyncio.Task[None]] = set()
-        self._turn = 0
+        self._picks = 0
 
     def __len__(self) -> int:
         return len(self._members)
 
     def pick(self, other_than: Member | None = None) -> Member | None:
-        """The least busy member, taking turns among equals; None when nobody can serve."""
+        """Return the least busy member, alternating among equals; None if there is none."""
         if len(self._members) == 1 and other_than is None:
             return self._members[0]
         offered = [member for member in self._members if member is not other_than]
         if not offered:
             return None
-        self._turn += 1
-        start = self._turn % len(offered)
+        self._picks += 1
+        start = self._picks % len(offered)
         return min(offered[start:] + offered[:start], key=lambda member: member.in_flight)
 
     async def start(self) -> None:
-        """Start every instance and wait for its health. Raises RolloutFailed, leaving none."""
+        """Start every instance and wait until all are healthy; on RolloutFailed none is left."""
         started = await asyncio.gather(
             *(self._start_one() for _ in range(self._size)), return_exceptions=True
         )
@@ -105,14 +105,14 @@ class Fleet:
     async def _replace_when_ill(self, member: Member) -> None:
         reason = await self._care.serving.await_illness(member.instance, self._session)
         self._members.remove(member)
-        self._care.tell(f"Instance {member.identity} is replaced: {reason}.")
+        self._care.report(f"Instance {member.identity} is replaced: {reason}.")
         await member.instance.stop(0)
         pause = self._care.back_off
         while True:
             try:
                 successor = await self._start_one()
             except RolloutFailed as failure:
-                self._care.tell(f"A replacement did not become healthy: {failure}.")
+                self._care.report(f"A replacement did not become healthy: {failure}.")
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 30.0)
             else:
@@ -121,9 +121,9 @@ class Fleet:
                 return
 
     async def retire(self) -> None:
-        """Let requests in flight finish, up to the drain time, then stop every instance.
+        """Wait for requests in flight, up to the drain time, then stop every instance.
 
-        Whoever calls this has already stopped sending requests here.
+        The caller has already stopped sending requests here.
         """
         await self._stop_watching()
         with contextlib.suppress(TimeoutError):

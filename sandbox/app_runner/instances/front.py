@@ -1,9 +1,9 @@
-"""The data plane: one loopback port a service, in front of whichever instances serve it.
+"""Proxy one loopback port per service to the instances that serve it: the data plane.
 
-Differences from AWS: plain HTTP on a loopback port instead of TLS on a public name, and so
-`x-forwarded-proto: http`. A paused, deleted or unborn service answers 404 with
-`server: envoy`, as App Runner's shared edge does for a host that it does not route; a service
-whose instances are all gone answers 503.
+Differences from AWS: plain HTTP on a loopback port instead of TLS on a public name, and therefore
+`x-forwarded-proto: http`. A service that is paused, deleted or not yet created answers 404 with
+`server: envoy`, as App Runner's shared edge does for a host that it does not route; a service whose
+instances are all gone answers 503.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from sandbox.app_runner.instances.fleet import Fleet, Member
 from sandbox.app_runner.settings import REQUEST_SECONDS, STOP_AT_ONCE
 from sandbox.parts.ports import listening_socket
 
-_WHOLE = 64 * 1024  # bodies up to this many bytes are passed on in one piece
+_WHOLE = 64 * 1024  # bodies of at most this many bytes are forwarded in one piece
 _HOP_BY_HOP = (
     "Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "TE", "Trailer",
     "Transfer-Encoding", "Upgrade",
@@ -31,7 +31,7 @@ Body: TypeAlias = bytes | aiohttp.StreamReader | None
 
 class Meter(Protocol):
     def requested(self, status: int, seconds: float) -> None:
-        """One request was answered."""
+        """Count one answered request."""
 
 
 class NoMeter:
@@ -40,7 +40,7 @@ class NoMeter:
 
 
 class Front:
-    """A reverse proxy. Point it at a fleet with `serve`; None means that nothing is routed."""
+    """A reverse proxy for the fleet given to `serve`; with None it routes nothing."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
@@ -62,7 +62,7 @@ class Front:
             await self._runner.cleanup()
 
     def serve(self, fleet: Fleet | None) -> None:
-        """From the next request on; requests in flight stay where they are."""
+        """Route new requests to `fleet`; requests in flight stay where they are."""
         self._fleet = fleet
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -75,7 +75,7 @@ class Front:
         return response
 
     async def _forward(self, request: web.BaseRequest, member: Member) -> web.StreamResponse:
-        # No await between choosing a member and counting it, or a drain could miss it.
+        # No await between choosing a member and counting the request, or a drain could miss it.
         member.in_flight += 1
         try:
             body = await _body(request)
@@ -174,7 +174,7 @@ async def _streamed(
             await response.write(piece)
         await response.write_eof()
     except (aiohttp.ClientError, TimeoutError):
-        # Half an answer was sent: only a broken connection can tell the client so.
+        # Half an answer has been sent, so only a broken connection can tell the client.
         if request.transport:
             request.transport.abort()
     return response

@@ -1,6 +1,6 @@
-"""Health checks as the service configures them, TCP or HTTP.
+"""Check the health of instances by TCP or HTTP, as the service configures it.
 
-Assumption: an HTTP check passes on any status from 200 to 299, and redirects are not followed.
+Assumption: an HTTP check passes with any status from 200 to 299, and redirects are not followed.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from sandbox.app_runner.instances.instance import Instance
 
 @dataclass(frozen=True)
 class HealthCheck:
-    """A check with its times in real seconds."""
+    """A health check with its times in real seconds."""
 
     protocol: str
     path: str
@@ -45,14 +45,14 @@ class HealthCheck:
     async def await_health(
         self, instance: Instance, session: aiohttp.ClientSession, deadline: float
     ) -> None:
-        """Return after as many passes in a row as the threshold asks for.
+        """Return after the configured number of passes in a row.
 
-        Raises RolloutFailed when the instance ends first, or when `deadline` seconds have passed
-        and as many checks in a row have failed as the other threshold asks for.
+        Raises RolloutFailed if the instance ends first, or if `deadline` seconds have passed and
+        the configured number of checks in a row have failed.
         """
         ended = asyncio.ensure_future(instance.ended())
         passing = asyncio.ensure_future(self._pass_in_a_row(instance, session, deadline))
-        # A deadline alone would blame the application for a busy machine.
+        # A deadline alone would blame the application for a slow machine.
         limit = deadline + self.unhealthy_threshold * (self.interval + self.timeout)
         try:
             await asyncio.wait({ended, passing}, timeout=limit, return_when="FIRST_COMPLETED")
@@ -89,7 +89,7 @@ class HealthCheck:
         return RolloutFailed(f"the health check ({what}) did not pass within {seconds:.1f} s")
 
     async def await_illness(self, instance: Instance, session: aiohttp.ClientSession) -> str:
-        """Return the reason once the instance ended or failed too many checks in a row."""
+        """Return the reason once the instance has ended or failed too many checks in a row."""
         ended = asyncio.ensure_future(instance.ended())
         try:
             failed = 0
@@ -114,7 +114,7 @@ async def _accepts(instance: Instance) -> bool:
 def health_check(
     check: dict[str, Any], scale: float, interval: float, timeout: float
 ) -> HealthCheck:
-    """From the service model's members, scaled, with floors in real seconds."""
+    """Build a check from the service model's members, scaled, with minimums in real seconds."""
     return HealthCheck(
         protocol=check["Protocol"],
         path=check["Path"],

@@ -1,4 +1,4 @@
-"""What an emulator needs from whatever runs the application: containers or in-process programs."""
+"""Define what the emulator needs from instances, be they containers or in-process programs."""
 
 import re
 from collections.abc import Callable
@@ -14,7 +14,7 @@ _IDENTIFIER = re.compile(
 
 @dataclass(frozen=True)
 class ImageReference:
-    """An ECR image identifier taken apart; `digest` wins over `tag`."""
+    """The parts of an ECR image identifier; `digest` overrides `tag`."""
 
     name: str
     tag: str
@@ -22,7 +22,7 @@ class ImageReference:
 
     @classmethod
     def parsed(cls, identifier: str) -> "ImageReference":
-        """Raises ImageUnavailable when the identifier passes AWS's pattern but names nothing."""
+        """Parse an identifier; raises ImageUnavailable if it names no image."""
         found = _IDENTIFIER.fullmatch(identifier)
         if not found:
             raise ImageUnavailable(f"{identifier} does not name an image")
@@ -31,7 +31,7 @@ class ImageReference:
 
 @dataclass(frozen=True)
 class Launch:
-    """Everything one instance starts with."""
+    """Everything that one instance is started with."""
 
     service_id: str
     service_name: str
@@ -53,28 +53,28 @@ class Instance(Protocol):
     port: int
 
     async def ended(self) -> str:
-        """Wait until the application ends by itself, and say how."""
+        """Wait until the application ends by itself, and return how."""
 
     async def stop(self, grace: float) -> None:
-        """Ask it to stop, insist after `grace` seconds, and leave nothing behind."""
+        """Ask it to stop, force it after `grace` seconds, and leave nothing behind."""
 
 
 class Instances(Protocol):
-    """Where instances run. Every method is called on the emulator's own event loop."""
+    """The place where instances run. The emulator calls every method on its own event loop."""
 
     shortest_probe_interval: float  # real seconds between two probes of a starting instance
     shortest_probe_timeout: float
-    become_healthy_at_least: float  # real seconds that a slow start is given at any time scale
+    become_healthy_at_least: float  # real seconds that a start may take at any time scale
     stop_grace: float
 
     async def open(self) -> None:
-        """Make ready, and remove what a dead emulator of the same owner left."""
+        """Prepare, and remove what a dead emulator of the same owner left."""
 
     async def close(self) -> None:
-        """Stop and remove every instance that is left."""
+        """Stop and remove every remaining instance."""
 
     async def resolve(self, image: ImageReference) -> str:
-        """The digest that the reference means now. Raises ImageUnavailable."""
+        """Return the digest that the reference means now; raises ImageUnavailable."""
 
     async def start(self, launch: Launch) -> Instance:
-        """Pull the image by `launch.digest` and start it. Raises RolloutFailed."""
+        """Pull the image by `launch.digest` and start it; raises RolloutFailed."""

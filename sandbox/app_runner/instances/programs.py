@@ -1,4 +1,4 @@
-"""Instances as tiny aiohttp applications in this process: same life cycle, milliseconds each."""
+"""Run instances as small aiohttp applications in this process, which start in milliseconds."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -24,9 +24,9 @@ class Program:
     """What an image would do when it runs.
 
     `health`: `ok`; `never` (503 on the health paths, but the port is open); `wrong revision`
-    (healthy, but not what it should be); `deaf` (listens on no port); `exits` (ends at once); or a
-    coroutine function that answers the health paths. `serves` answers every path that has no
-    meaning here; it gets the request and what the instance was given.
+    (healthy, but another revision); `deaf` (listens on no port); `exits` (ends at once); or a
+    coroutine function that answers the health paths. `serves` answers every path that this module
+    does not define; it gets the request and the instance's environment.
     """
 
     revision: str = "unknown"
@@ -36,15 +36,15 @@ class Program:
 
 
 def digest_of(text: str) -> str:
-    """A well-formed digest for a program that no registry knows."""
+    """Return a well-formed digest for a program that is in no registry."""
     return f"sha256:{sha256(text.encode()).hexdigest()}"
 
 
 class Programs:
-    """Images that exist only as a mapping from digest to program.
+    """Images that are only a mapping from digest to program.
 
-    `tags` maps `name:tag` to a digest and may be changed while services run (`tag`), as a mutable
-    ECR tag would be.
+    `tags` maps `name:tag` to a digest; `tag` changes it while services run, as a mutable ECR tag
+    would change.
     """
 
     shortest_probe_interval = 0.005
@@ -87,8 +87,8 @@ class Programs:
 class RunningProgram:
     """One listening port that answers as its program says.
 
-    Paths: the health paths; `/environment` (names and values given to it), `/stream?pieces=&pause=`
-    (a chunked answer over time), `/status/<code>`, `/echo`; anything else names the revision.
+    Paths: the health paths; `/environment` (its names and values), `/stream?pieces=&pause=` (a
+    chunked answer over time), `/status/<code>`, `/echo`; any other path answers with the revision.
     """
 
     host = "127.0.0.1"
@@ -122,7 +122,7 @@ class RunningProgram:
         self.launch.write_line(self.launch.instance_id, f"revision {self.program.revision} listens")
 
     def crash(self) -> None:
-        """Die without a word, as under SIGKILL. For other threads than the emulator's."""
+        """Die without a message, as by SIGKILL; call it from a thread other than the emulator's."""
         asyncio.run_coroutine_threadsafe(self._crash(), self._loop).result(10)
 
     async def _crash(self) -> None:
@@ -174,7 +174,7 @@ class RunningProgram:
 
     @property
     def _versions(self) -> dict[str, str]:
-        """The id of the version of each secret it was given, as the application says them."""
+        """Return the version id of each secret it was given, as the application reports them."""
         given = self.launch.environment.items()
         return {
             name.removeprefix(SECRET_VERSION).lower(): version

@@ -1,4 +1,4 @@
-/** Collections, indexes and databases as things that are listed, made and dropped. */
+/** Commands that list, create and drop collections, indexes and databases. */
 import { BSON } from "bson";
 import { Query } from "mingo";
 

@@ -1,4 +1,4 @@
-/** Every command served, what it asks of a user's privileges, and the one place that runs them. */
+/** Lists every supported command with the privileges it needs, and runs them. */
 import * as catalog from "./catalog.mjs";
 import { Refusal, asRefusal } from "./errors.mjs";
 import * as reading from "./reading.mjs";
@@ -146,7 +146,7 @@ function neededToUpdateUser({ pwd, roles }, db) {
 
 function neededToSeeUsers({ usersInfo: wanted }, db, connection) {
   const own = connection.account();
-  const asked = typeof wanted === "string" ? { user: wanted, db } : wanted;
-  if (asked?.user === own.user && asked?.db === own.db) return [];
-  return [["viewUser", asked?.forAllDBs ? "" : (asked?.db ?? db)]];
+  const target = typeof wanted === "string" ? { user: wanted, db } : wanted;
+  if (target?.user === own.user && target?.db === own.db) return [];
+  return [["viewUser", target?.forAllDBs ? "" : (target?.db ?? db)]];
 }

@@ -1,4 +1,4 @@
-/** One client's connection: its bytes, who it is logged in as, and what it may do. */
+/** One client's connection: its messages, its login and its privileges. */
 import { reply } from "./commands.mjs";
 import { asRefusal } from "./errors.mjs";
 import { allows, privilegesOf } from "./roles.mjs";
@@ -16,7 +16,7 @@ export class Connection {
     socket.on("error", () => socket.destroy());
   }
 
-  /** The account this connection acts for, as it is now; null before login and once dropped. */
+  /** The current account of this connection; null before login and after the user was dropped. */
   account() {
     return this.server.users.current(this.session);
   }
@@ -45,7 +45,7 @@ export class Connection {
     if (request.wantsReply) this.socket.write(this.#encoded(request, answer));
   }
 
-  /** What cannot be encoded (an answer that is too long) is answered as a refusal, too. */
+  /** Encodes an answer; one that cannot be encoded (too long) becomes an error. */
   #encoded(request, answer) {
     const id = ++this.#replies;
     try {

@@ -1,4 +1,4 @@
-/** Open cursors: what has not been fetched yet, kept until read, killed or idle for ten minutes. */
+/** Open cursors: unread results, kept until they are read, killed or idle for ten minutes. */
 import { BSON } from "bson";
 
 import { Refusal } from "./errors.mjs";
@@ -54,7 +54,7 @@ export class Cursors {
   }
 }
 
-/** As many documents as asked for, but no more bytes than one answer may have. */
+/** Returns up to `batchSize` documents, with no more bytes than one answer may have. */
 function cut(documents, batchSize) {
   let bytes = 0;
   let count = 0;

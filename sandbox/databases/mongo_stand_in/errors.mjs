@@ -52,12 +52,12 @@ export class Refusal extends Error {
   }
 }
 
-/** What MongoDB can do and this stand-in does not: always said, never pretended. */
+/** The error for a feature of MongoDB that this stand-in lacks, rather than pretended success. */
 export function notServed(what) {
   return new Refusal("CommandNotSupported", `${what} is not served by Kanvaro's MongoDB stand-in`);
 }
 
-/** Mingo and bson throw plain errors about what the client asked: those are its bad values. */
+/** Converts plain errors that mingo and bson throw about a request to BadValue. */
 export function asRefusal(error) {
   if (error instanceof Refusal) return error;
   const isAboutTheRequest = ["MingoError", "BSONError", "Error"].includes(error?.constructor?.name);

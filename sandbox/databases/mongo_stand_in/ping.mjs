@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** Health check: says hello over the wire and wants a writable server. Exit 0 or 1. */
+/** Health check: sends hello over the wire and expects a writable server. Exits with 0 or 1. */
 import { connect } from "node:net";
 import { parseArgs } from "node:util";
 

@@ -1,5 +1,5 @@
 /**
- * MongoDB's built-in roles as privileges, and what each command asks for.
+ * MongoDB's built-in roles as privileges.
  * Source: https://www.mongodb.com/docs/v7.0/reference/built-in-roles/
  */
 const READ = ["collStats", "dbHash", "dbStats", "find", "killCursors", "listCollections", "listIndexes"];

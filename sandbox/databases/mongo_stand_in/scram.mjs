@@ -12,7 +12,7 @@ const GS2_HEADER = "n,,";
 const hmac = (key, text) => createHmac("sha256", key).update(text).digest();
 const hash = (bytes) => createHash("sha256").update(bytes).digest();
 
-/** What is kept of a password: it cannot be turned back into it. */
+/** Derives what is stored of a password; the password cannot be recovered from it. */
 export function credentialOf(password) {
   const salt = randomBytes(28);
   const salted = pbkdf2Sync(saslprep(password), salt, ITERATIONS, 32, "sha256");

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
  * Kanvaro's stand-in for MongoDB: real logins, roles, queries and indexes over collections in
- * memory, spoken over MongoDB's wire protocol. It is not MongoDB and says so.
+ * memory, spoken over MongoDB's wire protocol. It is not MongoDB, and its answers say so.
  *
  *   node server.mjs [--bind ADDRESS] [--port PORT] [--user ROOT_NAME]
  *
@@ -39,7 +39,7 @@ class Server {
     socket.on("close", () => this.connections.delete(connection));
   }
 
-  /** What `$currentOp` shows: this call itself, and idle connections when asked for. */
+  /** Returns what `$currentOp` shows: this call, and idle connections on request. */
   operations({ connection, allUsers, idleConnections }) {
     const own = connection.owner();
     return [...this.connections]

@@ -1,4 +1,4 @@
-/** What a client says about itself and asks about the server: hello, logins, users, status. */
+/** Commands about the client and the server: hello, logins, users, status. */
 import { BSON } from "bson";
 
 import { Refusal, asRefusal, notServed } from "./errors.mjs";
@@ -40,7 +40,7 @@ export function hello(command, { server, db, connection }, legacy) {
   return reply;
 }
 
-// A guess that does not work out is left unanswered: the client then logs in step by step.
+// A failed speculative login gets no answer: the client then logs in step by step.
 function speculative(start, context) {
   try {
     return saslStart(start, { ...context, db: start.db ?? "admin" });
@@ -51,7 +51,7 @@ function speculative(start, context) {
 }
 
 export function saslStart(command, { server, db, connection }) {
-  // Every server knows this older mechanism, but nobody here has a credential for it.
+  // Every server supports this older mechanism, but no user here has a credential for it.
   if (command.mechanism === "SCRAM-SHA-1") throw authenticationFailed();
   if (command.mechanism !== MECHANISM) {
     const message = `Received authentication for mechanism ${command.mechanism} which is not enabled`;

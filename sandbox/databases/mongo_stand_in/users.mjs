@@ -1,4 +1,4 @@
-/** The users of this server: their roles and what is kept of their passwords. */
+/** The users of this server: their roles and the credentials derived from their passwords. */
 import { BSON } from "bson";
 
 import { Refusal } from "./errors.mjs";
@@ -14,7 +14,7 @@ export class Users {
     return this.#users.get(nameOf(user, db)) ?? null;
   }
 
-  /** The same user as `session` logged in as, with today's roles; null when dropped since. */
+  /** Returns the user of `session` with current roles; null if it was dropped since. */
   current(session) {
     const found = session && this.find(session.user, session.db);
     return found && found.userId.equals(session.userId) ? found : null;
@@ -72,7 +72,7 @@ export function acceptedRoles(roles, db) {
   return named.map(({ role, db: on }) => ({ role, db: on }));
 }
 
-/** What `usersInfo` shows of an account. */
+/** Returns an account as `usersInfo` shows it. */
 export function shown(account, { showPrivileges = false, showCredentials = false } = {}) {
   const { user, db, userId, roles, credential } = account;
   const view = { _id: `${db}.${user}`, userId, user, db, roles, mechanisms: [MECHANISM] };

@@ -7,7 +7,7 @@ import pytest
 from delivery.errors import ConfigurationError, RequestRefused, UnknownRevision
 from deployments.demo import laptop, request
 from deployments.demo.laptop import exposed_port
-from deployments.demo.request import Asked, look_at, resolved
+from deployments.demo.request import CiRequest, preview, resolve
 
 LOCK = '{"name": "app", "lockfileVersion": 3, "packages": {"": {"name": "app"}}}'
 HOSTILE = ["--upload-pack=touch pwned", "$(id)", ";id", "`id`", "a\nb", "-x", "main..x", "@{u}"]
@@ -46,14 +46,14 @@ def app(tmp_path):
 def ask(tmp_path):
     cache = tmp_path / "cache"
     cache.mkdir()
-    return lambda repository, revision="", ref="": resolved(str(repository), revision, ref, cache)
+    return lambda repository, revision="", ref="": resolve(str(repository), revision, ref, cache)
 
 
 @pytest.fixture
 def look(tmp_path, ask):
     def at(repository, delivery_toml=None):
         asked = ask(repository)
-        return look_at(asked, delivery_toml, tmp_path / "cache", "moderate")
+        return preview(asked, delivery_toml, tmp_path / "cache", "moderate")
 
     return at
 
@@ -62,16 +62,16 @@ class TestTheRevision:
     def test_the_branch_that_is_checked_out_is_taken_when_nothing_is_said(self, app, ask):
         git(app, "switch", "--quiet", "--create", "feature/x")
         revision = commit(app, {"a.txt": "a"})
-        assert ask(app) == Asked(str(app), revision, "refs/heads/feature/x")
+        assert ask(app) == CiRequest(str(app), revision, "refs/heads/feature/x")
 
     def test_a_branch_a_tag_and_a_short_sha_lead_to_the_same_commit(self, app, ask):
         revision = git(app, "rev-parse", "HEAD")
         git(app, "tag", "--annotate", "v1.0.0", "--message", "first")
         commit(app, {"a.txt": "a"})
         git(app, "branch", "old", revision)
-        assert ask(app, "v1.0.0") == Asked(str(app), revision, "refs/tags/v1.0.0")
-        assert ask(app, "old") == Asked(str(app), revision, "refs/heads/old")
-        assert ask(app, revision[:8]) == Asked(str(app), revision, "refs/heads/main")
+        assert ask(app, "v1.0.0") == CiRequest(str(app), revision, "refs/tags/v1.0.0")
+        assert ask(app, "old") == CiRequest(str(app), revision, "refs/heads/old")
+        assert ask(app, revision[:8]) == CiRequest(str(app), revision, "refs/heads/main")
 
     def test_a_given_ref_means_its_newest_commit(self, app, ask):
         git(app, "branch", "other")
@@ -105,7 +105,7 @@ class TestTheRevision:
         git(app, "branch", "other")
         revision = commit(app, {"a.txt": "a"})
         with pytest.raises(RequestRefused, match="is not on refs/heads/other"):
-            look_at(ask(app, revision, "other"), None, tmp_path / "cache", "moderate")
+            preview(ask(app, revision, "other"), None, tmp_path / "cache", "moderate")
 
     def test_changes_that_are_not_committed_are_said_to_be_left_out(self, app, ask):
         (app / "new.txt").write_text("not committed")

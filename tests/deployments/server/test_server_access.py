@@ -64,10 +64,10 @@ def test_a_worker_without_its_pool_says_that_nobody_registered(backend):
 
 
 def test_a_worker_serves_both_queues_or_the_one_that_is_named():
-    assert worker.queue_asked_for({}) == []
-    assert worker.queue_asked_for({"QUEUE": "stages"}) == ["--work-queue", "stages"]
+    assert worker.queue_option({}) == []
+    assert worker.queue_option({"QUEUE": "stages"}) == ["--work-queue", "stages"]
     with pytest.raises(ConfigurationError, match="QUEUE=stage is no queue") as raised:
-        worker.queue_asked_for({"QUEUE": "stage"})
+        worker.queue_option({"QUEUE": "stage"})
     assert "default, stages" in raised.value.hint
 
 

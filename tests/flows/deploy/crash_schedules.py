@@ -2,10 +2,9 @@
 
 import random
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 
-from delivery.errors import DeliveryError
 from delivery.run.ledger import find_target
 from flows.reconcile import reconcile
 from flows.rollback import rollback
@@ -13,8 +12,10 @@ from tests.flows.deploy.crash_world import World
 from tests.flows.deploy.crashes import (
     HEARTBEAT,
     Crash,
+    CrashResult,
     Process,
     live_process,
+    live_until_done,
     on_the_wire,
     without_engine,
 )
@@ -55,14 +56,10 @@ class Schedule:
 
 
 @dataclass
-class Result:
-    """How many schedules were run, in how many of them a run died, and what was broken."""
+class Result(CrashResult):
+    """What came of schedules that were drawn by `seed`."""
 
-    seed: int
-    schedules: int = 0
-    killed: int = 0
-    seconds: float = 0.0
-    violations: list[str] = field(default_factory=list)
+    seed: int = 0
 
     def __str__(self):
         return (
@@ -76,7 +73,7 @@ class Theatre:
 
     def __init__(self, stand, seed=0):
         self._stand = stand
-        self.result = Result(seed)
+        self.result = Result(seed=seed)
         self._worlds = {}
         self._made = []  # whose services are there
 
@@ -132,22 +129,27 @@ class Play:
 
     def run(self):
         """Run until a run was not killed; the number of those that were."""
-        begin, intended = self._begun(self.schedule.begun)
-        crashes = [*self.schedule.crashes, None]
-        killed, run, may_fail = 0, begin, False
-        while True:
-            process = Process(crashes[killed], self.world.check)
-            try:
-                live_process(process, run)
-            except DeliveryError as error:
-                if not may_fail:
-                    self.world.broken(f"{type(error).__name__}: {error}")
-            if not process.is_dead:
-                break
-            killed += 1
-            run, intended, may_fail = self._then(begin, intended)
-        self.world.check_end(intended, self.releases)
+        killed, _ = live_until_done(
+            self.schedule.crashes,
+            self._runs(),
+            lambda crash: Process(crash, self.world.check),
+            self._failed,
+        )
+        self.world.check_end(self.intended, self.releases)
         return killed
+
+    def _runs(self):
+        """What is begun, then what is run after each crash."""
+        begin, self.intended = self._begun(self.schedule.begun)
+        self.may_fail = False
+        yield begin
+        while True:
+            run, self.intended, self.may_fail = self._then(begin, self.intended)
+            yield run
+
+    def _failed(self, error):
+        if not self.may_fail:
+            self.world.broken(f"{type(error).__name__}: {error}")
 
     def _begun(self, begun):
         name = self.world.name

@@ -23,6 +23,7 @@ from prefect.context import FlowRunContext
 
 from blocks.clients import Clients
 from blocks.environment import Environment
+from delivery.errors import DeliveryError
 from tasks.deploy import conclusion
 from tasks.rotation import announcements
 from tasks.run import announce
@@ -107,6 +108,16 @@ class Process:
         if number == crash.number:
             self.is_dead = True
             raise Killed
+
+
+@dataclass
+class CrashResult:
+    """How many schedules were played, in how many of them a run died, and what was broken."""
+
+    schedules: int = 0
+    killed: int = 0
+    seconds: float = 0.0
+    violations: list[str] = field(default_factory=list)
 
 
 class _Wire:
@@ -220,3 +231,20 @@ def live_process(process, run, *args):
             return None
         finally:
             process.is_over = True
+
+
+def live_until_done(crashes, runs, process_with, failed):
+    """Let a process live for each crash and one without, until one is not killed.
+
+    `runs` is what each of them does; `process_with` makes one that dies of a crash, and `failed`
+    is called with each `DeliveryError` that ends one. Return how many died, and the last one.
+    """
+    for killed, (crash, run) in enumerate(zip([*crashes, None], runs, strict=False)):
+        process = process_with(crash)
+        try:
+            live_process(process, run)
+        except DeliveryError as error:
+            failed(error)
+        if not process.is_dead:
+            return killed, process
+    raise AssertionError("a process without a crash was killed")

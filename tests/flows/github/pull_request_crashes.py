@@ -5,39 +5,11 @@ not even its hooks: so ends a process whose whole machine is gone.
 """
 
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from unittest.mock import patch
 
 from tasks.github import api
+from tests.flows.deploy.crashes import Killed
 from tests.flows.github.pulling import COVERED, branch, files
-
-
-class Killed(BaseException):
-    """The end of a pretended process."""
-
-
-@dataclass
-class Process:
-    """Dies `before` or `after` its call of that number; 0 is never. `sent` are its calls."""
-
-    number: int = 0
-    when: str = "before"
-    sent: list[str] = field(default_factory=list)
-    is_dead: bool = False
-
-    def request(self, send, method, address, **more):
-        if self.is_dead:
-            raise Killed
-        self.sent.append(f"{method} {address.rpartition('/kanvaro/kanvaro/')[2]}")
-        self._die("before")
-        answer = send(method, address, **more)
-        self._die("after")
-        return answer
-
-    def _die(self, when):
-        if len(self.sent) == self.number and self.when == when:
-            self.is_dead = True
-            raise Killed
 
 
 @contextmanager
@@ -49,7 +21,8 @@ def as_process(process):
         send = self._http.request
 
         def sent(method, address, **more):
-            return process.request(send, method, address, **more)
+            name = f"{method} {address.rpartition('/kanvaro/kanvaro/')[2]}"
+            return process.send(name, None, lambda _: send(method, address, **more))
 
         with patch.object(self._http, "request", sent):
             return once(self, method, address, **more)

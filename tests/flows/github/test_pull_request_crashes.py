@@ -7,7 +7,8 @@ import pytest
 
 from sandbox.fakes import FakeServices
 from tasks.github.superseded_runs import end_statuses_of_the_dead
-from tests.flows.github.pull_request_crashes import Process, live, prepared, wrong
+from tests.flows.deploy.crashes import Crash, Process
+from tests.flows.github.pull_request_crashes import live, prepared, wrong
 from tests.flows.github.pulling import Pulling
 
 SAMPLE = 4
@@ -37,7 +38,7 @@ def points(pulls, app):
 def play(pulls, app, number, when):
     """A crash, what `reconcile` makes of it, and the next run; what is wrong then."""
     pull, revision = prepared(pulls, app, f"{when}-{number}")
-    crashed = live(pulls, pull, revision, Process(number, when))
+    crashed = live(pulls, pull, revision, Process(Crash(number, when)))
     assert crashed.is_dead, "the run was not killed, so nothing was shown"
     end_statuses_of_the_dead(pulls.environment)
     found = []

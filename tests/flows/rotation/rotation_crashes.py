@@ -10,7 +10,8 @@ import time
 import traceback
 from collections.abc import Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import repeat
 from unittest.mock import patch
 
 import redis
@@ -18,14 +19,22 @@ from botocore.exceptions import ConnectionClosedError
 from pymongo.database import Database
 from pymongo.errors import AutoReconnect
 
-from delivery.errors import DeliveryError, OutcomeUnknown, Unreachable
+from delivery.errors import OutcomeUnknown, Unreachable
 from delivery.patience import Patience
 from flows.rotate_secrets import rotate_secrets
 from tasks.credentials.redis_connection import connected as redis_connection
 from tasks.run import ledger
 from tasks.run.lock_row import read_lock
 from tests.flows.deploy import crashes
-from tests.flows.deploy.crashes import Crash, Process, live_process, on_the_wire, without_engine
+from tests.flows.deploy.crashes import (
+    Crash,
+    CrashResult,
+    Process,
+    live_process,
+    live_until_done,
+    on_the_wire,
+    without_engine,
+)
 from tests.flows.rotation.rotation_world import Rotating
 
 KINDS = ["database", "jwt", "email"]
@@ -46,14 +55,10 @@ MOST_CHANGES = 200
 
 
 @dataclass
-class Result:
-    """How many schedules were played, in how many of them a run died, and what was broken."""
+class Result(CrashResult):
+    """What came of schedules of a rotation that makes so many changes."""
 
-    schedules: int = 0
-    killed: int = 0
     changes: int = 0
-    seconds: float = 0.0
-    violations: list[str] = field(default_factory=list)
 
     def __str__(self):
         return (
@@ -83,21 +88,16 @@ class RotationWorld:
     def play(self, name, *crashes):
         """Rotate in a slot of its own, killed there, and again until it ends; how often it died."""
         with self._scheduled(name, f"killed {', '.join(map(str, crashes)) or 'nowhere'}") as slot:
-            killed = 0
-            for crash in [*crashes, None]:
-                process = self.process(crash)
-                try:
-                    live_process(process, self.run, slot)
-                except DeliveryError as error:
-                    self.broken(f"{type(error).__name__}: {error} ({error.hint})")
-                    self.check_told(error)
-                if not process.is_dead:
-                    break
-                killed += 1
+            runs = repeat(lambda: self.run(slot))
+            killed, last = live_until_done(crashes, runs, self.process, self._failed)
         self.result.killed += killed > 0
         if not killed:
-            self.result.changes = len(process.sent)
+            self.result.changes = len(last.sent)
         return killed
+
+    def _failed(self, error):
+        self.broken(f"{type(error).__name__}: {error} ({error.hint})")
+        self.check_told(error)
 
     def play_lost(self, number):
         """Rotate while the answer to one change gets lost; again if the run says so; its name."""

@@ -216,5 +216,5 @@ def test_no_remedy_is_tried_for_what_the_log_does_not_show(log):
 def test_the_command_says_what_it_did(daemon, capsys):
     assert main(["status"], daemon) == 0
     assert main(["stop"], daemon) == 0
-    assert capsys.readouterr().out.splitlines() == ["no dockerd of ours is running"] * 2
+    assert capsys.readouterr().out.splitlines() == ["our dockerd is not running"] * 2
     assert main(["frobnicate"], daemon) == 2

@@ -21,7 +21,7 @@ time.sleep(300)
 """
 PARENT = """
 import subprocess, time
-from sandbox import lifeline
+from sandbox.parts import lifeline
 command = lifeline.command("program", "an argument", scratch="scratch", seconds=1)
 program = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
 open("program.pid", "w").write(str(program.pid))

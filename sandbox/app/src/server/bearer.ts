@@ -11,8 +11,8 @@ function bearerToken(request: Request): string {
 }
 
 /**
- * The name that the bearer token of a request was issued for. Refresh tokens open one address
- * only: that which answers with new access tokens.
+ * Returns the name that the bearer token of a request was issued for. A refresh token is accepted
+ * by one address only: the one that answers with new access tokens.
  *
  * @throws Refusal 401
  */

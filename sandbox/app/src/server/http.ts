@@ -9,7 +9,7 @@ export interface FieldProblem {
   message: string;
 }
 
-/** A refusal that the client is told about as it is. */
+/** A refusal whose message the client gets unchanged. */
 export class Refusal extends Error {
   override readonly name = 'Refusal';
 
@@ -28,7 +28,7 @@ export function json(body: unknown, status = 200, headers: Record<string, string
   return Response.json(body, { status, headers: { ...NOT_CACHED, ...headers } });
 }
 
-/** Runs a route; a Refusal becomes its answer, anything else a 503 that tells no details. */
+/** Runs a route; a Refusal becomes its answer, anything else a 503 without details. */
 export async function answer(route: () => Promise<Response>): Promise<Response> {
   try {
     return await route();
@@ -75,7 +75,7 @@ function parseJson(body: string): unknown {
  * @throws Refusal 415, 413 or 400, the last with every field that is wrong
  */
 export async function readBody<Body>(request: Request, shape: z.ZodType<Body>): Promise<Body> {
-  // Asking for JSON also keeps out forms of other sites, which browsers send without asking us.
+  // JSON also keeps out forms of other sites, which browsers send without a preflight request.
   const mediaType = request.headers.get('content-type')?.split(';', 1)[0]?.trim().toLowerCase();
   if (mediaType !== 'application/json') {
     throw new Refusal(415, 'the body must be sent as application/json');

@@ -21,9 +21,9 @@ function connect(): Redis {
     connectTimeout: COMMAND_TIMEOUT_MILLISECONDS,
     commandTimeout: COMMAND_TIMEOUT_MILLISECONDS,
     maxRetriesPerRequest: 1,
-    // A queue would keep commands for as long as Redis is away and let requests hang with them.
+    // A queue would keep commands while Redis is away, and their requests would hang.
     enableOfflineQueue: false,
-    // It asks INFO, which an account without dangerous commands may not.
+    // The check sends INFO, which an account without dangerous commands may not use.
     enableReadyCheck: false,
     retryStrategy: (attempt) => Math.min(attempt * 100, 2000),
   });

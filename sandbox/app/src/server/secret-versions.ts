@@ -1,13 +1,13 @@
 import { environment } from '@/server/environment';
 
-/** The id of the version of each secret this instance was started with, where it was told. */
+/** The version id of each secret that this instance was started with, if it is known. */
 export interface SecretVersions {
   database?: string | undefined;
   jwt?: string | undefined;
   email?: string | undefined;
 }
 
-/** What this instance runs with; JSON leaves out what it was not told. */
+/** Returns the versions this instance runs with; JSON leaves out unknown ones. */
 export function secretVersions(): SecretVersions {
   const { SECRET_VERSION_DATABASE, SECRET_VERSION_JWT, SECRET_VERSION_EMAIL } = environment();
   return {

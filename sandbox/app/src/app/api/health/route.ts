@@ -8,8 +8,8 @@ import { secretVersions } from '@/server/secret-versions';
 export const dynamic = 'force-dynamic';
 
 /**
- * Readiness: whether this instance can serve, which the pipeline asks before it sends traffic, and
- * which version of each secret it runs with, which a rotation asks before it retires an old one.
+ * Readiness: whether this instance can serve and which version of each secret it runs with. The
+ * pipeline asks before it sends traffic, a rotation before it retires an old secret.
  */
 export async function GET(): Promise<Response> {
   const dependencies = { mongodb: mongodbDependency, redis: redisDependency };

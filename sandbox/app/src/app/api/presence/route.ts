@@ -4,7 +4,7 @@ import { notePresence } from '@/server/presence';
 
 export const dynamic = 'force-dynamic';
 
-/** Says that the bearer is there; tells how often that was said and how many are there now. */
+/** Records the bearer as present; returns how often that happened and how many are present. */
 export function POST(request: Request): Promise<Response> {
   return answer(async () => json(await notePresence(await bearer(request))));
 }

@@ -6,7 +6,7 @@ import { issueAccessToken } from '@/server/tokens';
 
 export const dynamic = 'force-dynamic';
 
-/** A new access token for whoever shows a refresh token, which stays valid as long as it was. */
+/** Returns a new access token for a refresh token, whose own expiry does not change. */
 export function POST(request: Request): Promise<Response> {
   return answer(async () => {
     if (await exceedsRateLimit(request)) throw new Refusal(429, 'too many requests; try later');

@@ -1,4 +1,4 @@
-"""One request to the sandbox's GitHub, and the table of what answers it."""
+"""Define a request to the fake GitHub and the routing table that answers it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from sandbox.github.words import Refused
 
 
 @dataclass(frozen=True)
-class Asked:
+class ApiRequest:
     """A request whose token was accepted: the parts of its path, its query and its body."""
 
     github: GitHub
     token: Token
     parts: Mapping[str, str]
     query: Mapping[str, str]
-    requested: dict[str, Any]
+    body: dict[str, Any]
 
     @property
     def name(self) -> str:
@@ -33,11 +33,11 @@ class Asked:
 
     @property
     def base(self) -> str:
-        """The repository's own address."""
+        """Return the address of the repository in the API."""
         return f"{self.github.address}/repos/{self.name}"
 
     def page(self, usual: int = 30, largest: int = 100) -> tuple[int, int]:
-        """Number and size of the page that is wanted."""
+        """Return number and size of the requested page; raises Refused if either is no number."""
         try:
             number = max(int(self.query.get("page", 1)), 1)
             size = int(self.query["per_page"]) if "per_page" in self.query else usual
@@ -47,7 +47,7 @@ class Asked:
 
 
 class Page(NamedTuple):
-    """One page out of a list of `total` entries, in a body that is not the list itself."""
+    """One page of a list with `total` entries, in a body that is more than the list."""
 
     body: Any
     total: int
@@ -56,7 +56,7 @@ class Page(NamedTuple):
 
 
 class Route(NamedTuple):
-    """`path` is below `/repos/{owner}/{repository}`, or whole if it begins with two slashes.
+    """A route: `path` is below `/repos/{owner}/{repository}`, or absolute if it begins with `//`.
 
     `permission` is what a token needs, written as in `X-Accepted-GitHub-Permissions`.
     """
@@ -64,5 +64,5 @@ class Route(NamedTuple):
     method: str
     path: str
     permission: str
-    answer: Callable[[Asked], Any]
+    answer: Callable[[ApiRequest], Any]
     status: int = 200
