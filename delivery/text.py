@@ -52,12 +52,6 @@ def shortened(text: str, size: int) -> str:
     return line if len(line) <= size else f"{line[: size - 1]}…"
 
 
-def shortened(text: str, size: int) -> str:
-    """Text on one line of at most `size` characters; a longer one ends with `…`."""
-    line = plain(text)
-    return line if len(line) <= size else f"{line[: size - 1]}…"
-
-
 def clipped(text: str, size: int) -> str:
     """Keep the end of a long text: a failing program says why in its last lines."""
     return text if len(text) <= size else f"…{text[-size:]}"
