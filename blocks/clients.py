@@ -3,8 +3,8 @@
 Two kinds, because sending twice is harmless for some calls and not for others
 (`retry policy` in docs/decisions.md):
 
-* `reads` may repeat: describing, listing, and writes that carry an idempotency token.
-* `writes` sends once. After a lost answer its caller reads; nothing is sent again unread.
+* `retrying` may repeat: describing, listing, and writes that carry an idempotency token.
+* `sending_once` sends once. After a lost answer its caller reads; nothing is sent again unread.
 
 Everything that botocore would choose by default is set, so that an upgrade changes nothing.
 
@@ -31,13 +31,13 @@ from prefect_aws import AwsCredentials
 from delivery.aws_errors import WHO_ASKS, Refusal, refusal
 from delivery.errors import AccessDenied
 
-READS = Config(
+RETRYING = Config(
     retries={"mode": "standard", "total_max_attempts": 5},
     connect_timeout=5,
     read_timeout=20,
     tcp_keepalive=True,
 )
-WRITES = Config(
+SENDING_ONCE = Config(
     retries={"mode": "standard", "total_max_attempts": 1},
     connect_timeout=5,
     read_timeout=60,
@@ -46,7 +46,7 @@ WRITES = Config(
 
 # These time out sooner: putting traffic back must not wait long for one lost answer. And a role is
 # assumed again within any call, even a heartbeat: both must end before the deploy lock expires.
-SOONER = {
+SHORT_TIMEOUTS = {
     "cloudfront-keyvaluestore": Config(read_timeout=5),
     "sts": Config(
         read_timeout=3, connect_timeout=3, retries={"mode": "standard", "total_max_attempts": 3}
@@ -108,11 +108,11 @@ class Clients:
         self._made: dict[tuple[str, bool], Any] = {}
         self._one_at_a_time = Lock()  # making a client is not thread-safe
 
-    def reads(self, service: str) -> Any:
+    def retrying(self, service: str) -> Any:
         """Return a client that may try a call up to five times."""
         return self._client(service, once=False)
 
-    def writes(self, service: str) -> Any:
+    def sending_once(self, service: str) -> Any:
         """Return a client that sends each call exactly once."""
         return self._client(service, once=True)
 
@@ -200,8 +200,8 @@ def _taking(sts: Callable[[], Any], acting: Acting) -> Any:
 
 
 def _config(service: str, *, once: bool) -> Config:
-    config = WRITES if once else READS
-    return config.merge(SOONER[service]) if service in SOONER else config
+    config = SENDING_ONCE if once else RETRYING
+    return config.merge(SHORT_TIMEOUTS[service]) if service in SHORT_TIMEOUTS else config
 
 
 def _count(event_name: str, **_unused: Any) -> None:

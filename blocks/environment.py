@@ -260,13 +260,13 @@ class Environment(Block):
     def _new_clients(self) -> Clients:
         return Clients(self.aws, self.region, self.endpoints, self._acting)
 
-    def reads(self, service: str) -> Any:
+    def retrying(self, service: str) -> Any:
         """Return a boto3 client for calls that may be repeated."""
-        return self._clients.reads(service)
+        return self._clients.retrying(service)
 
-    def writes(self, service: str) -> Any:
+    def sending_once(self, service: str) -> Any:
         """Return a boto3 client that sends each call exactly once."""
-        return self._clients.writes(service)
+        return self._clients.sending_once(service)
 
     def slack_client(self) -> WebClient | None:
         """Return a Slack client that waits for rate limits, or None without credentials."""

@@ -17,6 +17,7 @@ Everything that can stop a delivery:
   x EngineUnavailable       the Docker engine does not answer
   x AccessDenied            AWS, a registry, GitHub or a database refused our credentials
   x PlatformBusy            another operation holds the service
+  x Unforeseen              a fault of the pipeline itself, named by its place
   x OutcomeUnknown          an answer was lost and reading did not tell what happened
     + AnswerLost            GitHub may have done it: the sender reads before sending again
   x GitHubRefused           GitHub cannot do what it was asked
@@ -170,11 +171,11 @@ class SmokeFailed(RolloutFailed):
     hint = "No traffic went to it. Run `test:smoke` against the idle colour to see it locally."
 
 
-class NotConvincing(RolloutFailed):
+class CanaryFailed(RolloutFailed):
     hint = "The traffic is back on the old version. Compare both colours' logs and metrics."
 
 
-class TakenBack(RolloutFailed):
+class AbortedByRollback(RolloutFailed):
     hint = "The old version serves, as was asked. Run `blue-green` again when it may go on."
 
 

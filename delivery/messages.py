@@ -16,7 +16,7 @@ LONGEST_SECTION = 2900
 Link = tuple[str, str]
 
 
-class Mood(StrEnum):
+class RunStatus(StrEnum):
     """How a run is doing, as the sign that people look for in a channel."""
 
     UNDER_WAY = "⏳"
@@ -61,7 +61,7 @@ class Failure:
 class Message:
     """One message: a headline for the channel, paragraphs, and links in small print."""
 
-    mood: Mood
+    status: RunStatus
     headline: str
     paragraphs: tuple[str, ...] = ()
     links: tuple[Link, ...] = ()
@@ -69,7 +69,7 @@ class Message:
     @property
     def text(self) -> str:
         """The message without blocks, for places such as a notification."""
-        return f"{self.mood} {plain(self.headline)}"
+        return f"{self.status} {plain(self.headline)}"
 
     @property
     def in_short(self) -> "Message":
@@ -78,7 +78,7 @@ class Message:
 
     def blocks(self) -> list[dict[str, object]]:
         """The message in Block Kit."""
-        texts = [f"{self.mood} *{escaped(self.headline)}*", *self.paragraphs]
+        texts = [f"{self.status} *{escaped(self.headline)}*", *self.paragraphs]
         blocks: list[dict[str, object]] = [
             {"type": "section", "text": {"type": "mrkdwn", "text": each[:LONGEST_SECTION]}}
             for each in texts
@@ -89,10 +89,10 @@ class Message:
         return blocks
 
 
-def stopped_early(what: str, failure: Failure, run_url: str) -> Message:
+def failure_message(what: str, failure: Failure, run_url: str) -> Message:
     """Say why a run failed, what to do, and what serves now."""
     return Message(
-        Mood.FAILED,
+        RunStatus.FAILED,
         f"{what}: {failure.stage}",
         (
             f"```{clipped(escaped(failure.reason), 2500)}```",

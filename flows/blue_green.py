@@ -1,5 +1,5 @@
 """
-Put a proven version live, without a moment in which users meet anything else.
+Put a proven version live beside the old one, and move the users to it step by step.
 
     recover ─ bring up on the idle colour ─ prove its health ─ smoke-test ─ warm up ─ (ask) ─┐
     retire the old colour ◀─ promote ◀─ watch (ask, if too few come) ◀─ shift, step by step ◀┘
@@ -17,7 +17,7 @@ from blocks.parameters import Reason, Registered, Wanted
 from delivery.run.ledger import Live
 from flows.reconcile import recover_colours
 from tasks.deploy.announcements import announce_deploying, ask_before_shift
-from tasks.deploy.colours import bring_up, is_live_already, retire, warm_up
+from tasks.deploy.colours import bring_up, is_live_already, retire_or_keep_warm, warm_up
 from tasks.deploy.conclusion import conclude_live, tell_failure
 from tasks.deploy.dry_run import publish_dry_run
 from tasks.deploy.in_place import update_in_place
@@ -25,7 +25,7 @@ from tasks.deploy.record import live_now, still_live
 from tasks.deploy.shift import Candidate, promote, shift_in_steps
 from tasks.deploy.smoke import SmokeCheckout, smoke_checkout, smoke_test
 from tasks.deploy.traffic_guard import old_version_serves_on_failure
-from tasks.deploy.watch import await_share, demand_silence
+from tasks.deploy.watch import await_share, require_silent_alarms
 from tasks.platform.app_runner.service import await_deployment
 from tasks.platform.health import await_revision
 from tasks.platform.versions import Version, as_proven, choose_version
@@ -65,14 +65,14 @@ def put_live(lock: DeployLock, version: Version, checkout: SmokeCheckout | None)
     idle = lock.environment.on(snapshot.idle)
     with old_version_serves_on_failure(lock, snapshot) as guard:
         deployment = bring_up(lock, snapshot, snapshot.idle, version.image)
-        service = await_deployment(idle, deployment, lock.demand)
-        address = await_revision(idle, service, version.revision, lock.demand)
+        service = await_deployment(idle, deployment, lock.ensure_held)
+        address = await_revision(idle, service, version.revision, lock.ensure_held)
         smoke_test(checkout, version, address)
         warm_up(idle, address)
         ask_before_shift(lock, version)
-        demand_silence(lock)
+        require_silent_alarms(lock)
         candidate = Candidate(version, snapshot.idle, service, deployment)
         shift_in_steps(lock, guard, snapshot, candidate)
         release = promote(lock, candidate)
-    retire(lock, snapshot)
+    retire_or_keep_warm(lock, snapshot)
     return live_now(lock, snapshot, release)

@@ -1,13 +1,13 @@
 """
-Put in order what no run could.
+Recover what killed runs left, and retire what is due.
 
     (a living run holds the lock: end) ─ what is left? ─ recover what killed runs left ─┐
     alert people ◀─ retire credentials ◀─ pause the overdue colour ◀────────────────────┘
         recover: fence the dead run off ─ look ─ put a half-done shift back
                    ─ close open intents ─ compare with the ledger ─ lead the default origin
 
-It never waits behind a living run, and changes nothing where all is as the ledger says. What it may
-not repair, drift and rotations that stand still, it tells people once.
+It never waits behind a living run, and changes nothing where all is as the ledger says. Drift and
+rotations that stand still need a person: they are announced once.
 """
 
 from prefect import flow
@@ -73,8 +73,8 @@ def recover_interrupted(lock: DeployLock) -> Snapshot | None:
 def recover_colours(lock: DeployLock, version: Version | None) -> Snapshot:
     """The steps of a recovery; a half-done shift of this run's own `version` goes on."""
     recovery.fence_dead_run(lock)
-    snapshot = recovery.put_back_half_done_shift(lock, recovery.look_at_colours(lock), version)
+    snapshot = recovery.undo_half_done_shift(lock, recovery.look_at_colours(lock), version)
     recovery.close_open_intents(lock, snapshot)
-    recovery.demand_no_drift(lock, snapshot)
-    recovery.lead_default_origin(lock, snapshot)
+    recovery.require_no_drift(lock, snapshot)
+    recovery.lead_default_origin_to_live(lock, snapshot)
     return snapshot

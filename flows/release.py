@@ -17,12 +17,12 @@ from tasks.checks.runner import install_unless_proven, run_checks
 from tasks.deploy.conclusion import tell_failure
 from tasks.release.announcements import announce_release, conclude_release
 from tasks.release.assets import make_assets
-from tasks.release.github_release import demand_no_other_release, draft_release, publish_release
+from tasks.release.github_release import draft_release, publish_release, require_no_other_release
 from tasks.release.image_tag import image_of, tag_image
 from tasks.release.notes import write_notes
 from tasks.release.plan import plan_release
 from tasks.release.standalone_build import build_standalone
-from tasks.release.tag import check_out_tag, demand_tag
+from tasks.release.tag import check_out_tag, require_tag
 from tasks.run.hooks import on_bad_end
 from tasks.workspace.workspace import open_workspace
 
@@ -46,8 +46,8 @@ def release(
     env = Environment.named(environment)
     with open_workspace(env) as workspace:
         tagged = check_out_tag(env, workspace, tag)
-        demand_tag(env, tagged)
-        demand_no_other_release(env, tagged)
+        require_tag(env, tagged)
+        require_no_other_release(env, tagged)
         version = image_of(env, tagged)
         announce_release(env, tagged)
         plan = plan_release(env, tagged)
@@ -59,7 +59,7 @@ def release(
         remote = draft_release(env, tagged, notes.text, assets, workspace, prerelease=prerelease)
         how = "is a draft on GitHub" if draft else "is released"
         if not draft:
-            demand_tag(env, tagged)
+            require_tag(env, tagged)
             tag_image(env, version, tagged.tag)
             publish_release(remote, tagged)
         conclude_release(env, tagged, plan, reports, notes, assets, version, remote.page, how)

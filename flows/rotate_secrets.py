@@ -33,7 +33,7 @@ from tasks.rotation.rolling_restart import (
     record_running_versions,
     rolling_restart,
 )
-from tasks.rotation.rotate import demand_none_failed, renew_credentials, retire_due_credentials
+from tasks.rotation.rotate import renew_credentials, require_none_failed, retire_due_credentials
 from tasks.run.hooks import on_bad_end
 from tasks.run.lock import deploy_lock
 
@@ -72,6 +72,6 @@ def rotate_secrets(
         rolling_restart(lock, rotations, consumers)
         consumers = record_running_versions(lock, rotations, consumers)
         retire_due_credentials(lock, rotations, consumers)
-        demand_none_failed(rotations)
+        require_none_failed(rotations)
         outcome = conclude_rotation(lock, rotations, excluded)
     return f"{env.name}: {outcome}"

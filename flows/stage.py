@@ -1,5 +1,5 @@
 """
-Run one check of a revision on a worker of its own, for a run that checks it.
+Run one check on a worker of its own; the run that checks the revision asks for it.
 
     take over the workspace ─ plan ─ the check ─ leave the verdict for that run
 

@@ -43,7 +43,7 @@ class PreviousKey(Key):
 
 
 @dataclass(frozen=True)
-class Pair:
+class KeyPair:
     """One key for each kind of token."""
 
     access: Key
@@ -51,7 +51,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Lives:
+class TokenLifetimes:
     """How long a token of each kind is valid."""
 
     access_s: int = 15 * 60
@@ -72,7 +72,7 @@ class KeyRing:
 
 
 @dataclass(frozen=True)
-class Rings:
+class KeyRings:
     """The rings of both kinds of tokens, as they stand in the secret."""
 
     access: KeyRing
@@ -92,27 +92,27 @@ class Rings:
         }
 
 
-def random_pair() -> Pair:
+def random_pair() -> KeyPair:
     """Two new keys of 256 random bits, each with its own id."""
-    return Pair(_random_key(), _random_key())
+    return KeyPair(_random_key(), _random_key())
 
 
 def _random_key() -> Key:
     return Key(f"k{secrets.token_hex(8)}", secrets.token_urlsafe(KEY_BYTES))
 
 
-def bootstrap(legacy: Pair, new: Pair) -> Rings:
+def bootstrap(legacy: KeyPair, new: KeyPair) -> KeyRings:
     """The first rings: the old secrets still sign while the new keys become known everywhere.
 
     So no instance with the old code or the old value gets a token that it cannot verify.
     """
-    return Rings(KeyRing(legacy.access, new.access), KeyRing(legacy.refresh, new.refresh))
+    return KeyRings(KeyRing(legacy.access, new.access), KeyRing(legacy.refresh, new.refresh))
 
 
-def rotate_rings(rings: Rings, new: Pair, now: int, lives: Lives) -> Rings:
+def rotate_rings(rings: KeyRings, new: KeyPair, now: int, lives: TokenLifetimes) -> KeyRings:
     """Both rings after one rotation; the keys that signed verify as long as their tokens live."""
     made_fit = now + STAYS_FIT_S
-    return Rings(
+    return KeyRings(
         rotate_ring(rings.access, new.access, needed_until(made_fit, lives.access_s), now),
         rotate_ring(rings.refresh, new.refresh, needed_until(made_fit, lives.refresh_s), now),
     )
@@ -136,24 +136,24 @@ def needed_until(promoted: int, token_life_s: int) -> int:
     return promoted + LONGEST_RESTART_S + token_life_s + SKEW_S
 
 
-def emergency_rings(new: Pair, new_next: Pair) -> Rings:
+def emergency_rings(new: KeyPair, new_next: KeyPair) -> KeyRings:
     """Rings without any earlier key: a thief of the secret has all of them, `next` too.
 
     All sessions end. `force_logout` does the same where the application knows no ring.
     """
-    return Rings(KeyRing(new.access, new_next.access), KeyRing(new.refresh, new_next.refresh))
+    return KeyRings(KeyRing(new.access, new_next.access), KeyRing(new.refresh, new_next.refresh))
 
 
-def legacy_pair(text: str) -> Pair:
+def legacy_pair(text: str) -> KeyPair:
     """The two keys in a value that has no ring yet. Raises `SecretMalformed`."""
     members = members_of(text)
-    return Pair(
+    return KeyPair(
         Key(LEGACY, text_member(members, "jwt_secret")),
         Key(LEGACY, text_member(members, "refresh_secret")),
     )
 
 
-def read_rings(text: str) -> Rings | None:
+def read_rings(text: str) -> KeyRings | None:
     """The rings in a secret's value; None if it has no ring yet.
 
     Raises `SecretMalformed`, which quotes no key; also if `jwt_secret` or `refresh_secret` is not
@@ -163,7 +163,7 @@ def read_rings(text: str) -> Rings | None:
     if "ring" not in members:
         return None
     ring = _members(members["ring"], "ring")
-    rings = Rings(*(_ring(ring.get(kind), f"ring.{kind}") for kind in ("access", "refresh")))
+    rings = KeyRings(*(_ring(ring.get(kind), f"ring.{kind}") for kind in ("access", "refresh")))
     for name, each in (("jwt_secret", rings.access), ("refresh_secret", rings.refresh)):
         if members.get(name) != each.current.k:
             raise SecretMalformed(

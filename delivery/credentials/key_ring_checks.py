@@ -8,9 +8,9 @@ from delivery.credentials.key_ring import (
     LEGACY,
     Key,
     KeyRing,
-    Lives,
+    KeyRings,
     PreviousKey,
-    Rings,
+    TokenLifetimes,
     bootstrap,
     legacy_pair,
     needed_until,
@@ -23,7 +23,7 @@ _STRONG = re.compile(r"[A-Za-z0-9_-]{43,}")
 
 
 def why_not_promoted(
-    before: str, after: str, now: int, lives: Lives, *, compromised: bool = False
+    before: str, after: str, now: int, lives: TokenLifetimes, *, compromised: bool = False
 ) -> list[str]:
     """Every reason why the value `after` may not follow the value `before`; empty if it may.
 
@@ -44,7 +44,7 @@ def why_not_promoted(
     ]
 
 
-def _rings_of_legacy_keys(text: str) -> Rings:
+def _rings_of_legacy_keys(text: str) -> KeyRings:
     """Wrap a value without a ring as rings with current == next, as a bootstrap begins."""
     legacy = legacy_pair(text)
     return bootstrap(legacy, legacy)
@@ -54,7 +54,7 @@ def _too_long(text: str) -> list[str]:
     return ["it is 64 KB or longer"] if len(text.encode()) >= LARGEST_VALUE else []
 
 
-def _weak(rings: Rings) -> list[str]:
+def _weak(rings: KeyRings) -> list[str]:
     """Keys that are too short; legacy keys may be, since the rotation replaces them."""
     return [
         f"{key.kid} has fewer than 256 bits"
@@ -63,7 +63,7 @@ def _weak(rings: Rings) -> list[str]:
     ]
 
 
-def _ambiguous(rings: Rings) -> list[str]:
+def _ambiguous(rings: KeyRings) -> list[str]:
     """Ids that name two keys; only the legacy kid may name a key in each ring."""
     access, refresh = (
         Counter(key.kid for key in ring.keys) for ring in (rings.access, rings.refresh)
@@ -75,7 +75,7 @@ def _ambiguous(rings: Rings) -> list[str]:
     return [f"{kid} is the id of two keys" for kid, count in counts.items() if count > 1]
 
 
-def _shared(rings: Rings) -> list[str]:
+def _shared(rings: KeyRings) -> list[str]:
     """Keys that occur twice, for example for both kinds of tokens; legacy keys may."""
     counts = Counter(key.k for key in rings.keys)
     return [
@@ -102,7 +102,7 @@ def _broken_off(kind: str, old: KeyRing, new: KeyRing, needed: int, now: int) ->
     ]
 
 
-def _not_dropped(old: Rings, new: Rings) -> list[str]:
+def _not_dropped(old: KeyRings, new: KeyRings) -> list[str]:
     compromised = {key.k for key in old.keys}
     return [
         f"{key.kid} is one of the compromised keys"

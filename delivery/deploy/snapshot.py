@@ -1,4 +1,4 @@
-"""A snapshot holds both colours of an environment at one moment; what follows is decided here."""
+"""A snapshot holds the route and both services of an environment at one moment."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -47,7 +47,7 @@ def read_pull(answer: Any) -> Pull:
     return found
 
 
-def demand_head(pull: Pull, revision: str) -> None:
+def require_head(pull: Pull, revision: str) -> None:
     """Raise `RequestRefused` if it is closed, `Superseded` unless `revision` is its newest."""
     if pull.state != "open":
         raise RequestRefused(

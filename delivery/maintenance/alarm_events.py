@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, quote
 
-from delivery.messages import Message, Mood
+from delivery.messages import Message, RunStatus
 from delivery.text import NOT_JSON, clipped, escaped, plain
 
 TOPIC = re.compile(
@@ -129,7 +129,7 @@ def alarm_message(notice: Notice, environment: str) -> Message:
     """Write what people read of a proven message; its names and texts may be from anybody."""
     if notice.kind == UNSUBSCRIBED:
         return Message(
-            Mood.STOPPED,
+            RunStatus.STOPPED,
             f"{environment}: alarms are no longer reported here",
             (
                 f"Somebody ended the subscription of {escaped(notice.topic)}. If nobody meant to: "
@@ -143,7 +143,7 @@ def alarm_message(notice: Notice, environment: str) -> Message:
     if isinstance(alarm, dict) and isinstance(alarm.get("AlarmName"), str):
         return _of_an_alarm(alarm, _region(notice.topic), environment)
     return Message(
-        Mood.STOPPED,
+        RunStatus.STOPPED,
         f"{environment}: {notice.subject or 'a message that is no alarm'}",
         (
             f"```{clipped(escaped(notice.text), LONGEST_REASON)}```",
@@ -159,13 +159,13 @@ def _of_an_alarm(alarm: Mapping[str, Any], region: str, environment: str) -> Mes
     reason = str(alarm.get("NewStateReason") or "it gives no reason")
     shown = f"```{clipped(escaped(reason), LONGEST_REASON)}```"
     if state == "OK":
-        return Message(Mood.WELL, f"{environment}: the alarm {name} is over", (since,), link)
+        return Message(RunStatus.WELL, f"{environment}: the alarm {name} is over", (since,), link)
     if state != "ALARM":
         headline = f"{environment}: the alarm {name} has too little data"
-        return Message(Mood.STOPPED, headline, (since, shown), link)
+        return Message(RunStatus.STOPPED, headline, (since, shown), link)
     about = alarm.get("AlarmDescription")
     return Message(
-        Mood.FAILED,
+        RunStatus.FAILED,
         f"{environment}: the alarm {name} rings",
         (
             *((escaped(str(about))[:LONGEST_REASON],) if about else ()),

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import zip_longest
 from statistics import median
 
-from delivery.messages import Message, Mood
+from delivery.messages import Message, RunStatus
 from delivery.run.ledger import Proven, Release
 from delivery.text import counted, duration, escaped
 
@@ -214,7 +214,7 @@ def performance_message(performance: Performance, run_url: str) -> Message:
     """Write the four keys for the channel."""
     lines = [f"• {name}: {escaped(tell(performance))}" for name, tell in FOUR_KEYS.items()]
     return Message(
-        Mood.WELL,
+        RunStatus.WELL,
         f"{performance.environment}: how we delivered in the last "
         f"{counted(len(performance.weeks), 'week')}",
         ("\n".join(lines),),

@@ -174,7 +174,7 @@ def status_of(events: Sequence[Mapping[str, Any]]) -> str:
     return next((e["ResourceStatus"] for e in events if e["ResourceType"] == STACK), "")
 
 
-def demand_applied(stack: str, events: Sequence[Mapping[str, Any]]) -> None:
+def require_applied(stack: str, events: Sequence[Mapping[str, Any]]) -> None:
     """Return if an operation that has ended did what it was started for.
 
     `events` are those of the operation, newest first. Raises `ProvisioningFailed`, naming the

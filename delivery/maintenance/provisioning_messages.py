@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from delivery.messages import Failure, Message, Mood, stopped_early
+from delivery.messages import Failure, Message, RunStatus, failure_message
 from delivery.text import duration, escaped
 
 
 def provisioning(environment: str, stacks: str, why: str, actor: str, run_url: str) -> Message:
     """Open the thread, before anything is planned."""
     return Message(
-        Mood.UNDER_WAY,
+        RunStatus.UNDER_WAY,
         f"{environment}: looking at the stacks {stacks}",
         (f"“{escaped(why)}” ({escaped(actor)})",),
         (("run", run_url),),
@@ -19,7 +19,7 @@ def provisioning(environment: str, stacks: str, why: str, actor: str, run_url: s
 def may_be_lost(environment: str, losses: Sequence[str], run_url: str) -> Message:
     """Ask a person whether what is named may be replaced or removed."""
     return Message(
-        Mood.UNDER_WAY,
+        RunStatus.UNDER_WAY,
         f"{environment}: provisioning waits for your decision",
         (
             "\n".join(f"• {escaped(each)}" for each in losses),
@@ -33,7 +33,7 @@ def may_be_lost(environment: str, losses: Sequence[str], run_url: str) -> Messag
 def provisioned(environment: str, done: Sequence[str], seconds: float, run_url: str) -> Message:
     """Conclude a run that succeeded: what was done, and what a person has to write."""
     return Message(
-        Mood.WELL,
+        RunStatus.WELL,
         f"{environment}: provisioned in {duration(seconds)}",
         ("\n".join(f"• {escaped(each)}" for each in done),),
         (("run", run_url),),
@@ -42,4 +42,4 @@ def provisioned(environment: str, done: Sequence[str], seconds: float, run_url: 
 
 def provisioning_failed(environment: str, failure: Failure, run_url: str) -> Message:
     """Say why a run failed; posted by its hook."""
-    return stopped_early(f"{environment}: provisioning stopped", failure, run_url)
+    return failure_message(f"{environment}: provisioning stopped", failure, run_url)

@@ -113,7 +113,7 @@ def newly_started(
     return next((o for o in operations if o.id not in seen and o.kind in kinds), None)
 
 
-def demand_success(operation: Operation | None, service: str) -> None:
+def require_success(operation: Operation | None, service: str) -> None:
     """Return if the operation succeeded; otherwise raise what its end means for the users."""
     if operation is None:
         raise OutcomeUnknown(f"App Runner does not list our operation on {service}")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-NONE_DEMANDED: Mapping[str, str] = {}
+NONE_REQUIRED: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class HealthAnswer:
 def good_in_a_row(
     answers: Sequence[HealthAnswer],
     revision: str | None,
-    secrets: Mapping[str, str] = NONE_DEMANDED,
+    secrets: Mapping[str, str] = NONE_REQUIRED,
 ) -> int:
     """Count the newest answers in a row that are ready, from `revision` and with `secrets`.
 

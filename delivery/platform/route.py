@@ -119,7 +119,7 @@ def first_route(colour: Colour, host: str, token: int) -> Route:
     return Route(1, token, colour, colour, 0, 1, {colour: host})
 
 
-def claimed(route: Route, token: int) -> Route:
+def with_token(route: Route, token: int) -> Route:
     """Return the same route under a newer lock: a run with an older lock can no longer write."""
     return replace(route, version=route.version + 1, token=token)
 
@@ -166,19 +166,19 @@ def swapped(route: Route, host: str, token: int) -> Route:
     )
 
 
-def stamped(route: Route, before: Route | None, now: float) -> Route:
+def with_timestamp(route: Route, before: Route | None, now: float) -> Route:
     """Return the route with the time at which it moves traffic, if it moves any."""
     if before and all(route.share_of(colour) == before.share_of(colour) for colour in Colour):
         return route
     return replace(route, moved=round(now, 3))
 
 
-def undrained_s(route: Route | None, drain_s: float, now: float) -> float:
+def remaining_drain_s(route: Route | None, drain_s: float, now: float) -> float:
     """Return for how many seconds the colour that traffic has left may still have requests."""
     return max(0.0, route.moved + drain_s - now) if route else 0.0
 
 
-def demand_ours(route: Route | None, token: int) -> None:
+def require_ours(route: Route | None, token: int) -> None:
     """Raise `Fenced` if the document was written under a later lock than ours."""
     if route and route.token > token:
         raise Fenced(

@@ -50,7 +50,7 @@ class Deployment:
         return self.image.rpartition("@")[2][:19]
 
 
-def demand_sent(sent: Sent | None) -> Sent:
+def require_sent(sent: Sent | None) -> Sent:
     """Return what a wait has found that was sent; None would be a programming error."""
     if sent is None:
         raise OutcomeUnknown("the wait for what was sent ended without it")

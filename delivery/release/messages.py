@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from delivery.messages import Failure, Message, Mood, stopped_early
+from delivery.messages import Failure, Message, RunStatus, failure_message
 from delivery.text import counted, duration, escaped
 
 MOST_CHANGES = 15
@@ -11,7 +11,7 @@ MOST_CHANGES = 15
 def releasing(what: str, revision: str, by: str, run_url: str) -> Message:
     """Write the message that opens the thread, before anything is tested or built."""
     return Message(
-        Mood.UNDER_WAY,
+        RunStatus.UNDER_WAY,
         f"{what}: being released from {revision[:10]}",
         (f"Tagged by {escaped(by)}",),
         (("run", run_url),),
@@ -34,9 +34,9 @@ def released(
     lines = ["\n".join(shown) or "No changes since the previous version.", *map(escaped, remarks)]
     lines.append(f"Verified by downloading: {escaped(', '.join(assets))}")
     title = f"{what} {how}, after {duration(seconds)}"
-    return Message(Mood.WELL, title, tuple(lines), tuple(links))
+    return Message(RunStatus.WELL, title, tuple(lines), tuple(links))
 
 
 def release_failed(environment: str, failure: Failure, run_url: str) -> Message:
     """Write the message of the hook of a run that did not succeed."""
-    return stopped_early(f"{environment}: a release stopped", failure, run_url)
+    return failure_message(f"{environment}: a release stopped", failure, run_url)

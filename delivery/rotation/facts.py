@@ -27,7 +27,7 @@ class PendingValue(Enum):
     EMPTY = "no value"
 
 
-class Old(Enum):
+class OldCredential(Enum):
     """Whether the old credential still works."""
 
     WORKS = "works"
@@ -88,7 +88,7 @@ class Facts:
     pending_value: PendingValue | None = None
     set_version: str = ""
     tested_version: str = ""
-    old: Old | None = None
+    old: OldCredential | None = None
     compromised: bool = False
 
     def terms(self, row: Record) -> SecretPolicy:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from delivery.messages import Failure, Message, Mood, stopped_early
+from delivery.messages import Failure, Message, RunStatus, failure_message
 from delivery.rotation.next_step import Next
 from delivery.rotation.record import Record, RotationStep, is_overdue, moment
 from delivery.text import duration, escaped
@@ -58,16 +58,16 @@ def rotation_started(
 ) -> Message:
     """The first message of the thread, sent before anything is changed."""
     lines = [f"“{escaped(why)}” ({escaped(actor)})", *(escaped(each) for each in warnings)]
-    return Message(Mood.UNDER_WAY, f"{environment}: {what}", tuple(lines), (("run", run_url),))
+    return Message(RunStatus.UNDER_WAY, f"{environment}: {what}", tuple(lines), (("run", run_url),))
 
 
 def secret_progress(outcome: SecretOutcome) -> Message:
     """How far one secret is at the end of a run."""
-    mood = {RotationStep.DONE: Mood.WELL, RotationStep.STOP: Mood.FAILED}.get(
-        outcome.next.step, Mood.UNDER_WAY
+    status = {RotationStep.DONE: RunStatus.WELL, RotationStep.STOP: RunStatus.FAILED}.get(
+        outcome.next.step, RunStatus.UNDER_WAY
     )
     versions = f"`{escaped(outcome.old_version)}` → `{escaped(outcome.new_version)}`"
-    return Message(mood, outcome.sentence, (versions,))
+    return Message(status, outcome.sentence, (versions,))
 
 
 def rotation_ended(
@@ -81,7 +81,7 @@ def rotation_ended(
     lines = [f"• {escaped(line)}" for line in (*(each.sentence for each in outcomes), *warnings)]
     names = ", ".join(each.secret for each in outcomes) or "nothing"
     return Message(
-        Mood.WELL if outcomes else Mood.STOPPED,
+        RunStatus.WELL if outcomes else RunStatus.STOPPED,
         f"{environment}: {names} rotated as far as possible today, in {duration(seconds)}",
         ("\n".join(lines),),
         (("run", run_url),),
@@ -90,13 +90,13 @@ def rotation_ended(
 
 def rotation_failed(environment: str, failure: Failure, run_url: str) -> Message:
     """The last message of a run that failed; sent by the flow's hook."""
-    return stopped_early(f"{environment}: a rotation of secrets stopped", failure, run_url)
+    return failure_message(f"{environment}: a rotation of secrets stopped", failure, run_url)
 
 
 def credentials_retired(environment: str, sentences: Sequence[str]) -> Message:
     """The old credentials that `reconcile` retired, and those that are long overdue."""
     return Message(
-        Mood.STOPPED,
+        RunStatus.STOPPED,
         f"{environment}: old credentials",
         ("\n".join(f"• {escaped(each)}" for each in sentences),),
     )

@@ -8,7 +8,7 @@ aws-secrets-manager-rotation-lambdas) for alternating users.
 
 from dataclasses import dataclass
 
-from delivery.rotation.facts import PREVIOUS, Facts, Old, PendingValue
+from delivery.rotation.facts import PREVIOUS, Facts, OldCredential, PendingValue
 from delivery.rotation.record import Record, RotationStep, is_overdue, moment, retirement_due
 
 
@@ -167,7 +167,7 @@ def _after_promotion(facts: Facts, row: Record | None) -> Next:
         return _restart(facts)
     if not facts.policy.retires:
         return _without_retirement(facts, row)
-    if row.is_over and facts.old is not Old.WORKS:
+    if row.is_over and facts.old is not OldCredential.WORKS:
         return _done(facts, "every service runs with it, and the old one is retired")
     return _gone(facts, row) or _early(facts, row) or _retire(facts, row)
 
@@ -176,7 +176,7 @@ def _without_retirement(facts: Facts, row: Record) -> Next:
     """The end where a rotation does not retire: the old one expires, or a person withdraws it."""
     if facts.policy.makes_value or facts.old is None:
         return _done(facts, "every service runs with it, and there is nothing to retire")
-    if facts.old is not Old.WORKS:
+    if facts.old is not OldCredential.WORKS:
         return _done(facts, f"every service runs with it, and the old one {facts.old.value}")
     due = retirement_due(row, facts.terms(row).overlap_s) or 0.0
     until = due if facts.now < due else None
@@ -188,9 +188,9 @@ def _without_retirement(facts: Facts, row: Record) -> Next:
 
 def _gone(facts: Facts, row: Record) -> Next | None:
     """The end, once the old one has been retired."""
-    if facts.old is Old.GONE:
+    if facts.old is OldCredential.GONE:
         return _done(facts, "the old one does not exist any more")
-    if facts.old is not Old.REFUSED or row.retired_at is None:
+    if facts.old is not OldCredential.REFUSED or row.retired_at is None:
         return None
     inactive_for_s = facts.terms(row).inactive_for_s
     if inactive_for_s is None:
@@ -224,7 +224,7 @@ def _early(facts: Facts, row: Record) -> Next | None:
 
 def _retire(facts: Facts, row: Record) -> Next:
     why = "every service runs with the new one, and no client uses the old one any more"
-    if row.retired_at is not None and facts.old is Old.WORKS:
+    if row.retired_at is not None and facts.old is OldCredential.WORKS:
         why = "it was retired, and works again"
     elif facts.terms(row).drained_for_s == 0:
         why = "every service runs with the new one, and the old one must end at once"

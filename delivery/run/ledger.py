@@ -16,7 +16,7 @@ from delivery.platform.images import DIGEST
 
 SHORTEST_REVISION = 7
 # The kinds of runs that change which version is live; a later request supersedes an earlier one.
-KINDS = ("deploy", "rollback")
+KINDS_THAT_SUPERSEDE = ("deploy", "rollback")
 
 
 class Migration(StrEnum):
@@ -173,7 +173,7 @@ def superseded_by(mine: Holder, lock: LockRow, waiting: Iterable[Holder]) -> str
     Every later request supersedes a deployment, be it a newer deployment or a rollback; only a
     later rollback supersedes a rollback. Nothing supersedes other kinds of runs, such as reconcile.
     """
-    if mine.kind not in KINDS:
+    if mine.kind not in KINDS_THAT_SUPERSEDE:
         return ""
     kinds = ("rollback",) if mine.kind == "rollback" else tuple(lock.last)
     if any(lock.last.get(kind, 0) > mine.asked for kind in kinds):

@@ -45,7 +45,7 @@ def hand_over(environment: Environment, source: Source, workspace: Workspace) ->
     try:
         if not _is_there(environment, bucket, _workspace(digest)):
             # Its name is its digest, so that sending it again is harmless.
-            environment.reads("s3").upload_file(str(archive), bucket, _workspace(digest))
+            environment.retrying("s3").upload_file(str(archive), bucket, _workspace(digest))
     except (ClientError, S3UploadFailedError) as error:
         why = _code(error) if isinstance(error, ClientError) else str(error).rpartition(": ")[2]
         raise ConfigurationError(
@@ -62,7 +62,7 @@ def take_over(environment: Environment, workspace: Workspace, digest: str) -> So
     """Unpack what another run handed over. Raises `RequestRefused` if its digest differs."""
     archive = workspace.home / "workspace.tar.gz"
     try:
-        environment.reads("s3").download_file(
+        environment.retrying("s3").download_file(
             _bucket(environment), _workspace(digest), str(archive)
         )
     except ClientError as error:
@@ -97,7 +97,7 @@ def leave_verdict(environment: Environment, text: str) -> None:
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         raise RequestRefused("only a flow run can leave a verdict")
-    environment.reads("s3").put_object(
+    environment.retrying("s3").put_object(
         Bucket=_bucket(environment), Key=_verdict(context.flow_run.id), Body=text.encode()
     )
 
@@ -105,7 +105,9 @@ def leave_verdict(environment: Environment, text: str) -> None:
 def verdict_of(environment: Environment, run: object) -> CheckReport | None:
     """Read the verdict of a stage, None if it left none. Raises the failure in the verdict."""
     try:
-        found = environment.reads("s3").get_object(Bucket=_bucket(environment), Key=_verdict(run))
+        found = environment.retrying("s3").get_object(
+            Bucket=_bucket(environment), Key=_verdict(run)
+        )
     except ClientError as error:
         if _code(error) in ("NoSuchKey", "404"):
             return None
@@ -132,7 +134,7 @@ def _sha256(archive: Path) -> str:
 
 def _is_there(environment: Environment, bucket: str, key: str) -> bool:
     try:
-        environment.reads("s3").head_object(Bucket=bucket, Key=key)
+        environment.retrying("s3").head_object(Bucket=bucket, Key=key)
     except ClientError as error:
         if _code(error) in ("404", "NoSuchKey", "NotFound"):
             return False

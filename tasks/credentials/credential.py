@@ -10,7 +10,7 @@ from typing import ClassVar
 from blocks.environment import Environment
 from delivery.credentials.secret_value import read_reference
 from delivery.errors import ConfigurationError, SecretMalformed
-from delivery.rotation.facts import Old, PendingValue, SecretKind, SecretPolicy
+from delivery.rotation.facts import OldCredential, PendingValue, SecretKind, SecretPolicy
 from delivery.rotation.record import Record
 from tasks.credentials.secrets_manager import Value, read_value
 
@@ -72,7 +72,7 @@ class Credential:
         """How many connections use an old version; it is in use while there is one."""
         return 0
 
-    def old(self, version: str) -> Old | None:
+    def old(self, version: str) -> OldCredential | None:
         """Whether the credential of an old version still works; None where that is unknown."""
         return None
 
@@ -90,7 +90,7 @@ class Credential:
         return found
 
 
-def demand_references(environment: Environment, arn: str, credential: Credential) -> None:
+def require_references(environment: Environment, arn: str, credential: Credential) -> None:
     """Raise `ConfigurationError` unless the application has a reference to each key of the secret.
 
     A rotation of a key that it is not given would change nothing, or lock it out.

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from delivery.credentials.connection_uri import Login, login_of, other_account, with_login
 from delivery.credentials.secret_value import text_member
 from delivery.errors import SecretMalformed, StillAccepted
-from delivery.rotation.facts import ACCOUNTS, Old, SecretKind, SecretPolicy
+from delivery.rotation.facts import ACCOUNTS, OldCredential, SecretKind, SecretPolicy
 from tasks.credentials import mongodb_account, redis_account
 from tasks.credentials.credential import VERSION, Credential
 from tasks.credentials.secrets_manager import Value, read_current, read_value
@@ -78,18 +78,18 @@ class DatabaseCredential(Credential):
         in_mongodb = mongodb_account.count_connections(admin.mongodb, before[MONGODB])
         return in_mongodb + redis_account.count_connections(admin.redis, user)
 
-    def old(self, version: str) -> Old | None:
+    def old(self, version: str) -> OldCredential | None:
         before = read_value(self.environment, self.secret, version)
         if before is None:
-            return Old.GONE
+            return OldCredential.GONE
         admin = self._administrators()
         if mongodb_account.logs_in(before[MONGODB]):
-            return Old.WORKS
+            return OldCredential.WORKS
         try:
             redis_account.prove_refused(admin.redis, before[REDIS])
         except StillAccepted:
-            return Old.WORKS
-        return Old.REFUSED
+            return OldCredential.WORKS
+        return OldCredential.REFUSED
 
     def retire(self, old: str, current: str, *, at_once: bool) -> None:
         before, live, admin = self.value(old), self.value(current), self._administrators()

@@ -8,8 +8,8 @@ import time
 from dataclasses import replace
 
 from delivery.credentials.key_ring import (
-    Lives,
-    Rings,
+    KeyRings,
+    TokenLifetimes,
     bootstrap,
     emergency_rings,
     legacy_pair,
@@ -24,7 +24,7 @@ from tasks.credentials.credential import VERSION, Credential, is_given
 from tasks.credentials.secrets_manager import Value
 
 RING = "ring"
-LIVES = Lives()
+LIVES = TokenLifetimes()
 
 
 class KeyRingCredential(Credential):
@@ -69,7 +69,7 @@ class KeyRingCredential(Credential):
         before, after = json.dumps(current), json.dumps(value)
         return why_not_promoted(before, after, int(time.time()), LIVES, compromised=self.emergency)
 
-    def _new_rings(self, text: str) -> Rings:
+    def _new_rings(self, text: str) -> KeyRings:
         if self.emergency:
             return emergency_rings(random_pair(), random_pair())
         rings = read_rings(text)

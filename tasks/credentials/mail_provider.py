@@ -13,7 +13,13 @@ from blocks.environment import Environment
 from delivery.credentials.secret_value import text_member
 from delivery.credentials.ses_password import smtp_password
 from delivery.errors import SecretMalformed
-from delivery.rotation.facts import ENTERED_BY_HAND, SES_KEYS, Old, SecretKind, SecretPolicy
+from delivery.rotation.facts import (
+    ENTERED_BY_HAND,
+    SES_KEYS,
+    OldCredential,
+    SecretKind,
+    SecretPolicy,
+)
 from delivery.rotation.record import Record
 from tasks.credentials.credential import VERSION, Credential, is_given
 from tasks.credentials.secrets_manager import Value, read_current, read_labels, read_value
@@ -91,11 +97,11 @@ class EmailByHand(UnknownEmail):
     def prove(self, version: str, current: str) -> None:
         prove_account(self.account(self.value(version)))
 
-    def old(self, version: str) -> Old | None:
+    def old(self, version: str) -> OldCredential | None:
         before = read_value(self.environment, self.secret, version)
         if before is None:
-            return Old.GONE
-        return Old.REFUSED if is_refused(self.account(before)) else Old.WORKS
+            return OldCredential.GONE
+        return OldCredential.REFUSED if is_refused(self.account(before)) else OldCredential.WORKS
 
     def account(self, value: Value) -> SmtpAccount:
         """The server, user and password in a value. Raises `SecretMalformed`."""
@@ -161,15 +167,15 @@ class SesEmail(EmailByHand):
         key = text_member(before, USER)
         return int(was_used_since(self.environment, key, datetime.now(UTC) - lately))
 
-    def old(self, version: str) -> Old | None:
+    def old(self, version: str) -> OldCredential | None:
         before = read_value(self.environment, self.secret, version)
         if before is None:
-            return Old.GONE
+            return OldCredential.GONE
         keys = keys_of(self.environment, text_member(before, IAM_USER))
         found = next((each for each in keys if each.id == before.get(USER)), None)
         if found is None:
-            return Old.GONE
-        return Old.WORKS if found.is_active else Old.REFUSED
+            return OldCredential.GONE
+        return OldCredential.WORKS if found.is_active else OldCredential.REFUSED
 
     def retire(self, old: str, current: str, *, at_once: bool) -> None:
         before = self.value(old)

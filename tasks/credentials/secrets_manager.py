@@ -51,7 +51,7 @@ class Labels:
 def read_labels(environment: Environment, secret: str) -> Labels:
     """Read the labels of a secret, by name or ARN; `ConfigurationError` if there is none."""
     with translate_aws_errors(f"describe the secret {secret}"):
-        found = environment.reads("secretsmanager").describe_secret(SecretId=secret)
+        found = environment.retrying("secretsmanager").describe_secret(SecretId=secret)
     labels = {version: tuple(each) for version, each in found["VersionIdsToStages"].items()}
     return Labels(found["ARN"], labels)
 
@@ -63,7 +63,7 @@ def read_value(environment: Environment, secret: str, version: str) -> Value | N
     """
     with translate_aws_errors(f"read the secret {secret}"):
         try:
-            answer = environment.reads("secretsmanager").get_secret_value(
+            answer = environment.retrying("secretsmanager").get_secret_value(
                 SecretId=secret, VersionId=version
             )
         except ClientError as error:
@@ -79,7 +79,7 @@ def read_value(environment: Environment, secret: str, version: str) -> Value | N
 def read_current(environment: Environment, secret: str) -> Value:
     """Read the current value of a secret. Raises `ConfigurationError` if there is none."""
     with translate_aws_errors(f"read the secret {secret}"):
-        answer = environment.reads("secretsmanager").get_secret_value(
+        answer = environment.retrying("secretsmanager").get_secret_value(
             SecretId=secret, VersionStage=CURRENT
         )
     try:
@@ -122,7 +122,7 @@ def _put(environment: Environment, secret: str, version: str, value: Value) -> N
     with translate_aws_errors(f"store a new version of the secret {secret}"):
         try:
             # Sending it again is harmless: the token names the version.
-            environment.reads("secretsmanager").put_secret_value(
+            environment.retrying("secretsmanager").put_secret_value(
                 SecretId=secret,
                 ClientRequestToken=version,
                 SecretString=text,
@@ -159,7 +159,7 @@ def promote(environment: Environment, secret: str, version: str, observed: str) 
 
     with translate_aws_errors(f"promote the version {version} of {secret}", hint=UNCLEAR):
         ensure(
-            lambda: environment.writes("secretsmanager").update_secret_version_stage(
+            lambda: environment.sending_once("secretsmanager").update_secret_version_stage(
                 SecretId=secret,
                 VersionStage=CURRENT,
                 MoveToVersionId=version,
@@ -175,7 +175,7 @@ def remove_pending(environment: Environment, secret: str, version: str) -> None:
     """Remove the label AWSPENDING from a version, unless it has it no longer."""
     with translate_aws_errors(f"remove the label {PENDING} in {secret}", hint=UNCLEAR):
         ensure(
-            lambda: environment.writes("secretsmanager").update_secret_version_stage(
+            lambda: environment.sending_once("secretsmanager").update_secret_version_stage(
                 SecretId=secret, VersionStage=PENDING, RemoveFromVersionId=version
             ),
             lambda: read_labels(environment, secret).pending != version,

@@ -44,7 +44,7 @@ class NewAccessKey:
 def keys_of(environment: Environment, user: str) -> list[AccessKey]:
     """The keys of an IAM user. Raises `ConfigurationError` if there is no such user."""
     with translate_aws_errors(f"list the access keys of the IAM user {user}"):
-        answer = environment.reads("iam").list_access_keys(UserName=user)
+        answer = environment.retrying("iam").list_access_keys(UserName=user)
     return [
         AccessKey(each["AccessKeyId"], each["Status"] == "Active", each["CreateDate"].timestamp())
         for each in answer["AccessKeyMetadata"]
@@ -118,7 +118,7 @@ def _create(environment: Environment, user: str) -> NewAccessKey | None:
     """A new key; None if the answer was lost, or IAM counts an orphan that it does not list yet."""
     with translate_aws_errors(f"create an access key for the IAM user {user}"):
         try:
-            made = environment.writes("iam").create_access_key(UserName=user)["AccessKey"]
+            made = environment.sending_once("iam").create_access_key(UserName=user)["AccessKey"]
         except (ClientError, BotoCoreError) as error:
             if aws_is_unclear(error) or classify(error) is Refusal.QUOTA:
                 return None
@@ -135,7 +135,7 @@ def deactivate_key(environment: Environment, user: str, key: str) -> None:
 
     with translate_aws_errors(f"deactivate the access key {key}", hint=UNCLEAR):
         ensure(
-            lambda: environment.writes("iam").update_access_key(
+            lambda: environment.sending_once("iam").update_access_key(
                 UserName=user, AccessKeyId=key, Status="Inactive"
             ),
             is_done,
@@ -171,7 +171,9 @@ def delete_key(
 def _delete(environment: Environment, user: str, key: str) -> None:
     with translate_aws_errors(f"delete the access key {key}", hint=UNCLEAR):
         ensure(
-            lambda: environment.writes("iam").delete_access_key(UserName=user, AccessKeyId=key),
+            lambda: environment.sending_once("iam").delete_access_key(
+                UserName=user, AccessKeyId=key
+            ),
             lambda: _found(environment, user, key) is None,
             _may_be_done,
             what=f"the access key {key} is deleted",
@@ -181,7 +183,7 @@ def _delete(environment: Environment, user: str, key: str) -> None:
 def was_used_since(environment: Environment, key: str, moment: datetime) -> bool:
     """Whether AWS recorded a use of a key at or after a moment; the record may lag by hours."""
     with translate_aws_errors(f"ask when the access key {key} was used last"):
-        answer = environment.reads("iam").get_access_key_last_used(AccessKeyId=key)
+        answer = environment.retrying("iam").get_access_key_last_used(AccessKeyId=key)
     last: datetime | None = answer["AccessKeyLastUsed"].get("LastUsedDate")
     return last is not None and last >= moment
 

@@ -14,7 +14,7 @@ from delivery.deploy.snapshot import Snapshot
 from delivery.errors import DeliveryError
 from delivery.platform.app_runner import NextAction, next_step
 from delivery.platform.images import Image
-from delivery.platform.route import Colour, Route, undrained_s
+from delivery.platform.route import Colour, Route, remaining_drain_s
 from delivery.platform.service import Deployment, Service
 from tasks import fact, operation
 from tasks.aws_errors import classify, describe, translate_aws_errors
@@ -65,7 +65,7 @@ def bring_up(lock: DeployLock, snapshot: Snapshot, colour: Colour, image: Image)
 
     def may_change() -> None:
         await_drained(lock, snapshot.route)
-        lock.demand_now()
+        lock.ensure_held_now()
 
     with (
         translate_aws_errors(f"deploy to {environment.service.name}"),
@@ -94,7 +94,7 @@ def warm_up(environment: Environment, address: str) -> float:
 
 
 @operation("retire the old colour of {lock.environment.name}")
-def retire(lock: DeployLock, snapshot: Snapshot) -> str:
+def retire_or_keep_warm(lock: DeployLock, snapshot: Snapshot) -> str:
     """Pause the old colour, or say until when it is kept warm for a rollback at once.
 
     It is never deleted. A pause that App Runner does not accept is left to `reconcile`: the users
@@ -117,22 +117,22 @@ def await_drained(lock: DeployLock, route: Route | None) -> None:
     """Wait until the colour that traffic has left can have no requests any more."""
     drain_s = lock.environment.policy.drain_s
     # Another machine's clock said when it moved: never wait longer than that can take.
-    left = min(undrained_s(route, drain_s, time.time()), drain_s)
+    left = min(remaining_drain_s(route, drain_s, time.time()), drain_s)
     if left:
         get_run_logger().info("the traffic moved just now: waiting %.0f s for the last of it", left)
     over = time.monotonic() + left
     while (left := over - time.monotonic()) > 0:
-        lock.demand()
+        lock.ensure_held()
         time.sleep(min(left, LOOK_AGAIN_S))
 
 
 def pause(lock: DeployLock, colour: Colour, service: Service) -> str:
     """Pause a colour that has no traffic; return what was done, in a sentence."""
-    client = lock.environment.writes("apprunner")
+    client = lock.environment.sending_once("apprunner")
     await_drained(lock, router_of(lock.environment).read().route)
     try:
         with intent(lock, "retire", colour):
-            lock.demand_now()
+            lock.ensure_held_now()
             client.pause_service(ServiceArn=service.arn)
     except (ClientError, BotoCoreError) as error:
         if classify(error) is Refusal.DENIED:

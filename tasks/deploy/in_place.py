@@ -15,9 +15,9 @@ from tasks.run.progress import record_milestone
 
 def update_in_place(lock: DeployLock, version: Version) -> Live:
     """Deploy, wait for the verdict of our operation, prove it; App Runner undoes a failed one."""
-    lock.demand_now()
+    lock.ensure_held_now()
     deployment = deploy(lock.environment, version.image)
     record_milestone(Milestone.SENT)
-    service = await_deployment(lock.environment, deployment, lock.demand)
-    address = await_revision(lock.environment, service, version.revision, lock.demand)
+    service = await_deployment(lock.environment, deployment, lock.ensure_held)
+    address = await_revision(lock.environment, service, version.revision, lock.ensure_held)
     return live_in_place(lock, version, deployment, address)

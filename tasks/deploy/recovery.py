@@ -1,8 +1,8 @@
 """Recovery puts right what a killed run left half done, one step after the other.
 
-The flows call the steps in this order (`recover_interrupted` in flows/reconcile.py): fence the dead
+The flows call the steps in this order (`recover_colours` in flows/reconcile.py): fence the dead
 run off, look at both colours, put a half-done shift back, close the intents that are open, compare
-the cloud with the ledger, lead the default origin to the live colour. A step that has nothing to do
+the cloud with the ledger, set the default origin to the live colour. A step that has nothing to do
 changes nothing and does not appear in the timeline.
 """
 
@@ -14,7 +14,7 @@ from prefect.logging import get_run_logger
 from blocks.environment import Environment
 from delivery.deploy.snapshot import Recovery, Snapshot, drift, outcome_of, recovery
 from delivery.errors import DeliveryError, Drift, Fenced
-from delivery.platform.route import Route, claimed, put_back
+from delivery.platform.route import Route, put_back, with_token
 from delivery.run.ledger import Intent, Release
 from tasks import fact, operation
 from tasks.aws_errors import describe, translate_aws_errors
@@ -42,27 +42,25 @@ def claim_route(lock: DeployLock) -> None:
     """Write the route as it is in the name of this run's lock."""
     with translate_aws_errors(DOING):
         seen = router_of(lock.environment).read()
-        lock.demand_now()
+        lock.ensure_held_now()
         if seen.route:
-            write_route(lock.environment, seen, claimed(seen.route, lock.token))
+            write_route(lock.environment, seen, with_token(seen.route, lock.token))
 
 
 @fact("what do both colours of {lock.environment.name} run, and who meets them?")
 def look_at_colours(lock: DeployLock) -> Snapshot:
     """Read route and services, in the certainty that this run still holds the deploy lock.
 
-    Raises what the lock says: `Fenced`, `TakenBack`.
+    Raises what the lock says: `Fenced`, `AbortedByRollback`.
     """
     with translate_aws_errors(DOING):
         snapshot = read_snapshot(lock.environment)
-        lock.demand_now()
+        lock.ensure_held_now()
     get_run_logger().info("%s", snapshot)
     return snapshot
 
 
-def put_back_half_done_shift(
-    lock: DeployLock, snapshot: Snapshot, version: Version | None
-) -> Snapshot:
+def undo_half_done_shift(lock: DeployLock, snapshot: Snapshot, version: Version | None) -> Snapshot:
     """Put the traffic back that a killed run has shifted; the snapshot afterwards.
 
     A half-done shift of the very `version` that this run is for goes on.
@@ -92,7 +90,7 @@ def close_open_intents(lock: DeployLock, snapshot: Snapshot | None) -> None:
     """
     with translate_aws_errors(DOING):
         if snapshot is None:
-            lock.demand_now()
+            lock.ensure_held_now()
         left = ledger.read_intents(lock.environment)
     for each in left:
         close_left_intent(lock, each, outcome_of(each, snapshot) if snapshot else IN_PLACE)
@@ -111,7 +109,7 @@ def close_left_intent(lock: DeployLock, intent: Intent, outcome: str) -> None:
 
 
 @fact("is {lock.environment.name} as the ledger says?")
-def demand_no_drift(lock: DeployLock, snapshot: Snapshot) -> None:
+def require_no_drift(lock: DeployLock, snapshot: Snapshot) -> None:
     """Raise `Drift` where the cloud is not as the ledger says. That stops a deployment only.
 
     A person who rolls back knows that something is wrong, and `reconcile` is there to tell.
@@ -124,20 +122,20 @@ def demand_no_drift(lock: DeployLock, snapshot: Snapshot) -> None:
         get_run_logger().warning("accepted: %s", why)
 
 
-def lead_default_origin(lock: DeployLock, snapshot: Snapshot) -> None:
+def lead_default_origin_to_live(lock: DeployLock, snapshot: Snapshot) -> None:
     """Lead edges that cannot read the route to the live colour, unless a shift is under way.
 
     A run that died, or a refusal by AWS, may have left it at the colour to be changed next.
     """
     if snapshot.route and not snapshot.route.is_shifting:
-        keep_default_origin(lock, snapshot.route)
+        set_default_origin(lock, snapshot.route)
 
 
-def keep_default_origin(lock: DeployLock, route: Route) -> None:
+def set_default_origin(lock: DeployLock, route: Route) -> None:
     """Keep the default origin at the live colour; slow, and no reason to fail."""
     log, host = get_run_logger(), route.hosts[route.live]
     try:
-        if router_of(lock.environment).keep_default(host, lock.demand):
+        if router_of(lock.environment).set_default_origin(host, lock.ensure_held):
             log.info("the default origin is %s now", host)
     except Fenced:
         raise  # the other run leads it

@@ -9,17 +9,17 @@ from delivery.deploy.canary_analysis import Judgement, Verdict, next_period
 from delivery.deploy.progress import Milestone
 from delivery.deploy.snapshot import Snapshot
 from delivery.errors import (
+    CanaryFailed,
     ConfigurationError,
     Drift,
     Fenced,
-    NotConvincing,
 )
 from delivery.platform.route import (
     Colour,
     Route,
-    demand_ours,
     first_route,
     promoted,
+    require_ours,
     shifted,
     swapped,
 )
@@ -29,7 +29,7 @@ from tasks import operation
 from tasks.aws_errors import translate_aws_errors
 from tasks.deploy.announcements import announce_share, question_about
 from tasks.deploy.record import re_release, release_of
-from tasks.deploy.recovery import keep_default_origin
+from tasks.deploy.recovery import set_default_origin
 from tasks.deploy.traffic_guard import TrafficGuard
 from tasks.deploy.watch import await_share, watch
 from tasks.platform.router import VersionedRoute
@@ -57,7 +57,7 @@ def shift_in_steps(
 ) -> None:
     """Give the version more and more of the traffic, each step proven and watched.
 
-    Raises `NotConvincing` when it is worse than the old one, or there is too little to tell.
+    Raises `CanaryFailed` when it is worse than the old one, or there is too little to tell.
     """
     policy, version = lock.environment.policy, candidate.version
     snapshot = snapshot.having(candidate.colour, candidate.service)
@@ -70,7 +70,7 @@ def shift_in_steps(
         announce_share(lock, version, share, candidate.colour, proof)
         if lock.is_rollback:
             continue  # it was well before, and what it replaces is not
-        convince(lock, snapshot, version, route, share, since)
+        await_verdict(lock, snapshot, version, route, share, since)
 
 
 def _steps(lock: DeployLock, snapshot: Snapshot) -> list[int]:
@@ -83,7 +83,7 @@ def _steps(lock: DeployLock, snapshot: Snapshot) -> list[int]:
     return [step for step in lock.environment.policy.shift_steps if step >= done]
 
 
-def convince(
+def await_verdict(
     lock: DeployLock,
     snapshot: Snapshot,
     version: Version,
@@ -93,7 +93,7 @@ def convince(
 ) -> None:
     """Watch one step until there is a verdict; figures count `since` then.
 
-    Raises `NotConvincing`.
+    Raises `CanaryFailed`.
     """
     policy = lock.environment.policy
     seconds = policy.bake_s if share == 100 else policy.step_s
@@ -103,7 +103,7 @@ def convince(
         if judgement.verdict is Verdict.WELL:
             return
         if judgement.verdict is Verdict.SICK:
-            raise NotConvincing(
+            raise CanaryFailed(
                 f"{version} is not well with {share} % of the traffic: {judgement.why}"
             )
     if policy.if_too_few == "go on":
@@ -116,7 +116,7 @@ def convince(
         if consent.is_given:
             return
         answer = f"; {consent.words}" if consent.words else ""
-    raise NotConvincing(f"{version} with {share} % of the traffic: {judgement}{answer}")
+    raise CanaryFailed(f"{version} with {share} % of the traffic: {judgement}{answer}")
 
 
 @operation("shift {share} % of the traffic to {candidate.version} on {candidate.colour}")
@@ -159,7 +159,7 @@ def promote(lock: DeployLock, candidate: Candidate) -> Release:
         wanted = promoted(seen.route, lock.token) if is_shifting else seen.route
         release = release_of(lock, candidate.version, colour, wanted.version, sent)
         _go_live(lock, "promote", seen, wanted, release)
-    keep_default_origin(lock, wanted)
+    set_default_origin(lock, wanted)
     return release
 
 
@@ -167,21 +167,21 @@ def promote(lock: DeployLock, candidate: Candidate) -> Release:
 def swap(lock: DeployLock, colour: Colour, service: Service, version: Version) -> Release:
     """Make the warm colour live in one write, and record it."""
     with translate_aws_errors("move the traffic back"):
-        lock.demand_now()
+        lock.ensure_held_now()
         seen = _current(lock)
         if seen.route is None:
             raise ConfigurationError(f"{lock.environment.name} has no route, so nothing is live")
         wanted = swapped(seen.route, service.address, lock.token)
         release = re_release(lock, version, colour, wanted.version)
         _go_live(lock, "swap", seen, wanted, release)
-    keep_default_origin(lock, wanted)
+    set_default_origin(lock, wanted)
     return release
 
 
 def _current(lock: DeployLock) -> VersionedRoute:
     seen = router_of(lock.environment).read()
-    demand_ours(seen.route, lock.token)
-    lock.demand()
+    require_ours(seen.route, lock.token)
+    lock.ensure_held()
     return seen
 
 

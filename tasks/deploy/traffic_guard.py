@@ -1,4 +1,4 @@
-"""The traffic guard puts the traffic back when a deployment fails after it has shifted some."""
+"""The traffic guard gives all traffic back to the live colour when a deployment fails."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -27,7 +27,9 @@ NOT_BACK = "could not be put back"
 
 @dataclass
 class TrafficGuard:
-    """Knows whether users may meet the candidate already; that decides how loud a failure is."""
+    """Knows whether users may meet the candidate already; then a route that cannot be read is an
+    alarm.
+    """
 
     may_be_shifted: bool
 

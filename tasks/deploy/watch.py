@@ -55,7 +55,7 @@ def await_share(lock: DeployLock, version: Version, share: int) -> str:
     answers: list[HealthAnswer] = []
 
     def look_often() -> str:
-        lock.demand()
+        lock.ensure_held()
         answers.append(ask(url, cookies={VIEWER: uuid4().hex[:16]}))
         return tally(answers[-count:])
 
@@ -72,7 +72,7 @@ def await_share(lock: DeployLock, version: Version, share: int) -> str:
 
 
 @fact("do alarms of {lock.environment.name} ring already?")
-def demand_silence(lock: DeployLock) -> None:
+def require_silent_alarms(lock: DeployLock) -> None:
     """Return if none of the policy's alarms rings; asked before users meet anything new.
 
     Raises `RequestRefused` where one does: nobody could tell afterwards who made it ring.
@@ -98,7 +98,7 @@ def watch(
     """Watch the new version for a while, and judge it.
 
     `since` is when the first period began whose figures are users'. Ends at once where it is
-    certainly sick. Raises what the lock says: `TakenBack`, `Fenced`.
+    certainly sick. Raises what the lock says: `AbortedByRollback`, `Fenced`.
     """
     environment = lock.environment
     policy, log = environment.policy, get_run_logger()
@@ -115,7 +115,7 @@ def watch(
 
     judgement = Judgement(Verdict.TOO_FEW, "nothing was seen yet")
     for figures_are_due in _ticks(policy.probe_interval_s, seconds, f"watching {share} %"):
-        lock.demand()
+        lock.ensure_held()
         probes.append(_as_expected(ask(url), version, policy.answers_revision))
         if figures_are_due or bad_in_a_row(probes):
             try:

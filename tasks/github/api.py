@@ -252,7 +252,7 @@ class GitHub:
         """Send one request, wait for a rate limit if there is one, and raise a refusal."""
         waited = 0.0
         while True:
-            self._demand_github(address)
+            self._require_github(address)
             calls[method] += 1
             response = self._http.request(method, address, **request)
             answer = self._plain(response)
@@ -299,7 +299,7 @@ class GitHub:
         whole = path if path.startswith("/") else f"/repos/{self.repository}/{path}"
         return str(httpx.URL(f"{self._base}{whole.rstrip('/')}", params=query or None))
 
-    def _demand_github(self, address: str) -> None:
+    def _require_github(self, address: str) -> None:
         """Refuse an address that is not GitHub's API or its uploads: nobody else gets our token."""
         base, asked = urlsplit(self._base), urlsplit(address)
         uploads = f"uploads.{base.netloc.removeprefix('api.')}"

@@ -38,7 +38,7 @@ from delivery.github.commit_statuses import (
     summed_up,
     to_send,
 )
-from delivery.github.pull_request import Pull, demand_head
+from delivery.github.pull_request import Pull, require_head
 from delivery.text import counted
 from tasks import operation
 from tasks.checks.runner import Watcher
@@ -290,7 +290,7 @@ def _why(environment: Environment, run: FlowRun, state: State[Any]) -> str:
     try:
         if state.is_cancelled() or state.is_cancelling():
             pull = look_at_pull(environment, int(asked["number"]))
-            demand_head(pull, str(asked["revision"]))
+            require_head(pull, str(asked["revision"]))
     except Superseded as superseded:
         return str(superseded)
     except DeliveryError:

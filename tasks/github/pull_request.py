@@ -6,7 +6,7 @@ from blocks.environment import Environment
 from delivery.checks.delivery_toml import FILE
 from delivery.checks.plan import CheckPlan
 from delivery.errors import NotOnGitHub
-from delivery.github.pull_request import Pull, demand_head, read_pull
+from delivery.github.pull_request import Pull, read_pull, require_head
 from tasks import fact, operation
 from tasks.checks.plan import plan_of
 from tasks.github.api import github_of
@@ -23,7 +23,7 @@ def find_pull(environment: Environment, number: int, revision: str) -> Pull:
     Raises `NotOnGitHub`, `RequestRefused`, `Superseded`, and what `tasks.github.api` raises.
     """
     pull = look_at_pull(environment, number)
-    demand_head(pull, revision)
+    require_head(pull, revision)
     return pull
 
 
@@ -44,7 +44,7 @@ def still_newest(environment: Environment, pull: Pull) -> bool:
     """Return whether the pull request is still open. Raises `Superseded` after a newer push."""
     now = look_at_pull(environment, pull.number)
     if now.state == "open":
-        demand_head(now, pull.revision)
+        require_head(now, pull.revision)
     return now.state == "open"
 
 

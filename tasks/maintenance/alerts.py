@@ -70,7 +70,7 @@ def already_told(environment: Environment) -> set[str]:
 def remember_told(environment: Environment, keys: Sequence[str]) -> None:
     """Write which alerts are known. Sent once: after a lost answer they are posted again."""
     with translate_aws_errors("remember what people were told"):
-        environment.writes("dynamodb").put_item(
+        environment.sending_once("dynamodb").put_item(
             TableName=environment.ledger_table,
             Item={**ledger.key(environment, TOLD), "said": {"S": json.dumps(list(keys))}},
         )

@@ -28,7 +28,7 @@ from tasks.maintenance.stacks import (
     read_stack,
     stack_at_rest,
 )
-from tasks.platform.app_runner.service import no_demand
+from tasks.platform.app_runner.service import no_fence
 from tasks.run.announce import announce, run_url, seconds_so_far, tell_thread, this_run
 from tasks.run.approval import ask_consent
 from tasks.run.lock import DeployLock
@@ -79,8 +79,8 @@ def plan_stacks(lock: DeployLock, stacks: Sequence[Stack]) -> list[StackPlan]:
 
 
 def _planned(environment: Environment, stack: Stack, lock: DeployLock | None = None) -> StackPlan:
-    demand = lock.demand if lock else no_demand
-    seen: StackState = stack_at_rest(environment, name_of(environment, stack), demand)
+    ensure_held = lock.ensure_held if lock else no_fence
+    seen: StackState = stack_at_rest(environment, name_of(environment, stack), ensure_held)
     return plan_stack(environment, stack, seen, desired_stack(environment, stack, seen))
 
 
@@ -134,7 +134,7 @@ def _apply(
 ) -> None:
     for plan in plans:
         if plan.change_set:
-            apply_plan(environment, plan, lock.demand_now if lock else no_demand)
+            apply_plan(environment, plan, lock.ensure_held_now if lock else no_fence)
 
 
 def forget_plans(environment: Environment, plans: Iterable[StackPlan]) -> None:

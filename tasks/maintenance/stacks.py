@@ -18,9 +18,9 @@ from delivery.maintenance.provisioning import (
     Stack,
     StackPlan,
     change_set_name,
-    demand_applied,
     is_empty,
     readiness,
+    require_applied,
     rows_of,
     status_of,
 )
@@ -63,7 +63,7 @@ class DesiredStack:
 def read_stack(environment: Environment, name: str) -> StackState:
     """Read the stack of that name."""
     try:
-        [found] = environment.reads(SERVICE).describe_stacks(StackName=name)["Stacks"]
+        [found] = environment.retrying(SERVICE).describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
         if "does not exist" not in error.response["Error"].get("Message", ""):
             raise
@@ -79,20 +79,22 @@ def read_stack(environment: Environment, name: str) -> StackState:
 
 def read_template(environment: Environment, name: str) -> str:
     """Read the template with which a stack was last changed, as it was sent."""
-    found = environment.reads(SERVICE).get_template(StackName=name, TemplateStage="Original")
+    found = environment.retrying(SERVICE).get_template(StackName=name, TemplateStage="Original")
     return str(found["TemplateBody"])
 
 
 @operation("wait until no operation is under way on the stack {name}")
-def stack_at_rest(environment: Environment, name: str, demand: Callable[[], None]) -> StackState:
+def stack_at_rest(
+    environment: Environment, name: str, ensure_held: Callable[[], None]
+) -> StackState:
     """Wait until no operation is under way on a stack, of this run or another; return the stack.
 
-    `demand` is called before each look, and raises where this run has to stop. Raises
+    `ensure_held` is called before each look, and raises where this run has to stop. Raises
     `ProvisioningFailed` if a person must put the stack right first, `TimedOut` if it stays busy.
     """
 
     def look() -> StackState:
-        demand()
+        ensure_held()
         return read_stack(environment, name)
 
     with translate_aws_errors(f"look at the stack {name}"):
@@ -143,18 +145,19 @@ def forget_plan(environment: Environment, plan: StackPlan) -> None:
 
 
 @operation("apply {plan}")
-def apply_plan(environment: Environment, plan: StackPlan, demand: Callable[[], None]) -> None:
+def apply_plan(environment: Environment, plan: StackPlan, ensure_held: Callable[[], None]) -> None:
     """Apply a plan, and wait for its end.
 
-    Raises `ProvisioningFailed`, naming the resource that failed and why, and what `demand` raises
+    Raises `ProvisioningFailed`, naming the resource that failed and why, and what `ensure_held`
+    raises
     where this run has to stop meanwhile: AWS then continues with the stack by itself.
     """
-    demand()
+    ensure_held()
     with translate_aws_errors(f"apply the plan of {plan.name}"):
         _execute(environment, plan)
 
     def look() -> list[StackEvent]:
-        demand()
+        ensure_held()
         return list(_events(environment, plan))
 
     with translate_aws_errors(f"look at the stack {plan.name}", SENT):
@@ -164,7 +167,7 @@ def apply_plan(environment: Environment, plan: StackPlan, demand: Callable[[], N
             _patience(environment),
             what=f"the end of the operation on {plan.name}",
         )
-    demand_applied(plan.name, events)
+    require_applied(plan.name, events)
 
 
 def _create(
@@ -173,7 +176,7 @@ def _create(
     given = desired.parameters.items()
     role = environment.provisioning.stack_role_arn
     try:
-        environment.reads(SERVICE).create_change_set(
+        environment.retrying(SERVICE).create_change_set(
             StackName=name,
             ChangeSetName=change_set,
             ChangeSetType=kind,
@@ -192,7 +195,7 @@ def _create(
 def _described(environment: Environment, name: str, change_set: str) -> ChangeSet:
     """Read a change set with the changes of all its pages."""
     pages = list(
-        environment.reads(SERVICE)
+        environment.retrying(SERVICE)
         .get_paginator("describe_change_set")
         .paginate(StackName=name, ChangeSetName=change_set)
     )
@@ -200,12 +203,12 @@ def _described(environment: Environment, name: str, change_set: str) -> ChangeSe
 
 
 def _delete(environment: Environment, name: str, change_set: str) -> None:
-    environment.reads(SERVICE).delete_change_set(StackName=name, ChangeSetName=change_set)
+    environment.retrying(SERVICE).delete_change_set(StackName=name, ChangeSetName=change_set)
 
 
 def _execute(environment: Environment, plan: StackPlan) -> None:
     try:
-        environment.reads(SERVICE).execute_change_set(
+        environment.retrying(SERVICE).execute_change_set(
             StackName=plan.name, ChangeSetName=plan.change_set, ClientRequestToken=plan.change_set
         )
     except ClientError as error:
@@ -217,7 +220,7 @@ def _execute(environment: Environment, plan: StackPlan) -> None:
 
 def _events(environment: Environment, plan: StackPlan) -> Iterator[StackEvent]:
     """Yield the events of our operation, newest first; it is the newest one, or has not begun."""
-    pages = environment.reads(SERVICE).get_paginator("describe_stack_events")
+    pages = environment.retrying(SERVICE).get_paginator("describe_stack_events")
     for page in pages.paginate(StackName=plan.name):
         for event in page["StackEvents"]:
             if event.get("ClientRequestToken") != plan.change_set:

@@ -23,7 +23,7 @@ class CloudFront:
         self._settings = settings
 
     def read(self) -> VersionedRoute:
-        client = self._environment.reads("cloudfront-keyvaluestore")
+        client = self._environment.retrying("cloudfront-keyvaluestore")
         store = self._settings.route_store
         # The ETag is read first: if the document is newer than it, a write is only refused.
         etag: str = client.describe_key_value_store(KvsARN=store)["ETag"]
@@ -36,7 +36,7 @@ class CloudFront:
         return VersionedRoute(read_route(found["Value"]), etag)
 
     def write(self, route: Route, etag: str) -> str | None:
-        client = self._environment.writes("cloudfront-keyvaluestore")
+        client = self._environment.sending_once("cloudfront-keyvaluestore")
         try:
             answer = client.put_key(
                 KvsARN=self._settings.route_store,
@@ -51,16 +51,16 @@ class CloudFront:
         written: str = answer["ETag"]
         return written
 
-    def keep_default(self, host: str, demand: Callable[[], None]) -> bool:
+    def set_default_origin(self, host: str, ensure_held: Callable[[], None]) -> bool:
         if self._settings.distribution is None:
             return False
-        client = self._environment.reads("cloudfront")
+        client = self._environment.retrying("cloudfront")
         answer = client.get_distribution_config(Id=self._settings.distribution)
         configuration = answer["DistributionConfig"]
         if not _lead_to(configuration, host):
             return False
-        demand()
-        self._environment.writes("cloudfront").update_distribution(
+        ensure_held()
+        self._environment.sending_once("cloudfront").update_distribution(
             Id=self._settings.distribution,
             IfMatch=answer["ETag"],
             DistributionConfig=configuration,
@@ -70,7 +70,7 @@ class CloudFront:
 
 def default_origin(environment: Environment, distribution: str) -> str:
     """Return the host to which edges go that cannot read the document."""
-    answer = environment.reads("cloudfront").get_distribution_config(Id=distribution)
+    answer = environment.retrying("cloudfront").get_distribution_config(Id=distribution)
     return str(_default_of(answer["DistributionConfig"])["DomainName"])
 
 

@@ -18,11 +18,11 @@ from delivery.errors import (
     TimedOut,
 )
 from delivery.patience import Patience, wait_until
-from delivery.platform.health import NONE_DEMANDED, HealthAnswer, good_in_a_row
+from delivery.platform.health import NONE_REQUIRED, HealthAnswer, good_in_a_row
 from delivery.platform.service import Service
 from delivery.text import plain
 from tasks import fact
-from tasks.platform.app_runner.service import live_service, no_demand
+from tasks.platform.app_runner.service import live_service, no_fence
 from tasks.platform.routing import router_of
 
 ONE_ANSWER_S = 5
@@ -41,17 +41,17 @@ def await_revision(
     environment: Environment,
     service: Service,
     revision: str,
-    demand: Callable[[], None] = no_demand,
+    ensure_held: Callable[[], None] = no_fence,
 ) -> str:
     """Wait for consecutive ready answers of `revision`; return the address they came from.
 
     If the policy says that the application does not answer its revision, any 200 is ready.
-    `demand` is called before each request, and raises if the run may not continue.
+    `ensure_held` is called before each request, and raises if the run may not continue.
 
     Raises `NeverBecameHealthy`, with the last answer, if they do not come in time.
     """
     expected = revision if environment.policy.answers_revision else None
-    return _await_answers(environment, service, expected, revision[:10], NONE_DEMANDED, demand)
+    return _await_answers(environment, service, expected, revision[:10], NONE_REQUIRED, ensure_held)
 
 
 @fact("does {environment.name} run with the new secrets?")
@@ -60,7 +60,7 @@ def await_secrets(
     service: Service,
     revision: str | None,
     versions: Mapping[str, str],
-    demand: Callable[[], None] = no_demand,
+    ensure_held: Callable[[], None] = no_fence,
 ) -> str:
     """Wait for consecutive ready answers that name these versions of the secrets.
 
@@ -69,7 +69,7 @@ def await_secrets(
     """
     expected = revision if environment.policy.answers_revision else None
     wanted = "running with the current secrets"
-    return _await_answers(environment, service, expected, wanted, versions, demand)
+    return _await_answers(environment, service, expected, wanted, versions, ensure_held)
 
 
 def _await_answers(
@@ -78,14 +78,14 @@ def _await_answers(
     expected: str | None,
     wanted: str,
     versions: Mapping[str, str],
-    demand: Callable[[], None],
+    ensure_held: Callable[[], None],
 ) -> str:
     address = _address(environment, service)
     policy = environment.policy
     answers: list[HealthAnswer] = []
 
     def look() -> str:
-        demand()
+        ensure_held()
         answers.append(ask(f"{address}{policy.readiness_path}"))
         running = {kind: answers[-1].secrets.get(kind, "none") for kind in versions}
         return f"{answers[-1]}, with {running}" if running else str(answers[-1])

@@ -153,14 +153,14 @@ def _confirm(environment: Environment, tag: str, digest: str) -> None:
 
 def _login(environment: Environment) -> dict[str, str]:
     # The token goes into the request of this push: not to a file, not to argv.
-    [granted] = environment.reads("ecr").get_authorization_token()["authorizationData"]
+    [granted] = environment.retrying("ecr").get_authorization_token()["authorizationData"]
     user, password = base64.b64decode(granted["authorizationToken"]).decode().split(":", 1)
     return {"username": user, "password": password}
 
 
 def repository_of(environment: Environment) -> str:
     """Return the URI of the environment's ECR repository, from which App Runner pulls images."""
-    answer = environment.reads("ecr").describe_repositories(
+    answer = environment.retrying("ecr").describe_repositories(
         repositoryNames=[environment.ecr_repository]
     )
     uri: str = answer["repositories"][0]["repositoryUri"]
@@ -181,7 +181,7 @@ def _digest_of(environment: Environment, tag: str) -> str | None:
 def described_image(environment: Environment, wanted: dict[str, str]) -> dict[str, Any] | None:
     """Return what ECR says of an image, by `imageTag` or `imageDigest`; None if it has none."""
     try:
-        found = environment.reads("ecr").describe_images(
+        found = environment.retrying("ecr").describe_images(
             repositoryName=environment.ecr_repository, imageIds=[wanted]
         )
     except ClientError as error:

@@ -34,7 +34,7 @@ def keep_logs(environment: Environment) -> list[str]:
 
 
 def _keep(environment: Environment, folder: str) -> list[str]:
-    client, days = environment.reads("logs"), environment.provisioning.log_days
+    client, days = environment.retrying("logs"), environment.provisioning.log_days
     pages = client.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=f"{folder}/")
     kept = {
         group["logGroupName"]: group.get("retentionInDays")

@@ -32,7 +32,7 @@ def read_traffic(
         for name, (metric, statistic) in {**METRICS, "latency": LATENCY}.items()
     ]
     measured: dict[str, list[tuple[datetime, float]]] = {}
-    pages = environment.reads("cloudwatch").get_paginator("get_metric_data")
+    pages = environment.retrying("cloudwatch").get_paginator("get_metric_data")
     for page in pages.paginate(
         MetricDataQueries=queries,
         StartTime=min(since),
@@ -52,7 +52,7 @@ def ringing(environment: Environment) -> list[str]:
     names = environment.policy.alarms
     if not names:
         return []
-    answer = environment.reads("cloudwatch").describe_alarms(
+    answer = environment.retrying("cloudwatch").describe_alarms(
         AlarmNames=names, AlarmTypes=["MetricAlarm", "CompositeAlarm"]
     )
     found = [*answer.get("MetricAlarms", []), *answer.get("CompositeAlarms", [])]

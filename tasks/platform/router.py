@@ -29,9 +29,10 @@ class Router(Protocol):
         None if the document has another ETag by now.
         """
 
-    def keep_default(self, host: str, demand: Callable[[], None]) -> bool:
+    def set_default_origin(self, host: str, ensure_held: Callable[[], None]) -> bool:
         """Lead edges that cannot read the document to `host`; return whether that was a change.
 
-        `demand` is called between reading and writing. The write is refused if somebody else has
+        `ensure_held` is called between reading and writing. The write is refused if somebody else
+        has
         written since.
         """

@@ -4,7 +4,7 @@ import time
 
 from blocks.environment import Environment
 from delivery.errors import ConfigurationError, OutcomeUnknown
-from delivery.platform.route import Route, demand_ours, stamped
+from delivery.platform.route import Route, require_ours, with_timestamp
 from tasks.aws_errors import describe
 from tasks.confirmed import aws_is_unclear, confirm_write
 from tasks.platform.cloudfront import CloudFront
@@ -29,7 +29,7 @@ def write_route(environment: Environment, seen: VersionedRoute, wanted: Route) -
     `OutcomeUnknown` if somebody else did or no try succeeded.
     """
     router = router_of(environment)
-    wanted = stamped(wanted, seen.route, time.time())
+    wanted = with_timestamp(wanted, seen.route, time.time())
 
     def write(now: VersionedRoute) -> VersionedRoute | None:
         etag = router.write(wanted, now.etag)
@@ -38,7 +38,7 @@ def write_route(environment: Environment, seen: VersionedRoute, wanted: Route) -
     def is_written(now: VersionedRoute) -> bool:
         if now.route == wanted:
             return True
-        demand_ours(now.route, wanted.token)
+        require_ours(now.route, wanted.token)
         if now.route != seen.route:
             raise unknown(now, None)
         return False

@@ -27,7 +27,7 @@ def secret_versions(environment: Environment) -> dict[str, str]:
 
 def _current(environment: Environment, secret: str) -> str:
     try:
-        stages = environment.reads("secretsmanager").describe_secret(SecretId=secret)
+        stages = environment.retrying("secretsmanager").describe_secret(SecretId=secret)
     except (ClientError, BotoCoreError) as error:
         get_run_logger().warning("the version of a secret is not recorded: %s", describe(error))
         return ""

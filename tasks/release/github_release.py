@@ -34,7 +34,7 @@ MOST_LOST = 5
 
 
 @fact("can {tagged} be released on GitHub?")
-def demand_no_other_release(environment: Environment, tagged: Tagged) -> None:
+def require_no_other_release(environment: Environment, tagged: Tagged) -> None:
     """Refuse a tag whose release this pipeline did not make, or made of another revision.
 
     Raises `RequestRefused`.

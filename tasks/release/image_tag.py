@@ -59,7 +59,7 @@ def tag_image(environment: Environment, version: Version, tag: VersionTag) -> No
             return
         manifest = _manifest(environment, version)
         try:
-            environment.writes("ecr").put_image(
+            environment.sending_once("ecr").put_image(
                 repositoryName=environment.ecr_repository,
                 imageManifest=manifest["imageManifest"],
                 imageManifestMediaType=manifest["imageManifestMediaType"],
@@ -89,7 +89,7 @@ def _is_tagged(environment: Environment, version: Version, tag: VersionTag) -> b
 
 
 def _manifest(environment: Environment, version: Version) -> dict[str, Any]:
-    found = environment.reads("ecr").batch_get_image(
+    found = environment.retrying("ecr").batch_get_image(
         repositoryName=environment.ecr_repository,
         imageIds=[{"imageDigest": version.digest}],
         acceptedMediaTypes=MANIFESTS,

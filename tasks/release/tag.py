@@ -83,7 +83,7 @@ def check_out_tag(environment: Environment, workspace: Workspace, tag: str) -> T
 
 
 @fact("does GitHub have {tagged} where we found it?")
-def demand_tag(environment: Environment, tagged: Tagged) -> None:
+def require_tag(environment: Environment, tagged: Tagged) -> None:
     """Demand that the tag on GitHub is the one that was checked out. Raises `RequestRefused`."""
     try:
         found = github_of(environment).read(f"git/ref/tags/{quoted(tagged.tag.name)}")["object"]

@@ -13,7 +13,7 @@ from delivery.rotation.next_step import Next, next_step
 from delivery.rotation.record import RotationStep
 from tasks import fact
 from tasks.aws_errors import translate_aws_errors
-from tasks.credentials.credential import VERSION, Credential, demand_references
+from tasks.credentials.credential import VERSION, Credential, require_references
 from tasks.credentials.database import DatabaseCredential
 from tasks.credentials.key_ring import KeyRingCredential
 from tasks.credentials.mail_provider import email_credential
@@ -83,19 +83,19 @@ def begin_rotation(environment: Environment, request: RotationRequest, kind: str
 
 def _check(environment: Environment, rotation: Rotation, consumers: Sequence[Consumer]) -> None:
     labels = read_labels(environment, rotation.secret)
-    demand_references(environment, labels.arn, rotation.credential)
+    require_references(environment, labels.arn, rotation.credential)
     facts = read_facts(rotation, consumers)
     following = next_step(facts)
-    demand_possible(rotation, following)
+    require_possible(rotation, following)
     rotation.overdue = overdue_sentence(facts.of_current, facts.now)
     rotation.credential.check(rotation.at_preflight)
     if rotation.compromised or following.step not in (RotationStep.CREATE, RotationStep.ADOPT):
         return
     for consumer in consumers:
-        _demand_healthy(rotation, consumer)
+        _require_healthy(rotation, consumer)
 
 
-def _demand_healthy(rotation: Rotation, consumer: Consumer) -> None:
+def _require_healthy(rotation: Rotation, consumer: Consumer) -> None:
     """Raise unless a service is healthy and reports its version: it has to prove a new secret."""
     if not consumer.answer.is_ready:
         raise RequestRefused(
@@ -119,7 +119,7 @@ def _demand_healthy(rotation: Rotation, consumer: Consumer) -> None:
         )
 
 
-def demand_possible(rotation: Rotation, following: Next) -> None:
+def require_possible(rotation: Rotation, following: Next) -> None:
     """Raise `Drift` where a person has to act before the rotation can continue."""
     if following.step is RotationStep.STOP:
         raise Drift(f"{rotation.secret}: {following.why}", hint=following.hint)

@@ -116,10 +116,10 @@ def rolling_restart(
     for consumer in consumers if waiting else ():
         service = consumer.service
         if consumer.name in behind:
-            lock.demand_now()
+            lock.ensure_held_now()
             deployment = restart(lock, consumer, versions)
-            service = await_deployment(consumer.environment, deployment, lock.demand)
-        await_secrets(consumer.environment, service, consumer.revision, versions, lock.demand)
+            service = await_deployment(consumer.environment, deployment, lock.ensure_held)
+        await_secrets(consumer.environment, service, consumer.revision, versions, lock.ensure_held)
 
 
 @operation("restart {consumer} with the current secrets")
@@ -136,8 +136,8 @@ def restart(lock: DeployLock, consumer: Consumer, versions: Mapping[str, str]) -
         intent(lock, "roll", consumer.colour, versions=dict(versions)),
     ):
         if wanted.items() - consumer.references.items():
-            return change_service(environment, image, lock.demand_now)
-        return restart_service(environment, image, is_needed, lock.demand_now)
+            return change_service(environment, image, lock.ensure_held_now)
+        return restart_service(environment, image, is_needed, lock.ensure_held_now)
 
 
 def _image(consumer: Consumer) -> Image:

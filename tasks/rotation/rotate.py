@@ -17,7 +17,7 @@ from delivery.rotation.next_step import Next, next_step
 from delivery.rotation.record import Record, RotationStep
 from tasks import operation
 from tasks.aws_errors import translate_aws_errors
-from tasks.rotation.preflight import demand_possible, read_facts
+from tasks.rotation.preflight import read_facts, require_possible
 from tasks.rotation.redaction import redacted
 from tasks.rotation.rolling_restart import Consumer, record_running_versions, rolling_restart
 from tasks.rotation.state import Failed, Rotation
@@ -58,13 +58,13 @@ def retire_due_credentials(
         consumers = _restart_and_advance(lock, rotations, consumers)
 
 
-def demand_none_failed(rotations: Sequence[Rotation]) -> None:
+def require_none_failed(rotations: Sequence[Rotation]) -> None:
     """Raise the first failure of this run, or else `Drift` for a secret that needs a person."""
     failed = [each.failure for each in rotations if each.failure]
     if failed:
         raise min(failed, key=lambda each: each.at).error
     for rotation in rotations:
-        demand_possible(rotation, rotation.next)
+        require_possible(rotation, rotation.next)
 
 
 def _restart_and_advance(
@@ -114,7 +114,7 @@ def advance(
                 "longer pending, rotate with another rotation_id.",
             )
         taken.add((following.step, following.version))
-        lock.demand_now()
+        lock.ensure_held_now()
         STEPS[following.step](lock, rotation, following)
         rotation.taken.append(following.step)
     if following.step is RotationStep.DONE:

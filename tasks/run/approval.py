@@ -61,7 +61,7 @@ def ask_consent(lock: DeployLock, message: Message, question: str) -> Consent:
     except FlowPauseTimeout:
         get_run_logger().warning("nobody answered within %g s", policy.ask_timeout_s)
         return Consent(False)
-    lock.demand()
+    lock.ensure_held()
     verdict = "agreed" if answer.go_on else "refused"
     words = f"{answer.who} {verdict}: {answer.why}"
     lock.note(words)
@@ -82,7 +82,7 @@ def _answered_in_time(lock: DeployLock) -> Iterator[None]:
 
     def why_no() -> str:
         try:
-            lock.demand()
+            lock.ensure_held()
         except DeliveryError as error:
             return str(error)[:300]
         return f"nobody answered in {patience:g} s" if time.monotonic() > deadline else ""

@@ -64,7 +64,7 @@ def close_intent(environment: Environment, intent: Intent) -> None:
     table = environment.ledger_table
     closed = {**key(environment, _place(intent, "closed")), "said": {"S": intent.text()}}
     with _table_named(environment):
-        environment.reads("dynamodb").transact_write_items(
+        environment.retrying("dynamodb").transact_write_items(
             TransactItems=[
                 {"Put": {"TableName": table, "Item": closed}},
                 {"Delete": {"TableName": table, "Key": key(environment, _place(intent, "open"))}},
@@ -85,7 +85,7 @@ def write_rotation(environment: Environment, record: Record, token: int) -> None
     """
     try:
         with _table_named(environment):
-            environment.reads("dynamodb").put_item(
+            environment.retrying("dynamodb").put_item(
                 TableName=environment.ledger_table,
                 Item={
                     **key(environment, f"rotation#{record.secret}#{record.slot}"),
@@ -109,7 +109,7 @@ def add(environment: Environment, entry: str, said: str) -> bool:
     """
     try:
         with _table_named(environment):
-            environment.reads("dynamodb").put_item(
+            environment.retrying("dynamodb").put_item(
                 TableName=environment.ledger_table,
                 Item={**key(environment, entry), "said": {"S": said}},
                 ConditionExpression="attribute_not_exists(entry)",
@@ -127,7 +127,7 @@ def rows(environment: Environment, beginning: str) -> Iterator[Row]:
     while "LastEvaluatedKey" in page:
         start = page["LastEvaluatedKey"]
         with _table_named(environment):
-            page = environment.reads("dynamodb").query(
+            page = environment.retrying("dynamodb").query(
                 TableName=environment.ledger_table,
                 KeyConditionExpression="environment = :e AND begins_with(entry, :b)",
                 ExpressionAttributeValues={":e": {"S": environment.name}, ":b": {"S": beginning}},
@@ -140,7 +140,7 @@ def rows(environment: Environment, beginning: str) -> Iterator[Row]:
 def row(environment: Environment, entry: str) -> Row:
     """Return one row by a consistent read; it is empty if there is none."""
     with _table_named(environment):
-        answer = environment.reads("dynamodb").get_item(
+        answer = environment.retrying("dynamodb").get_item(
             TableName=environment.ledger_table, Key=key(environment, entry), ConsistentRead=True
         )
     found: Row = answer.get("Item", {})

@@ -17,8 +17,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
-from delivery.errors import DeliveryError, Fenced, PlatformBusy, Superseded, TakenBack
-from delivery.run.ledger import KINDS, Holder, LockRow, is_next, superseded_by
+from delivery.errors import AbortedByRollback, DeliveryError, Fenced, PlatformBusy, Superseded
+from delivery.run.ledger import KINDS_THAT_SUPERSEDE, Holder, LockRow, is_next, superseded_by
 from tasks import operation
 from tasks.aws_errors import translate_aws_errors
 from tasks.run import ledger
@@ -68,10 +68,11 @@ class DeployLock:
     def is_rollback(self) -> bool:
         return self.holder.kind == "rollback"
 
-    def demand(self) -> None:
+    def ensure_held(self) -> None:
         """Return if this run may go on; asks the ledger where no heartbeat said so lately.
 
-        Raises `Fenced` if another run holds the deploy lock, `TakenBack` if a person asked for the
+        Raises `Fenced` if another run holds the deploy lock, `AbortedByRollback` if a person asked
+        for the
         old
         version.
         """
@@ -82,12 +83,14 @@ class DeployLock:
             raise Fenced(f"{self.holder.title} lost the deploy lock: {self._lost}")
         if self._stop:
             hint = WHEN_STOPPED.get(self.holder.kind)
-            raise TakenBack(f"{self.holder.title} was asked to stop: {self._stop}", hint=hint)
+            raise AbortedByRollback(
+                f"{self.holder.title} was asked to stop: {self._stop}", hint=hint
+            )
 
-    def demand_now(self) -> None:
+    def ensure_held_now(self) -> None:
         """Do the same after asking the ledger: for a change that no token guards."""
         self._see(read_lock(self.environment))
-        self.demand()
+        self.ensure_held()
 
     def note(self, remark: str) -> None:
         """Keep what a person said with the reason of this run, for the ledger."""
@@ -280,7 +283,7 @@ def _taken(
         condition = "#token = :t AND beat = :b"
     elif not row.token:
         condition, seen = "attribute_not_exists(#token)", {}
-    remembered = f", last_{mine.kind} = :asked" if mine.kind in KINDS else ""
+    remembered = f", last_{mine.kind} = :asked" if mine.kind in KINDS_THAT_SUPERSEDE else ""
     taken = update_lock(
         environment,
         f"SET #token = :token, beat = :zero, heard = :now, holder = :holder{remembered}"

@@ -11,7 +11,7 @@ from prefect import get_client
 from prefect.exceptions import PrefectException
 
 from blocks.environment import Environment
-from delivery.run.ledger import KINDS, Holder, LockRow
+from delivery.run.ledger import KINDS_THAT_SUPERSEDE, Holder, LockRow
 from tasks.run import ledger
 from tasks.run.ledger import REFUSED
 
@@ -61,7 +61,7 @@ def update_lock(
     """
     names = {"#token": "token", **({"#stop": "stop"} if stop else {})}
     try:
-        answer = environment.reads("dynamodb").update_item(
+        answer = environment.retrying("dynamodb").update_item(
             TableName=environment.ledger_table,
             Key=ledger.key(environment, LOCK),
             UpdateExpression=update,
@@ -85,7 +85,11 @@ def _row_of(row: dict[str, Any]) -> LockRow:
         heard=float(row.get("heard", {}).get("N", 0)),
         holder=Holder.read(held) if held else None,
         stop=row.get("stop", {}).get("S", ""),
-        last={kind: float(row[f"last_{kind}"]["N"]) for kind in KINDS if f"last_{kind}" in row},
+        last={
+            kind: float(row[f"last_{kind}"]["N"])
+            for kind in KINDS_THAT_SUPERSEDE
+            if f"last_{kind}" in row
+        },
     )
 
 
@@ -96,7 +100,7 @@ def at_this_moment() -> dict[str, str]:
 
 def say_waiting(environment: Environment, mine: Holder, *, no_longer: bool = False) -> None:
     """Write that a run waits for the deploy lock, and is alive; or take that back."""
-    client, entry = environment.reads("dynamodb"), f"{WAITING}{mine.run}"
+    client, entry = environment.retrying("dynamodb"), f"{WAITING}{mine.run}"
     where = ledger.key(environment, entry)
     if no_longer:
         with suppress(ClientError, BotoCoreError):  # an old row is not believed for long

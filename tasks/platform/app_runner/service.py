@@ -20,7 +20,7 @@ from delivery.patience import Patience, wait_until
 from delivery.platform import app_runner
 from delivery.platform.app_runner import NextAction, Operation
 from delivery.platform.images import Image
-from delivery.platform.service import Deployment, Service, demand_sent
+from delivery.platform.service import Deployment, Service, require_sent
 from tasks import fact, operation
 from tasks.aws_errors import classify, describe, translate_aws_errors
 from tasks.confirmed import aws_error_is, confirm_write
@@ -53,29 +53,29 @@ def deploy(environment: Environment, image: Image) -> Deployment:
         return change_service(environment, image)
 
 
-def no_demand() -> None:
+def no_fence() -> None:
     """Do nothing: the deploy lock needs no re-check here."""
 
 
 @fact("did {environment.name} take {deployment}?")
 def await_deployment(
-    environment: Environment, deployment: Deployment, demand: Callable[[], None] = no_demand
+    environment: Environment, deployment: Deployment, ensure_held: Callable[[], None] = no_fence
 ) -> Service:
     """Wait until our operation is over and the service runs our digest.
 
-    `demand` is called before each reading, and raises if the run may not continue. Raises
+    `ensure_held` is called before each reading, and raises if the run may not continue. Raises
     `RolledBack` or `RolloutFailed` if the operation failed, `TimedOut` if it did not end.
     """
     with translate_aws_errors("follow the deployment", hint=SENT):
         if deployment.operation_id:
             ended = _await_operation(
-                environment, deployment.service_arn, deployment.operation_id, demand
+                environment, deployment.service_arn, deployment.operation_id, ensure_held
             )
-            app_runner.demand_success(ended, environment.service.name)
-        return _demand_image(environment, deployment)
+            app_runner.require_success(ended, environment.service.name)
+        return _require_image(environment, deployment)
 
 
-def _demand_image(environment: Environment, deployment: Deployment) -> Service:
+def _require_image(environment: Environment, deployment: Deployment) -> Service:
     """Return the service once App Runner shows our image on it; its answers may lag behind."""
     seen: list[Service] = []
 
@@ -105,7 +105,7 @@ class Started(NamedTuple):
 class _Progress:
     """Hold what was seen last on the way to a deployment; `sent` once our change is accepted."""
 
-    demand: Callable[[], None]
+    ensure_held: Callable[[], None]
     seen: str = ""
     previous: str | None = None
     # A resumed service may still have the secrets of the day on which it was paused.
@@ -117,15 +117,16 @@ class _Progress:
 
 
 def change_service(
-    environment: Environment, image: Image, demand: Callable[[], None] = no_demand
+    environment: Environment, image: Image, ensure_held: Callable[[], None] = no_fence
 ) -> Deployment:
     """Take one step after the other until our change is sent, or none is needed.
 
-    `demand` is called just before each change is sent: App Runner cannot refuse a run that has lost
+    `ensure_held` is called just before each change is sent: App Runner cannot refuse a run that
+    has lost
     the deploy lock, since it knows no fencing token. So the time in between must be short.
     """
     wanted = wanted_settings(environment, image)
-    progress = _Progress(demand)
+    progress = _Progress(ensure_held)
 
     def look() -> _Progress:
         service = service_of(environment)
@@ -155,14 +156,14 @@ def restart_service(
     environment: Environment,
     image: Image,
     is_needed: Callable[[], bool],
-    demand: Callable[[], None] = no_demand,
+    ensure_held: Callable[[], None] = no_fence,
 ) -> Deployment:
     """Restart a running service with the image that it has, so that it reads the current secrets.
 
     It waits for an operation that is under way, and then asks whether a restart still `is_needed`:
     a restart that a dead run has sent is not sent again. A paused service is left paused.
     """
-    progress = _Progress(demand)
+    progress = _Progress(ensure_held)
 
     def look() -> _Progress:
         service = service_of(environment)
@@ -186,21 +187,23 @@ def _once_sent(environment: Environment, look: Callable[[], _Progress]) -> Deplo
         )
     except TimedOut as error:
         raise PlatformBusy(f"{environment.service.name} could not be changed: {error}") from None
-    return demand_sent(seen.sent)
+    return require_sent(seen.sent)
 
 
 def _restart(environment: Environment, service: Service, image: Image, progress: _Progress) -> None:
-    restart = partial(environment.writes("apprunner").start_deployment, ServiceArn=service.arn)
+    restart = partial(
+        environment.sending_once("apprunner").start_deployment, ServiceArn=service.arn
+    )
     if sent := _send(environment, service, "START_DEPLOYMENT", restart, progress):
         progress.sent = Deployment(*sent, image.reference, service.image)
 
 
 def _resume(environment: Environment, service: Service, progress: _Progress) -> None:
     """Resume a paused service, and demand success: a second try would end in the same way."""
-    resume = partial(environment.writes("apprunner").resume_service, ServiceArn=service.arn)
+    resume = partial(environment.sending_once("apprunner").resume_service, ServiceArn=service.arn)
     if sent := _send(environment, service, "RESUME_SERVICE", resume, progress):
-        ended = _await_operation(environment, *sent, progress.demand)
-        app_runner.demand_success(ended, environment.service.name)
+        ended = _await_operation(environment, *sent, progress.ensure_held)
+        app_runner.require_success(ended, environment.service.name)
         progress.resumed = True
 
 
@@ -212,7 +215,7 @@ def _change(
     progress: _Progress,
 ) -> None:
     """Send the one change that makes the service run the image."""
-    client, name = environment.writes("apprunner"), environment.service.name
+    client, name = environment.sending_once("apprunner"), environment.service.name
     if service and service.exists:
         update = partial(client.update_service, ServiceArn=service.arn, **wanted)
         sent = _send(environment, service, "UPDATE_SERVICE", update, progress)
@@ -250,7 +253,7 @@ def _send(
             hint="It may have been accepted all the same. Run again: it reads before it sends.",
         )
 
-    progress.demand()
+    progress.ensure_held()
     try:
         return confirm_write(nothing, send, read, bool, is_lost, unknown=unknown, tries=1)
     except (ClientError, BotoCoreError) as error:
@@ -292,10 +295,10 @@ def _is_busy(environment: Environment, service: Service | None) -> bool:
 
 
 def _await_operation(
-    environment: Environment, arn: str, operation_id: str, demand: Callable[[], None]
+    environment: Environment, arn: str, operation_id: str, ensure_held: Callable[[], None]
 ) -> Operation | None:
     def ours() -> Operation | None:
-        demand()
+        ensure_held()
         return next((o for o in operations_of(environment, arn) if o.id == operation_id), None)
 
     return wait_until(

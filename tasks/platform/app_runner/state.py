@@ -24,12 +24,12 @@ def _services(environment: Environment) -> Iterator[dict[str, Any]]:
     page: dict[str, Any] = {"NextToken": ""}
     while "NextToken" in page:
         token = {"NextToken": page["NextToken"]} if page["NextToken"] else {}
-        page = environment.reads("apprunner").list_services(**token)
+        page = environment.retrying("apprunner").list_services(**token)
         yield from page["ServiceSummaryList"]
 
 
 def described(environment: Environment, arn: str) -> Service:
-    found = environment.reads("apprunner").describe_service(ServiceArn=arn)["Service"]
+    found = environment.retrying("apprunner").describe_service(ServiceArn=arn)["Service"]
     repository = found["SourceConfiguration"].get("ImageRepository", {})
     return Service(
         arn=found["ServiceArn"],
@@ -42,7 +42,7 @@ def described(environment: Environment, arn: str) -> Service:
 
 def operations_of(environment: Environment, arn: str) -> list[Operation]:
     """Return the newest twenty operations; ours is among them, since only one runs at a time."""
-    answer = environment.reads("apprunner").list_operations(ServiceArn=arn, MaxResults=20)
+    answer = environment.retrying("apprunner").list_operations(ServiceArn=arn, MaxResults=20)
     return [
         Operation(o["Id"], o["Type"], o["Status"], o["StartedAt"], o.get("EndedAt"))
         for o in answer["OperationSummaryList"]

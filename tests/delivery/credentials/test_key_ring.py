@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from delivery.credentials.key_ring import (
     Key,
+    KeyPair,
     KeyRing,
-    Lives,
-    Pair,
+    KeyRings,
     PreviousKey,
-    Rings,
+    TokenLifetimes,
     bootstrap,
     emergency_rings,
     legacy_pair,
@@ -25,7 +25,7 @@ from delivery.credentials.key_ring import (
 from delivery.credentials.key_ring_checks import why_not_promoted
 from delivery.errors import SecretMalformed
 
-LIVES = Lives()
+LIVES = TokenLifetimes()
 WEEK = 7 * 24 * 3600
 NOW = 1_800_000_000
 CANARY = "c4nary" * 8
@@ -37,13 +37,13 @@ def key(name):
 
 
 def pair(name):
-    return Pair(key(f"a{name}"), key(f"r{name}"))
+    return KeyPair(key(f"a{name}"), key(f"r{name}"))
 
 
 def rings(*names, now=NOW):
     """Rings after so many rotations, a second apart: the last name is the next key."""
     first, second, *others = names
-    ring = Rings(
+    ring = KeyRings(
         KeyRing(key(f"a{first}"), key(f"a{second}")), KeyRing(key(f"r{first}"), key(f"r{second}"))
     )
     for name in others:

@@ -12,9 +12,9 @@ import pytest
 
 from delivery.credentials.key_ring import (
     Key,
+    KeyPair,
     KeyRing,
-    Lives,
-    Pair,
+    TokenLifetimes,
     bootstrap,
     random_pair,
     rotate_rings,
@@ -23,8 +23,8 @@ from delivery.credentials.key_ring import (
 WEEK, MINUTE = 7 * 24 * 3600, 60
 BETWEEN_INSTANCES = 3 * MINUTE
 ROTATIONS, INSTANCES, TOKENS, LOOKS = 6, 4, 20_000, 4
-LIVES = Lives()
-LEGACY = Pair(Key("legacy", "old access secret"), Key("legacy", "old refresh secret"))
+LIVES = TokenLifetimes()
+LEGACY = KeyPair(Key("legacy", "old access secret"), Key("legacy", "old refresh secret"))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from itertools import combinations
 
 import pytest
 
-from delivery.rotation.facts import Facts, Old, PendingValue
+from delivery.rotation.facts import Facts, OldCredential, PendingValue
 from delivery.rotation.next_step import next_step
 from delivery.rotation.record import Record, RotationStep
 
@@ -99,7 +99,10 @@ class Run:
                 pending_value=PendingValue.READY if is_there else PendingValue.EMPTY,
                 set_version=self.set_version,
                 tested_version=self.tested_version,
-                old=row and (Old.WORKS if world.logs_in(row.old_version) else Old.REFUSED),
+                old=row
+                and (
+                    OldCredential.WORKS if world.logs_in(row.old_version) else OldCredential.REFUSED
+                ),
             )
         )
 

@@ -8,8 +8,10 @@ from delivery.rotation.facts import (
     KEY_RINGS,
     SES_KEYS,
     Facts,
-    Old,
     PendingValue,
+)
+from delivery.rotation.facts import (
+    OldCredential as Old,
 )
 from delivery.rotation.next_step import next_step
 from delivery.rotation.record import Record, RotationStep
@@ -276,7 +278,10 @@ def test_a_promotion_names_the_version_that_must_still_be_current():
         (promoted(now=HOUR), DAY),
         (promoted(now=DAY), DAY + 900),
         (promoted(now=DAY, drained_since=DAY - 60), DAY + 840),
-        (replace(promoted(now=DAY, retired_at=DAY, old=Old.REFUSED), policy=SES_KEYS), 2 * DAY),
+        (
+            replace(promoted(now=DAY, retired_at=DAY, old=Old.REFUSED), policy=SES_KEYS),
+            2 * DAY,
+        ),
         (facts(policy=ENTERED_BY_HAND), None),
         (replace(promoted(now=HOUR), policy=ENTERED_BY_HAND), DAY),
         (replace(promoted(now=DAY), policy=ENTERED_BY_HAND), None),

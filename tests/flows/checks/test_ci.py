@@ -45,7 +45,7 @@ class TestAGoodRevision:
 
         runs.ok(revision)
 
-        [image] = runs.environment.reads("ecr").describe_images(
+        [image] = runs.environment.retrying("ecr").describe_images(
             repositoryName="kanvaro", imageIds=[{"imageTag": revision}]
         )["imageDetails"]
         assert image["imageDigest"] in runs.summary

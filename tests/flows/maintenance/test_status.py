@@ -103,12 +103,14 @@ def test_drift_is_a_worry(env):
 
 
 def test_an_image_changed_by_hand_is_drift(env):
-    client = env.environment.reads("apprunner")
+    client = env.environment.retrying("apprunner")
     arn = arn_of(env.environment, Colour.GREEN)
     source = client.describe_service(ServiceArn=arn)["Service"]["SourceConfiguration"]
     other = source["ImageRepository"]["ImageIdentifier"].partition("@")[0]
     source["ImageRepository"]["ImageIdentifier"] = f"{other}@{env.digests[env.versions[0]]}"
-    env.environment.writes("apprunner").update_service(ServiceArn=arn, SourceConfiguration=source)
+    env.environment.sending_once("apprunner").update_service(
+        ServiceArn=arn, SourceConfiguration=source
+    )
 
     assert any("App Runner says sha256:" in each for each in seen(env).alerts)
 
@@ -162,14 +164,14 @@ def test_a_run_that_is_not_heard_of_is_a_worry(env):
 
 def without_app_runner(monkeypatch):
     """Let App Runner, and nothing else, be out of reach of whoever looks."""
-    reads = Environment.reads
+    retrying = Environment.retrying
 
     def unless_of_app_runner(self, service):
         if service == "apprunner":
             raise EndpointConnectionError(endpoint_url="https://apprunner")
-        return reads(self, service)
+        return retrying(self, service)
 
-    monkeypatch.setattr(Environment, "reads", unless_of_app_runner)
+    monkeypatch.setattr(Environment, "retrying", unless_of_app_runner)
 
 
 def test_what_cannot_be_read_hides_nothing_else(env, monkeypatch):
@@ -184,7 +186,7 @@ def test_what_cannot_be_read_hides_nothing_else(env, monkeypatch):
 
 def test_a_cold_way_back_says_how_long_app_runner_took_there(env):
     blue = read_snapshot(env.environment).services[Colour.BLUE]
-    env.environment.writes("apprunner").pause_service(ServiceArn=blue.arn)
+    env.environment.sending_once("apprunner").pause_service(ServiceArn=blue.arn)
     until(lambda: env.services()["blue"] == "PAUSED", "it is paused")
 
     assert "the last deployment there took" in seen(env).way_back

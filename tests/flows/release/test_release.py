@@ -115,13 +115,16 @@ class TestAGoodTag:
     def test_is_released_again_without_a_change(self, releasing, tagged):
         releasing.ok()
         before, [only] = releasing.assets, releasing.releases
-        writes = releasing.hub.counted("POST", "/releases") + releasing.hub.counted("PATCH")
+        sending_once = releasing.hub.counted("POST", "/releases") + releasing.hub.counted("PATCH")
 
         releasing.ok()
 
         assert releasing.releases == [only]
         assert releasing.assets == before
-        assert releasing.hub.counted("POST", "/releases") + releasing.hub.counted("PATCH") == writes
+        assert (
+            releasing.hub.counted("POST", "/releases") + releasing.hub.counted("PATCH")
+            == sending_once
+        )
 
     def test_stays_a_draft_if_that_is_asked_for_and_is_published_later(self, releasing, tagged):
         assert "is a draft on GitHub" in releasing.ok(draft=True)

@@ -156,7 +156,7 @@ def test_in_place_a_service_is_given_what_it_lacks_and_resumes_with_todays_secre
 
     env.ok(reason="a test")
     [service] = env.env.services_in_place()
-    env.environment.writes("apprunner").pause_service(ServiceArn=service["ServiceArn"])
+    env.environment.sending_once("apprunner").pause_service(ServiceArn=service["ServiceArn"])
     until(lambda: env.env.services_in_place()[0]["Status"] == "PAUSED", "it is paused")
     env.env.ok(env.env.versions[1])
 
@@ -171,7 +171,7 @@ def test_a_shift_that_a_dead_run_left_is_put_back_before_anything_is_rotated(ser
     write(env.env, lambda route: shifted(route, 50, route.hosts[Colour.BLUE], route.token))
     open_intent(env.env)
     hold(env.env, "a-dead-run")
-    router_of(env.env.environment).keep_default("elsewhere.invalid", lambda: None)
+    router_of(env.env.environment).set_default_origin("elsewhere.invalid", lambda: None)
     before = env.current("jwt")
 
     env.ok(secrets=["jwt"], reason="a test")
@@ -186,7 +186,7 @@ def test_a_shift_that_a_dead_run_left_is_put_back_before_anything_is_rotated(ser
 def test_a_paused_colour_that_is_gone_back_to_is_started_with_todays_secrets(served):
     env = served()
     arn = arn_of(env.environment, Colour.BLUE)
-    env.environment.writes("apprunner").pause_service(ServiceArn=arn)
+    env.environment.sending_once("apprunner").pause_service(ServiceArn=arn)
 
     state = env.env.go_back()
 

@@ -62,7 +62,7 @@ def test_a_promotion_of_whatever_is_current_by_then_would_be_noticed(
 
 def stored_as_current(patch):
     def put(environment, secret, version, value):
-        environment.reads("secretsmanager").put_secret_value(
+        environment.retrying("secretsmanager").put_secret_value(
             SecretId=secret, ClientRequestToken=version, SecretString=json.dumps(value)
         )
 
@@ -124,7 +124,7 @@ def an_id_by_chance(patch):
     """botocore names the version."""
 
     def put(environment, secret, _version, value):
-        environment.reads("secretsmanager").put_secret_value(
+        environment.retrying("secretsmanager").put_secret_value(
             SecretId=secret, SecretString=json.dumps(value), VersionStages=["AWSPENDING"]
         )
 

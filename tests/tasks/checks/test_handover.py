@@ -32,7 +32,7 @@ def environment(account):
         service=AppRunnerService(access_role_arn="arn:aws:iam::1:role/ecr"),
         handover_bucket=f"handover-{uuid.uuid4().hex[:8]}",
     )
-    made.reads("s3").create_bucket(Bucket=made.handover_bucket)
+    made.retrying("s3").create_bucket(Bucket=made.handover_bucket)
     return made
 
 
@@ -107,7 +107,9 @@ def test_a_workspace_that_leads_out_of_its_folder_is_refused(environment, here, 
 def test_a_workspace_that_was_exchanged_is_refused(environment, here, tmp_path):
     digest = hand_over.fn(environment, source_of(here), here)
     key = f"workspaces/{digest}.tar.gz"
-    environment.reads("s3").put_object(Bucket=environment.handover_bucket, Key=key, Body=b"other")
+    environment.retrying("s3").put_object(
+        Bucket=environment.handover_bucket, Key=key, Body=b"other"
+    )
     there = workspace_in(tmp_path / "there")
     with pytest.raises(RequestRefused, match="is not what was handed over"):
         take_over.fn(environment, there, digest)
