@@ -5,9 +5,7 @@ Recover what killed runs left, and retire what is due.
     alert people ◀─ retire credentials ◀─ pause the overdue colour ◀────────────────────┘
         recover: fence the dead run off ─ look ─ put a half-done shift back
                    ─ close open intents ─ compare with the ledger ─ lead the default origin
-
-It never waits behind a living run, and changes nothing where all is as the ledger says. Drift and
-rotations that stand still need a person: they are announced once.
+        alert: drift and rotations that stand still need a person, and are announced once
 """
 
 from prefect import flow
@@ -53,7 +51,8 @@ def put_in_order(env: Environment, overdue: list[str], due: list[str]) -> str:
         if lock is None:
             return f"a living run holds the deploy lock in {env.name}"
         left = what_was_left(lock)
-        outcome = pause_overdue(lock, recover_interrupted(lock))
+        snapshot = recover_interrupted(lock)
+        outcome = pause_overdue(lock, snapshot)
         announce_recovery(lock, outcome, left)
         retired = retire_due(lock, due)
         sentence = announce_retirement(lock, retired)
@@ -73,7 +72,8 @@ def recover_interrupted(lock: DeployLock) -> Snapshot | None:
 def recover_colours(lock: DeployLock, version: Version | None) -> Snapshot:
     """The steps of a recovery; a half-done shift of this run's own `version` goes on."""
     recovery.fence_dead_run(lock)
-    snapshot = recovery.undo_half_done_shift(lock, recovery.look_at_colours(lock), version)
+    snapshot = recovery.look_at_colours(lock)
+    snapshot = recovery.undo_half_done_shift(lock, snapshot, version)
     recovery.close_open_intents(lock, snapshot)
     recovery.require_no_drift(lock, snapshot)
     recovery.lead_default_origin_to_live(lock, snapshot)
