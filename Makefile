@@ -1,53 +1,53 @@
-# Every command a person types. Each one sets up what it needs; the first time takes a minute.
+# Every command for people. Each one sets up what it needs; the first time takes a minute.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
-# checkov wants other versions than Prefect does.
+# checkov needs other package versions than Prefect.
 VENV_CHECKOV := .venv-checkov
 UV_VERSION := 0.13.9
-# What the tests need of this machine; as root on Debian or Ubuntu it is installed.
+# Programs that the tests need; as root on Debian or Ubuntu they are installed.
 PROGRAMS := chromium redis-server nginx postgresql docker-compose
 export KANVARO_CHECKOUT := $(CURDIR)
-# Nothing about this machine leaves it.
+# Turn all telemetry off.
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export NEXT_TELEMETRY_DISABLED := 1
-# Where Python may not keep what it has compiled, as in many images, that is half of the start of
-# every process: of a server, a worker, a run.
+# Many images forbid Python to store compiled modules; compiling them again takes half of the start of
+# every server, worker and run.
 unexport PYTHONDONTWRITEBYTECODE
 
-# `test-engine`, `test-github` and `test-rest` are the rows of `test`, `test-after` what compares them.
+# `test-engine`, `test-github` and `test-rest` are the rows of `test`; `test-after` compares their results.
 .PHONY: test-engine test-github test-rest test-after help demo test proof check lint types ci status sandbox sandbox-stop server worker register screenshots bench lock setup
 
 help: ## List these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/ready ## Take a commit of the sample application through the whole pipeline (KEEP=1: leave it up)
+demo: $(VENV)/ready ## Take a commit of the sample application through the whole pipeline (KEEP=1: keep it running)
 	@$(RUN) -m deployments.demo.demo
 
-test: $(VENV)/ready ## Lint, types, import rules and all tests
+test: $(VENV)/ready ## Run lint, types, import rules and all tests
 	@$(RUN) -m sandbox.host.machine $(PROGRAMS)
 	@$(RUN) -m sandbox.host.engine start
 	@rm -rf .called
 	@$(MAKE) --no-print-directory --jobs 5 --output-sync=target check test-engine test-github test-rest
 	@$(MAKE) --no-print-directory test-after
 
-# Rows of tests side by side; what each says comes when it has ended.
+# Rows of tests run in parallel; each prints its output when it has ended.
 test-engine test-github test-rest: test-%:
 	$(RUN) -m pytest --row $* $(PYTEST_ARGS)
 
-# Each row leaves in .called what its flows called of AWS; this compares all of it with their roles.
+# Each row records in .called what its flows called in AWS; this compares all calls with their roles.
 test-after:
 	$(RUN) -m pytest tests/test_permissions.py
 
-proof: $(VENV)/ready ## The longer suites: every crash of a delivery and of a rotation, every fault, other package managers
+proof: $(VENV)/ready ## Run the longer suites: every crash of a delivery and of a rotation, every fault, other package managers
 	@$(RUN) -m sandbox.host.machine $(PROGRAMS)
 	@$(RUN) -m sandbox.host.engine start
 	$(RUN) -m pytest -m proof $(PYTEST_ARGS)
 
-check: lint types ## Lint, types and import rules only
+check: lint types ## Run lint, types and import rules only
 
 lint: $(VENV)/ready $(VENV_CHECKOV)/ready
 	$(VENV)/bin/ruff check .
@@ -59,8 +59,8 @@ lint: $(VENV)/ready $(VENV_CHECKOV)/ready
 types: $(VENV)/ready
 	$(VENV)/bin/mypy
 
-# What is given on make's command line reaches the program as environment, past every shell, and
-# as it was written: make itself would expand $$(…) in it.
+# Arguments of make reach the program as environment variables, unchanged and without a shell: make
+# itself would expand $$(…) in them.
 ci: override export REPOSITORY := $(value REPOSITORY)
 ci: override export REVISION := $(value REVISION)
 ci: override export REF := $(value REF)
@@ -69,7 +69,7 @@ ci: $(VENV)/ready ## Run the pipeline for any Node application: REPOSITORY=path-
 	@$(RUN) -m deployments.demo.laptop
 
 status: override export ENVIRONMENT := $(value ENVIRONMENT)
-status: $(VENV)/ready ## What is live, is it well, how do I get back: [ENVIRONMENT=production] on the server of PREFECT_API_URL
+status: $(VENV)/ready ## Show what is live, whether it is healthy, how to roll back: [ENVIRONMENT=production] on the server of PREFECT_API_URL
 	@$(RUN) -m deployments.status
 
 sandbox: $(VENV)/ready ## Start the emulators and leave them running until Ctrl-C
@@ -89,7 +89,7 @@ worker: $(VENV)/ready ## Start a worker for the pool `delivery`: [QUEUE=stages]
 register: $(VENV)/ready ## Save blocks and deployments on the server of PREFECT_API_URL (safe to repeat)
 	@$(RUN) -m deployments.register
 
-screenshots: $(VENV)/ready ## Make docs/ui anew: what a person sees of a rollback in Prefect's UI
+screenshots: $(VENV)/ready ## Take the pictures of docs/ui again: a rollback in Prefect's UI
 	@$(RUN) -m sandbox.host.machine chromium
 	KANVARO_SCREENSHOTS=docs/ui $(RUN) -m pytest -q tests/deployments/server/test_ui.py -k form
 
@@ -101,7 +101,7 @@ bench: $(VENV)/ready ## Measure against plain alternatives; prints a table, writ
 lock: $(VENV)/ready ## Renew requirements.lock from pyproject.toml, and checkov's beside it
 	$(VENV)/bin/uv pip compile --universal --generate-hashes --python-version 3.11 --group dev \
 	  --no-header --quiet --output-file requirements.lock pyproject.toml
-	@# What a worker needs of it, in the same versions, for deployments/worker/Dockerfile.
+	@# The subset that a worker needs, in the same versions, for deployments/worker/Dockerfile.
 	$(VENV)/bin/uv pip compile --universal --generate-hashes --python-version 3.11 \
 	  --constraint requirements.lock --no-header --no-annotate --quiet \
 	  --output-file deployments/worker/requirements.lock pyproject.toml

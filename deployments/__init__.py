@@ -1,7 +1,7 @@
-"""When flows run, and what starts them.
+"""Deploy the flows, and start what runs them.
 
-`prefect.yaml` names the deployed flows. This package holds what YAML cannot say: `register` makes a
-Prefect server ours, `status` answers the question of 3 a.m., `server` starts server and workers,
+`prefect.yaml` lists the deployments. This package holds what YAML cannot express: `register` sets
+up a Prefect server, `status` prints what is live and healthy, `server` starts server and workers,
 `webhooks` receives GitHub's and SNS's requests, `demo` shows the pipeline on a laptop.
 
 Imports: anything. Nothing imports deployments.
@@ -9,5 +9,5 @@ Imports: anything. Nothing imports deployments.
 
 from pathlib import Path
 
-# The checkout: prefect.yaml, flows/ and the templates are found from here.
+# The checkout, which contains prefect.yaml, flows/ and the templates.
 ROOT = Path(__file__).parents[1]

@@ -1,11 +1,11 @@
-"""Make a Prefect server ours: work pool, blocks, deployments. Safe to repeat.
+"""Set up a Prefect server: work pool, blocks, deployments. Safe to repeat.
 
     make register                      production and the others of blocks/environments.yaml
     POOL=docker make register          the same on containers (deployments/server/work_pools.py)
     python -m deployments.register --sandbox .sandbox     `production` in the sandbox instead
 
-Tokens are read from the shell that registers and go straight into blocks; a token that is not
-given leaves the stored one as it is:
+Tokens are read from the environment and stored in blocks; a token that is not set leaves the stored
+one unchanged:
 
     SLACK_BOT_TOKEN   GITHUB_TOKEN   SNYK_TOKEN   CODECOV_TOKEN
 """
@@ -38,7 +38,7 @@ from deployments.server.server_access import at_the_server, command
 from deployments.server.work_pools import POOL, ensure_pool, folder_of_flows
 
 BY_HAND = ("aws", "docker", "github_app")
-CREDENTIALS = "kanvaro"  # name of the vendors' blocks that hold our tokens
+CREDENTIALS = "kanvaro"  # name of the vendors' blocks with our tokens
 DEFINITIONS = ROOT / "blocks" / "environments.yaml"
 
 Kind = TypeVar("Kind", bound=Block)
@@ -46,10 +46,10 @@ Say = Callable[[str], None]
 
 
 def register(environments: Mapping[str, Environment], say: Say = print) -> None:
-    """Save the pool, each environment under its name, every deployment of prefect.yaml, and the
-    automations, which tell the channel of the first environment.
+    """Save the pool, the environments, the deployments of prefect.yaml and the automations.
 
-    POOL chooses the type of the pool; without it, one that is there stays as it is.
+    The automations post in the channel of the first environment. POOL chooses the type of the pool;
+    without it, an existing one stays unchanged.
     """
     kind, done = ensure_pool(os.environ.get("POOL", ""), os.environ)
     say(f"work pool {POOL}: {done}")
@@ -60,16 +60,15 @@ def register(environments: Mapping[str, Environment], say: Say = print) -> None:
     say("deployments of prefect.yaml: saved")
     for name, missing in pause_without_environment():
         say(f"{name}: paused, since no environment is registered as {missing!r}")
-    if environments:  # the first one's channel is that of the people on call
+    if environments:  # the people on call read the channel of the first environment
         say(f"automations: {ensure_automations(*environments.values())}")
 
 
 def environments_of(text: str, tokens: Mapping[str, str]) -> dict[str, Environment]:
-    """The environments that a YAML document describes, with credentials from `tokens`.
+    """Return the environments that a YAML document describes, with credentials from `tokens`.
 
-    What is not given, and was on the server before, stays.
-
-    Raises `ConfigurationError`, naming the setting, where the document does not fit.
+    Missing credentials are taken from the server, if it has them. Raises `ConfigurationError`,
+    naming the setting, if the document is invalid.
     """
     described = yaml.safe_load(text)
     if not isinstance(described, dict) or not described:
@@ -90,7 +89,7 @@ def require_local_server() -> None:
 def deploy_all(folder: str = str(ROOT)) -> None:
     """Apply prefect.yaml for flows that a run finds in `folder`.
 
-    Raises `ConfigurationError` with Prefect's last words.
+    Raises `ConfigurationError` with the last lines of Prefect's output.
     """
     result = subprocess.run(
         [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
@@ -106,10 +105,11 @@ def deploy_all(folder: str = str(ROOT)) -> None:
 
 
 def pause_without_environment() -> list[tuple[str, str]]:
-    """Pause the schedules of deployments whose environment is not registered; name and environment.
+    """Pause schedules of deployments whose environment is not registered; return both names.
 
-    They would only fail, every ten minutes. A server without any environment is left alone.
-    Registering never resumes what is paused: that may be somebody's wish, and is one click.
+    Such runs would only fail, every ten minutes. Without any environment nothing is paused.
+    Registering never resumes a deployment: somebody may have paused it on purpose, and resuming is
+    one click.
     """
     paused = []
     with get_client(sync_client=True) as client:
@@ -125,12 +125,14 @@ def pause_without_environment() -> list[tuple[str, str]]:
 
 
 def _known_environments(client: SyncPrefectClient) -> set[str]:
-    """The names of the environments that the server has."""
+    """Return the names of the environments that the server has."""
     slug = Environment.get_block_type_slug()
     try:
         return {str(each.name) for each in client.read_block_documents_by_type(slug)}
     except PrefectHTTPStatusError as error:
-        if error.response.status_code == httpx.codes.NOT_FOUND:  # not even their type
+        if (
+            error.response.status_code == httpx.codes.NOT_FOUND
+        ):  # the server does not even know their type
             return set()
         raise
 
@@ -156,13 +158,14 @@ def _credentials(name: str, tokens: Mapping[str, str]) -> dict[str, Any]:
         "github": CREDENTIALS if github else None,
         "snyk_token": tokens.get("SNYK_TOKEN") or (stored and stored.snyk_token),
         "codecov_token": tokens.get("CODECOV_TOKEN") or (stored and stored.codecov_token),
-        # Set by hand in the UI, if at all: who we are at AWS and GitHub, and which engine builds.
+        # A person sets these in the UI, if at all: identities at AWS and GitHub, and the build
+        # engine.
         **({each: getattr(stored, each) for each in BY_HAND} if stored else {}),
     }
 
 
 def _saved_or_stored(kind: type[Kind], token: str | None) -> Kind | None:
-    """The credentials of that kind: newly saved if a token is given, else those on the server."""
+    """Return credentials of that kind, newly saved if a token is given, else from the server."""
     if token:
         kind(token=token).save(CREDENTIALS, overwrite=True)
     return _loaded(kind, CREDENTIALS)

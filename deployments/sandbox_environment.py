@@ -1,4 +1,4 @@
-"""The environment that lives in a running sandbox: the same settings, other addresses."""
+"""Describe the environment of a running sandbox: the usual settings with other addresses."""
 
 from contextlib import closing
 from pathlib import Path
@@ -24,7 +24,7 @@ AWS_SERVICES = (
     *("cloudfront", "cloudfront-keyvaluestore", "s3"),
 )
 GITHUB_REPOSITORY = "kanvaro/kanvaro"
-# Variable of the application to the secret, and the key in it, that it is read from.
+# The secret, and the key in it, for each variable of the application.
 SECRETS = {
     "MONGODB_URI": ("kanvaro/database", "mongodb_uri"),
     "REDIS_URL": ("kanvaro/database", "redis_url"),
@@ -44,9 +44,9 @@ SECRETS = {
 def sandbox_environment(
     folder: Path, *, repository: str, name: str = "production", ui_address: str = ""
 ) -> Environment:
-    """The environment `name` in the sandbox that runs in `folder`.
+    """Return the environment `name` for the sandbox that runs in `folder`.
 
-    Raises `ConfigurationError` when none runs there.
+    Raises `ConfigurationError` if no sandbox runs there.
     """
     found, secrets = Addresses.read(folder), Secrets.read(folder)
     engine = docker_engine()
@@ -81,7 +81,7 @@ def sandbox_environment(
         smtp_authorities=Path(found.smtp_authorities),
         public_address=found.public,
         policy=Policy(
-            # The emulator's clock runs faster than AWS's, and so do we.
+            # The emulator is faster than AWS, so we wait less.
             operation_interval_s=0.5,
             operation_timeout_s=300,
             answer_interval_s=0.2,
@@ -90,7 +90,7 @@ def sandbox_environment(
             bake_s=3,
             probe_interval_s=0.2,
             metric_period_s=1,
-            # Nobody but us may be there to visit it, or to be asked.
+            # There may be no other users to send requests, and nobody to approve.
             fewest_requests=10,
             if_too_few="go on",
             switch_timeout_s=30,
@@ -117,7 +117,7 @@ def sandbox_environment(
 
 
 def _service_images() -> dict[str, ServiceImage]:
-    """The databases for checks: the real images, or stand-ins that are called so."""
+    """Return the databases for checks: the real images, or stand-ins that are named as such."""
     with closing(docker_engine().client()) as client:
         had = ensure_service_images(client)
     return {

@@ -1,8 +1,8 @@
-"""What is live, is it well, and how do I get back: on the terminal, without starting a run.
+"""Print what is live, whether it is healthy and how to roll back, without starting a run.
 
     make status [ENVIRONMENT=production]
 
-Ends with 0 when all is well, 1 when something wants a look, 2 when it could not be read.
+The exit code is 0 if all is well, 1 if something needs attention, 2 if it could not be read.
 """
 
 import os
@@ -15,7 +15,7 @@ from tasks.maintenance.status import collect_status
 
 
 def show() -> int:
-    """Print the status. Raises `DeliveryError` where it could not be read."""
+    """Print the status; raises `DeliveryError` if it could not be read."""
     name = os.environ.get("ENVIRONMENT") or "production"
     with at_the_server():
         seen = collect_status(Environment.named(name).act_for("status", "by-hand"))

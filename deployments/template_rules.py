@@ -1,11 +1,11 @@
-"""What checkov finds in the templates for AWS and in the worker's Dockerfile; part of `make check`.
+"""Run checkov on the AWS templates and the worker's Dockerfile; part of `make check`.
 
     python -m deployments.template_rules
 
-checkov wants other versions than Prefect does, so it lives in an environment of its own, from
-deployments/aws/checkov.lock. It asks nobody: no key, no downloads. What is skipped carries its
-reason beside the resource; a skip that skips nothing is a finding too. Ends with 0 when nothing
-was found, 1 when something was, 2 when checkov did not check what it was to check.
+checkov needs other package versions than Prefect, so it has a virtual environment of its own, from
+deployments/aws/checkov.lock. It works offline: no key, no downloads. Each skip has its reason
+beside the resource; a skip that skips nothing is a finding, too. The exit code is 0 without
+findings, 1 with some, 2 if checkov did not check everything.
 """
 
 import json
@@ -29,11 +29,11 @@ SKIP = re.compile(r"^\s*(?:- id: |# checkov:skip=)(CKV\w+)", re.MULTILINE)
 
 
 class NotCheckedError(Exception):
-    """What was to be checked was not."""
+    """Raised if something was not checked."""
 
 
 def findings(root: Path, program: Path = CHECKOV) -> list[str]:
-    """A line for each finding in the files of the checkout `root`, and for each skip of nothing.
+    """Return a line for each finding in the checkout `root`, and for each skip of nothing.
 
     Raises `NotCheckedError` if a file was not read in time, or nothing in it was checked.
     """
@@ -54,17 +54,17 @@ def findings(root: Path, program: Path = CHECKOV) -> list[str]:
 
 
 def _needless(files: Mapping[str, str], skipped: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """A line for each skip of a file more than there are resources of it that it was for."""
+    """Yield a line for each skip that a file has beyond the resources that need one."""
     written = Counter((path, name) for path, text in files.items() for name in SKIP.findall(text))
     used = {(each["repo_file_path"], each["check_id"], each["resource"]) for each in skipped}
     needed = Counter((path, name) for path, name, _ in used)
     for (path, name), more in sorted((written - needed).items()):
         of = f"{more} of {written[path, name]}"
-        yield f"{path[1:]}: the skip of {name} skips nothing ({of}); take it away"
+        yield f"{path[1:]}: the skip of {name} skips nothing ({of}); remove it"
 
 
 def _reports(root: Path, files: Mapping[str, str], program: Path) -> Sequence[Mapping[str, Any]]:
-    """checkov's own reports, one for each kind of file."""
+    """Return checkov's own reports, one for each kind of file."""
     if not program.exists():
         raise NotCheckedError(f"{program} is not there: `make check` installs it")
     try:
@@ -102,7 +102,7 @@ def _line(found: Mapping[str, Any]) -> str:
 
 
 def main() -> int:
-    """Print what checkov found, and return what this module's process ends with."""
+    """Print what checkov found, and return the exit code."""
     try:
         found = findings(ROOT)
     except NotCheckedError as reason:

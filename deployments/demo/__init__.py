@@ -1,3 +1,1 @@
-"""`make demo` and `make ci`: the pipeline against the sandbox, and what it shows on a terminal;
-`demo` and `laptop` are the front doors.
-"""
+"""Run the pipeline against the sandbox: `demo` for `make demo`, `laptop` for `make ci`."""

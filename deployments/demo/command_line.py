@@ -1,4 +1,4 @@
-"""Starting a deployment as a person does, with Prefect's command line, and telling its steps."""
+"""Start a deployment as a person does, with Prefect's command line, and print its steps."""
 
 import json
 import os
@@ -21,7 +21,7 @@ RUN_TIMEOUT_S = 900
 
 @dataclass(frozen=True)
 class CommandLine:
-    """`prefect deployment run` against one server."""
+    """Runs `prefect deployment run` against one server."""
 
     client: SyncPrefectClient
     server: Server
@@ -29,9 +29,9 @@ class CommandLine:
     def run(
         self, deployment: str, *, expected: str = "Completed", **parameters: str | int
     ) -> FlowRun:
-        """Start a deployment, tell its steps, and demand that it ends as `expected`.
+        """Start a deployment, print its steps, and require that it ends as `expected`.
 
-        Raises `RolloutFailed`, after its summary, if it ends in another state.
+        Raises `RolloutFailed`, after printing the summary, if it ends in another state.
         """
         tag = f"demo-{uuid.uuid4().hex[:8]}"
         given = json.dumps(parameters)

@@ -1,10 +1,10 @@
-"""The demonstration: the sample application through the whole pipeline, forward and back, here.
+"""Take the sample application through the whole pipeline on this machine, forward and back.
 
-    make demo            ends with everything stopped
-    KEEP=1 make demo     leaves server, worker and sandbox up, and prints their addresses
+    make demo            stops everything at the end
+    KEEP=1 make demo     leaves server, worker and sandbox running, and prints their addresses
 
-It runs as its users run it: a Prefect server, registered blocks and deployments, a process
-worker, and `prefect deployment run`. Only what the deployments speak to is emulated.
+It works as for a user: a Prefect server, registered blocks and deployments, a process worker, and
+`prefect deployment run`. Only the services that the deployments talk to are emulated.
 """
 
 import json
@@ -39,23 +39,22 @@ from sandbox.load import Load, Sessions
 from sandbox.parts.sample import Sample, sample_repository
 
 FOLDER = ROOT / ".sandbox"
-# Requests a second, beside everything else that two processors do here; and how long a user waits
-# while these also check, build and deploy.
+# Requests per second, and seconds that one may take: two processors also check, build and deploy.
 RATE, PATIENCE_S = 20.0, 30.0
 
 
 def _without_long_checks(why: str) -> str:
-    """A delivery.toml that leaves out what needs the packages, as the report then says."""
+    """Return a delivery.toml that skips the checks that need npm packages, for the reason `why`."""
     checks = ("lint", "format", "types", "unit", "integration", "coverage", "e2e")
     return "".join(f'[checks.{name}]\nskip = "{why}"\n\n' for name in checks)
 
 
-# The checks were shown with the version before, and take minutes on two processors.
+# The previous version has shown these checks, which take minutes on two processors.
 NEWER = {
     "public/humans.txt": "Ada Sample\n",
     "delivery.toml": _without_long_checks("the demonstration has just shown it"),
 }
-# It starts and answers, and says that it is not ready: only the proof of its health can tell.
+# It starts and answers, but as not ready, so only the health check can notice.
 BAD = {
     "src/app/api/health/route.ts": """import { REVISION } from '@/server/revision';
 
@@ -77,10 +76,10 @@ def main() -> int:
 
 
 def demonstrate(folder: Path, *, keep: bool) -> str:
-    """Bring versions live and take them back, show what came of it, and return the figures.
+    """Deploy versions and roll them back, print the results, and return the figures.
 
-    The checks run once, for the pull request: what it merges is the same content, so `ci` believes
-    them.
+    The checks run once, for the pull request: what it merges has the same content, so `ci` accepts
+    their result.
     """
     with ExitStack() as stack:
         forget_results(folder)
@@ -119,23 +118,23 @@ def demonstrate(folder: Path, *, keep: bool) -> str:
 
 
 def forget_results(folder: Path) -> None:
-    """Forget what an earlier demonstration proved: this one shows it again, from the beginning."""
+    """Delete cached check results of an earlier demonstration, so that this one shows them."""
     shutil.rmtree(folder / "prefect" / "storage", ignore_errors=True)
 
 
 def prepare_base_images(dockerfile: str) -> None:
-    """Have what a Dockerfile builds on: pulled where that is possible, else a local stand-in."""
+    """Provide the images that a Dockerfile builds on: pulled if possible, else a local stand-in."""
     with closing(docker_engine().client()) as client:
         ensure_base_images(client, dockerfile)
 
 
 def show_switches(line: CommandLine, sample: Sample, addresses: Addresses) -> tuple[str, str]:
-    """A new version, a way back and a bad version, while users keep coming.
+    """Deploy a version, roll it back and deploy a bad one, while users send requests.
 
-    The figures, and the version that was taken back.
+    Return the figures, and the version that was rolled back.
     """
     good = sample.revision
-    print(f"from here on {RATE:g} users a second visit {addresses.public}\n")
+    print(f"from here on {RATE:g} users per second visit {addresses.public}\n")
     url = f"{addresses.public}/api/health/live"
     with Load(url, rate=RATE, patience_s=PATIENCE_S) as load:
         newer = sample.commit(NEWER, "The team signs its work")
@@ -147,10 +146,11 @@ def show_switches(line: CommandLine, sample: Sample, addresses: Addresses) -> tu
         seen = load.report.revisions
         seconds = max(seen[newer].last - started, 0)
         print(
-            f"all users were back on {good[:10]} after {seconds:.1f} s, the start of the run in\n"
+            f"all users were back on {good[:10]} after {seconds:.1f} s, "
+            "including the start of the run\n"
         )
         rotated = show_rotation(line, addresses)
-        bad = sample.commit(BAD, "Nobody asks whether it is well")
+        bad = sample.commit(BAD, "Answer as not ready")
         line.run("ci/kanvaro", expected="Failed", revision=bad)
         show_live(good, addresses)
     report = load.report
@@ -158,18 +158,20 @@ def show_switches(line: CommandLine, sample: Sample, addresses: Addresses) -> tu
     if report.failed or bad in report.revisions:
         raise RolloutFailed(f"{report.failed} requests failed, or users met {bad[:10]}")
     figures = (
-        f"back from {newer[:10]} in {seconds:.1f} s; {bad[:10]} met nobody; "
+        f"back from {newer[:10]} in {seconds:.1f} s; no user met {bad[:10]}; "
         f"{report.failed} of {report.due} requests failed; {rotated}"
     )
     return figures, newer
 
 
 def show_rotation(line: CommandLine, addresses: Addresses) -> str:
-    """New secrets for the services that run, while people who are signed in go on working."""
+    """Rotate the secrets of the running services while signed-in users keep working."""
     with Sessions(addresses.public) as sessions:
         signed_in = sessions.users
         line.run("rotate-secrets/production", reason="The demonstration rotates")
-        sessions.wait_for(sessions.users)  # each of them once more, with what now runs
+        sessions.wait_for(
+            sessions.users
+        )  # one more request from each of them, with the new secrets
     answer = httpx.get(f"{addresses.public}/api/health", timeout=10).json()
     print(f"secrets in use now: {json.dumps(answer['secrets'])}")
     refusals = (
@@ -185,7 +187,7 @@ def show_rotation(line: CommandLine, addresses: Addresses) -> str:
 
 
 def show_live(revision: str, addresses: Addresses) -> str:
-    """Ask the application itself what is live, by its public name."""
+    """Check by its public name which revision is live; raises `RolloutFailed` if another is."""
     url = f"{addresses.public}/api/health"
     answer = httpx.get(url, timeout=10).json()
     if answer.get("revision") != revision:
@@ -204,7 +206,7 @@ def show_slack_messages(addresses: Addresses) -> None:
 
 
 def show_how_to_use(server: Server, addresses: Addresses, newer: str) -> None:
-    """Addresses to look at, and commands that move the traffic as they stand here."""
+    """Print addresses to look at, and commands that move the traffic in this setup."""
     prefect = f"{Path(sys.executable).relative_to(ROOT).with_name('prefect')}"
     print(
         f"left running:\n  Prefect UI   {server.address}\n  Slack        {addresses.slack_page}\n"
@@ -221,9 +223,9 @@ def show_how_to_use(server: Server, addresses: Addresses, newer: str) -> None:
 
 @contextmanager
 def running_sandbox(folder: Path, *, keep: bool) -> Iterator[Addresses]:
-    """A sandbox as a process of its own, stopped at the end unless it is to be kept.
+    """Run a sandbox as a process of its own; stop it at the end unless `keep` is set.
 
-    One that is not to be kept also ends when this process is killed.
+    Without `keep` it also ends when this process is killed.
     """
     with _pipe() as reading:
         start_sandbox(folder, lifeline=None if keep else reading)
@@ -238,7 +240,7 @@ def running_sandbox(folder: Path, *, keep: bool) -> Iterator[Addresses]:
 
 
 def start_sandbox(folder: Path, *, lifeline: int | None = None) -> None:
-    """Have a sandbox run in `folder`; one that runs there already is used.
+    """Start a sandbox in `folder`, or use the one that runs there already.
 
     A new one ends when the writing end of the pipe `lifeline` is closed, if one is given.
     """
@@ -256,7 +258,7 @@ def step(what: str) -> Iterator[None]:
 
 @contextmanager
 def _pipe() -> Iterator[int]:
-    """The reading end of a pipe that nobody writes to, and that is closed with this process."""
+    """Yield the reading end of a pipe that nothing writes to; it closes with this process."""
     reading, writing = os.pipe()
     try:
         yield reading
@@ -270,7 +272,7 @@ def _sandbox(*arguments: str, stdin: int | None = None) -> None:
         [sys.executable, "-m", "sandbox", *arguments],
         cwd=ROOT,
         stdin=subprocess.DEVNULL if stdin is None else stdin,
-        stdout=subprocess.DEVNULL,  # how to use it by hand; what it does goes to stderr
+        stdout=subprocess.DEVNULL,  # usage for people; progress goes to stderr
         check=False,
     ).returncode
     if code:

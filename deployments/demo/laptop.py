@@ -1,10 +1,10 @@
-"""The pipeline on a laptop: the `ci` flow for any Node application, against the sandbox.
+"""Run the pipeline on a laptop: the `ci` flow for any Node application, against the sandbox.
 
     make ci REPOSITORY=path-or-URL [REVISION=…] [REF=…] [DELIVERY=delivery.toml]
 
-REVISION may be a commit, a branch or a tag; it is looked up once and from then on a commit. REF is
-the branch or tag it is on, and is found unless given. DELIVERY is a stage table for a repository
-that brings none. Server and sandbox stay up for the next time: `make sandbox-stop`.
+REVISION is a commit, a branch or a tag; it is resolved to a commit once. REF is the branch or tag
+that the commit is on, and is found if omitted. DELIVERY is a stage table for a repository that has
+none. Server and sandbox keep running for the next time; `make sandbox-stop` stops them.
 """
 
 import os
@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def run_on_this_machine(given: Mapping[str, str]) -> str:
-    """Run the flow in this process, and return its last sentence. Raises what stopped it."""
+    """Run the flow in this process and return its last sentence; raises what stopped it."""
     mirrors = FOLDER / "workshop" / "mirrors"
     mirrors.mkdir(mode=0o700, parents=True, exist_ok=True)
     table = _table(given.get("DELIVERY", ""))
@@ -96,7 +96,7 @@ def _have_base_images(content: Preview) -> None:
 
 
 def exposed_port(dockerfile: str) -> int | None:
-    """The port that a Dockerfile says its program listens on, if it names exactly one."""
+    """Return the port that a Dockerfile exposes, if it names exactly one."""
     found = {int(port) for port in _EXPOSED.findall(dockerfile)}
     return found.pop() if len(found) == 1 else None
 
@@ -108,14 +108,15 @@ def _environment(
         FOLDER, repository=request.repository, name=ENVIRONMENT, ui_address=ui_address
     )
     made.delivery_toml = table
-    # An application that nobody here has seen may answer nothing by which colours are told apart.
+    # An unknown application may answer nothing that tells its colours apart.
     made.strategy, made.public_address = "in-place", None
     made.policy.deploy_ref = request.ref
-    # An application that nobody here has seen may not know its revision; one that says so is
-    # believed on a laptop, and nowhere else.
+    # An unknown application may not report its revision; on a laptop, and nowhere else, one that
+    # starts and answers is accepted.
     made.policy.answers_revision = False
-    # Yarn asks its own registry for advisories, which the sandbox cannot answer for. A trial on
-    # a laptop guards nothing, so an absent verdict is told there, where elsewhere it blocks.
+    # Yarn asks its own registry for advisories, which the sandbox cannot emulate. A trial on a
+    # laptop protects nothing, so a missing scan result is only reported here; in other environments
+    # it blocks.
     made.policy.scanners_that_may_be_absent = ["npm-audit", "snyk"]
     if port := exposed_port(content.dockerfile or ""):
         made.service.port = port
@@ -148,7 +149,7 @@ def _sentence(state: State[Any]) -> str:
     if isinstance(ended, BaseException):
         raise DeliveryError(
             f"{type(ended).__name__}: {ended}",
-            hint="This was not foreseen: open the run in the Prefect UI for its whole log.",
+            hint="This was not foreseen: open the run in the Prefect UI and read its log.",
         ) from ended
     return str(ended)
 
@@ -163,20 +164,20 @@ def _hint(error: DeliveryError) -> str:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """One run at a time: there is one service in the sandbox, and one environment `laptop`."""
+    """Allow one run at a time: the sandbox has one service and one environment `laptop`."""
     folder = FOLDER / ENVIRONMENT
     try:
         with FolderLock(folder):
             yield
     except AlreadyRunning:
         raise RequestRefused(
-            f"another `make ci` is at work in this checkout (process {holder(folder)})",
-            hint="Run again when it has ended; another clone of this repository runs beside it.",
+            f"another `make ci` is running in this checkout (process {holder(folder)})",
+            hint="Run again when it has ended, or use another clone of this repository.",
         ) from None
 
 
 def _table(path: str) -> str | None:
-    """The text of the stage table that is to be used. Raises `ConfigurationError`."""
+    """Return the text of the stage table to use, if any. Raises `ConfigurationError`."""
     if not path:
         return None
     try:

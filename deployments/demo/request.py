@@ -1,6 +1,6 @@
-"""What a person asked `make ci` for: a repository, a revision and a ref, looked up and looked at.
+"""Resolve what a person requested from `make ci`: a repository, a revision and a ref.
 
-All of it is done before anything is started, so that bad input costs a second.
+This happens before anything is started, so that bad input costs only a second.
 """
 
 import tempfile
@@ -25,7 +25,7 @@ USAGE = (
     "[DELIVERY=path of a delivery.toml]"
 )
 DEFAULT_BRANCH = "refs/heads/main"
-_NEVER_A_PROGRAM = {  # `git status` would start the one that a repository's own settings name
+_NEVER_A_PROGRAM = {  # `git status` would run the program that a repository's own settings name
     "GIT_CONFIG_COUNT": "1",
     "GIT_CONFIG_KEY_0": "core.fsmonitor",
     "GIT_CONFIG_VALUE_0": "false",
@@ -34,7 +34,7 @@ _NEVER_A_PROGRAM = {  # `git status` would start the one that a repository's own
 
 @dataclass(frozen=True)
 class CiRequest:
-    """What to run: an address, a full SHA, the ref it is on, and what to say about that."""
+    """What to run: an address, a full SHA, the ref it is on, and remarks about them."""
 
     repository: str
     revision: str
@@ -44,17 +44,17 @@ class CiRequest:
 
 @dataclass(frozen=True)
 class Preview:
-    """What the revision holds: the plan of its checks, and its Dockerfile's text."""
+    """The plan of the revision's checks, and its Dockerfile's text."""
 
     plan: CheckPlan
     dockerfile: str | None
 
 
 def resolve(repository: str, revision: str, ref: str, cache: Path) -> CiRequest:
-    """What was asked for, as a commit on a ref; names are looked up, never handed on.
+    """Return the request as a commit on a ref; names are resolved here and never passed on.
 
-    `cache` is the folder of the mirrors. Raises `RequestRefused`, `UnknownRevision`,
-    `AccessDenied` or `TimedOut`.
+    `cache` is the folder of the mirrors. Raises `RequestRefused`, `UnknownRevision`, `AccessDenied`
+    or `TimedOut`.
     """
     if not repository:
         raise RequestRefused("no repository is named", hint=f"usage: {USAGE}")
@@ -77,10 +77,9 @@ def resolve(repository: str, revision: str, ref: str, cache: Path) -> CiRequest:
 def preview(
     request: CiRequest, delivery_toml: str | None, cache: Path, audit_level: str
 ) -> Preview:
-    """Check the revision out for a moment, and see what would be done with it.
+    """Check the revision out temporarily, and return what would be run.
 
-    Raises what `tasks.checks.plan.plan_checks` raises, and `RequestRefused` if the revision brings
-    a
+    Raises what `tasks.checks.plan.plan_checks` raises, and `RequestRefused` if the revision has a
     delivery.toml of its own besides the given one.
     """
     with tempfile.TemporaryDirectory(prefix="kanvaro-look-") as folder:
@@ -105,7 +104,7 @@ def _preview(source: Source, delivery_toml: str | None, audit_level: str) -> Pre
 
 
 def _checked(revision: str) -> str:
-    """The revision, once it is certain to be a name and not an option or a command."""
+    """Return the revision if it is certainly a name, and not an option or a command."""
     if revision in ("", "HEAD"):
         return revision
     try:
@@ -119,7 +118,7 @@ def _checked(revision: str) -> str:
 
 
 def _folder(address: str) -> str:
-    """The absolute path of a repository on this machine."""
+    """Return the absolute path of a repository on this machine."""
     try:
         path = Path(address).expanduser().resolve()
     except RuntimeError:  # there is no such user
@@ -144,7 +143,7 @@ def _fetch(mirror: Mirror) -> None:
 
 
 def _top_of(mirror: Mirror) -> str | None:
-    """The repository that a folder lies in, if it does."""
+    """Return the repository that a folder lies in, if any."""
     if not is_path(mirror.address):
         return None
     try:
@@ -158,7 +157,7 @@ def _top_of(mirror: Mirror) -> str | None:
 
 
 def _resolve(mirror: Mirror, named: str, requested_ref: str | None) -> tuple[str, str]:
-    """The commit that is meant, and the ref it is on."""
+    """Return the requested commit and the ref it is on."""
     head, head_ref = _head(mirror)
     on = requested_ref or head_ref or DEFAULT_BRANCH
     if not named and requested_ref:
@@ -166,7 +165,7 @@ def _resolve(mirror: Mirror, named: str, requested_ref: str | None) -> tuple[str
     if named in ("", "HEAD"):
         if head is None:
             raise UnknownRevision(
-                f"HEAD of {mirror.address} leads to no commit",
+                f"HEAD of {mirror.address} names no commit",
                 hint=f"Name one with REVISION; it has {', '.join(mirror.branches())}.",
             )
         mirror.fetch_commit(head)
@@ -194,7 +193,7 @@ def _resolve(mirror: Mirror, named: str, requested_ref: str | None) -> tuple[str
 
 
 def _ref_with(mirror: Mirror, commit: str, preferred: str) -> str:
-    """The preferred ref if the commit is on it, else one that it is on."""
+    """Return the preferred ref if the commit is on it, else another one that it is on."""
     if mirror.tip(preferred) and mirror.holds(preferred, commit):
         return preferred
     output = run_git(
@@ -213,7 +212,7 @@ def _ref_with(mirror: Mirror, commit: str, preferred: str) -> str:
 
 
 def _head(mirror: Mirror) -> tuple[str | None, str | None]:
-    """The commit and the branch that the repository's HEAD leads to, as far as it does."""
+    """Return the commit and the branch that the repository's HEAD names, as far as they exist."""
     try:
         output = run_git(
             *("ls-remote", "--symref", "--end-of-options", mirror.address, "HEAD"),
@@ -232,7 +231,7 @@ def _head(mirror: Mirror) -> tuple[str | None, str | None]:
 
 
 def _uncommitted(address: str) -> tuple[str, ...]:
-    """Say that changes which are not committed are no part of the run."""
+    """Return a remark if there are uncommitted changes, which are not part of the run."""
     path = unquote(urlsplit(address).path) if address.startswith("file://") else address
     if not is_path(path):
         return ()
@@ -249,7 +248,7 @@ def _uncommitted(address: str) -> tuple[str, ...]:
     if not changed:
         return ()
     files = "1 file has" if len(changed) == 1 else f"{len(changed)} files have"
-    return (f"{files} changes that are not committed: they are no part of this run",)
+    return (f"{files} uncommitted changes, which are not part of this run",)
 
 
 @contextmanager

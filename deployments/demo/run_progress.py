@@ -1,4 +1,4 @@
-"""Watching a run from a terminal: a line for each step as it begins and ends."""
+"""Follow a run from a terminal: print a line for each step as it ends."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ Say = Callable[[str], None]
 
 
 def run_with_tag(client: SyncPrefectClient, tag: str) -> FlowRun:
-    """The run that carries `tag`, once it exists. Raises `TimedOut`."""
+    """Return the run that carries `tag`, once it exists. Raises `TimedOut`."""
     deadline = time.monotonic() + TO_BE_PICKED_UP_S
     while time.monotonic() < deadline:
         found = client.read_flow_runs(
@@ -40,9 +40,9 @@ def run_with_tag(client: SyncPrefectClient, tag: str) -> FlowRun:
 
 
 def follow(client: SyncPrefectClient, run_id: UUID, say: Say, timeout_s: float) -> FlowRun:
-    """Tell each step of a run as it ends, until the run does. Raises `TimedOut`.
+    """Report each step of a run as it ends, until the run ends. Raises `TimedOut`.
 
-    Says so when nobody picks the run up within a minute, and what still runs when no step
+    It also reports if no worker starts the run within a minute, and which steps still run if none
     has ended for half a minute.
     """
     reported: set[UUID] = set()
@@ -70,7 +70,7 @@ def follow(client: SyncPrefectClient, run_id: UUID, say: Say, timeout_s: float) 
 
 
 def summary_of(client: SyncPrefectClient, run_id: UUID) -> str:
-    """The run's summary artifact, in Markdown; empty if it wrote none."""
+    """Return the run's summary artifact, in Markdown; empty if it wrote none."""
     found = client.read_artifacts(
         artifact_filter=ArtifactFilter(
             flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]),

@@ -1,4 +1,4 @@
-"""The part of the demonstration that shows a pull request: its statuses and its comment."""
+"""Show a pull request in the demonstration: its statuses and its comment."""
 
 import uuid
 from typing import Any
@@ -17,10 +17,10 @@ SIGNS = {"success": "✓", "pending": "…", "failure": "✗", "error": "✗"}
 
 
 def show_pull_request(line: CommandLine, sample: Sample, addresses: Addresses) -> tuple[str, str]:
-    """Open a pull request, have it checked, show what GitHub shows, merge it.
+    """Open a pull request, have it checked, print what GitHub shows, and merge it.
 
-    Its revision, which is the newest of the base branch from then on, and the figures. Raises
-    `RolloutFailed` if a status is not success.
+    Return its revision, now the newest of the base branch, and the figures. Raises `RolloutFailed`
+    if a status is not success.
     """
     name = f"pull-request-{uuid.uuid4().hex[:6]}"
     sample.branch(name)
@@ -39,7 +39,7 @@ def show_pull_request(line: CommandLine, sample: Sample, addresses: Addresses) -
     git(sample.folder, "merge", "--quiet", "--ff-only", revision)
     print(f"pull request {number} is merged\n")
     checks = counted(len(statuses) - 1, "check")
-    figures = f"pull request {number}: {checks} told to GitHub in {duration(seconds_of(run))}"
+    figures = f"pull request {number}: {checks} reported to GitHub in {duration(seconds_of(run))}"
     return revision, figures
 
 

@@ -1,4 +1,4 @@
-"""A release in the demonstration: what is live gets a version, and its assets are verified."""
+"""Show a release in the demonstration: the live version is tagged, and its assets are verified."""
 
 import subprocess
 from pathlib import Path
@@ -14,16 +14,16 @@ from sandbox.addresses import Addresses
 from sandbox.parts.sample import Sample, git
 
 TAG = "v1.0.0"
-# The sandbox's GitHub takes any token, but one must be there.
+# The sandbox's GitHub accepts any token, but requires one.
 ACCESS = {"Authorization": "Bearer somebody-who-downloads"}
 BYTES = {"Accept": "application/octet-stream"}
 
 
 def show_release(line: CommandLine, sample: Sample, addresses: Addresses) -> str:
-    """Tag what is live, release it, and verify what anybody can download; the figures.
+    """Tag the live revision, release it, verify the public downloads, and return the figures.
 
-    Raises `RolloutFailed` if the run does not end well, and `DeliveryError` if an asset is not
-    what its checksum says.
+    Raises `RolloutFailed` if the run does not succeed, and `DeliveryError` if an asset does not
+    match its checksum.
     """
     live = httpx.get(f"{addresses.public}/api/health", timeout=10).json()["revision"]
     git(sample.folder, "tag", "--annotate", "--message", "The first release", TAG, live)
@@ -39,11 +39,11 @@ def show_release(line: CommandLine, sample: Sample, addresses: Addresses) -> str
             print(f"    {asset['size']:>10} bytes  {asset['name']}")
         verified = _verified(Path(folder))
     seconds = duration(seconds_of(run))
-    return f"{TAG} released in {seconds} with {len(release['assets'])} assets, {verified} by sum"
+    return f"{TAG} released in {seconds} with {len(release['assets'])} assets, {verified} verified"
 
 
 def _push(sample: Sample, addresses: Addresses) -> None:
-    """`git push origin v1.0.0`: the sandbox's GitHub reads the repository where it is."""
+    """Register the repository's folder at the sandbox's GitHub, in place of `git push`."""
     kept = {"repository": GITHUB_REPOSITORY, "folder": str(sample.folder)}
     httpx.post(f"{addresses.fakes}/_sandbox/github/repositories", json=kept).raise_for_status()
 
@@ -57,7 +57,7 @@ def _get(addresses: Addresses, path: str, **headers: str) -> httpx.Response:
 
 
 def _downloaded(addresses: Addresses, asset: int) -> bytes:
-    """GitHub sends us on to its storage, which takes no token beside the one in the address."""
+    """Download an asset; GitHub redirects to its storage, whose address contains its own token."""
     answer = _get(addresses, f"releases/assets/{asset}", **BYTES)
     if not answer.has_redirect_location:
         return answer.content
@@ -65,7 +65,7 @@ def _downloaded(addresses: Addresses, asset: int) -> bytes:
 
 
 def _verified(folder: Path) -> int:
-    """How many files in a folder are what the checksums among them say."""
+    """Return how many files in a folder match the checksums beside them."""
     [sums] = folder.glob("*.sha256")
     verification = subprocess.run(
         ["sha256sum", "--check", "--strict", sums.name],

@@ -1,4 +1,4 @@
-"""The part of the demonstration that shows runs which nobody started: the schedule did."""
+"""Show in the demonstration the runs that a schedule started."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -15,12 +15,12 @@ from prefect.client.schemas.sorting import FlowRunSort
 from delivery.errors import RolloutFailed
 from deployments.demo.command_line import seconds_of
 
-# How often the schedule ticks here, and when first.
+# How often the schedule ticks here, and when it first does.
 TICK, FIRST_TICK = timedelta(minutes=2), timedelta(minutes=1)
 
 
 def quicken(client: SyncPrefectClient, name: str) -> DeploymentResponse:
-    """Let a schedule tick every `TICK` on this server of ours: nobody waits ten minutes for it."""
+    """Make a schedule of this server tick every `TICK`, since nobody waits ten minutes for it."""
     deployment = client.read_deployment_by_name(name)
     soon = IntervalSchedule(interval=TICK, anchor_date=datetime.now(UTC) + FIRST_TICK)
     for each in deployment.schedules:
@@ -29,9 +29,9 @@ def quicken(client: SyncPrefectClient, name: str) -> DeploymentResponse:
 
 
 def show_ticks(client: SyncPrefectClient, deployment: DeploymentResponse) -> str:
-    """The runs that nobody started but the schedule. Raises `RolloutFailed` if one went wrong.
+    """Print the runs that the schedule started. Raises `RolloutFailed` if one went wrong.
 
-    One that finds the last still under way is cancelled: that is what its deployment asks for.
+    A run that finds the previous one still running is cancelled, as its deployment asks for.
     """
     runs = client.read_flow_runs(
         flow_run_filter=FlowRunFilter(
@@ -48,7 +48,7 @@ def show_ticks(client: SyncPrefectClient, deployment: DeploymentResponse) -> str
     if bad or not well:
         raise RolloutFailed(
             f"of {len(ended)} scheduled runs {len(well)} were completed, {len(bad)} ended badly",
-            hint="Open them in the Prefect UI: what they ended with says what to do.",
+            hint="Open them in the Prefect UI: their last message says what to do.",
         )
     print()
     return f"the schedule ticked {len(ended)} times"

@@ -1,8 +1,8 @@
-"""A run in a terminal: a line for each step as it ends, and what programs say in between.
+"""Show a run in a terminal: a line for each step as it ends, and the output of programs.
 
-Programs may write a hundred thousand lines, among which the steps would drown. So
-the first lines of each step are shown as they come, and after that one now and then with a
-count. Nothing is lost: all lines are in the run's log, and the last ones in the failure.
+Programs may write a hundred thousand lines, which would hide the steps. So the first lines of each
+step are shown at once, and later ones only occasionally, with a count. Nothing is lost: the run's
+log has all lines, and a failure has the last ones.
 """
 
 import contextvars
@@ -55,7 +55,7 @@ def run_command(
 
 
 class ProgramLines(logging.Handler):
-    """Shows what our own code logs in a run: the lines of programs, and warnings."""
+    """Shows what our own code logs in a run: the output of programs, and warnings."""
 
     def __init__(self, stream: TextIO | None = None, lines_shown: int = LINES_SHOWN) -> None:
         super().__init__(logging.INFO)
@@ -68,7 +68,7 @@ class ProgramLines(logging.Handler):
         if not _is_ours(record):
             return
         step = str(getattr(record, "task_run_name", "") or "run")
-        # The first line of a warning says enough here: the others are told when the run ends.
+        # The first line of a warning is enough here: the rest is printed when the run ends.
         text = next(iter(record.getMessage().splitlines()), "").rstrip()
         if not text:
             return
@@ -81,7 +81,7 @@ class ProgramLines(logging.Handler):
         self._spoke[step] = now
         self.say(f"             {shortened(step, 28)} │ {shortened(text, LONGEST_LINE)}")
         if count == self._lines_shown:
-            self.say(f"             {shortened(step, 28)} │ … from here on a line now and then")
+            self.say(f"             {shortened(step, 28)} │ … further lines are shown occasionally")
 
     def say(self, line: str) -> None:
         self._stream.write(f"{line}\n")
@@ -90,10 +90,10 @@ class ProgramLines(logging.Handler):
 
 @contextmanager
 def shown_in_terminal(tag: str) -> Iterator[None]:
-    """Tell the run that carries `tag` while the block lasts, in place of Prefect's own log."""
+    """Show the run that carries `tag` while the block lasts, in place of Prefect's own log."""
     lines = ProgramLines()
     with _only(lines):
-        # A thread begins without the settings of its starter, and so at another server.
+        # A new thread does not inherit Prefect's settings, and would use another server.
         following = contextvars.copy_context()
         follower = threading.Thread(target=following.run, args=(_follow, tag, lines), daemon=True)
         follower.start()
@@ -105,7 +105,7 @@ def shown_in_terminal(tag: str) -> Iterator[None]:
 def _only(lines: ProgramLines) -> Iterator[None]:
     root = logging.getLogger()
     consoles = [each for each in root.handlers if isinstance(each, PrefectConsoleHandler)]
-    # Prefect tells every failure with its traceback; ours are told at the end, in a sentence.
+    # Prefect prints every failure with its traceback; ours are printed at the end, in a sentence.
     levels = [each.level for each in consoles]
     for console in consoles:
         console.setLevel(logging.CRITICAL)
@@ -133,6 +133,6 @@ def _follow(tag: str, lines: ProgramLines) -> None:
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
-    """Whether our code wrote it: Prefect's engine logs under the same names."""
+    """Return whether our code wrote it: Prefect's engine logs under the same names."""
     path = Path(record.pathname)
     return path.is_relative_to(ROOT) and ".venv" not in path.parts

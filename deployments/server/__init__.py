@@ -1,3 +1,1 @@
-"""A Prefect server and its workers: database, security, access, work pools; `server` is the front
-door.
-"""
+"""A Prefect server and its workers: database, security, access, work pools; start with `server`."""

@@ -1,7 +1,8 @@
-"""What Prefect's server itself tells the people on call: what no run of ours can tell any more.
+"""Let Prefect's server notify the people on call when a run cannot do so itself.
 
-A run that fails says so in its thread. These are for runs that cannot: nobody picked them up, their
-machine went away, or Slack did not listen. They are kept on the server, and need no worker.
+A run that fails reports it in its thread. These automations are for runs that cannot: no worker
+started them, their machine disappeared, or Slack did not answer. The server keeps and runs them, so
+they need no worker.
 """
 
 from collections.abc import Iterator
@@ -18,34 +19,34 @@ from blocks.environment import Environment
 from deployments.server.work_pools import POOL
 from tasks.run.outcome import TOLD
 
-# Of all deployments that prefect.yaml gives no other, and the one that it does.
+# The queue of all deployments for which prefect.yaml names none, and the queue that it names.
 QUEUE_OF_RUNS, QUEUE_OF_CHECKS = "default", "stages"
-ON_CALL = "kanvaro-on-call"  # name of the block that speaks to Slack
+ON_CALL = "kanvaro-on-call"  # name of the block that posts to Slack
 OURS = {"prefect.resource.role": "tag", "prefect.resource.id": "prefect.tag.kanvaro"}
-# A run says every thirty seconds that it lives (PREFECT_FLOWS_HEARTBEAT_FREQUENCY of the worker).
+# A run sends a heartbeat every thirty seconds (PREFECT_FLOWS_HEARTBEAT_FREQUENCY of the worker).
 SILENT = timedelta(seconds=90)
 WAS_SILENT = "it was silent"
-# A hook looks at what serves, and waits out a Slack that is busy.
+# A hook looks at what is live, and waits for a busy Slack.
 TIME_TO_TELL = timedelta(seconds=90)
-# Workers look every two seconds, and a server that comes back has much to catch up with.
+# Workers poll every two seconds, and a server that comes back has much to catch up with.
 TIME_TO_COME_BACK = timedelta(seconds=30)
 BY_US = "kanvaro: "
 NO_WORKER_FOR_CHECKS = f"{BY_US}no worker is left for checks"
 BAD_ENDS = ("Failed", "Crashed", "TimedOut")
 ENDS = ("Completed", "Cancelled", *BAD_ENDS)
-# Prefect's names are written by people; what Slack would take for a link or a mention is text here.
+# People choose names in Prefect: what Slack would read as a link or a mention is shown as text.
 _AS_TEXT = "|replace('&', '&amp;')|replace('<', '&lt;')|replace('>', '&gt;')"
 RUN = "<{{ flow_run|ui_url }}|{{ flow.name" + _AS_TEXT + " }}: {{ flow_run.name" + _AS_TEXT + " }}>"
 
 
 def ensure_automations(environment: Environment, *others: Environment) -> str:
-    """Save the automations with the Slack channel of `environment`; what was done, as a phrase.
+    """Save the automations with the Slack channel of `environment`; return a phrase about it.
 
-    They are those that it and the `others` need. Safe to repeat: each is known by its name, and one
-    of ours that is not wanted any more is taken away.
+    It saves those that `environment` and the `others` need. Safe to repeat: each is known by its
+    name, and one of ours that is no longer needed is deleted.
     """
     if environment.slack is None:
-        return "none: there is no Slack token to tell anybody with"
+        return "none: there is no Slack token"
     block = _ensure_block(environment, environment.slack.token.get_secret_value())
     wanted = {each.name: each for each in _automations(block)}
     if all(each.policy.stages != "on the pool" for each in (environment, *others)):
@@ -64,7 +65,7 @@ def ensure_automations(environment: Environment, *others: Environment) -> str:
 
 
 def _all_automations(client: SyncPrefectClient) -> Iterator[Automation]:
-    """Page by page: a server may hold more of others than it tells at once."""
+    """Read page by page: a server may hold more automations than it returns at once."""
     offset = 0
     while page := client.read_automations(offset=offset):
         yield from page
@@ -72,7 +73,7 @@ def _all_automations(client: SyncPrefectClient) -> Iterator[Automation]:
 
 
 def _ensure_block(environment: Environment, token: str) -> SendNotification:
-    """The block that posts as our bot, and the message that it is to post."""
+    """Return the block that posts as our bot, with an empty message."""
     base = (environment.slack_address or WebClient.BASE_URL).rstrip("/")
     block = CustomWebhookNotificationBlock(
         name=ON_CALL,
@@ -86,7 +87,7 @@ def _ensure_block(environment: Environment, token: str) -> SendNotification:
 
 def _automations(block: SendNotification) -> Iterator[AutomationCore]:
     yield _automation(
-        f"{BY_US}nobody picks a run up",
+        f"{BY_US}no worker picks a run up",
         EventTrigger(
             posture=Posture.Reactive,
             expect={"prefect.flow-run.Late"},
@@ -119,7 +120,7 @@ def _automations(block: SendNotification) -> Iterator[AutomationCore]:
             threshold=1,
             within=SILENT,
         ),
-        # Refused if it has ended after all: events are not always processed as they came.
+        # Prefect refuses this if the run has ended after all: events may arrive out of order.
         ChangeFlowRunState(
             state=StateType.CRASHED,
             name="Crashed",
@@ -144,13 +145,13 @@ def _automations(block: SendNotification) -> Iterator[AutomationCore]:
         ),
     )
     yield _automation(
-        f"{BY_US}a run ended badly and told nobody",
+        f"{BY_US}a run ended badly without a report",
         EventTrigger(
             posture=Posture.Proactive,
             after={f"prefect.flow-run.{end}" for end in BAD_ENDS},
             expect={TOLD},
             for_each={"prefect.resource.id"},
-            # Of those that went silent the one above speaks.
+            # The automation above reports those that went silent.
             match={
                 "prefect.resource.id": "prefect.flow-run.*",
                 "prefect.state-message": f"!{WAS_SILENT}*",
@@ -178,14 +179,15 @@ def _automations(block: SendNotification) -> Iterator[AutomationCore]:
 
 
 def _nobody_asks(queue: str) -> EventTrigger:
-    """That no worker asks for the runs of a queue of ours any more, for a minute and a half.
+    """Trigger when no worker has polled one of our queues for a minute and a half.
 
-    Not that the pool has none: it has one as long as any of its queues does.
+    Not when the pool has no worker: it has one as long as any of its queues does.
     """
     return EventTrigger(
         posture=Posture.Proactive,
         after={"prefect.work-queue.not-ready"},
-        # A server that was away calls every queue so, until its workers have found it again.
+        # After an outage the server calls every queue not ready until its workers have found it
+        # again.
         expect={"prefect.work-queue.ready"},
         for_each={"prefect.resource.id"},
         threshold=1,

@@ -1,7 +1,7 @@
-"""The secrets of deployments/compose, made once: `python -m deployments.server.compose_secrets`.
+"""Create the secrets of deployments/compose: `python -m deployments.server.compose_secrets`.
 
-What is there stays. The certificate is a self-signed one for `localhost`; put your own in its
-place. The files are readable by everybody because containers run as other users; the folder is not.
+Existing ones are not changed. The certificate is self-signed for `localhost`; replace it with your
+own. Everybody can read the files, because containers run as other users, but not enter the folder.
 """
 
 import secrets
@@ -26,7 +26,7 @@ VALUES: dict[str, Callable[[], str]] = {
 
 
 def make_secrets(folder: Path) -> list[str]:
-    """Make what is missing in `folder`; the names of those that were made."""
+    """Create what is missing in `folder`; return the names of what was created."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
     made = [name for name in VALUES if not (folder / name).exists()]

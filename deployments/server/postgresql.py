@@ -1,10 +1,9 @@
-"""A PostgreSQL of our own on this machine, for the Prefect server that runs beside it.
+"""Run a PostgreSQL on this machine for the Prefect server beside it.
 
-It has no TCP port and no password: it listens on a Unix socket in its own folder, and takes
-only connections whose user of this machine is the owner (`peer` in
+It has no TCP port and no password: it listens on a Unix socket in its own folder, and accepts only
+connections by the owner's user of this machine (`peer` in
 https://www.postgresql.org/docs/current/auth-peer.html). As root it runs as Debian's user
-`postgres`, since
-PostgreSQL refuses root.
+`postgres`, since PostgreSQL refuses to run as root.
 """
 
 import getpass
@@ -31,14 +30,14 @@ LONGEST_FOLDER = 107 - len("/run/.s.PGSQL.5432")
 
 @dataclass(frozen=True)
 class PostgreSQL:
-    """Data and socket in `folder`; `programs` is where Debian keeps initdb and pg_ctl."""
+    """A PostgreSQL with data and socket in `folder`; `programs` contains initdb and pg_ctl."""
 
     folder: Path
     programs: Path
 
     @property
     def url(self) -> str:
-        """How Prefect reaches it: SQLAlchemy's address, without a password."""
+        """Return SQLAlchemy's address of it, without a password."""
         return (
             f"postgresql+asyncpg://{quote(getpass.getuser())}@/{DATABASE}"
             f"?host={quote(str(self._socket), safe='/')}"
@@ -53,10 +52,10 @@ class PostgreSQL:
         return self.folder / "run"
 
     def start(self) -> None:
-        """Make the database if there is none, and start it if it does not run.
+        """Create the database if there is none, and start it if it does not run.
 
-        One that a killed server left running is taken over. Raises `ConfigurationError` with
-        what PostgreSQL said.
+        One that a killed server left running is used. Raises `ConfigurationError` with PostgreSQL's
+        output.
         """
         self._make_folders()
         if not (self._data / "PG_VERSION").exists():
@@ -66,13 +65,13 @@ class PostgreSQL:
         self._run(
             *("pg_ctl", "start", "--wait", f"--timeout={TO_START_S}"),
             *("-D", str(self._data), "--log", str(self.folder / "postgresql.log")),
-            # Nothing on the network; a socket that only its folder's readers reach.
+            # No network; only those who may read the folder can use the socket.
             *("-o", f"-c listen_addresses='' -c unix_socket_directories='{self._socket}'"),
             seconds=TO_START_S + 10,
         )
 
     def stop(self) -> None:
-        """Stop it, ending its connections; harmless if it does not run."""
+        """Stop it and end its connections; does nothing if it does not run."""
         if self._is_running():
             self._run(
                 *("pg_ctl", "stop", "--mode=fast", "--wait", "-D", str(self._data)),
@@ -91,7 +90,7 @@ class PostgreSQL:
                 os.chown(each, account.pw_uid, account.pw_gid)
 
     def _initialise(self) -> None:
-        """Made beside its place and moved there, so that half a database is never taken for one."""
+        """Create it in another folder and rename that, so that half a database is never used."""
         partial = self.folder / "partial"
         shutil.rmtree(partial, ignore_errors=True)
         self._run(
@@ -117,7 +116,7 @@ class PostgreSQL:
 
     def _ran(self, *argv: str, seconds: float) -> "subprocess.CompletedProcess[str]":
         account = _account()
-        # Not a pipe: the database would hold it open for as long as it runs.
+        # Not a pipe: the database would keep it open as long as it runs.
         with TemporaryFile("w+") as output:
             done = subprocess.run(
                 [str(self.programs / argv[0]), *argv[1:]],
@@ -128,7 +127,7 @@ class PostgreSQL:
                 user=account.pw_uid if account else None,
                 group=account.pw_gid if account else None,
                 extra_groups=[] if account else None,
-                start_new_session=True,  # Ctrl-C is for the server; it then stops this in order
+                start_new_session=True,  # Ctrl-C reaches only the server, which stops this in order
                 timeout=seconds,
                 check=False,
             )
@@ -137,12 +136,12 @@ class PostgreSQL:
 
 
 def of_this_machine(folder: Path, postgres: Path) -> PostgreSQL:
-    """The one in `folder`, run by the `initdb` and `pg_ctl` beside the program `postgres`."""
+    """Return the one in `folder`, run by `initdb` and `pg_ctl` beside the program `postgres`."""
     return PostgreSQL(folder, postgres.resolve().parent)
 
 
 def default_folder() -> Path:
-    """Where its data is kept: readable for the account it runs as, and by nobody else."""
+    """Return the default folder of its data, readable only for the account it runs as."""
     if os.geteuid() == 0:
         return Path("/var/lib/kanvaro-delivery/postgresql")
     return Path("~/.local/share/kanvaro-delivery/postgresql").expanduser()
@@ -150,7 +149,7 @@ def default_folder() -> Path:
 
 @contextmanager
 def running(database: PostgreSQL) -> Iterator[PostgreSQL]:
-    """The database, started; stopped at the end."""
+    """Start the database, and stop it at the end."""
     database.start()
     try:
         yield database
@@ -159,7 +158,7 @@ def running(database: PostgreSQL) -> Iterator[PostgreSQL]:
 
 
 def _account() -> pwd.struct_passwd | None:
-    """Whose processes it gets, if not our own: PostgreSQL refuses to run as root."""
+    """Return the account to run PostgreSQL as, if we are root: it refuses to run as root."""
     if os.geteuid() != 0:
         return None
     try:

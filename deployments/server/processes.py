@@ -1,10 +1,9 @@
-"""A Prefect server and a worker as processes of this machine, for the demo and for laptops.
+"""Run a Prefect server and a worker as processes of this machine, for the demo and for laptops.
 
-They get a session of their own, so that Ctrl-C reaches the command that started
-them and not them; it then stops them in order. Those that are not kept end also
-when that command is killed (`sandbox.parts.lifeline`). A worker is stopped by SIGTERM
-only once it is idle: one that is busy would leave its run Running for ever
-(PrefectHQ/prefect#22528).
+They get sessions of their own, so that Ctrl-C reaches only the command that started them; it then
+stops them in order. Unless they are kept, they also end when that command is killed
+(`sandbox.parts.lifeline`). Send SIGTERM only to an idle worker: a busy one would leave its run in
+the state Running for ever (PrefectHQ/prefect#22528).
 """
 
 import json
@@ -49,7 +48,7 @@ class Server:
 def prefect_server(
     folder: Path, *, keep: bool = False, port: int | None = None
 ) -> Iterator[Server]:
-    """A server with its database in `folder`, stopped at the end unless it is to be kept."""
+    """Run a server with its database in `folder`; stop it at the end unless `keep` is set."""
     server, command = _server(folder, port or free_port())
     with _process("server", command, server.settings, folder, keep) as process:
         _await_server(process, server.address, folder / "server.log")
@@ -57,9 +56,9 @@ def prefect_server(
 
 
 def standing_server(folder: Path) -> Server:
-    """The server that an earlier command left running in `folder`, or a new one that stays.
+    """Return the server that an earlier command left running in `folder`, or start one that stays.
 
-    It is ended by `stop_kept`. Raises `ConfigurationError` if it does not start.
+    `stop_kept` ends it. Raises `ConfigurationError` if it does not start.
     """
     if port := _standing_port(folder):
         return _server(folder, port)[0]
@@ -84,7 +83,7 @@ def _standing_port(folder: Path) -> int | None:
 
 
 def _server(folder: Path, port: int) -> tuple[Server, list[str]]:
-    """How programs reach the server of `folder` at `port`, and the command that starts it."""
+    """Return the server of `folder` at `port`, and the command that starts it."""
     address = f"http://{LOOPBACK}:{port}"
     settings = {
         "PREFECT_HOME": str(folder / "prefect"),
@@ -93,13 +92,13 @@ def _server(folder: Path, port: int) -> tuple[Server, list[str]]:
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
         "DO_NOT_TRACK": "1",
-        # Many runs at once wait for SQLite's one writer, as in deployments/server/server.py.
+        # Many concurrent runs wait for SQLite's only writer, as in deployments/server/server.py.
         "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
-        # Prefect's workers look every ten seconds; a rollback is waited for.
+        # Prefect's workers poll every ten seconds by default, but people wait for a rollback.
         "PREFECT_WORKER_QUERY_SECONDS": "2",
-        # The least that Prefect takes: how soon it can be told that a run went silent.
+        # Prefect's minimum; the shorter it is, the sooner a silent run is noticed.
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
-        # A checkout registers deployments that are to find it again.
+        # Deployments registered from this checkout find their flows here.
         "KANVARO_CHECKOUT": str(ROOT),
     }
     command = ["server", "start", "--host", LOOPBACK, "--port", str(port)]
@@ -108,9 +107,9 @@ def _server(folder: Path, port: int) -> tuple[Server, list[str]]:
 
 @contextmanager
 def using(server: Server) -> Iterator[None]:
-    """Let this process, and those that it starts meanwhile, speak to `server`.
+    """Let this process, and those it starts in the block, use `server`.
 
-    Events leave by a thread that keeps to the server of its first one: it ends when all are sent.
+    The thread that sends events stays with its first server, so it is ended once all are sent.
     """
     _send_all_events()
     before = {name: os.environ.get(name) for name in server.settings}
@@ -132,7 +131,7 @@ def _send_all_events() -> None:
 
 @contextmanager
 def prefect_worker(folder: Path, server: Server, *, keep: bool = False) -> Iterator[int]:
-    """A process worker for our pool; its pid. Raises `ConfigurationError` if it ends at once."""
+    """Run a process worker for our pool; yield its pid. Raises `ConfigurationError` if it ends."""
     command = ["worker", "start", "--pool", POOL, "--type", "process", "--limit", "4"]
     settings = {**server.settings, **writable_temporary_folder()}
     with _process("worker", command, settings, folder, keep) as process:
@@ -141,10 +140,10 @@ def prefect_worker(folder: Path, server: Server, *, keep: bool = False) -> Itera
 
 
 def writable_temporary_folder() -> dict[str, str]:
-    """TMPDIR for a worker, where it could not write in the usual folder; else nothing.
+    """Return TMPDIR for a worker that could not write in the usual folder; else nothing.
 
-    All of Prefect's workers on a machine share `runner_storage` there, and it belongs to the user
-    who started the first of them.
+    All Prefect workers on a machine share the folder `runner_storage` there, and it belongs to the
+    user who started the first of them.
     """
     shared = Path(tempfile.gettempdir()) / "runner_storage"
     if not shared.exists() or os.access(shared, os.W_OK):
@@ -155,7 +154,7 @@ def writable_temporary_folder() -> dict[str, str]:
 
 
 def stop_kept(folder: Path) -> int:
-    """Stop what an earlier command kept in `folder`; how many processes that were."""
+    """Stop what an earlier command kept in `folder`; return how many processes that were."""
     record = folder / PIDS
     if not record.exists():
         return 0
@@ -213,14 +212,14 @@ def _await_server(process: subprocess.Popen[bytes], address: str, log: Path) -> 
 
 
 def _await_worker(process: subprocess.Popen[bytes], log: Path) -> None:
-    """Return once it says that it works: whoever started a run meanwhile would wait in vain."""
+    """Return once the worker reports that it has started, so that a run need not wait in vain."""
     _await_start(process, "the worker", log, lambda: b" started!" in log.read_bytes(), NO_WORKER)
 
 
 def _await_start(
     process: subprocess.Popen[bytes], what: str, log: Path, is_up: Callable[[], bool], hint: str
 ) -> None:
-    """Return once it is up. Raises `ConfigurationError` with its last words if it ends instead."""
+    """Return once it is up. Raises `ConfigurationError` with its last lines if it ends instead."""
     deadline = time.monotonic() + TO_START_S
     while time.monotonic() < deadline and process.poll() is None:
         if is_up():
@@ -230,7 +229,7 @@ def _await_start(
     # The first errors name the cause; the traceback that follows from them may be long.
     tail = "\n".join([line for line in lines[:-15] if "| ERROR" in line][:3] + lines[-15:])
     raise ConfigurationError(
-        f"{what} did not start within {TO_START_S} s; it said last:\n{tail}", hint=hint
+        f"{what} did not start within {TO_START_S} s; its last lines:\n{tail}", hint=hint
     )
 
 

@@ -1,8 +1,8 @@
-"""What guards a Prefect server of ours: its settings, its password and the key of its blocks.
+"""Secure a Prefect server: its settings, its password and the key that encrypts its blocks.
 
-The password and the key are made when they are first needed, and kept where only their owner
-reads them: in `$KANVARO_KEYS`, else `~/.config/kanvaro-delivery`. Neither is in the database, so
-that a copy of it is of no use to anybody (docs/security.md).
+The password and the key are generated when they are first needed, and stored where only their owner
+can read them: in `$KANVARO_KEYS`, else `~/.config/kanvaro-delivery`. Neither is in the database, so
+a copy of the database is useless to others (docs/security.md).
 """
 
 import asyncio
@@ -32,11 +32,11 @@ DAY_S = 24 * 3600
 
 
 def server_settings(database: str | None = None) -> dict[str, str]:
-    """The environment variables with which every server of ours is started.
+    """Return the environment variables with which every server of ours is started.
 
-    `database` is the server's SQLAlchemy URL; without one, the one that Prefect would use. What
-    is set already stays as it is. Raises `ConfigurationError` for a key that is none, and where
-    a server that others reach would have no password.
+    `database` is the server's SQLAlchemy URL; without one, the URL that Prefect would use.
+    Variables that are set already stay unchanged. Raises `ConfigurationError` for an invalid key,
+    and for a server without a password that other machines can reach.
     """
     host = os.environ.get("PREFECT_SERVER_API_HOST", HOST)
     port = os.environ.get("PREFECT_SERVER_API_PORT", str(PORT))
@@ -45,7 +45,7 @@ def server_settings(database: str | None = None) -> dict[str, str]:
         "PREFECT_SERVER_API_PORT": port,
         "PREFECT_SERVER_API_AUTH_STRING": password(host),
         "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
-        # Prefect's own default lets every page on the web speak to the server.
+        # Prefect's default lets every page on the web use the server.
         "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port},http://localhost:{port}",
         "PREFECT_SERVER_ENCRYPTION_KEY": block_key(database or _database()),
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
@@ -59,9 +59,9 @@ def server_settings(database: str | None = None) -> dict[str, str]:
 
 
 def password(host: str = HOST) -> str:
-    """`user:password` of the server; empty where KANVARO_SERVER_PASSWORD=no leaves it out.
+    """Return `user:password` of the server; empty if KANVARO_SERVER_PASSWORD=no turns it off.
 
-    Raises `ConfigurationError` where it is left out of a server that others reach.
+    Raises `ConfigurationError` if it is turned off for a server that other machines can reach.
     """
     if given := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
         return given
@@ -70,16 +70,15 @@ def password(host: str = HOST) -> str:
     if host in LOOPBACK:
         return ""
     raise ConfigurationError(
-        f"a server at {host} without a password would give every secret to whoever reaches it",
+        f"a server at {host} without a password would give every secret to anybody who reaches it",
         hint="Leave KANVARO_SERVER_PASSWORD=no out, or let the server listen on 127.0.0.1.",
     )
 
 
 def block_key(database: str) -> str:
-    """The key by which blocks are encrypted; the one that a database has is taken out of it first.
+    """Return the key that encrypts blocks; one that is in the database is moved out of it.
 
-    Raises `ConfigurationError` where it is no key, or not the one that the database was written
-    with.
+    Raises `ConfigurationError` for an invalid key, or one that the database was not written with.
     """
     if given := os.environ.get("PREFECT_SERVER_ENCRYPTION_KEY"):
         return _checked(given, "PREFECT_SERVER_ENCRYPTION_KEY")
@@ -99,20 +98,20 @@ def block_key(database: str) -> str:
 
 
 def keys_folder() -> Path:
-    """Where the password and the key are kept; nobody else may look into it."""
+    """Return the folder of the password and the key, which only its owner may enter."""
     folder = Path(os.environ.get("KANVARO_KEYS") or "~/.config/kanvaro-delivery").expanduser()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
 
 
 def _kept_in_file(name: str, make: Callable[[], str]) -> str:
-    """The text of a file that only its owner may read, written whole when it is first asked for."""
+    """Return the text of a private file; if there is none, create it completely with `make`."""
     file = keys_folder() / name
     if not file.exists():
         whole = file.with_suffix(f".{os.getpid()}")
         with os.fdopen(os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
             opened.write(f"{make()}\n")
-        with suppress(FileExistsError):  # another program has just made it, and its text counts
+        with suppress(FileExistsError):  # another program has just created it, and its text counts
             os.link(whole, file)
         whole.unlink()
     return file.read_text().strip()
@@ -123,14 +122,14 @@ def _checked(key: str, where: str) -> str:
         Fernet(key.encode())
     except ValueError:
         raise ConfigurationError(
-            f"what {where} holds is no key for blocks",
+            f"{where} holds no valid key for blocks",
             hint="Put the key back from where it was saved. A new one cannot read old blocks.",
         ) from None
     return key
 
 
 def _database() -> str:
-    """The URL of the database that Prefect's server would use by its own settings."""
+    """Return the URL of the database that Prefect's server would use by its own settings."""
     settings = get_current_settings()
     given = settings.server.database.connection_url
     return given.get_secret_value() if given else f"sqlite+aiosqlite:///{settings.home}/prefect.db"
@@ -141,7 +140,7 @@ def _without_password(database: str) -> str:
 
 
 async def _key_in(database: str) -> str:
-    """The key that Prefect keeps in the database if it is given none; empty if there is none."""
+    """Return the key that Prefect stored in the database because it was given none; else empty."""
     url = make_url(database)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
         return ""
@@ -155,19 +154,19 @@ async def _forget_key_in(database: str) -> None:
 
 
 async def _query(database: str, statement: str) -> Any:
-    """The one value that a statement answers with; None where it answers with none."""
+    """Return the single value that a statement selects, or None."""
     engine = create_async_engine(database)
     try:
         async with engine.begin() as connection:
             answer = await connection.execute(text(statement))
             return answer.scalar() if answer.returns_rows else None
-    except (OperationalError, ProgrammingError):  # a database without tables, as yet
+    except (OperationalError, ProgrammingError):  # a database without tables so far
         return None
     finally:
         await engine.dispose()
 
 
 def become(*arguments: str, variables: Mapping[str, str]) -> NoReturn:
-    """Go on as a command of Prefect's; what is secret stands in its environment, not in argv."""
+    """Replace this process by a command of Prefect; secrets are in its environment, not in argv."""
     command = [sys.executable, "-m", "prefect", *arguments]
     os.execve(sys.executable, command, {**os.environ, **variables})  # noqa: S606 - an argv list

@@ -1,12 +1,12 @@
-"""The Prefect server with the best database that this machine has: `make server`.
+"""Run the Prefect server with the best database that this machine has: `make server`.
 
     PREFECT_API_DATABASE_CONNECTION_URL=…   that database, and nothing is started here
-    DATABASE=sqlite | postgresql            SQLite, or a PostgreSQL of our own; by default whichever
-                                            is there, PostgreSQL first
+    DATABASE=sqlite | postgresql            SQLite, or a PostgreSQL started here; by default
+                                            PostgreSQL if it is installed, else SQLite
     REDIS_URL=redis://…                     events go through Redis, which several processes share
-    PROCESSES=3                             so many processes serve the API; wants both of the above
+    PROCESSES=3                             so many processes serve the API; needs both of the above
 
-docs/scaling.md says when which of them is worth it.
+docs/scaling.md says when each of them is worth it.
 """
 
 import os
@@ -38,30 +38,31 @@ THROUGH_REDIS = {
     "PREFECT_SERVER_EVENTS_CAUSAL_ORDERING": "prefect_redis.ordering",
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect_redis.lease_storage",
 }
-# What `prefect server start --workers` sets, and no two processes may migrate the database at once.
+# As `prefect server start --workers` does, since two processes must not migrate the database at
+# once.
 AS_ONE_OF_SEVERAL = {
     "PREFECT__SERVER_FINAL": "1",
     "PREFECT__SERVER_WEBSERVER_ONLY": "1",
     "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "false",
-    # Nor register the same types of blocks: what we use is saved by `make register`.
+    # Nor register the same block types: `make register` saves those that we use.
     "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
 }
-# SQLite has one writer at a time; who waits longer than Prefect's ten seconds is answered with 503.
+# SQLite has one writer at a time; after Prefect's default of ten seconds a waiting one gets 503.
 PATIENT = {"PREFECT_SERVER_DATABASE_TIMEOUT": "60"}
 _LARGEST = 32
 
 
 @contextmanager
 def database(given: Mapping[str, str], folder: Path) -> Iterator[dict[str, str]]:
-    """The variables that name the server's database, which runs while this is entered.
+    """Yield the variables that name the server's database, which runs while this is entered.
 
-    Raises `ConfigurationError` where what is asked for is not there.
+    Raises `ConfigurationError` if the requested database is not available.
     """
     chosen = given.get("DATABASE", "")
     if chosen and chosen not in DATABASES:
         raise ConfigurationError(f"DATABASE={chosen} is not one of: {', '.join(DATABASES)}")
     if any(given.get(name) for name in URLS):
-        print("database: the one of the connection URL that is set")
+        print("database: as the connection URL says")
         yield {}
         return
     postgres = THIS_MACHINE.find("postgresql")
@@ -76,7 +77,7 @@ def database(given: Mapping[str, str], folder: Path) -> Iterator[dict[str, str]]
 
 
 def messaging(given: Mapping[str, str]) -> dict[str, str]:
-    """The variables that let events go through Redis, if one is given."""
+    """Return the variables that send events through Redis, if it is given."""
     address = given.get("REDIS_URL", "")
     if not address:
         return {}
@@ -90,7 +91,7 @@ def messaging(given: Mapping[str, str]) -> dict[str, str]:
 
 
 def processes(given: Mapping[str, str], settings: Mapping[str, str]) -> int:
-    """How many processes serve the API. Raises `ConfigurationError` for what cannot work."""
+    """Return how many processes serve the API. Raises `ConfigurationError` for what cannot work."""
     requested = given.get("PROCESSES") or "1"
     if not requested.isdigit() or not 1 <= int(requested) <= _LARGEST:
         raise ConfigurationError(f"PROCESSES={requested} is not a number from 1 to {_LARGEST}")
@@ -104,10 +105,10 @@ def processes(given: Mapping[str, str], settings: Mapping[str, str]) -> int:
 
 
 def commands(number: int, host: str = HOST) -> list[list[str]]:
-    """What runs, as modules of Python: the API, and beside several of it its background services.
+    """Return the commands to run, as Python modules: the API and, for several, background services.
 
-    Several are started as `prefect server start --workers` starts them, but with more patience:
-    its uvicorn ends a process that is still importing after five seconds.
+    Several processes are started as `prefect server start --workers` starts them, but with more
+    time: its uvicorn kills a process that is still importing after five seconds.
     """
     if number == 1:
         return [["prefect", "server", "start", "--host", host]]
@@ -119,7 +120,7 @@ def commands(number: int, host: str = HOST) -> list[list[str]]:
 
 
 def serve(given: Mapping[str, str], folder: Path) -> int:
-    """Run the server until it ends or is told to; its exit code."""
+    """Run the server until it ends or is stopped; return its exit code."""
     with ExitStack() as stack:
         settings = stack.enter_context(database(given, folder))
         settings |= messaging(given)
@@ -151,7 +152,7 @@ def _ran(command: list[str], settings: Mapping[str, str]) -> None:
 
 @contextmanager
 def _part(command: list[str], settings: Mapping[str, str]) -> "Iterator[subprocess.Popen[bytes]]":
-    """A process of the server; asked to stop at the end, and made to after a while."""
+    """Run one process of the server; at the end ask it to stop, and kill it after a while."""
     process = subprocess.Popen([sys.executable, "-m", *command], env={**os.environ, **settings})
     try:
         yield process
@@ -164,7 +165,7 @@ def _part(command: list[str], settings: Mapping[str, str]) -> "Iterator[subproce
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
-    # As an exception, so that every part and the database are stopped in order.
+    # An exception, so that every part and the database are stopped in order.
     raise SystemExit(128 + number)
 
 

@@ -1,4 +1,4 @@
-"""Finding the Prefect server that a command is for, before it does anything.
+"""Find the Prefect server for a command, and check that it answers.
 
 It is the one of PREFECT_API_URL, of Prefect's profile, or else that of `make server` here.
 """
@@ -30,7 +30,7 @@ TO_ANSWER_S = 10.0
 
 
 def client_variables() -> dict[str, str]:
-    """The environment variables with which Prefect's own programs reach the server."""
+    """Return the environment variables with which Prefect's own programs reach the server."""
     url = (PREFECT_API_URL.value() or ON_THIS_MACHINE).rstrip("/")
     password = _password(url)
     return {"PREFECT_API_URL": url, **({"PREFECT_API_AUTH_STRING": password} if password else {})}
@@ -38,7 +38,7 @@ def client_variables() -> dict[str, str]:
 
 @contextmanager
 def at_the_server() -> Iterator[Mapping[str, str]]:
-    """Let this process, and those that it starts, speak to the server, once it has answered.
+    """Let this process, and those it starts, use the server, once it has answered.
 
     Raises `Unreachable`, `AccessDenied` or `ConfigurationError`.
     """
@@ -51,7 +51,7 @@ def at_the_server() -> Iterator[Mapping[str, str]]:
 
 @contextmanager
 def speaking_by(variables: Mapping[str, str]) -> Iterator[None]:
-    """Let what is called meanwhile speak to the server of these variables, answering or not."""
+    """Use the server of these variables in the block, whether it answers or not."""
     password = variables.get("PREFECT_API_AUTH_STRING")
     with temporary_settings(
         {PREFECT_API_URL: variables["PREFECT_API_URL"], PREFECT_API_AUTH_STRING: password}
@@ -60,7 +60,7 @@ def speaking_by(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 def require_answer(variables: Mapping[str, str]) -> None:
-    """Return if a Prefect server answers, and lets us in; else raise what at_the_server raises."""
+    """Return if a Prefect server answers and accepts us; else raise what `at_the_server` raises."""
     url = variables["PREFECT_API_URL"]
     given = variables.get("PREFECT_API_AUTH_STRING", "")
     user, _, password = given.partition(":")
@@ -75,7 +75,7 @@ def require_answer(variables: Mapping[str, str]) -> None:
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
             raise Unreachable(
                 f"the certificate of {url} is of nobody that this machine trusts",
-                hint="Set PREFECT_API_SSL_CERT_FILE to the certificate, or to who signed it.",
+                hint="Set PREFECT_API_SSL_CERT_FILE to the certificate, or to its authority.",
             ) from None
         raise Unreachable(
             f"no Prefect server answers at {url} ({type(error).__name__})",
@@ -95,7 +95,7 @@ def require_answer(variables: Mapping[str, str]) -> None:
 
 
 def _authorities() -> ssl.SSLContext:
-    """Whom Prefect's own client trusts: who is named, else certifi's list, or anybody if so set."""
+    """Trust what Prefect's client trusts: the named file, certifi's list, or anything if set so."""
     if PREFECT_API_TLS_INSECURE_SKIP_VERIFY.value():
         anybody = ssl.create_default_context()
         anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
@@ -111,9 +111,10 @@ def _authorities() -> ssl.SSLContext:
 
 
 def command(name: str, run: Callable[[], int]) -> int:
-    """What a command of ours returns; where it cannot be done, a sentence and what to do.
+    """Run one of our commands and return its exit code; print an error with its hint.
 
-    Where nobody reads on (`make status | head -1`) it ends as a program that SIGPIPE ended.
+    If the reader of its output ends (`make status | head -1`), it ends like a program after
+    SIGPIPE.
     """
     try:
         code = run()
@@ -123,17 +124,17 @@ def command(name: str, run: Callable[[], int]) -> int:
         print(f"{name}: {error}\n{error.hint}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # What is left to write must go somewhere, or Python complains when it ends.
+        # The rest of the output must go somewhere, or Python reports an error when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
 
 
 def _password(url: str) -> str:
-    """What to log in with: what Prefect was told, else the password of this machine's server."""
+    """Return the password: the one in Prefect's settings, else that of this machine's server."""
     if given := get_current_settings().api.auth_string:
         return given.get_secret_value()
     if urlsplit(url).hostname not in LOOPBACK:
-        return ""  # it is nobody else's
+        return ""  # it is only for this machine's server
     with suppress(OSError):
         return (keys_folder() / PASSWORD).read_text().strip()
     return ""

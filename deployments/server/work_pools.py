@@ -1,8 +1,8 @@
-"""The work pool that deployments run on: a process, a container, or a task of ECS for each run.
+"""Create the work pool of the deployments: a process, a container, or an ECS task for each run.
 
-Its template is the one that the installed worker brings, with our defaults of
-`deployments/pools/TYPE.yaml` in it. `${NAME}` there is taken from the shell that registers,
-`${NAME:-text}` is that text where the shell has none.
+Its template is that of the installed worker, with our defaults of `deployments/pools/TYPE.yaml`.
+There `${NAME}` is taken from the environment of `make register`, and `${NAME:-text}` is that text
+if the variable is not set.
 """
 
 import copy
@@ -25,20 +25,20 @@ Worker = type[BaseWorker[Any, Any, Any]]
 POOL = "delivery"
 FOLDER = Path(__file__).parents[1] / "pools"
 TYPES = ("process", "docker", "ecs")
-# Where the image of deployments/worker has the flows.
+# The folder of the flows in the image of deployments/worker.
 FOLDER_IN_THE_IMAGE = "/opt/kanvaro"
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Z_]+)(?::-(?P<otherwise>[^}]*))?\}")
 
 
 def ensure_pool(requested: str, given: Mapping[str, str]) -> tuple[str, str]:
-    """Make the pool, or bring it to what its file says if its type is `asked`.
+    """Create the pool, or update it to its file if its type is `requested`.
 
-    Without `asked`, a pool that is there stays as it is, and a new one runs processes. The pool's
-    type, and what was done, for a person. Raises `ConfigurationError`.
+    Without `requested`, an existing pool stays unchanged, and a new one runs processes. Return the
+    pool's type, and what was done, for a person. Raises `ConfigurationError`.
     """
     if requested and requested not in TYPES:
         raise ConfigurationError(
-            f"POOL={requested} is no type of work pool that we have",
+            f"POOL={requested} is not a supported type of work pool",
             hint=f"One of: {', '.join(TYPES)}.",
         )
     with get_client(sync_client=True) as client:
@@ -50,30 +50,30 @@ def ensure_pool(requested: str, given: Mapping[str, str]) -> tuple[str, str]:
                 client.create_work_pool(
                     WorkPoolCreate(name=POOL, type=kind, base_job_template=wanted)
                 )
-            except ObjectAlreadyExists:  # a worker that started meanwhile made one for itself
+            except ObjectAlreadyExists:  # a worker that started in the meantime created one
                 return ensure_pool(requested, given)
             return kind, f"created, for {kind} workers"
         if not requested:
-            return there, "there"
+            return there, "exists"
         if requested != there:
             raise _other_type(requested, there)
         client.update_work_pool(POOL, WorkPoolUpdate(base_job_template=template(requested, given)))
-    return there, f"brought to deployments/pools/{requested}.yaml"
+    return there, f"updated to deployments/pools/{requested}.yaml"
 
 
 def folder_of_flows(kind: str, checkout: Path, given: Mapping[str, str]) -> str:
-    """Where a run on such a pool finds the flows: in the checkout, or in its image.
+    """Return where a run on such a pool finds the flows: in the checkout, or in its image.
 
-    FLOWS_FOLDER says otherwise, as for a process worker that is itself in a container.
+    FLOWS_FOLDER overrides it, for instance for a process worker that is itself in a container.
     """
     usual = str(checkout) if kind == "process" else FOLDER_IN_THE_IMAGE
     return given.get("FLOWS_FOLDER") or usual
 
 
 def template(kind: str, given: Mapping[str, str]) -> dict[str, Any]:
-    """The worker's own template with our defaults. Raises `ConfigurationError`.
+    """Return the worker's own template with our defaults. Raises `ConfigurationError`.
 
-    That is also how a variable is found out which the installed worker does not know.
+    It also raises for a variable that the installed worker does not know.
     """
     ours = filled_in(yaml.safe_load((FOLDER / f"{kind}.yaml").read_text()), given, kind)
     made = copy.deepcopy(_worker(kind).get_default_base_job_template())
@@ -91,7 +91,7 @@ def template(kind: str, given: Mapping[str, str]) -> dict[str, Any]:
 
 
 def filled_in(written: Any, given: Mapping[str, str], kind: str) -> Any:
-    """What was read from a file, with its variables taken from `given`."""
+    """Return the content of a file with its variables taken from `given`."""
     if isinstance(written, dict):
         return {name: filled_in(value, given, kind) for name, value in written.items()}
     if isinstance(written, list):
@@ -112,7 +112,7 @@ def filled_in(written: Any, given: Mapping[str, str], kind: str) -> Any:
 
 
 def _overlay(under: Any, over: Any) -> None:
-    """Put one nested document over another: maps by key, lists by position."""
+    """Merge one nested document into another: maps by key, lists by position."""
     for key, value in over.items() if isinstance(over, dict) else enumerate(over):
         if isinstance(value, dict | list) and (isinstance(under, list) or key in under):
             _overlay(under[key], value)
@@ -121,7 +121,7 @@ def _overlay(under: Any, over: Any) -> None:
 
 
 def _worker(kind: str) -> Worker:
-    # Each brings a library that the others do without.
+    # Imported here, since each needs a library that the others do not.
     if kind == "docker":
         from prefect_docker.worker import DockerWorker
 

@@ -1,4 +1,4 @@
-"""Start a worker for our pool, once there is a server and a pool to work for.
+"""Start a worker for our pool, once its server and pool exist.
 
 make worker                 both queues
 QUEUE=stages make worker    checks only, which other runs wait for (docs/scaling.md)
@@ -20,25 +20,25 @@ from deployments.server.work_pools import POOL
 
 QUEUES = (QUEUE_OF_RUNS, QUEUE_OF_CHECKS)
 HOW = {
-    # Prefect's workers look every ten seconds; a rollback is waited for.
+    # Prefect's workers poll every ten seconds by default, but people wait for a rollback.
     "PREFECT_WORKER_QUERY_SECONDS": "2",
-    # The least that Prefect takes: how soon it can be told that a run went silent.
+    # Prefect's minimum; the shorter it is, the sooner a silent run is noticed.
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
 }
 
 
 def work() -> int:
-    """Go on as Prefect's worker. Raises `ConfigurationError` for a pool or queue there is not."""
+    """Become Prefect's worker. Raises `ConfigurationError` for a missing pool or queue."""
     queues = queue_option(os.environ)
     with at_the_server() as variables:
         require_pool()
         given = {**HOW, **variables, **writable_temporary_folder()}
-        # Without a type it is the pool's: processes, containers or tasks.
+        # Without a type Prefect uses the pool's: processes, containers or tasks.
         become("worker", "start", "--pool", POOL, *queues, variables=given)
 
 
 def queue_option(given: Mapping[str, str]) -> list[str]:
-    """The option for the queue that QUEUE names, if any. Raises `ConfigurationError`."""
+    """Return the option for the queue that QUEUE names, if any. Raises `ConfigurationError`."""
     queue = given.get("QUEUE", "")
     if not queue:
         return []

@@ -1,1 +1,1 @@
-"""The receivers of GitHub's and SNS's webhooks: `github_webhook` is the front door."""
+"""The receivers of GitHub's and SNS's webhooks; start with `github_webhook`."""

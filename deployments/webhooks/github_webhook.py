@@ -1,15 +1,13 @@
-"""The door GitHub knocks on: a signed webhook starts a deployment. An ASGI app.
+"""Receive GitHub's webhooks and start deployments for signed ones: an ASGI app.
 
-It is also the one for alarms where KANVARO_ALARM_TOPICS is set
-(deployments/webhooks/sns_webhook.py).
+With KANVARO_ALARM_TOPICS it also receives alarms (deployments/webhooks/sns_webhook.py).
 
-    KANVARO_WEBHOOK_SECRET=… KANVARO_GITHUB_REPOSITORY=owner/name \
+    KANVARO_WEBHOOK_SECRET=… KANVARO_GITHUB_REPOSITORY=owner/name \\
       uvicorn --factory deployments.webhooks.github_webhook:from_environment
 
-KANVARO_DEPLOY_REF is the ref that is deployed from, refs/heads/main if it is not set. Prefect's
-server and its password are found as by our commands (deployments/server/server_access.py), anew
-for each knock:
-the door stays open while the server is away.
+KANVARO_DEPLOY_REF is the ref that is deployed, by default refs/heads/main. For each event it finds
+Prefect's server and password as our commands do (deployments/server/server_access.py), so it keeps
+running while the server is down.
 
 A delivery that comes twice starts one run: its id is the run's idempotency key, kept by Prefect.
 Signature: https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
@@ -34,7 +32,7 @@ from deployments.server.server_access import client_variables, speaking_by
 from deployments.webhooks.http import body_of, json_answer
 from deployments.webhooks.sns_webhook import alarms, channel_of, fetched, topics_in
 
-# GitHub sends 25 MB at most; pushes and pull requests are of some ten kB.
+# GitHub sends at most 25 MB; pushes and pull requests have some ten kB.
 LARGEST = 5_000_000
 LONGEST_ID = 100
 
@@ -42,7 +40,7 @@ Runner = Callable[[Start, str], Awaitable[None]]
 
 
 async def start_run(start: Start, key: str) -> None:
-    """Start a deployment's run, unless there is one with that key; its end is not awaited."""
+    """Start a deployment's run, unless one has that key; do not wait for its end."""
     with speaking_by(client_variables()):
         await arun_deployment(
             start.deployment, parameters=dict(start.parameters), idempotency_key=key, timeout=0
@@ -52,19 +50,19 @@ async def start_run(start: Start, key: str) -> None:
 def receiver(
     secret: str, repository: str, branch: str = "refs/heads/main", run: Runner = start_run
 ) -> Starlette:
-    """The app, for one repository; nobody gets in without the secret's signature."""
+    """Return the app for one repository; it rejects requests without the secret's signature."""
     return Starlette(routes=[events(secret, repository, branch, run)])
 
 
 def events(secret: str, repository: str, branch: str, run: Runner) -> Route:
-    """The route for the events of one repository."""
+    """Return the route for the events of one repository."""
     if len(secret) < 16:
         raise ValueError("the webhook's secret must have 16 characters or more")
 
     async def receive(request: Request) -> JSONResponse:
         body = await body_of(request, LARGEST)
         if body is None:
-            return json_answer(413, "larger than any event that is waited for")
+            return json_answer(413, "larger than any event that is handled")
         if not _is_signed(body, request.headers.get("x-hub-signature-256", ""), secret):
             return json_answer(401, "the signature is missing or wrong")
         delivery = request.headers.get("x-github-delivery", "")
@@ -79,7 +77,7 @@ def events(secret: str, repository: str, branch: str, run: Runner) -> Route:
             return json_answer(202, f"ignored: {what}")
         try:
             await run(what, f"github-{delivery}")
-        except Exception as error:  # what it says may hold an address; GitHub shows answers
+        except Exception as error:  # its text may hold an address, and GitHub shows answers
             return json_answer(503, f"not started ({type(error).__name__}); redeliver it")
         return json_answer(202, f"started: {what.deployment}")
 
@@ -87,9 +85,9 @@ def events(secret: str, repository: str, branch: str, run: Runner) -> Route:
 
 
 def from_environment() -> Starlette:
-    """The app as the environment variables describe it. Raises `ConfigurationError`.
+    """Return the app that the environment variables describe. Raises `ConfigurationError`.
 
-    Nothing of GitHub is needed where it is for alarms alone.
+    An app for alarms alone needs none of GitHub's variables.
     """
     given, routes = os.environ, []
     if topics := topics_in(given.get("KANVARO_ALARM_TOPICS", "")):
@@ -105,7 +103,9 @@ def from_environment() -> Starlette:
 
 def _given(name: str) -> str:
     if not (value := os.environ.get(name)):
-        raise ConfigurationError(f"{name} is not set", hint="Set it, then start the door again.")
+        raise ConfigurationError(
+            f"{name} is not set", hint="Set it, then start the receiver again."
+        )
     return value
 
 

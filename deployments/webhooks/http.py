@@ -1,11 +1,11 @@
-"""What our doors have in common: how much they read of a request, and how they answer."""
+"""Read requests and write answers, for all webhooks."""
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 
 async def body_of(request: Request, largest: int) -> bytes | None:
-    """The raw body, or None as soon as it is larger than `largest` bytes."""
+    """Return the raw body, or None as soon as it is larger than `largest` bytes."""
     body = bytearray()
     async for part in request.stream():
         body += part
@@ -15,5 +15,5 @@ async def body_of(request: Request, largest: int) -> bytes | None:
 
 
 def json_answer(status: int, sentence: str) -> JSONResponse:
-    """An answer that says one sentence, as JSON."""
+    """Return an answer with one sentence, as JSON."""
     return JSONResponse({"said": sentence}, status_code=status)

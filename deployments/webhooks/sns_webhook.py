@@ -1,13 +1,14 @@
-"""The door Amazon SNS knocks on: an alarm of CloudWatch is told in Slack. One route of ASGI.
+"""Receive Amazon SNS's messages and post CloudWatch alarms in Slack: one route of an ASGI app.
 
-    KANVARO_ALARM_TOPICS=arn:aws:sns:…,arn:aws:sns:… \
+    KANVARO_ALARM_TOPICS=arn:aws:sns:…,arn:aws:sns:… \\
       uvicorn --factory deployments.webhooks.github_webhook:from_environment
 
-KANVARO_ALARM_ENVIRONMENT is the registered environment whose channel is told, production if it is
-not set.
+KANVARO_ALARM_ENVIRONMENT is the registered environment whose channel gets the alarms, by default
+production.
 
-Nothing is believed that SNS did not sign, for one of these topics, within the last hour. What
-could not be told is answered with 503, and SNS sends it again; each is told once by this process.
+Only messages that SNS signed, for one of these topics, within the last hour are accepted. A message
+that could not be posted is answered with 503, and SNS sends it again; this process posts each one
+only once.
 """
 
 import asyncio
@@ -45,7 +46,7 @@ from deployments.server.server_access import client_variables, speaking_by
 from deployments.webhooks.http import body_of, json_answer
 from tasks.run.announce import post
 
-# SNS sends 256 kB at most; in JSON some characters take six.
+# SNS sends at most 256 kB; in JSON some characters take six bytes.
 LARGEST = 2_000_000
 LARGEST_ANSWER = 100_000
 ANSWER_WITHIN_S = 10
@@ -57,7 +58,7 @@ Fetch = Callable[[str], Awaitable[bytes]]
 
 
 def alarms(topics: Collection[str], environment: str, say: Say, fetch: Fetch) -> Route:
-    """The route for messages of `topics`; `say` tells them, and says why it could not."""
+    """Return the route for messages of `topics`; `say` posts them, or returns why it could not."""
     certificates, posted_at = _Certificates(fetch), dict[str, datetime]()
     one_at_a_time = asyncio.Lock()
 
@@ -78,7 +79,7 @@ def alarms(topics: Collection[str], environment: str, say: Say, fetch: Fetch) ->
             return _not_taken(403, "the signature is wrong")
         if notice.kind == CONFIRMATION:
             return await _confirm(notice)
-        async with one_at_a_time:  # SNS may send again what is just being told
+        async with one_at_a_time:  # SNS may repeat a message that is being posted
             return await _post_alarm(notice)
 
     async def _confirm(notice: Notice) -> JSONResponse:
@@ -87,7 +88,7 @@ def alarms(topics: Collection[str], environment: str, say: Say, fetch: Fetch) ->
         try:
             await fetch(notice.confirm_at)
         except (httpx.HTTPError, OSError, ValueError) as error:
-            return _not_taken(503, f"SNS did not take the confirmation ({type(error).__name__})")
+            return _not_taken(503, f"SNS did not accept the confirmation ({type(error).__name__})")
         get_logger("alarms").info("subscribed to %s", notice.topic)
         return json_answer(200, "subscribed")
 
@@ -107,7 +108,7 @@ def alarms(topics: Collection[str], environment: str, say: Say, fetch: Fetch) ->
 
 
 def is_signed(notice: Notice, key: RSAPublicKey) -> bool:
-    """Whether the owner of the key signed what the notice says, by its version's digest."""
+    """Return whether the owner of the key signed the notice, with the digest of its version."""
     hashed = SHA256() if notice.version == "2" else SHA1()  # noqa: S303  topics of before 2022
     try:
         key.verify(notice.signature, notice.signed, PKCS1v15(), hashed)
@@ -117,26 +118,26 @@ def is_signed(notice: Notice, key: RSAPublicKey) -> bool:
 
 
 def topics_in(text: str) -> frozenset[str]:
-    """The ARNs of topics with commas between them. Raises `ConfigurationError`."""
+    """Return the ARNs of a comma-separated list. Raises `ConfigurationError`."""
     topics = frozenset(each.strip() for each in text.split(",") if each.strip())
     for each in sorted(topics):
         if not TOPIC.fullmatch(each):
             raise ConfigurationError(
-                f"KANVARO_ALARM_TOPICS holds {each!r}, which is no ARN of a topic",
+                f"KANVARO_ALARM_TOPICS holds {each!r}, which is not the ARN of a topic",
                 hint="The stack of alarms shows it as `TopicArn` (docs/monitoring.md).",
             )
     return topics
 
 
 def channel_of(name: str) -> Say:
-    """Speaks in the channel of a registered environment, as last known if Prefect is away."""
+    """Return a function that posts in an environment's channel, as last known without Prefect."""
     known: list[Environment] = []
 
     def say(message: Message) -> str | None:
         try:
             with speaking_by(client_variables()):
                 known[:] = [Environment.named(name)]
-        except Exception as error:  # what it says may hold an address
+        except Exception as error:  # its text may hold an address
             if not known:
                 return f"the environment {name} could not be read ({type(error).__name__})"
         return post(known[0], message)
@@ -145,8 +146,10 @@ def channel_of(name: str) -> Say:
 
 
 async def fetched(address: str) -> bytes:
-    """What is at an address of SNS, and nowhere else. Raises `httpx.HTTPError`, `OSError` or
-    `ValueError` if it is not there, comes too slowly or is too large."""
+    """Return what is at an address of SNS, without following redirects.
+
+    Raises `httpx.HTTPError`, `OSError` or `ValueError` if it is missing, too slow or too large.
+    """
     found = bytearray()
     async with (
         asyncio.timeout(ANSWER_WITHIN_S),
@@ -162,14 +165,14 @@ async def fetched(address: str) -> bytes:
 
 
 class _Certificates:
-    """The keys that SNS signs with, by the addresses of their certificates, for a day each."""
+    """The keys that SNS signs with, by the addresses of their certificates, kept for a day each."""
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
         self._known: dict[str, tuple[RSAPublicKey, float]] = {}
 
     async def key(self, address: str) -> RSAPublicKey:
-        """Raises what `fetched` raises, and `ValueError` for what is no such certificate."""
+        """Return the key; raises what `fetched` raises, and `ValueError` for other certificates."""
         found = self._known.get(address)
         if found and time.monotonic() < found[1]:
             return found[0]
@@ -183,6 +186,6 @@ class _Certificates:
 
 
 def _not_taken(status: int, why: str) -> JSONResponse:
-    # SNS shows answers to nobody.
+    # SNS shows these answers to nobody, so they are logged.
     get_logger("alarms").warning("a message of SNS was not taken: %s", why)
     return json_answer(status, why)

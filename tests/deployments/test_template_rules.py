@@ -57,7 +57,7 @@ def test_a_skip_that_skips_nothing_is_told_though_another_of_its_kind_does(tmp_p
 
     [skip] = [each for each in findings(tmp_path) if "CKV_AWS_119" in each]
 
-    assert skip.endswith("the skip of CKV_AWS_119 skips nothing (1 of 2); take it away")
+    assert skip.endswith("the skip of CKV_AWS_119 skips nothing (1 of 2); remove it")
 
 
 @pytest.mark.parametrize("text", ["Resources: {}\n", "Resources: [\n"])

@@ -109,7 +109,7 @@ class TestTheRevision:
 
     def test_changes_that_are_not_committed_are_said_to_be_left_out(self, app, ask):
         (app / "new.txt").write_text("not committed")
-        assert "no part of this run" in ask(app).remarks[0]
+        assert "not part of this run" in ask(app).remarks[0]
         assert ask(app, "main").remarks == ()
 
     def test_looking_for_changes_starts_no_program_of_the_repository(self, app, ask, tmp_path):
@@ -234,7 +234,7 @@ def test_a_second_run_at_the_same_time_is_refused_by_name_of_the_first(monkeypat
     monkeypatch.setattr(laptop, "FOLDER", tmp_path)
     with (
         laptop._alone(),
-        pytest.raises(RequestRefused, match=r"another `make ci` is at work .*process \d+"),
+        pytest.raises(RequestRefused, match=r"another `make ci` is running .*process \d+"),
         laptop._alone(),
     ):
         pass

@@ -116,7 +116,7 @@ def test_what_is_no_key_is_said_before_a_server_cannot_read_its_blocks(keys, tmp
     keys.mkdir()
     (keys / BLOCK_KEY).write_text("mistyped")
 
-    with pytest.raises(ConfigurationError, match="no key for blocks"):
+    with pytest.raises(ConfigurationError, match="no valid key for blocks"):
         block_key(sqlite_url(tmp_path / "none.db"))
 
 

@@ -72,9 +72,9 @@ def test_a_task_of_ecs_is_nobody_in_particular_and_has_time_to_give_its_run_back
 
 def test_a_pool_becomes_what_its_file_says_and_another_type_is_refused(backend):
     assert ensure_pool("docker", GIVEN) == ("docker", "created, for docker workers")
-    assert ensure_pool("", {}) == ("docker", "there")
+    assert ensure_pool("", {}) == ("docker", "exists")
     newer = {**GIVEN, "WORKER_IMAGE": "registry.invalid/kanvaro-worker:newer"}
-    assert ensure_pool("docker", newer)[1] == "brought to deployments/pools/docker.yaml"
+    assert ensure_pool("docker", newer)[1] == "updated to deployments/pools/docker.yaml"
     with get_client(sync_client=True) as client:
         pool = client.read_work_pool(POOL)
         image = pool.base_job_template["variables"]["properties"]["image"]
@@ -122,5 +122,5 @@ def test_a_pool_that_a_worker_made_between_look_and_creation_is_taken(backend, m
         work_pools, "_type_of_the_pool", lambda client: early.pop() if early else look(client)
     )
 
-    assert ensure_pool("", {}) == (made, "there")
+    assert ensure_pool("", {}) == (made, "exists")
     assert not early
