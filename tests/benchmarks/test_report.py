@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from benchmarks import trivial
-from benchmarks.aws_calls import told
+from benchmarks.aws_calls import calls_in_summary
 from benchmarks.report import WIDTH, Measurement, flat, table, write
 from delivery.checks.table import DEFAULT_TABLE
 from delivery.errors import RolloutFailed
@@ -88,13 +88,13 @@ def test_two_figures_of_one_name_are_refused_and_nothing_is_written(tmp_path):
 def test_the_number_of_aws_calls_is_read_from_a_summary():
     summary = "| **AWS calls** | 12 (ListOperations 5, DescribeImages 2) |\n"
 
-    assert told(summary) == (12, {"ListOperations": 5, "DescribeImages": 2})
+    assert calls_in_summary(summary) == (12, {"ListOperations": 5, "DescribeImages": 2})
 
 
 @pytest.mark.parametrize("summary", ["", "| **AWS calls** | many |"])
 def test_a_summary_without_that_number_is_not_taken_for_zero_calls(summary):
-    with pytest.raises(RolloutFailed, match="does not tell"):
-        told(summary)
+    with pytest.raises(RolloutFailed, match="does not say"):
+        calls_in_summary(summary)
 
 
 def test_the_trivial_application_has_every_script_that_the_pipeline_runs():
