@@ -44,7 +44,7 @@ def measure_and_write() -> str:
 
 
 def measure() -> list[Measurement]:
-    """All figures, in the order in which the table shows them."""
+    """Return all figures, in the order of the table."""
     with stage() as ready:
         with step("the flow and make on a trivial application"):
             fixed_s, fixed = fixed_overhead(ready)
@@ -53,7 +53,7 @@ def measure() -> list[Measurement]:
         called = deploy_aws_calls(ready, run)
         with step("starts of the flow"):
             started = flow_start(ready)
-    with step("switches, ways back and crashes"):
+    with step("switches, rollbacks and crashes"):
         moved = switching()
     with step("rotations and crashes"):
         rotated = rotating()
@@ -68,7 +68,7 @@ def measure() -> list[Measurement]:
 
 
 def _load() -> str:
-    """Load averages of 1, 5 and 15 minutes: on a busy machine no figure means much."""
+    """Return the load averages of 1, 5 and 15 minutes: on a busy machine no figure means much."""
     return " ".join(f"{load:.2f}" for load in os.getloadavg())
 
 

@@ -1,16 +1,16 @@
-"""What the flow adds to the commands it runs.
+"""Measure what the flow adds to the commands it runs.
 
 `ci_wall_s` is the life of the flow run's process, from its start by the worker until it is gone:
-imports, loading the environment, every step and announcement, and the clean-up. Not in it: how soon
-the worker sees the run. `plain_wall_s` is the life of `make -j2 --file plain.mk`.
+imports, loading the environment, every step and message, and the clean-up. It excludes the time
+until the worker finds the run. `plain_wall_s` is the life of `make -j2 --file plain.mk`.
 
-Both have warm npm packages and image layers; neither has a remembered result, nor a build of its
-revision. Each deploys to a service that already runs the trivial application, by an update. The
-flow goes first, so that what is still cold counts against it.
+Both have warm npm packages and image layers; neither has a cached result or a build of its
+revision. Each deploys, by an update, to a service that already runs the trivial application. The
+flow goes first, so that whatever is still cold counts against it.
 
-The fixed part is what the flow adds on a trivial application, whose checks take no time: its own
-wall less that of make there (so that starting npm and containers, which make does as well, is not
-taken for the flow's).
+The fixed part is what the flow adds on a trivial application, whose checks take no time: its wall
+time minus that of make on the same application, so that starting npm and containers, which make
+does as well, does not count.
 """
 
 from statistics import median
@@ -26,7 +26,7 @@ TIMES = 3
 
 
 def fixed_overhead(stage: Stage) -> tuple[float, list[Measurement]]:
-    """The fixed part in seconds; each time a new revision, of which nothing is remembered."""
+    """Return the fixed part in seconds; each run has a new revision without cached results."""
     ours, theirs = [], []
     for number in range(TIMES):
         _new_revision(stage.trivial)
@@ -40,7 +40,7 @@ def fixed_overhead(stage: Stage) -> tuple[float, list[Measurement]]:
 
 
 def overhead(stage: Stage, fixed: float) -> tuple[Timed, list[Measurement]]:
-    """The first run of the sample application, and the figures made of it and of make."""
+    """Run the sample application; return the first run, and the figures of it and of make."""
     _new_revision(stage.sample)
     run = ci(stage, SAMPLE)
     rerun = ci(stage, SAMPLE)
@@ -72,12 +72,12 @@ def overhead(stage: Stage, fixed: float) -> tuple[Timed, list[Measurement]]:
 
 
 def ci(stage: Stage, environment: str) -> Timed:
-    """The flow on the newest revision of the application that `environment` is for."""
+    """Run the flow on the newest revision of the environment's application."""
     application = stage.trivial if environment == TRIVIAL else stage.sample
     parameters = {"revision": application.revision, "environment": environment}
     return timed_run(stage.client, CI, parameters)
 
 
 def _new_revision(application: Sample) -> None:
-    """Commit one that was never built on this machine: the engine remembers what it built."""
+    """Commit a revision that was never built on this machine, since the engine caches builds."""
     application.commit({"README.md": f"# Revision {uuid4()}\n"}, "Say which revision it is")

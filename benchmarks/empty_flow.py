@@ -1,4 +1,4 @@
-"""A flow that does nothing: what Prefect itself takes."""
+"""A flow that does nothing, to measure Prefect's own share."""
 
 from prefect import flow, task
 

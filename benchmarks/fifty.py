@@ -1,11 +1,11 @@
-"""Fifty pipelines at once: by themselves, or each as a flow run whose steps are task runs.
+"""Run fifty pipelines at once: on their own, or each as a flow run whose steps are task runs.
 
     python -m benchmarks.fifty plain | prefect      prints the seconds from the first to the last
 
 A pipeline is five steps, one after the other; a step is a program that takes four seconds and no
-processor, as a check does that waits for a database or a browser. So what is more than twenty
-seconds is overhead. Both ways run in one process with all fifty at once; the start of an
-interpreter for each run is not in it (`flow_start_ratio` tells that).
+processor time, like a check that waits for a database or a browser. So everything beyond twenty
+seconds is overhead. Both ways run all fifty in one process; the start of an interpreter for each
+run is not included (`flow_start_ratio` measures it).
 """
 
 import asyncio
@@ -45,7 +45,7 @@ async def pipeline() -> None:
 
 async def timed(run: Callable[[], Awaitable[None]]) -> float:
     began = time.monotonic()
-    # One that fails does not end the others; the server is asked how many completed.
+    # A failure does not end the others; the server is asked how many completed.
     await asyncio.gather(*(run() for _ in range(PIPELINES)), return_exceptions=True)
     return time.monotonic() - began
 

@@ -1,4 +1,4 @@
-"""Runs of a deployment, timed from outside: when their process started, and when it was gone."""
+"""Time runs of a deployment from outside: from the start to the end of their process."""
 
 import json
 import os
@@ -25,7 +25,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Timed:
-    """A run that completed; `began` and `ended` are those of its process, in Unix time."""
+    """A completed run; `began` and `ended` are the times of its process, in Unix time."""
 
     id: UUID
     began: float
@@ -44,7 +44,7 @@ class Timed:
 def timed_run(
     client: SyncPrefectClient, deployment: str, parameters: dict[str, Any] | None = None
 ) -> Timed:
-    """Let the worker run a deployment; its times. Raises `RolloutFailed` unless it completed."""
+    """Let the worker run a deployment and return its times. Raises `RolloutFailed` if it fails."""
     found = client.read_deployment_by_name(deployment)
     run = client.create_flow_run_from_deployment(found.id, parameters=parameters or {})
     pid, ticks = _awaited(
@@ -61,7 +61,7 @@ def timed_run(
 
 def _first_task(client: SyncPrefectClient, run_id: UUID) -> float:
     own = FlowRunFilter(id=FlowRunFilterId(any_=[run_id]))
-    # Task runs reach the server as events, which may come after the end of the run.
+    # Task runs reach the server as events, which may arrive after the end of the run.
     starts: list[float] = _awaited(
         lambda: [
             run.start_time.timestamp()
@@ -75,9 +75,9 @@ def _first_task(client: SyncPrefectClient, run_id: UUID) -> float:
 
 
 def _processes(run_id: UUID) -> Iterator[tuple[int, str]]:
-    """The process that Prefect started for a run, and when it was started.
+    """Yield the process that Prefect started for a run, and its start time in ticks.
 
-    It is the only one with the run's id and its engine.
+    It is the only process with the run's id and Prefect's engine.
     """
     wanted = f"PREFECT__FLOW_RUN_ID={run_id}".encode()
     for folder in Path("/proc").glob("[0-9]*"):
@@ -92,7 +92,7 @@ def _processes(run_id: UUID) -> Iterator[tuple[int, str]]:
 
 
 def _unix_time(ticks: str) -> float:
-    """When a process started, in Unix time, to 10 ms (man 5 proc: starttime since boot)."""
+    """Return a process's start in Unix time, to 10 ms (man 5 proc: starttime since boot)."""
     return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + int(ticks) / _TICKS
 
 

@@ -1,7 +1,7 @@
-"""How long a person waits for the first step of a run, over what importing Prefect alone takes.
+"""Measure the wait for the first step of a run, relative to importing Prefect alone.
 
-From the start of the flow run's process until Prefect's own start time of its first task run. An
-empty flow with one empty task tells how much of that is Prefect's.
+It lasts from the start of the flow run's process to Prefect's own start time of the first task run.
+An empty flow with one empty task shows how much of that is Prefect's.
 """
 
 import subprocess

@@ -1,7 +1,7 @@
-"""What a pull request asks of GitHub, and how long that takes.
+"""Measure the requests to GitHub of a pull request, and their duration.
 
-On the sandbox's GitHub, with checks that take no time: what is measured is all the rest. Its own
-part alone: `python -m benchmarks.github`.
+It uses the sandbox's GitHub and checks that take no time, so everything else is measured. To run
+only this part: `python -m benchmarks.github`.
 """
 
 import json
@@ -23,7 +23,7 @@ LATEST = Path(__file__).with_name("latest.json")
 
 
 def pull_requests() -> list[Measurement]:
-    """Calls to GitHub of one pull request with five checks and a comment, and their seconds."""
+    """Count the calls to GitHub of a pull request with five checks and a comment, and time them."""
     spent: list[float] = []
     once = api.GitHub._once
 
@@ -48,11 +48,11 @@ def pull_requests() -> list[Measurement]:
         began = time.monotonic()
         pulls.ok(number, revision)
         wall = time.monotonic() - began
-        # That for the App's token goes by another way.
+        # The request for the App's token uses another client.
         counted = [call for call in pulls.hub.calls if "/access_tokens" not in call.path]
         checks = len(pulls.states(revision)) - 1
     if len(counted) != len(spent):
-        raise AssertionError(f"GitHub was asked {len(counted)} times, and we know of {len(spent)}")
+        raise AssertionError(f"GitHub was asked {len(counted)} times, but we counted {len(spent)}")
     posts = sum(call.method == "POST" for call in counted)
     how = f"{checks} checks, three statuses each, and a comment: {posts} of them write"
     return [
@@ -64,7 +64,7 @@ def pull_requests() -> list[Measurement]:
 
 
 def main() -> None:
-    """Take these figures only, and put them among the latest."""
+    """Take only these figures, and merge them into latest.json."""
     measured = pull_requests()
     print(table(measured, {}))
     known = json.loads(LATEST.read_text())

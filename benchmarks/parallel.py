@@ -1,8 +1,8 @@
-"""Fifty pipelines at once on one server, with SQLite and with PostgreSQL.
+"""Measure fifty pipelines at once on one server, with SQLite and with PostgreSQL.
 
-`parallel_50_overhead_ratio` is the wall of fifty pipelines as flow runs, with PostgreSQL, over that
-of the same fifty by themselves (benchmarks/fifty.py says what a pipeline is). What completed is
-asked of the server afterwards; a run that is missing or not Completed is a failure.
+`parallel_50_overhead_ratio` is the wall time of fifty pipelines as flow runs, with PostgreSQL, over
+that of the same fifty on their own (benchmarks/fifty.py says what a pipeline is). Afterwards the
+server is asked what completed; a run that is missing or not Completed is a failure.
 """
 
 import os
@@ -29,7 +29,7 @@ TO_END_S = 400
 
 
 def parallel() -> list[Measurement]:
-    """All figures about many pipelines at once."""
+    """Return all figures about many pipelines at once."""
     plain = _seconds("plain")
     with TemporaryDirectory(prefix="kanvaro-bench-") as scratch:
         folder = Path(scratch)
@@ -42,12 +42,12 @@ def parallel() -> list[Measurement]:
         Measurement(
             "parallel_50_overhead_ratio",
             postgres / plain,
-            f"{what} as flow runs, with PostgreSQL, over by themselves",
+            f"{what} as flow runs, with PostgreSQL, over on their own",
             goal=1.5,
         ),
         Measurement("parallel_50_sqlite_s", sqlite, f"{what}, one server, SQLite", unit="s"),
         Measurement("parallel_50_postgres_s", postgres, "the same with PostgreSQL", unit="s"),
-        Measurement("parallel_50_plain_s", plain, "the same by themselves", unit="s"),
+        Measurement("parallel_50_plain_s", plain, "the same on their own", unit="s"),
         Measurement("parallel_50_sqlite_failures", lost, f"of {PIPELINES} flow runs"),
         Measurement("parallel_50_failures", lost_there, "the same with PostgreSQL", goal=0),
     ]
@@ -55,7 +55,7 @@ def parallel() -> list[Measurement]:
 
 @contextmanager
 def _postgresql(folder: Path) -> Iterator[None]:
-    """A PostgreSQL that servers started meanwhile use."""
+    """Run a PostgreSQL that servers started in the block use."""
     with running(of_this_machine(folder, ensure("postgresql"))) as database:
         os.environ[URL] = database.url
         try:
@@ -65,7 +65,7 @@ def _postgresql(folder: Path) -> Iterator[None]:
 
 
 def _through_prefect(folder: Path) -> tuple[float, int]:
-    """Seconds of all on a server with nothing else to do, and how many did not complete."""
+    """Return the seconds of all runs on an otherwise idle server, and how many did not complete."""
     with prefect_server(folder) as server, using(server):
         seconds = _seconds("prefect")
         wanted = FlowFilter(name=FlowFilterName(any_=["fifty"]))
@@ -90,5 +90,5 @@ def _seconds(way: str) -> float:
         raise RolloutFailed(f"fifty pipelines ({way}) did not end in {TO_END_S} s") from None
     if ran.returncode:
         tail = "\n".join(ran.stderr.splitlines()[-10:])
-        raise RolloutFailed(f"fifty pipelines ({way}) did not end well:\n{tail}")
+        raise RolloutFailed(f"fifty pipelines ({way}) failed:\n{tail}")
     return float(ran.stdout.split()[-1])

@@ -1,4 +1,4 @@
-# The same commands without us, as a team would write them that has make and nothing else.
+# The same commands without the pipeline, as a team with nothing but make would write them.
 # benchmarks/plain.py passes the variables in the environment:
 #   REPOSITORY REVISION IMAGE REGISTRY ADVISORIES SETTINGS PYTHON KANVARO_CHECKOUT
 #   MARK MONGODB_IMAGE MONGODB_HEALTH REDIS_IMAGE REDIS_HEALTH
@@ -8,7 +8,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 AWS := $(PYTHON) $(KANVARO_CHECKOUT)/benchmarks/plain_aws.py
-# The longest first, beside it the short ones: the order in which the flow starts them.
+# The longest check first, the short ones beside it: the order in which the flow starts them.
 CHECKS := e2e format security lint types unit integration coverage
 
 healthy: deployed
@@ -63,7 +63,7 @@ security:
 	git ls-files -z > ../tracked
 	$(PYTHON) -I $(KANVARO_CHECKOUT)/tasks/checks/secret_finder.py ../tracked | grep '"found": \[\]'
 
-# Each check has databases of its own, as with us: two of them run at once.
+# As in the flow, each check has databases of its own, since two checks run at once.
 integration coverage e2e:
 	start() { docker run --detach --label kanvaro.bench=$(MARK) --publish 127.0.0.1::$$2 $$1; }
 	await() {

@@ -1,4 +1,4 @@
-"""The rival: plain.mk on a revision, with the same settings, services, caches and concurrency."""
+"""Time plain.mk on a revision, with the same settings, services, caches and concurrency."""
 
 import json
 import shlex
@@ -26,7 +26,7 @@ SECONDS_TO_STOP = 15
 
 
 def timed_plain(stage: Stage, application: Sample, name: str) -> float:
-    """Seconds of `make -j2` for the application's newest revision. Raises `RolloutFailed`."""
+    """Return the seconds of `make -j2` for the newest revision. Raises `RolloutFailed`."""
     folder = stage.folder / f"plain-{name}"
     folder.mkdir()
     _ensure_repository(stage.environment)
@@ -73,7 +73,7 @@ def _variables(stage: Stage, application: Sample, folder: Path) -> dict[str, str
         "IMAGE": f"{environment.registry_address}/{NAME}",
         "ADVISORIES": str(environment.advisory_registry),
         "SETTINGS": str(settings),
-        "MARK": uuid.uuid4().hex,  # of its containers
+        "MARK": uuid.uuid4().hex,  # label of its containers
         "PYTHON": sys.executable,
         "KANVARO_CHECKOUT": str(ROOT),
     }
@@ -84,7 +84,7 @@ def _variables(stage: Stage, application: Sample, folder: Path) -> dict[str, str
 
 
 def _settings(environment: Environment) -> dict[str, Any]:
-    """What plain_aws.py is to bring about: the flow's service under another name."""
+    """Return the settings for plain_aws.py: the flow's service under another name."""
     service = environment.service
     return {
         "aws": environment.endpoints["ecr"],
@@ -136,7 +136,7 @@ def _repository(environment: Environment) -> str:
 
 
 def _end(program: subprocess.Popen[bytes], mark: str) -> None:
-    """End make, whose recipes remove their containers, and what is left of both."""
+    """End make, whose recipes remove their containers, and remove what is left of both."""
     lifeline.end(program, SECONDS_TO_STOP)
     lifeline.signal_group(program.pid, signal.SIGKILL)
     listing = ["docker", "ps", "--all", "--quiet", "--filter", f"label=kanvaro.bench={mark}"]

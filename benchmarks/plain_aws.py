@@ -1,7 +1,7 @@
-"""The calls that plain.mk makes of AWS, in place of the AWS CLI: log in to ECR, deploy an image.
+"""Make the AWS calls of plain.mk, instead of the AWS CLI: log in to ECR, deploy an image.
 
 python plain_aws.py login SETTINGS          prints the password for `docker login`
-python plain_aws.py deploy SETTINGS IMAGE   prints the address once the operation is over
+python plain_aws.py deploy SETTINGS IMAGE   prints the address once the operation has ended
 """
 
 import base64

@@ -1,7 +1,7 @@
-"""What a release asks of GitHub, and how long it takes beside building it.
+"""Measure the requests to GitHub of a release, and its duration.
 
-On the stand of the tests, with an application that takes no time to test or build: what is left is
-the pipeline's own.
+It uses the tests' stand and an application that takes no time to test or build, so only the
+pipeline's own time is left.
 """
 
 import time
@@ -17,7 +17,7 @@ from tests.flows.stand import Stand
 
 
 def releases() -> list[Measurement]:
-    """All figures about releases."""
+    """Return all figures about releases."""
     with (
         throwaway_server(),
         Stand() as stand,
@@ -26,7 +26,7 @@ def releases() -> list[Measurement]:
         releasing = Releasing(stand, Application(Path(folder) / "app"), Path(folder) / "workshop")
         releasing.commit()
         releasing.tag()
-        releasing.ok(draft=True)  # npm and Prefect are warm from here on
+        releasing.ok(draft=True)  # so that npm and Prefect are warm from here on
         releasing.releases.clear()
         calls.clear()
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Measurements as a table for people and as one flat JSON object for machines."""
+"""Format measurements as a table for people and as one flat JSON object for machines."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,9 +14,9 @@ WIDTH = 120
 
 @dataclass(frozen=True)
 class Measurement:
-    """One figure; `unit` is empty for a ratio or a count, `goal` the most it should be.
+    """One figure; `unit` is empty for a ratio or a count, `goal` is its maximum.
 
-    A figure without a goal is there to explain another.
+    A figure without a goal explains another one.
     """
 
     key: str
@@ -33,7 +33,7 @@ class Measurement:
 
 
 def table(measurements: Sequence[Measurement], machine_description: Mapping[str, str]) -> str:
-    """The measurements as text of at most `WIDTH` columns; `machine_description` stand below it."""
+    """Return the measurements as text of at most `WIDTH` columns, then `machine_description`."""
     shown = Table(show_lines=True)
     for heading in ("measurement", "value", "goal", "", "how it was measured"):
         shown.add_column(heading, justify="right" if heading in ("value", "goal") else "left")
@@ -51,9 +51,9 @@ def table(measurements: Sequence[Measurement], machine_description: Mapping[str,
 def flat(
     measurements: Sequence[Measurement], machine_description: Mapping[str, str]
 ) -> dict[str, float | str]:
-    """One object without nesting: the figures by key, then the surroundings.
+    """Return one object without nesting: the figures by key, then the machine's description.
 
-    Raises `ValueError` when a key is used twice.
+    Raises `ValueError` if a key is used twice.
     """
     names = [each.key for each in measurements] + list(machine_description)
     if twice := {name for name in names if names.count(name) > 1}:
@@ -68,6 +68,6 @@ def write(
 
 
 def _figure(value: float, unit: str) -> str:
-    # A count is whole; a ratio of 1.00 would look like one.
+    # A count is whole; a ratio of 1.00 would look like a count.
     shown = str(value) if isinstance(value, int) else f"{value:.2f}"
     return f"{shown} {unit}".rstrip()

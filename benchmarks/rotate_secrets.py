@@ -1,6 +1,6 @@
-"""What rotations cost, and what they break.
+"""Measure the cost of rotations, and the damage of interrupted ones.
 
-On the stand of the tests: Redis is real, MongoDB is the stand-in, App Runner serves programs.
+It uses the tests' stand: Redis is real, MongoDB is the stand-in, App Runner runs programs.
 """
 
 import time
@@ -29,7 +29,7 @@ from tests.flows.stand import Stand
 
 
 def rotating() -> list[Measurement]:
-    """All figures about rotations."""
+    """Return all figures about rotations."""
     with (
         throwaway_server(),
         Stand() as stand,
@@ -51,7 +51,7 @@ def rotating() -> list[Measurement]:
 
 
 def _cost(moves: Any, *parts: Any) -> list[Measurement]:
-    """A rotation of both secrets of two services that run."""
+    """Measure a rotation of both secrets of two running services."""
     env = moves(healthy_answers=2)
     secrets = Rotating(*parts, env.environment)
     env.serve(env.publish(), env.publish())
@@ -61,13 +61,13 @@ def _cost(moves: Any, *parts: Any) -> list[Measurement]:
     seconds = time.monotonic() - began
     most = ", ".join(f"{name.split(':')[1]} {count}" for name, count in calls.most_common(5))
     return [
-        Measurement("rotation_s", seconds, "two secrets, two services started anew", unit="s"),
+        Measurement("rotation_s", seconds, "two secrets, two services restarted", unit="s"),
         Measurement("rotation_aws_calls", calls.total(), f"where they leave botocore: {most}"),
     ]
 
 
 def _crashes(*parts: Any) -> list[Measurement]:
-    """A rotation killed after each of its changes, and gone on with."""
+    """Kill a rotation after each of its changes, and let the next run finish it."""
     with world(*parts) as made:
         result = play_singles(made)
     how = f"killed after each of {result.changes} changes; make proof kills twice, too"
@@ -78,7 +78,7 @@ def _crashes(*parts: Any) -> list[Measurement]:
 
 
 def _sessions() -> list[Measurement]:
-    """Simulated sessions over six weekly rotations of a fleet that is rolled one by one."""
+    """Simulate sessions over six weekly rotations with rolling restarts, one instance at a time."""
     lives = {"access": LIVES.access_s, "refresh": LIVES.refresh_s}
     lost = sum(lost_sessions(fleet(ours), life_s, kind) for kind, life_s in lives.items())
     how = f"of {len(lives) * TOKENS}; {ROTATIONS} rotations, {INSTANCES} instances, simulated"

@@ -1,7 +1,7 @@
-"""What all measurements share: the sandbox, a Prefect server with a worker, and two applications.
+"""Start what all measurements share: the sandbox, a Prefect server and worker, two applications.
 
-As in the demonstration, but in a folder of its own, and with a worker that looks for runs every
-second: how soon it looks is not measured.
+It is like the demonstration, but in a folder of its own; the time until the worker finds a run is
+not measured.
 """
 
 import shutil
@@ -34,7 +34,7 @@ SAMPLE, TRIVIAL = "production", "trivial"  # names of their environments
 
 @dataclass(frozen=True)
 class Stage:
-    """Everything that runs while measurements are taken."""
+    """Everything that runs during the measurements."""
 
     folder: Path
     addresses: Addresses
@@ -44,16 +44,16 @@ class Stage:
     trivial: Sample
 
     def variables(self, home: Path) -> dict[str, str]:
-        """What the flow gives to programs of an application, for those of its rival."""
+        """Return the environment that the flow gives to programs; plain.mk uses it, too."""
         return program_environment(home, CACHE)
 
 
 @contextmanager
 def stage() -> Iterator[Stage]:
-    """Start everything, with no result of an earlier run; stop everything at the end."""
+    """Start everything, without results of an earlier run; stop everything at the end."""
     _forget_earlier_runs()
     with ExitStack() as stack:
-        # Images are removed last: the sandbox's containers hold on to them.
+        # Images are removed last, since the sandbox's containers use them.
         images = stack.enter_context(ExitStack())
         addresses = stack.enter_context(running_sandbox(FOLDER, keep=False))
         images.callback(_remove_images, addresses.registry)
@@ -77,19 +77,19 @@ def stage() -> Iterator[Stage]:
 
 
 def _environment(name: str, application: Sample, server: Server) -> Environment:
-    """An application's environment; both have one service, so that every change is an update."""
+    """Return an application's environment, with one service, so that every change is an update."""
     environment = sandbox_environment(
         FOLDER, repository=str(application.folder), name=name, ui_address=server.address
     )
-    # The rival updates one service in place, and so do we here.
+    # plain.mk updates one service in place, so the flow does the same here.
     environment.strategy, environment.public_address = "in-place", None
-    # Its upload is not among the commands that are compared.
+    # The upload to Codecov is not among the compared commands.
     environment.codecov_token = None
     return environment
 
 
 def _forget_earlier_runs() -> None:
-    """Remove all but the package cache, which is warm on both sides."""
+    """Remove everything but the package cache, which is warm for both sides."""
     for left in (*FOLDER.glob("*"), *(FOLDER / "workshop").glob("*")):
         if left.is_dir() and left not in (CACHE, CACHE.parent):
             shutil.rmtree(left)
@@ -111,11 +111,11 @@ def _warm(stage: Stage) -> None:
 
 
 def _remove_images(registry: str) -> None:
-    """Take the names of this sandbox's registry off the engine; layers stay for the next time."""
+    """Remove this sandbox's image names from the engine; layers stay for the next time."""
     with closing(docker_engine().client()) as client:
         for image in client.images.list(filters={"reference": f"{registry}/*"}):
             # App Runner's emulator pulls by digest, which leaves a name without a tag.
             for name in (*image.tags, *image.attrs["RepoDigests"]):
                 if name.startswith(f"{registry}/"):
-                    with suppress(ImageNotFound):  # its digest went with its tag
+                    with suppress(ImageNotFound):  # its digest was removed with its tag
                         client.images.remove(name, noprune=True)

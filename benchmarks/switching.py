@@ -1,7 +1,7 @@
-"""What users meet while traffic is moved, and what a deployment between colours costs.
+"""Measure what users notice when traffic is moved, and what a deployment between colours costs.
 
-On the stand of the tests: the edge runs the very function file that CloudFront does, App Runner's
-emulator serves programs in place of containers, and nothing else is emulated than for the flows.
+It uses the tests' stand: the edge runs the real function file of CloudFront, App Runner's emulator
+runs programs instead of containers, and nothing else differs from the flows' tests.
 """
 
 import time
@@ -27,7 +27,7 @@ SEED, SCHEDULES = 20261123, 150
 
 
 def switching() -> list[Measurement]:
-    """All figures about moving traffic."""
+    """Return all figures about moving traffic."""
     with throwaway_server(), Stand() as stand:
         return [
             *_switches(stand),
@@ -39,7 +39,7 @@ def switching() -> list[Measurement]:
 
 
 def _switches(stand: Any) -> list[Measurement]:
-    """Requests that fail while all the traffic goes to and fro."""
+    """Count requests that fail while all the traffic is switched back and forth."""
     environment, _, _ = _two_versions(stand)
     with Load(f"{stand.edge.url}/api/health", rate=RATE, fresh_share=0.2) as load:
         for _ in range(SWITCHES):
@@ -55,7 +55,7 @@ def _switches(stand: Any) -> list[Measurement]:
 
 
 def _switch(environment: Environment) -> None:
-    """Give all the traffic to the other colour, by the write that a rollback sends."""
+    """Give all the traffic to the other colour, with the same write as a rollback."""
     seen = router_of(environment).read()
     if seen.route is None:
         raise ConfigurationError("nothing is live, so nothing can be switched")
@@ -64,7 +64,7 @@ def _switch(environment: Environment) -> None:
 
 
 def _way_back(stand: Any) -> list[Measurement]:
-    """A warm rollback, from its call to the last answer of the version it takes back."""
+    """Measure a warm rollback, from its call to the last answer of the version it removes."""
     environment, old, new = _two_versions(stand)
     with Load(f"{stand.edge.url}/api/health", rate=RATE, fresh_share=0.2) as load:
         load.wait_until(lambda report: new in report.revisions)
@@ -82,7 +82,7 @@ def _way_back(stand: Any) -> list[Measurement]:
 
 
 def _calls(stand: Any) -> list[Measurement]:
-    """AWS calls of a deployment that changes the version."""
+    """Count the AWS calls of a deployment that changes the version."""
     environment, _, _ = _two_versions(stand, lock_lease_s=30)
     newer = stand.publish(environment)
     calls.clear()
@@ -93,7 +93,7 @@ def _calls(stand: Any) -> list[Measurement]:
 
 
 def _detection(stand: Any) -> list[Measurement]:
-    """From the end of App Runner's operation to our knowing of it, in looks."""
+    """Measure the delay from the end of App Runner's operation to our notice, in polls."""
     interval = 0.5
     environment, _, _ = _two_versions(stand, operation_interval_s=interval)
     newer = stand.publish(environment, start_seconds=1.3)
@@ -114,14 +114,14 @@ def _detection(stand: Any) -> list[Measurement]:
     )["OperationSummaryList"]
     lag = known[0] - newest["EndedAt"].timestamp()
     longest = 3 * interval
-    how = f"{lag:.2f} s after its end, where looks are at most {longest:g} s apart"
+    how = f"{lag:.2f} s after its end, when polling at most every {longest:g} s"
     return [Measurement("detection_lag_polls", lag / longest, how, goal=1)]
 
 
 def _crashes(stand: Any) -> list[Measurement]:
-    """Runs killed at any AWS call, and what was broken then; all of them in `make proof`."""
+    """Kill runs at any AWS call and count violations; `make proof` plays all crashes."""
     result = run_schedules(SEED, SCHEDULES, stand)
-    how = f"drawn by seed {SEED}; every one is played by make proof"
+    how = f"drawn by seed {SEED}; make proof plays all of them"
     return [
         Measurement("crash_schedules", result.schedules, how),
         Measurement("crash_violations", len(result.violations), how, goal=0),
@@ -129,7 +129,7 @@ def _crashes(stand: Any) -> list[Measurement]:
 
 
 def _two_versions(stand: Any, **policy: float) -> tuple[Any, str, str]:
-    """An environment in which a second version has just gone live, and the first is warm."""
+    """Return an environment in which a second version has just gone live and the first is warm."""
     environment = stand.environment(**policy)
     old, new = stand.publish(environment), stand.publish(environment)
     for version in (old, new):

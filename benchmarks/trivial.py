@@ -1,4 +1,4 @@
-"""A trivial application: every script is there and does nothing, and its image starts at once."""
+"""Provide a trivial application: its scripts do nothing, and its image starts at once."""
 
 import json
 import subprocess
@@ -29,7 +29,7 @@ CMD ["node", "server.mjs"]
 
 
 def repository(folder: Path) -> Sample:
-    """Make its repository in `folder`, with one commit."""
+    """Create its repository in `folder`, with one commit."""
     command = ["git", "init", "--quiet", f"--initial-branch={BRANCH}", str(folder)]
     subprocess.run(command, check=True)
     sample = Sample(folder)
@@ -45,6 +45,6 @@ def files() -> dict[str, str]:
         "server.mjs": _SERVER,
         "Dockerfile": _DOCKERFILE,
         ".dockerignore": "**\n!server.mjs\n",
-        # What a coverage tool would have written.
+        # The report that a coverage tool would write.
         "coverage/lcov.info": "SF:server.mjs\nDA:1,1\nLF:1\nLH:1\nend_of_record\n",
     }
