@@ -93,7 +93,7 @@ def test_the_number_of_aws_calls_is_read_from_a_summary():
 
 @pytest.mark.parametrize("summary", ["", "| **AWS calls** | many |"])
 def test_a_summary_without_that_number_is_not_taken_for_zero_calls(summary):
-    with pytest.raises(RolloutFailed, match="does not tell"):
+    with pytest.raises(RolloutFailed, match="does not say"):
         calls_in_summary(summary)
 
 
