@@ -3,7 +3,9 @@
     folder = "apps/web"                     # the application's folder in the repository
     node = "20"                             # the Node version it wants
     install = "npm ci --ignore-scripts"     # instead of what its lockfile suggests
+    install_timeout = "15m"                 # seconds, or a number with s, m or h
     dockerfile = "deploy/Dockerfile"        # within `folder`
+    migration = "irreversible"              # or "reversible": what a rollback past it may do
 
     [health]
     path = "/"                              # asked instead of /api/health and /api/health/live
@@ -17,6 +19,9 @@
     services = ["mongodb"]
     environment = { LOG_LEVEL = "debug" }
     skip = "flaky until the parser is mended"
+
+    [checks.security]
+    audit_level = "low"                     # only stricter than the environment's policy
 
 Anything not understood is refused. If a misspelt key were ignored, a check would silently differ
 from what its author meant.
