@@ -129,7 +129,7 @@ class Policy(Settings):
     keep_warm_s: float = Field(
         default=3600,
         ge=0,
-        description="How long the old colour keeps running, for an instant rollback.",
+        description="How long the old colour runs on after a release, for an instant rollback.",
     )
     lock_lease_s: float = Field(
         default=30,

@@ -37,8 +37,8 @@ Everything that can stop a delivery:
   x StageLost               a check that ran on another worker ended without a verdict
   x Unreachable             a server did not answer, again and again
 
-A message says what happened; the `hint` says what to do about it. Both are
-shown in Slack, so neither may hold a secret.
+A message says what happened; the `hint` says what to do about it. Both are shown in Slack, so
+neither may hold a secret.
 """
 
 

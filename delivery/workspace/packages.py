@@ -1,7 +1,7 @@
 """Decide which package manager an application uses, by the files that it committed.
 
-The lockfile decides; with several of them package.json's `packageManager` does.
-Yarn's Plug'n'Play works, because every script is run through the manager itself.
+The lockfile decides; with several of them package.json's `packageManager` does. Yarn's Plug'n'Play
+works, because every script is run through the manager itself.
 """
 
 import json

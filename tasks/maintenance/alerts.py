@@ -23,8 +23,7 @@ TOLD = "worries"
 @fact("is there anything in {environment.name} that a person has to look at?")
 def what_needs_a_person(environment: Environment) -> list[Alert] | None:
     """Find drift, and rotations that stand still; None while a run holds the deploy lock and may
-    change
-    both.
+    change both.
     """
     with translate_aws_errors("look for what a person has to see"):
         if read_lock(environment).holder:

@@ -25,8 +25,8 @@ HELD = "held the deploy lock"
 def what_is_overdue(environment: Environment) -> list[str]:
     """Say what may be half done, and what should have been retired by now.
 
-    Whether the run that holds the deploy lock lives is not known here: the next run
-    that waits for it finds out.
+    Whether the run that holds the deploy lock lives is not known here: the next run that waits for
+    it finds out.
     """
     with translate_aws_errors("look for what is left"):
         found = _half_done(environment)
@@ -37,9 +37,7 @@ def what_is_overdue(environment: Environment) -> list[str]:
 
 @fact("what did dead runs leave in {lock.environment.name}?")
 def what_was_left(lock: DeployLock) -> list[str]:
-    """Say the same while holding the deploy lock: a run that ended meanwhile has left
-    nothing.
-    """
+    """Say the same while holding the deploy lock: a run that ended meanwhile has left nothing."""
     with translate_aws_errors("look for what is left"):
         found = _half_done(lock.environment)
     return (

@@ -149,8 +149,7 @@ def apply_plan(environment: Environment, plan: StackPlan, ensure_held: Callable[
     """Apply a plan, and wait for its end.
 
     Raises `ProvisioningFailed`, naming the resource that failed and why, and what `ensure_held`
-    raises
-    where this run has to stop meanwhile: AWS then continues with the stack by itself.
+    raises where this run has to stop meanwhile: AWS then continues with the stack by itself.
     """
     ensure_held()
     with translate_aws_errors(f"apply the plan of {plan.name}"):

@@ -33,6 +33,5 @@ class Router(Protocol):
         """Lead edges that cannot read the document to `host`; return whether that was a change.
 
         `ensure_held` is called between reading and writing. The write is refused if somebody else
-        has
-        written since.
+        has written since.
         """

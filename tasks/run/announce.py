@@ -1,7 +1,7 @@
 """Slack gets one thread for each run, and is never a reason for a run to fail.
 
-The first message stands in the channel and is brought up to date, so that the
-channel alone says how every run ended; what happened on the way is below it.
+The first message stands in the channel and is brought up to date, so that the channel alone says
+how every run ended; what happened on the way is below it.
 """
 
 import time

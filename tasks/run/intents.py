@@ -19,8 +19,7 @@ def intent(lock: DeployLock, kind: str, colour: str, **detail: Any) -> Iterator[
     """Write that a change is about to be sent, and afterwards what became of it.
 
     A run that is killed in between leaves the intent open, and the next holder of the deploy lock
-    closes it.
-    So does an end that cannot be written, which is no reason to fail what has succeeded.
+    closes it. So does an end that cannot be written, which is no reason to fail what has succeeded.
     """
     said = Intent(
         number=lock.token,

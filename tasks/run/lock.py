@@ -72,9 +72,7 @@ class DeployLock:
         """Return if this run may go on; asks the ledger where no heartbeat said so lately.
 
         Raises `Fenced` if another run holds the deploy lock, `AbortedByRollback` if a person asked
-        for the
-        old
-        version.
+        for the old version.
         """
         silent = time.monotonic() - self._renewed
         if silent > self.environment.policy.lock_lease_s * SILENCE_OF_A_FINISHED_RUN:
@@ -194,8 +192,9 @@ def acquire_lock(
     *,
     only_if_dead: bool = False,
 ) -> DeployLock:
-    """Acquire the deploy lock, once it is free or its holder is dead; or do not wait for a living
-    one.
+    """Acquire the deploy lock once it is free or its holder is dead.
+
+    `only_if_dead` does not wait for a living holder. Raises as `deploy_lock` does.
     """
     mine = this_holder(kind, title, reason)
     with translate_aws_errors("acquire the deploy lock"):

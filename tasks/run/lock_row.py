@@ -56,8 +56,8 @@ def update_lock(
 ) -> LockRow | None:
     """Change the row of the lock; None if the condition does not hold.
 
-    After a lost answer it is sent again, which the condition makes harmless: what was
-    written already is then refused, and the next look shows whose it is.
+    After a lost answer it is sent again, which the condition makes harmless: what was written
+    already is then refused, and the next look shows whose it is.
     """
     names = {"#token": "token", **({"#stop": "stop"} if stop else {})}
     try:

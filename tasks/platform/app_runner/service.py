@@ -121,9 +121,8 @@ def change_service(
 ) -> Deployment:
     """Take one step after the other until our change is sent, or none is needed.
 
-    `ensure_held` is called just before each change is sent: App Runner cannot refuse a run that
-    has lost
-    the deploy lock, since it knows no fencing token. So the time in between must be short.
+    `ensure_held` is called just before each change is sent: App Runner knows no fencing token and
+    cannot refuse a run that has lost the deploy lock. So the time in between must be short.
     """
     wanted = wanted_settings(environment, image)
     progress = _Progress(ensure_held)
