@@ -2,7 +2,7 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, TypeVar, cast
+from typing import Any, ClassVar, Literal, Self, cast
 
 from prefect.blocks.core import Block
 from prefect.context import FlowRunContext
@@ -24,8 +24,6 @@ from blocks.serving import AppRunnerService, CloudFrontRouter
 from blocks.slack_limit import RateLimit
 from delivery.errors import ConfigurationError
 from delivery.platform.route import Colour
-
-Kind = TypeVar("Kind", bound="Environment")
 
 # App Runner allows 40 characters, and a colour is added.
 LONGEST_SERVICE_NAME = 34
@@ -163,13 +161,13 @@ class Environment(Block):
     _acting: Acting | None = PrivateAttr(default=None)
 
     @classmethod
-    def named(cls: type[Kind], name: str) -> Kind:
+    def named(cls, name: str) -> Self:
         """Load the environment registered as `name`; `ConfigurationError` if there is none.
 
         Within the run of a flow it acts for that flow.
         """
         try:
-            found = cast(Kind, cls.load(name))
+            found = cast(Self, cls.load(name))
         except ValueError as error:
             raise ConfigurationError(
                 f"no environment is registered as {name!r}",
