@@ -13,7 +13,7 @@ from benchmarks.github import pull_requests
 from benchmarks.parallel import parallel
 from benchmarks.releases import releases
 from benchmarks.report import Measurement, table, write
-from benchmarks.rotating import rotating
+from benchmarks.rotate_secrets import rotating
 from benchmarks.stage import stage
 from benchmarks.switching import switching
 from delivery.text import counted, duration

@@ -124,13 +124,13 @@ def _settings(environment: Environment) -> dict[str, Any]:
 
 
 def _ensure_repository(environment: Environment) -> None:
-    ecr = environment.writes("ecr")
+    ecr = environment.sending_once("ecr")
     with suppress(ecr.exceptions.RepositoryAlreadyExistsException):
         ecr.create_repository(repositoryName=NAME, imageTagMutability="IMMUTABLE")
 
 
 def _repository(environment: Environment) -> str:
-    answer = environment.reads("ecr").describe_repositories(repositoryNames=[NAME])
+    answer = environment.retrying("ecr").describe_repositories(repositoryNames=[NAME])
     uri: str = answer["repositories"][0]["repositoryUri"]
     return uri
 

@@ -99,17 +99,17 @@ def _detection(stand: Any) -> list[Measurement]:
     newer = stand.publish(environment, start_seconds=1.3)
     known: list[float] = []
     with patch(
-        "delivery.platform.app_runner.demand_success",
+        "delivery.platform.app_runner.require_success",
         side_effect=lambda *_: known.append(time.time()),
     ):
         deliver(newer, environment.name)
     colour = environment.on(stand.route().live)
     service = next(
         s
-        for s in environment.reads("apprunner").list_services()["ServiceSummaryList"]
+        for s in environment.retrying("apprunner").list_services()["ServiceSummaryList"]
         if s["ServiceName"] == colour.service.name
     )
-    [newest, *_] = environment.reads("apprunner").list_operations(
+    [newest, *_] = environment.retrying("apprunner").list_operations(
         ServiceArn=service["ServiceArn"], MaxResults=20
     )["OperationSummaryList"]
     lag = known[0] - newest["EndedAt"].timestamp()

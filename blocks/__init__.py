@@ -1,7 +1,6 @@
-"""What operators configure: where things are, and how we get in.
+"""Blocks hold what operators configure: addresses, credentials and policies, and make clients.
 
-A block holds addresses, credentials and a way to obtain a client. It decides
-nothing and waits for nothing; that is what `delivery` and `tasks` are for.
+They decide nothing and wait for nothing; that is what `delivery` and `tasks` are for.
 
 Imports: delivery, for its types. Never tasks or flows.
 """

@@ -1,15 +1,15 @@
-"""AWS clients: the only place where one is made, and how often each may try.
+"""Make AWS clients, which is done nowhere else, and limit how often each may try.
 
 Two kinds, because sending twice is harmless for some calls and not for others
 (`retry policy` in docs/decisions.md):
 
-* `reads` may repeat: describing, listing, and writes that carry an idempotency token.
-* `writes` sends once. A lost answer is settled by reading, never by sending again.
+* `retrying` may repeat: describing, listing, and writes that carry an idempotency token.
+* `sending_once` sends once. After a lost answer its caller reads; nothing is sent again unread.
 
-Everything botocore would choose by default is said, so that an upgrade changes nothing.
+Everything that botocore would choose by default is set, so that an upgrade changes nothing.
 
-What is called for a flow is called in the flow's own role, if there is one: it is taken at the
-first call, and taken again before it ends.
+The calls of a flow are made in the flow's own role, if it has one: the role is assumed at the first
+call, and again before it expires.
 """
 
 import time
@@ -31,49 +31,48 @@ from prefect_aws import AwsCredentials
 from delivery.aws_errors import WHO_ASKS, Refusal, refusal
 from delivery.errors import AccessDenied
 
-READS = Config(
+RETRYING = Config(
     retries={"mode": "standard", "total_max_attempts": 5},
     connect_timeout=5,
     read_timeout=20,
     tcp_keepalive=True,
 )
-WRITES = Config(
+SENDING_ONCE = Config(
     retries={"mode": "standard", "total_max_attempts": 1},
     connect_timeout=5,
     read_timeout=60,
     tcp_keepalive=True,
 )
 
-# What is awaited less long: putting traffic back must not hang on one lost answer. And a role is
-# taken again within any call, a heartbeat among them: both must be over before the deploy lock is
-# lost.
-SOONER = {
+# These time out sooner: putting traffic back must not wait long for one lost answer. And a role is
+# assumed again within any call, even a heartbeat: both must end before the deploy lock expires.
+SHORT_TIMEOUTS = {
     "cloudfront-keyvaluestore": Config(read_timeout=5),
     "sts": Config(
         read_timeout=3, connect_timeout=3, retries={"mode": "standard", "total_max_attempts": 3}
     ),
 }
 
-# It logs each role that cannot be taken with its traceback, and raises it, too: we tell it.
+# It logs every role that cannot be assumed with its traceback; the error is raised anyway.
 getLogger("botocore.credentials").setLevel(ERROR)
 
-# Descriptions of AWS's services, megabytes of JSON, are read once a process and not once a client.
+# Descriptions of AWS's services, megabytes of JSON, are read once per process, not per client.
 _descriptions = Loader()
 
-# The credentials of a block are fixed for a session's life, so none lives long. One in a role
-# does: botocore has the role taken again in time, and what takes it is made anew.
+# A session keeps the block's credentials, so it does not live long. A session in a role does:
+# botocore assumes the role again in time, with a new client.
 LIFE_S = 900
 
-# What AWS takes as the name of a session; it is what CloudTrail shows of each call.
+# The longest session name that AWS accepts; CloudTrail shows it with each call.
 LONGEST_SESSION_NAME = 64
 
 calls: Counter[str] = Counter()
-"""How often each AWS operation was called in this process, as `service:Operation`."""
+"""Count the calls of each AWS operation in this process, as `service:Operation`."""
 
 
 @dataclass(frozen=True)
 class Acting:
-    """The run of a flow for which calls are made, and the role it takes for them, if it has one."""
+    """The run of a flow for which calls are made, and the role it assumes for them, if any."""
 
     flow: str
     run: str
@@ -81,16 +80,16 @@ class Acting:
 
     @property
     def session_name(self) -> str:
-        """Who acts, as AWS's own records show it."""
+        """Return the name by which AWS's own records show the run."""
         return f"{self.flow}.{self.run}"[:LONGEST_SESSION_NAME]
 
 
 class Clients:
-    """The boto3 clients of one set of credentials, made when first asked for.
+    """Make the boto3 clients of one set of credentials, each when it is first needed.
 
-    `endpoints` maps a service to the address to use in place of AWS's own. Where `acting` has a
-    role, the credentials only take it, and calls are signed as that role. A call raises
-    `AccessDenied` if AWS does not let them.
+    `endpoints` maps a service to the address to use in place of AWS's own. If `acting` has a role,
+    the credentials only assume it, and calls are signed as that role. A call raises `AccessDenied`
+    if AWS does not allow it.
     """
 
     def __init__(
@@ -107,14 +106,14 @@ class Clients:
         self._session: Session | None = None
         self._born = 0.0
         self._made: dict[tuple[str, bool], Any] = {}
-        self._one_at_a_time = Lock()  # to make a client is not safe in two threads at once
+        self._one_at_a_time = Lock()  # making a client is not thread-safe
 
-    def reads(self, service: str) -> Any:
-        """A client that may try a call up to five times."""
+    def retrying(self, service: str) -> Any:
+        """Return a client that may try a call up to five times."""
         return self._client(service, once=False)
 
-    def writes(self, service: str) -> Any:
-        """A client that sends each call exactly once."""
+    def sending_once(self, service: str) -> Any:
+        """Return a client that sends each call exactly once."""
         return self._client(service, once=True)
 
     def _client(self, service: str, *, once: bool) -> Any:
@@ -130,7 +129,7 @@ class Clients:
 
     @property
     def _taker(self) -> Acting | None:
-        """The run that takes a role, if one does."""
+        """Return the run that assumes a role, if there is one."""
         return self.acting if self.acting and self.acting.role is not None else None
 
     def _new_session(self) -> Session:
@@ -149,7 +148,7 @@ class Clients:
         return own
 
     def _own_sts(self) -> Any:
-        """A client with the credentials as they are now: somebody may have renewed them."""
+        """Return a client with the credentials of now: somebody may have renewed them."""
         return self._new_client(self._own_session(), "sts", once=False)
 
     def _new_client(self, session: Session, service: str, *, once: bool) -> Any:
@@ -166,7 +165,7 @@ class Clients:
 
 
 def _taking(sts: Callable[[], Any], acting: Acting) -> Any:
-    """What takes the role, as botocore asks for it: at the first call, and before it ends."""
+    """Return a function that assumes the role; botocore calls it first and before expiry."""
 
     def take() -> dict[str, str]:
         try:
@@ -176,16 +175,16 @@ def _taking(sts: Callable[[], Any], acting: Acting) -> Any:
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
             if refusal(answer.get("Code", ""), status) is not Refusal.DENIED:
                 raise
-            said = f"{answer.get('Code')}: {answer.get('Message') or 'no message'}"
+            text = f"{answer.get('Code')}: {answer.get('Message') or 'no message'}"
             if answer.get("Code") in WHO_ASKS:
                 raise AccessDenied(
                     f"AWS does not take the credentials with which {acting.flow} takes its role: "
-                    f"{said}",
-                    hint="Renew the worker's credentials, then run again: it goes on from what "
+                    f"{text}",
+                    hint="Renew the worker's credentials, then run again: it continues from what "
                     "is there.",
                 ) from None
             raise AccessDenied(
-                f"AWS does not let {acting.flow} take its role {acting.role}: {said}",
+                f"AWS does not let {acting.flow} take its role {acting.role}: {text}",
                 hint="Apply deployments/aws/roles.yaml, with the worker's own role in WorkerArns; "
                 "or correct `flow_role` in blocks/environments.yaml and run `make register`.",
             ) from None
@@ -201,12 +200,12 @@ def _taking(sts: Callable[[], Any], acting: Acting) -> Any:
 
 
 def _config(service: str, *, once: bool) -> Config:
-    config = WRITES if once else READS
-    return config.merge(SOONER[service]) if service in SOONER else config
+    config = SENDING_ONCE if once else RETRYING
+    return config.merge(SHORT_TIMEOUTS[service]) if service in SHORT_TIMEOUTS else config
 
 
 def _count(event_name: str, **_unused: Any) -> None:
-    # before-send.<service>.<Operation>: raised once for every request that leaves.
+    # before-send.<service>.<Operation>: raised once for every request that is sent.
     _, service, operation = event_name.split(".", 2)
     calls[f"{service}:{operation}"] += 1
 

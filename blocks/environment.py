@@ -1,4 +1,4 @@
-"""An environment: one place the application runs."""
+"""An environment block describes one place where the application runs."""
 
 from functools import cached_property
 from pathlib import Path
@@ -25,20 +25,20 @@ from blocks.slack_limit import RateLimit
 from delivery.errors import ConfigurationError
 from delivery.platform.route import Colour
 
-SecretKind = TypeVar("SecretKind", bound="Environment")
+Kind = TypeVar("Kind", bound="Environment")
 
-# App Runner takes 40 characters, and a colour is added.
+# App Runner allows 40 characters, and a colour is added.
 LONGEST_SERVICE_NAME = 34
 
 # A web address without a user name, so that no password can hide in it.
 ADDRESS = r"^https?://[^/@\s]+(/\S*)?$"
-# The same for an address that is sent a token, which goes unencrypted to this machine only.
+# The same for an address that gets a token: only to this machine it goes unencrypted.
 API_ADDRESS = r"^(https://[^/@\s]+|http://(127\.0\.0\.1|localhost)(:\d+)?)(/\S*)?$"
 FLOW_ROLE = r"^arn:aws[a-z-]*:iam::\d{12}:role/([\w+=,.@-]+/)*[\w+=,.@-]*\{flow\}[\w+=,.@-]*$"
 
 
 class Environment(Block):
-    """One place the application runs: its account, service, addresses and policy.
+    """Describe one place where the application runs: account, service, addresses, policy.
 
     Example:
         ```python
@@ -50,7 +50,7 @@ class Environment(Block):
 
     _block_type_name = "Environment"
     _block_type_slug = "kanvaro-environment"
-    _description = "One place the application runs: its AWS account, service and policy."
+    _description = "One place where the application runs: its AWS account, service and policy."
     _schemas: ClassVar[dict[tuple[type, str, str], dict[str, Any]]] = {}
 
     name: str = Field(default="production", description="Name people use for it.")
@@ -87,7 +87,7 @@ class Environment(Block):
         description="Secret with the databases' administrators, which the application cannot read.",
     )
     provisioning: Provisioning = Field(
-        default_factory=Provisioning, description="What `provision` makes of the templates."
+        default_factory=Provisioning, description="What `provision` sets in the templates."
     )
     smtp_authorities: Path | None = Field(
         default=None,
@@ -105,7 +105,7 @@ class Environment(Block):
     flow_role: str | None = Field(
         default=None,
         pattern=FLOW_ROLE,
-        description="ARN of the role that each flow takes, with {flow} in place of its name; "
+        description="ARN of the role that each flow assumes, with {flow} in place of its name; "
         "if empty, every flow may do what the credentials may.",
     )
     endpoints: dict[str, str] = Field(
@@ -128,10 +128,10 @@ class Environment(Block):
     slack_address: str | None = Field(default=None, description="Replaces Slack's own address.")
     github: str | None = Field(
         default=None,
-        description="Name of the GitHubCredentials block whose token GitHub is asked with.",
+        description="Name of the GitHubCredentials block with the token for GitHub.",
     )
     github_app: GitHubApp | None = Field(
-        default=None, description="GitHub App that takes the place of that token."
+        default=None, description="GitHub App to use instead of that token."
     )
     github_address: str = Field(
         default="https://api.github.com",
@@ -148,7 +148,7 @@ class Environment(Block):
         default=None, description="Registry asked for advisories; npm's own if empty."
     )
     delivery_toml: str | None = Field(
-        default=None, description="Stage table used when the repository brings none."
+        default=None, description="Stage table to use if the repository has none."
     )
     workshop: Path = Field(
         default=Path("~/.cache/kanvaro-delivery"),
@@ -163,13 +163,13 @@ class Environment(Block):
     _acting: Acting | None = PrivateAttr(default=None)
 
     @classmethod
-    def named(cls: type[SecretKind], name: str) -> SecretKind:
-        """The environment registered as `name`; `ConfigurationError` if there is none.
+    def named(cls: type[Kind], name: str) -> Kind:
+        """Load the environment registered as `name`; `ConfigurationError` if there is none.
 
         Within the run of a flow it acts for that flow.
         """
         try:
-            found = cast(SecretKind, cls.load(name))
+            found = cast(Kind, cls.load(name))
         except ValueError as error:
             raise ConfigurationError(
                 f"no environment is registered as {name!r}",
@@ -181,18 +181,18 @@ class Environment(Block):
         return found.act_for(context.flow.name, context.flow_run.id)
 
     def act_for(self, flow: str, run: object) -> Self:
-        """The environment as a run of this flow may act in it: in the flow's own role."""
+        """Return the environment as a run of this flow uses it: in the flow's own role."""
         acting = self.model_copy()
         acting._acting = Acting(
             flow, str(run), self.flow_role.format(flow=flow) if self.flow_role else None
         )
-        # Made now, and not for somebody else, so that each copy of it acts in the same session.
+        # Made now, so that every copy of the environment shares the clients and their session.
         acting.__dict__["_clients"] = acting._new_clients()
         return acting
 
     @classmethod
     def model_json_schema(cls, *args: Any, **more: Any) -> dict[str, Any]:
-        """The schema of the fields, made once: Prefect asks for it at each field that it saves."""
+        """Return the schema, made once: Prefect asks for it at each field that it saves."""
         key = (cls, repr(args), repr(sorted(more.items())))
         if key not in cls._schemas:
             cls._schemas[key] = super().model_json_schema(*args, **more)
@@ -214,7 +214,7 @@ class Environment(Block):
         return self
 
     def on(self, colour: Colour) -> Self:
-        """The environment as one colour of it: the service of that colour at its own address."""
+        """Return the environment of one colour: the colour's service at its own address."""
         service = self.service.model_copy(update={"name": f"{self.service.name}-{colour}"})
         return self.model_copy(
             update={
@@ -226,9 +226,9 @@ class Environment(Block):
         )
 
     def without_secrets(self) -> Self:
-        """The environment for what strangers wrote: with nothing that logs in anywhere.
+        """Return the environment for strangers' code: without any credentials.
 
-        Its checks run here: a worker that takes one over would load what logs in.
+        Its checks run in this run: another worker would load the environment with credentials.
         """
         bare = self.model_copy(
             update={
@@ -243,11 +243,11 @@ class Environment(Block):
             }
         )
         bare._acting = None
-        bare.__dict__.pop("_clients", None)  # which were made with the credentials before
+        bare.__dict__.pop("_clients", None)  # they were made with the credentials
         return bare
 
     def answering(self, path: str, says_revision: bool) -> Self:
-        """The environment for an application with that health endpoint; no path: the usual one."""
+        """Return the environment for an application's health endpoint; no path: the usual one."""
         changes = {"readiness_path": path} if path else {}
         policy = self.policy.model_copy(update={**changes, "answers_revision": says_revision})
         service = self.service.model_copy(update={"health_path": path} if path else {})
@@ -260,16 +260,16 @@ class Environment(Block):
     def _new_clients(self) -> Clients:
         return Clients(self.aws, self.region, self.endpoints, self._acting)
 
-    def reads(self, service: str) -> Any:
-        """A boto3 client for calls that may be repeated."""
-        return self._clients.reads(service)
+    def retrying(self, service: str) -> Any:
+        """Return a boto3 client for calls that may be repeated."""
+        return self._clients.retrying(service)
 
-    def writes(self, service: str) -> Any:
-        """A boto3 client that sends each call exactly once."""
-        return self._clients.writes(service)
+    def sending_once(self, service: str) -> Any:
+        """Return a boto3 client that sends each call exactly once."""
+        return self._clients.sending_once(service)
 
     def slack_client(self) -> WebClient | None:
-        """A Slack client that waits out rate limits, or None where nobody listens."""
+        """Return a Slack client that waits for rate limits, or None without credentials."""
         if self.slack is None:
             return None
         return WebClient(
@@ -280,18 +280,18 @@ class Environment(Block):
         )
 
     def github_token(self) -> str | None:
-        """The token for GitHub, or None where nothing is private there.
+        """Return the token for GitHub, or None without credentials.
 
-        A GitHub App's token is minted when first asked for, and again when it runs out. Raises
-        `ConfigurationError` if the block named by `github` is not registered, and `AccessDenied`
-        or `Unreachable` where GitHub mints none.
+        A GitHub App's token is requested when it is first needed, and again when it expires. Raises
+        `ConfigurationError` if the block named by `github` is not registered, and `AccessDenied` or
+        `Unreachable` if GitHub issues no token.
         """
         if self.github_app is not None:
             return self.github_app.token(self.github_address)
         if self.github is None:
             return None
-        # Imported here and not a nested block: the package loads GitHub's whole GraphQL schema,
-        # which is a tenth of the time between the start of a run and its first step.
+        # Imported here, and no nested block: the package loads GitHub's whole GraphQL schema, which
+        # takes a tenth of the time between the start of a run and its first step.
         from prefect_github import GitHubCredentials
 
         try:
@@ -305,7 +305,7 @@ class Environment(Block):
 
     @property
     def data_dir(self) -> Path:
-        """The workshop folder, made if it is missing and closed to other users."""
+        """Return the workshop folder; create it, closed to other users, if it is missing."""
         folder = self.workshop.expanduser()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder

@@ -1,4 +1,4 @@
-"""A GitHub App: short-lived tokens for one installation, in place of a person's token.
+"""Get short-lived tokens from GitHub for an App's installation, instead of a person's token.
 
 Protocol: https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app
 """
@@ -13,10 +13,10 @@ from pydantic import Field, PrivateAttr, SecretStr
 
 from delivery.errors import AccessDenied, ConfigurationError, Unreachable
 
-# GitHub takes assertions of ten minutes at most, and its clock may be behind ours.
+# GitHub accepts assertions of at most ten minutes, and its clock may be behind ours.
 CLOCK_DRIFT_S = 60
 ASSERTION_S = 300
-# A token lives for an hour; none is handed out that would end during a long upload.
+# A token lives for an hour; none is returned that could expire during a long upload.
 REST_OF_LIFE_S = 600
 TRIES = 3
 
@@ -35,7 +35,7 @@ class GitHubApp(Block):
     _minted: tuple[str, str, float] = PrivateAttr(default=("", "", 0.0))
 
     def token(self, address: str) -> str:
-        """A token that lives for ten more minutes at least; `address` is GitHub's REST API.
+        """Return a token that lives for at least ten more minutes; `address` is GitHub's REST API.
 
         Raises `ConfigurationError`, `AccessDenied` or `Unreachable`.
         """
@@ -48,7 +48,7 @@ class GitHubApp(Block):
         return token
 
     def _ask(self, address: str) -> Any:
-        # A token too many does no harm, so that this request may be repeated.
+        # One token too many does no harm, so this request may be repeated.
         for number in range(TRIES):
             time.sleep(number)
             try:
@@ -57,13 +57,13 @@ class GitHubApp(Block):
                 continue
             if answer.status_code < 500:
                 return self._judged(answer)
-        raise Unreachable(f"GitHub mints no token for the App {self.app_id}: it does not answer")
+        raise Unreachable(f"GitHub issues no token for the App {self.app_id}: it does not answer")
 
     def _judged(self, answer: httpx.Response) -> Any:
         if answer.is_success:
             return answer.json()
         raise AccessDenied(
-            f"GitHub mints no token for the App {self.app_id} "
+            f"GitHub issues no token for the App {self.app_id} "
             f"(installation {self.installation}): HTTP {answer.status_code}",
             hint="Check the App's id, its key, and that it is installed on the repository.",
         )
@@ -76,8 +76,8 @@ class GitHubApp(Block):
         }
 
     def _assertion(self) -> str:
-        """A JSON web token (RFC 7519) that says which App we are."""
-        # Imported here: nobody without an App pays for it at the start of each run.
+        """Make a JSON web token (RFC 7519) that says which App we are."""
+        # Imported here: runs without an App do not pay for it.
         import jwt
 
         now = int(time.time())

@@ -1,7 +1,7 @@
-"""Parameters that flows share, as the forms of the Prefect UI show and refuse them.
+"""Define the parameters that flows share, as the forms of the Prefect UI show and check them.
 
-Constraints stand in types and descriptions in defaults: Prefect keeps no others. What does not
-fit is refused before a run is made. A password in a URL must not even be stored as a parameter.
+Constraints are in the types and descriptions in the defaults: Prefect keeps no others. A value that
+does not fit is refused before a run is created: a password in a URL must not even be stored.
 """
 
 from typing import Annotated
@@ -13,7 +13,7 @@ from delivery.release.tag import LONGEST_TAG, TAG
 from delivery.rotation.facts import SecretKind
 from delivery.workspace.source_names import REF, REPOSITORY, REVISION, VERSION
 
-# An environment: what Prefect lets a block be called, and no longer than names of services may be.
+# An environment: a name that Prefect allows for a block, and as long as a service's may be.
 Registered = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 Revision = Annotated[str, Field(pattern=REVISION)]
 Ref = Annotated[str, Field(pattern=REF, max_length=200)]

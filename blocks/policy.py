@@ -1,21 +1,21 @@
-"""What a run may do in an environment, and how patient it is."""
+"""The policy says what a run may do in an environment, and how long it waits."""
 
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-# Blocks that were saved before a field got its name are read all the same.
+# Blocks that were saved under a field's older name still load.
 OLDER_NAMES = {"turn_lease_s": "lock_lease_s", "turn_timeout_s": "lock_timeout_s"}
 
 
 class Settings(BaseModel):
-    """A group of settings; a misspelt name is refused rather than ignored."""
+    """A group of settings, which refuses an unknown name."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class Policy(Settings):
-    """What a run may do here, and how patient it is."""
+    """Limit what a run may do here, and how long it waits."""
 
     deploy_ref: str = Field(
         default="refs/heads/main", description="Only revisions on this ref are deployed."
@@ -27,10 +27,10 @@ class Policy(Settings):
         "work pool, for which the environment names a `handover_bucket`.",
     )
     stage_wait_s: float = Field(
-        default=900, gt=0, description="How long such a run waits for a worker to begin it."
+        default=900, gt=0, description="How long such a run waits for a worker to start it."
     )
     after_a_failure: Literal["stop", "run all"] = Field(
-        default="stop", description="Whether other checks go on once a required one has failed."
+        default="stop", description="Whether other checks continue once a required one has failed."
     )
     audit_level: Literal["low", "moderate", "high", "critical"] = Field(
         default="moderate", description="Lowest severity of a vulnerability that blocks."
@@ -48,11 +48,21 @@ class Policy(Settings):
     healthy_answers: int = Field(
         default=5, ge=1, description="Good answers in a row that prove a deployment."
     )
-    answer_interval_s: float = Field(default=2, gt=0, description="Pause between two looks.")
-    operation_timeout_s: float = Field(default=1800, gt=0, description="For one operation.")
-    build_timeout_s: float = Field(default=1800, gt=0, description="To build the image.")
-    operation_interval_s: float = Field(default=5, gt=0, description="Between two looks at it.")
-    health_timeout_s: float = Field(default=300, gt=0, description="To become provably healthy.")
+    answer_interval_s: float = Field(
+        default=2, gt=0, description="Seconds between two of these requests."
+    )
+    operation_timeout_s: float = Field(
+        default=1800, gt=0, description="How long one operation of App Runner may take."
+    )
+    build_timeout_s: float = Field(
+        default=1800, gt=0, description="How long the build of the image may take."
+    )
+    operation_interval_s: float = Field(
+        default=5, gt=0, description="Seconds between two readings of an operation."
+    )
+    health_timeout_s: float = Field(
+        default=300, gt=0, description="How long a version may take to become healthy."
+    )
     shift_steps: list[int] = Field(
         default_factory=lambda: [100],
         description="Percentages of the traffic that the new version gets, one after the other.",
@@ -61,7 +71,7 @@ class Policy(Settings):
         default=120,
         ge=0,
         description="How long each step is watched: at least two periods of the metrics, or "
-        "there are no figures of it.",
+        "there are no figures.",
     )
     bake_s: float = Field(
         default=300,
@@ -69,7 +79,9 @@ class Policy(Settings):
         description="How long a version with all the traffic is watched: like a step, at least two "
         "periods.",
     )
-    probe_interval_s: float = Field(default=1, gt=0, description="Between two looks meanwhile.")
+    probe_interval_s: float = Field(
+        default=1, gt=0, description="Seconds between two requests while a step is watched."
+    )
     metric_period_s: Literal[1, 5, 10, 30, 60] = Field(
         default=60,
         description="Seconds of one figure of App Runner's metrics: 60 on AWS, less in a sandbox.",
@@ -103,10 +115,10 @@ class Policy(Settings):
         default=20, ge=0, description="Requests that a colour answers before it gets traffic."
     )
     public_answers: int = Field(
-        default=20, ge=1, description="Looks through the public name that prove a switch."
+        default=20, ge=1, description="Requests to the public name that prove a switch."
     )
     switch_timeout_s: float = Field(
-        default=120, gt=0, description="For every edge to follow a switch."
+        default=120, gt=0, description="How long every edge may take to follow a switch."
     )
     drain_s: float = Field(
         default=120,
@@ -115,12 +127,14 @@ class Policy(Settings):
         "neither changed nor paused before.",
     )
     keep_warm_s: float = Field(
-        default=3600, ge=0, description="How long the old colour runs on, for a rollback at once."
+        default=3600,
+        ge=0,
+        description="How long the old colour keeps running, for an instant rollback.",
     )
     lock_lease_s: float = Field(
         default=30,
         gt=0,
-        description="Lease of the deploy lock: a run that is silent for so long has lost it.",
+        description="Lease of the deploy lock: a run without a heartbeat for so long has lost it.",
     )
     lock_timeout_s: float = Field(
         default=7200, gt=0, description="How long a run waits for the deploy lock."
@@ -128,13 +142,12 @@ class Policy(Settings):
     overlap_s: float = Field(
         default=86400,
         ge=0,
-        description="How long an old credential stays good once every service has the new one.",
+        description="How long an old credential stays valid once every service has the new one.",
     )
     drained_for_s: float = Field(
         default=900,
         ge=0,
-        description="How long nobody may have been connected with an old credential before it is "
-        "retired.",
+        description="How long an old credential must be without connections before it is retired.",
     )
     inactive_for_s: float = Field(
         default=86400,
@@ -142,7 +155,7 @@ class Policy(Settings):
         description="How long a retired access key can be made active again before it is deleted.",
     )
     report_days: int = Field(default=30, ge=1, description="How long test reports are kept.")
-    result_days: int = Field(default=30, ge=1, description="How long a check's pass is believed.")
+    result_days: int = Field(default=30, ge=1, description="How long the pass of a check counts.")
 
     @model_validator(mode="before")
     @classmethod
@@ -160,28 +173,28 @@ class Policy(Settings):
 
 
 class Provisioning(Settings):
-    """What the templates of deployments/aws must be told, besides what the environment says."""
+    """The parameters of the templates in deployments/aws that the environment does not have."""
 
     prefix: str = Field(
         default="kanvaro",
         pattern=r"^[a-z][a-z0-9-]{2,19}$",
-        description="What the names of stacks begin with.",
+        description="Beginning of the stacks' names.",
     )
     stack_role_arn: str = Field(
         default="",
-        description="Role with which AWS makes what the templates hold; the run's own if empty.",
+        description="Role with which AWS creates the stacks' resources; the run's own if empty.",
     )
     permissions_boundary: str = Field(
         default="",
         pattern=r"^$|^arn:aws[a-z-]*:iam::\d{12}:policy/.+$",
-        description="The most that a role made by a stack may do; that role demands it.",
+        description="Policy that limits every role made by a stack; the stack role demands it.",
     )
     certificate_arn: str = Field(default="", description="Of the public name, in us-east-1.")
     web_acl_arn: str = Field(default="", description="Firewall in front of the edge.")
     alert_protocol: Literal["email", "https"] = Field(
-        default="email", description="How alarms are told."
+        default="email", description="How alarms are sent."
     )
-    alert_endpoint: str = Field(default="", description="Who is told of alarms.")
+    alert_endpoint: str = Field(default="", description="Who gets the alarms.")
     log_days: Literal[7, 14, 30, 60, 90, 180, 365] = Field(
         default=30, description="How long the services' logs are kept."
     )

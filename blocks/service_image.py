@@ -1,4 +1,4 @@
-"""Containers that checks may ask for."""
+"""Describe the containers that checks may ask for."""
 
 from pydantic import Field
 
@@ -13,13 +13,13 @@ class ServiceImage(Settings):
     health_command: list[str] = Field(
         description="Docker health check that succeeds once it is usable, such as [CMD, …]."
     )
-    uri: str = Field(description="Address handed to the check; {host} and {port} are filled in.")
-    variable: str = Field(description="Environment variable that carries the address.")
+    uri: str = Field(description="Address for the check; {host} and {port} are filled in.")
+    variable: str = Field(description="Environment variable that holds the address.")
     is_stand_in: bool = Field(default=False, description="Not the real product, and reported so.")
 
 
 def real_services() -> dict[str, ServiceImage]:
-    """The databases that the application is tested with."""
+    """Return the databases that the application is tested with."""
     return {
         "mongodb": ServiceImage(
             reference="mongo:6.0",

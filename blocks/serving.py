@@ -1,4 +1,4 @@
-"""What serves an environment's application: a service, and what moves traffic between two."""
+"""Describe the service that runs the application, and the router between two of them."""
 
 from pydantic import Field
 
@@ -6,7 +6,7 @@ from blocks.policy import Settings
 
 
 class AppRunnerService(Settings):
-    """The App Runner service that serves the application, as it should be."""
+    """The App Runner service that runs the application, as it should be."""
 
     name: str = Field(
         default="kanvaro",
@@ -22,9 +22,13 @@ class AppRunnerService(Settings):
     secrets: dict[str, str] = Field(
         default_factory=dict, description="Variable to ARN of the secret it is read from."
     )
-    health_path: str = Field(default="/api/health/live", description="Asked by App Runner.")
-    health_interval_s: int = Field(default=10, ge=1, le=20, description="Between two looks.")
-    health_timeout_s: int = Field(default=5, ge=1, le=20, description="For one answer.")
+    health_path: str = Field(
+        default="/api/health/live", description="Path that App Runner requests."
+    )
+    health_interval_s: int = Field(
+        default=10, ge=1, le=20, description="Seconds between two requests."
+    )
+    health_timeout_s: int = Field(default=5, ge=1, le=20, description="Seconds for one answer.")
     healthy_after: int = Field(default=1, ge=1, le=20, description="Good answers in a row.")
     unhealthy_after: int = Field(default=5, ge=1, le=20, description="Bad answers in a row.")
 

@@ -1,4 +1,4 @@
-"""How long a message to Slack waits for Slack's rate limit."""
+"""Limit how long a message waits for Slack's rate limit."""
 
 from slack_sdk.http_retry import HttpRequest, HttpResponse, RetryState
 from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler
@@ -7,7 +7,7 @@ LONGEST_RATE_LIMIT_S = 30
 
 
 class RateLimit(RateLimitErrorRetryHandler):
-    """Waits out Slack's rate limit, unless it asks for more than half a minute."""
+    """Wait for Slack's rate limit, unless it asks for more than half a minute."""
 
     def _can_retry(
         self,

@@ -1,4 +1,4 @@
-"""What an AWS error means for us; one table, one test.
+"""Decide what an AWS error means for us: one table, one test.
 
 Sources: the services' API references and the measurements in docs/decisions.md.
 """
@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class Refusal(Enum):
-    """What to do about an AWS call that did not succeed."""
+    """The meaning of an AWS call that failed: what may be done next."""
 
     TRY_AGAIN = "it was not accepted, and may be sent again"
     OUTCOME_UNKNOWN = "it may have been carried out: read before anything else"
@@ -19,12 +19,13 @@ class Refusal(Enum):
 
 
 CLOSED = (
-    "Look at the role first. If it may do this, the account may not: App Runner takes no new "
-    "customers since 30 April 2026, and an account that never used it cannot begin. AWS names ECS "
-    "(Express Mode, or a service behind a load balancer) in its place; see docs/provisioning.md."
+    "Check the role first. If it allows this, the account does not: App Runner has taken no new "
+    "customers since 30 April 2026, and an account that never used it cannot start now. AWS "
+    "recommends ECS instead (Express Mode, or a service behind a load balancer); see "
+    "docs/provisioning.md."
 )
 
-# Of what is denied: AWS does not know who asks, whatever they may.
+# A part of DENIED: AWS does not accept the credentials, so it asks for no permission yet.
 WHO_ASKS = {
     *("UnrecognizedClientException", "InvalidClientTokenId", "InvalidSignatureException"),
     *("SignatureDoesNotMatch", "ExpiredToken", "ExpiredTokenException"),
@@ -50,7 +51,7 @@ _MEANING |= dict.fromkeys(WHO_ASKS, Refusal.DENIED)
 
 
 def refusal(code: str, status: int) -> Refusal:
-    """The meaning of an error answer with this `code` and HTTP `status`.
+    """Return the meaning of an error answer with this `code` and HTTP `status`.
 
     An unknown code of the 5xx family may follow a request that was carried out.
     """

@@ -17,8 +17,9 @@ Everything that can stop a delivery:
   x EngineUnavailable       the Docker engine does not answer
   x AccessDenied            AWS, a registry, GitHub or a database refused our credentials
   x PlatformBusy            another operation holds the service
-  x OutcomeUnknown          an answer was lost and reading did not settle what happened
-    + AnswerLost            GitHub may have done it: whoever sent it reads before sending again
+  x Unforeseen              a fault of the pipeline itself, named by its place
+  x OutcomeUnknown          an answer was lost and reading did not tell what happened
+    + AnswerLost            GitHub may have done it: the sender reads before sending again
   x GitHubRefused           GitHub cannot do what it was asked
     + NotOnGitHub           what is named is not there, or is not shown to us
   x CredentialUnfit         a new credential did not pass its test, and was not promoted
@@ -125,8 +126,8 @@ class OutcomeUnknown(DeliveryError):
 
 class Unforeseen(DeliveryError):
     hint = (
-        "This is a mistake of ours: report the place that is named. Nothing was retired by this "
-        "step, so that what is current still works; running again is harmless."
+        "This is a fault of the pipeline: report the place that is named. This step retired "
+        "nothing, so that what is current still works; running again is harmless."
     )
 
 
@@ -170,11 +171,11 @@ class SmokeFailed(RolloutFailed):
     hint = "No traffic went to it. Run `test:smoke` against the idle colour to see it locally."
 
 
-class NotConvincing(RolloutFailed):
+class CanaryFailed(RolloutFailed):
     hint = "The traffic is back on the old version. Compare both colours' logs and metrics."
 
 
-class TakenBack(RolloutFailed):
+class AbortedByRollback(RolloutFailed):
     hint = "The old version serves, as was asked. Run `blue-green` again when it may go on."
 
 
@@ -187,7 +188,7 @@ class Drift(DeliveryError):
 
 
 class Fenced(DeliveryError):
-    hint = "Another run holds the deploy lock and settles what this one left: look at that run."
+    hint = "Another run holds the deploy lock and recovers what this one left: look at that run."
 
 
 class TimedOut(DeliveryError):

@@ -1,7 +1,7 @@
-"""What we say about a run, as text and as Slack blocks.
+"""Messages about a run, as text and as Slack blocks.
 
-Everything that came from outside (subjects, refs, error texts) is escaped, so
-that a commit message can neither ping a channel nor forge a link.
+Everything that comes from outside (subjects, refs, error texts) is escaped, so that a commit
+message can neither ping a channel nor forge a link.
 Block Kit's limits: https://docs.slack.dev/reference/block-kit/blocks.
 """
 
@@ -12,9 +12,12 @@ from delivery.text import clipped, escaped, plain
 
 LONGEST_SECTION = 2900
 
+# What a link says, and its address.
+Link = tuple[str, str]
 
-class Mood(StrEnum):
-    """How a run stands, with the sign that people scan a channel for."""
+
+class RunStatus(StrEnum):
+    """How a run is doing, as the sign that people look for in a channel."""
 
     UNDER_WAY = "⏳"
     WELL = "✅"
@@ -24,7 +27,7 @@ class Mood(StrEnum):
 
 @dataclass(frozen=True)
 class Subject:
-    """What a run is about: the same few facts in each of its messages."""
+    """What a run is about: the facts that each of its messages repeats."""
 
     environment: str
     revision: str
@@ -39,10 +42,10 @@ class Subject:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a run did not succeed: the stage, what it said, what to do, what serves now.
+    """Why a run did not succeed: the stage, its reason, what to do, and what serves now.
 
-    `was_sent` says that App Runner was told in place of the new version before, `has_traffic` that
-    users meet it still, `had_traffic` that they met it until the traffic was put back.
+    `was_sent`: App Runner was asked to deploy the new version. `has_traffic`: users still reach it.
+    `had_traffic`: users reached it until the traffic was put back.
     """
 
     stage: str
@@ -56,29 +59,29 @@ class Failure:
 
 @dataclass(frozen=True)
 class Message:
-    """One message: a headline for the channel, paragraphs, and small print with links."""
+    """One message: a headline for the channel, paragraphs, and links in small print."""
 
-    mood: Mood
+    status: RunStatus
     headline: str
     paragraphs: tuple[str, ...] = ()
-    links: tuple[tuple[str, str], ...] = ()
+    links: tuple[Link, ...] = ()
 
     @property
     def text(self) -> str:
-        """The message where blocks are not shown, such as in a notification."""
-        return f"{self.mood} {plain(self.headline)}"
+        """The message without blocks, for places such as a notification."""
+        return f"{self.status} {plain(self.headline)}"
 
     @property
     def in_short(self) -> "Message":
-        """The headline with its links: what the channel shows of a thread."""
+        """The headline with its links, which the channel shows of a thread."""
         return replace(self, paragraphs=())
 
     def blocks(self) -> list[dict[str, object]]:
         """The message in Block Kit."""
-        told = [f"{self.mood} *{escaped(self.headline)}*", *self.paragraphs]
+        texts = [f"{self.status} *{escaped(self.headline)}*", *self.paragraphs]
         blocks: list[dict[str, object]] = [
             {"type": "section", "text": {"type": "mrkdwn", "text": each[:LONGEST_SECTION]}}
-            for each in told
+            for each in texts
         ]
         if self.links:
             small = "  ·  ".join(f"<{address}|{escaped(name)}>" for name, address in self.links)
@@ -86,10 +89,10 @@ class Message:
         return blocks
 
 
-def stopped_early(what: str, failure: Failure, run_url: str) -> Message:
-    """Why a run did not end well, what to do, and what serves now."""
+def failure_message(what: str, failure: Failure, run_url: str) -> Message:
+    """Say why a run failed, what to do, and what serves now."""
     return Message(
-        Mood.FAILED,
+        RunStatus.FAILED,
         f"{what}: {failure.stage}",
         (
             f"```{clipped(escaped(failure.reason), 2500)}```",

@@ -1,15 +1,15 @@
-"""Text that is safe to show: without control characters, escaped for Slack or Markdown, bounded."""
+"""Make text safe to show: drop control characters, escape it for Slack or Markdown, bound it."""
 
 import re
 
-# What a terminal obeys, and what turns the text after it round.
+# Sequences that a terminal obeys, and marks that reverse the direction of the text after them.
 _CONTROL = re.compile(
     r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 )
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: `42 s`, `3 min 05 s`, `5 h 07 min`, `2 d 04 h`."""
+    """Write seconds as people say them: `42 s`, `3 min 05 s`, `5 h 07 min`, `2 d 04 h`."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -21,29 +21,39 @@ def duration(seconds: float) -> str:
 
 
 def counted(number: int, what: str) -> str:
-    """A number of things, in the singular or the plural: `1 check`, `8 checks`."""
+    """Write a number of things in the singular or the plural: `1 check`, `8 checks`."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def plain(text: str) -> str:
-    """Text on one line without control characters or escape sequences."""
+    """Put text on one line, without control characters or escape sequences."""
     return " ".join(_CONTROL.sub("", text).split())
 
 
 def escaped(text: str) -> str:
-    """Text that Slack shows as it is; the three characters are those Slack asks to escape."""
+    """Escape text so that Slack shows it as it is; Slack asks to escape `&`, `<` and `>`."""
     shown = _CONTROL.sub("", text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return shown.replace("```", "'''")
+    return unfenced(shown)
+
+
+def unfenced(text: str) -> str:
+    """Escape text so that it cannot end the fenced block of code in which it stands."""
+    return text.replace("```", "'''")
+
+
+def quoted(text: str) -> str:
+    """Quote a name from outside: control characters are escaped, and 80 characters are kept."""
+    return repr(text if len(text) <= 80 else f"{text[:77]}...")
 
 
 def shortened(text: str, size: int) -> str:
-    """Text on one line of at most `size` characters; a longer one ends with `…`."""
+    """Put text on one line of at most `size` characters; a longer one ends with `…`."""
     line = plain(text)
     return line if len(line) <= size else f"{line[: size - 1]}…"
 
 
 def clipped(text: str, size: int) -> str:
-    """The end of a long text: a failing program says why in its last lines."""
+    """Keep the end of a long text: a failing program says why in its last lines."""
     return text if len(text) <= size else f"…{text[-size:]}"
 
 
@@ -51,7 +61,7 @@ _TABLE_MARKUP = re.compile(r"[\\*\[\]!|]")
 
 
 def cell(text: str) -> str:
-    """Text that cannot break out of a table's cell, nor become markup: it may be a stranger's."""
+    """Escape text for a cell of a Markdown table: it cannot end the cell or become markup."""
     return _TABLE_MARKUP.sub(r"\\\g<0>", plain(text)).replace("<", "&lt;")
 
 
@@ -70,7 +80,7 @@ _REACHES_SOMEBODY = re.compile(r"[@#]|:(?=//)|www(?=\.)|GH(?=-[0-9])", re.IGNORE
 
 
 def as_markdown(text: str) -> str:
-    """A stranger's text on one line of Markdown, as it is: it links to nobody and nothing.
+    """Escape a stranger's text for one line of Markdown: it becomes no link and no mention.
 
     GitHub makes links of names, numbers and addresses even where they are escaped, so an invisible
     joiner stands in what would be one (https://github.github.com/gfm/#autolinks-extension-).
@@ -82,5 +92,5 @@ def as_markdown(text: str) -> str:
     )
 
 
-# Too deep a nesting, or too long a number, is no syntax error to Python.
+# What `json.loads` raises for text that is not JSON; nesting that is too deep is a RecursionError.
 NOT_JSON = (ValueError, RecursionError)

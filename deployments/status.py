@@ -11,14 +11,14 @@ import sys
 from blocks.environment import Environment
 from delivery.maintenance.status import as_text
 from deployments.server.server_access import at_the_server, command
-from tasks.maintenance.status import read_status
+from tasks.maintenance.status import collect_status
 
 
 def show() -> int:
     """Print the status; raises `DeliveryError` if it could not be read."""
     name = os.environ.get("ENVIRONMENT") or "production"
     with at_the_server():
-        seen = read_status.fn(Environment.named(name).act_for("status", "by-hand"))
+        seen = collect_status(Environment.named(name).act_for("status", "by-hand"))
     print(as_text(seen))
     return 0 if seen.is_well else 1
 

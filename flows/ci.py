@@ -17,29 +17,24 @@ from blocks.environment import Environment
 from blocks.parameters import Ref, Registered, Repository, Revision
 from flows.blue_green import put_live
 from tasks.checks.plan import as_planned, plan_checks
-from tasks.checks.runner import install, run_checks, unproven
+from tasks.checks.runner import install_unless_proven, run_checks
 from tasks.deploy.conclusion import (
     conclude_checked,
     conclude_deployed,
     tell_failure,
     why_not_deployed,
 )
-from tasks.deploy.smoke import SmokeCheckout
+from tasks.deploy.smoke import checkout_of_checks
 from tasks.platform.images import build_image, find_image, push_image
 from tasks.platform.versions import record_proof
 from tasks.run.announce import announce_checks, announce_start
+from tasks.run.hooks import on_bad_end
 from tasks.run.lock import deploy_lock
 from tasks.workspace.repository import check_out
-from tasks.workspace.workspace import workspace
+from tasks.workspace.workspace import open_workspace
 
 
-@flow(
-    name="ci",
-    flow_run_name="{revision:.10} of {ref}",
-    on_failure=[tell_failure],
-    on_crashed=[tell_failure],
-    on_cancellation=[tell_failure],
-)
+@flow(name="ci", flow_run_name="{revision:.10} of {ref}", **on_bad_end(tell_failure))
 def ci(
     revision: Revision = Field(description="Commit to check: its SHA, 7 to 40 digits."),
     ref: Ref = Field(
@@ -54,23 +49,23 @@ def ci(
 ) -> str:
     """Check a commit; on the deploy branch also build, deploy, prove and announce it."""
     env = Environment.named(environment)
-    with workspace(env) as place:
-        source = check_out(env, place, repository, revision, ref)
+    with open_workspace(env) as workspace:
+        source = check_out(env, workspace, repository, revision, ref)
         announce_start(env, source)
         plan = plan_checks(env, source)
         env = as_planned(env, plan)
-        if missing := unproven(env, source, plan):
-            install(env, place, plan)
-        reports = run_checks(env, source, place, plan)
+        installed = install_unless_proven(env, source, workspace, plan)
+        reports = run_checks(env, source, workspace, plan)
         if why := why_not_deployed(env, source, plan):
             conclude_checked(env, source, plan, reports, why)
             return f"{source.revision} passed its checks; {why}"
         announce_checks(env, source, reports)
         image = find_image(env, source)
         if image is None:
-            image = push_image(env, source, build_image(env, source, place, plan))
+            image = push_image(env, source, build_image(env, source, workspace, plan))
         version = record_proof(env, source, plan, image)
         with deploy_lock(env, "deploy", str(version), source.subject) as lock:
-            live = put_live(lock, version, SmokeCheckout(env, source, place, plan, bool(missing)))
+            checkout = checkout_of_checks(env, source, workspace, plan, installed)
+            live = put_live(lock, version, checkout)
     conclude_deployed(env, source, plan, reports, live)
     return f"{source.revision} is live in {env.name} at {live.address}"

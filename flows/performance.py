@@ -1,4 +1,4 @@
-"""How often, how fast and how well we deliver: DORA's four keys, weekly, from the ledger."""
+"""Report how often, how fast and how well we deliver: DORA's four keys, from the ledger."""
 
 from typing import Annotated
 
@@ -17,6 +17,6 @@ def performance(
         default=12, description="How many whole weeks to look back."
     ),
 ) -> str:
-    """Read every release, and say what the last weeks were like; changes nothing."""
+    """Read every release, and report on the last weeks; change nothing."""
     env = Environment.named(environment)
     return show_performance(env, read_performance(env, weeks))

@@ -1,11 +1,13 @@
 """
 Bring an account to what the templates of deployments/aws say.
 
-    (ledger, if there is none) ─ lock ─ plan every stack ─ (ask a person) ─ apply, one by one ─┐
-    tell, with the settings that must follow ◀─ keep the logs as long as they should be ◀──────┘
+    create the ledger, if there is none ─ lock ─ a change set per stack ─ publish the plan ──┐
+    ┌─ would it replace or remove something? ask a person (no: delete the change sets, end) ◀┘
+    └▶ apply the change sets, one by one ─ set how long logs are kept ─ announce, with settings
+    plan only: a change set per stack ─ publish the plan ─ delete the change sets
 
-Each stack is planned by a change set before any is applied, and what replaces or removes something
-waits for a person. Killed anywhere, it is simply run again: it waits for what AWS still does.
+Every stack is planned before any is changed. A killed run is simply run again: it waits for the
+operation that AWS still works on. The settings are those to write into blocks/environments.yaml.
 """
 
 from prefect import flow
@@ -22,20 +24,15 @@ from tasks.maintenance.provisioning import (
     conclude_provisioning,
     ensure_ledger,
     in_order,
-    only_planned,
     plan_stacks,
+    publish_dry_run,
 )
 from tasks.platform.log_retention import keep_logs
+from tasks.run.hooks import on_bad_end
 from tasks.run.lock import deploy_lock
 
 
-@flow(
-    name="provision",
-    flow_run_name="provision {environment}",
-    on_failure=[tell_failure],
-    on_crashed=[tell_failure],
-    on_cancellation=[tell_failure],
-)
+@flow(name="provision", flow_run_name="provision {environment}", **on_bad_end(tell_failure))
 def provision(
     reason: Reason = Field(description="Why, for the ledger and Slack: 3 to 300 characters."),
     environment: Registered = Field(default="production", description="A registered environment."),
@@ -46,12 +43,13 @@ def provision(
     env = Environment.named(environment)
     chosen = in_order(env, stacks)
     if plan:
-        return only_planned(env, chosen)
+        return publish_dry_run(env, chosen)
     ensure_ledger(env, chosen)
     with deploy_lock(env, "provision", ", ".join(chosen), reason) as lock:
         announce_provisioning(lock)
         plans = plan_stacks(lock, chosen)
         ask_before_loss(lock, plans)
         apply_plans(lock, plans)
-        told = conclude_provisioning(lock, plans, keep_logs(env))
-    return f"{env.name}: {told}"
+        logs = keep_logs(env)
+        done = conclude_provisioning(lock, plans, logs)
+    return f"{env.name}: {done}"

@@ -1,12 +1,12 @@
 """
-Check what a pull request would merge, and show on GitHub how that stands.
+Check what a pull request would merge, and show the result on GitHub.
 
     is it open, and at that revision? ─ status: begun ─ cancel older runs ─ check out
-      ─ plan, by the base branch's table ─ statuses: they wait ─┬ the checks of `ci` ┐
+      ─ plan, by the base branch's table ─ statuses: waiting ───┬ the checks of `ci` ┐
     statuses: final ◀─ coverage comment ◀─ still the newest? ◀──┴────────────────────┘
 
-Nothing that logs in anywhere reaches the checks: what is checked may be a stranger's. A check that
-passed here is not repeated by `ci` for the same content, and the other way round.
+The checks get no credentials, since a stranger may have written the code. `ci` does not repeat a
+check that passed here for the same content, nor the other way round.
 """
 
 from prefect import flow
@@ -14,20 +14,19 @@ from pydantic import Field
 
 from blocks.environment import Environment
 from blocks.parameters import PullNumber, Registered, Revision
-from tasks.checks.runner import install, run_checks, unproven
+from tasks.checks.runner import install_unless_proven, run_checks
 from tasks.github.commit_statuses import conclude_statuses, end_statuses, reporting, show_checks
 from tasks.github.coverage_comment import comment_coverage, compare_coverage
 from tasks.github.pull_request import check_out_pull, plan_by_base, still_newest
 from tasks.github.superseded_runs import cancel_older_runs
-from tasks.workspace.workspace import workspace
+from tasks.run.hooks import on_bad_end
+from tasks.workspace.workspace import open_workspace
 
 
 @flow(
     name="pull-request",
     flow_run_name="pull request {number} at {revision:.10}",
-    on_failure=[end_statuses],
-    on_crashed=[end_statuses],
-    on_cancellation=[end_statuses],
+    **on_bad_end(end_statuses),
 )
 def pull_request(
     number: PullNumber = Field(description="Number of the pull request."),
@@ -39,15 +38,14 @@ def pull_request(
 ) -> str:
     """Check a pull request's newest commit; statuses and a comment on GitHub say how it went."""
     env = Environment.named(environment)
-    with workspace(env) as place, reporting(env, number, revision) as reporter:
+    with open_workspace(env) as workspace, reporting(env, number, revision) as reporter:
         cancel_older_runs(reporter)
-        branch = check_out_pull(env, place, reporter.pull)
+        branch = check_out_pull(env, workspace, reporter.pull)
         plan = plan_by_base(env, branch)
         show_checks(reporter, plan)
         bare = env.without_secrets()
-        if unproven(bare, branch.source, plan):
-            install(bare, place, plan)
-        reports = run_checks(bare, branch.source, place, plan, reporter)
+        install_unless_proven(bare, branch.source, workspace, plan)
+        reports = run_checks(bare, branch.source, workspace, plan, reporter)
         compared = compare_coverage(bare, branch, plan, reports)
         if still_newest(env, reporter.pull):
             comment_coverage(env, reporter, compared)

@@ -1,4 +1,4 @@
-"""What is live, is it well, and how do I get back: an answer in a second."""
+"""Answer in a second what is live, whether it is well, and how to get back."""
 
 from prefect import flow
 from pydantic import Field

@@ -1,4 +1,4 @@
-"""What AWS means when it says no, in our own words."""
+"""Translate botocore's exceptions into our own errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +27,7 @@ NO_CREDENTIALS = (
 
 
 def classify(error: ClientError | BotoCoreError) -> Refusal:
-    """What an exception of botocore means; a broken connection leaves the outcome unknown."""
+    """Return what an exception of botocore means; a broken connection leaves the outcome open."""
     if isinstance(error, ClientError):
         code = error.response.get("Error", {}).get("Code", "")
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -43,10 +43,10 @@ def classify(error: ClientError | BotoCoreError) -> Refusal:
 
 @contextmanager
 def translate_aws_errors(doing: str, hint: str | None = None) -> Iterator[None]:
-    """Turn what botocore raises into our errors; `doing` completes "AWS refused to …".
+    """Raise our own error in place of botocore's; `doing` completes "AWS refused to …".
 
-    Raises `AccessDenied`, `ConfigurationError` or `Unreachable`, with a `hint` in place of their
-    own where something was sent already.
+    Raises `AccessDenied`, `ConfigurationError` or `Unreachable`. A `hint` replaces their own, for
+    calls that come after a write.
     """
     try:
         yield
@@ -65,7 +65,7 @@ def translate_aws_errors(doing: str, hint: str | None = None) -> Iterator[None]:
 
 
 def describe(error: Exception) -> str:
-    """What an error says: of AWS's, the code and the message, without the request."""
+    """Return the text of an error; of an error of AWS its code and message, without the request."""
     if isinstance(error, ClientError):
         answer = error.response.get("Error", {})
         return f"{answer.get('Code', 'error')}: {answer.get('Message') or 'no message'}"

@@ -42,14 +42,14 @@ AT_THE_END = (
 
 def pytest_configure():
     """What is drawn at random is drawn the same each time, unless another seed is given."""
-    _demand_rows_of_tests_that_exist()
+    _require_rows_of_tests_that_exist()
     os.environ.setdefault("KANVARO_TEST_SEED", "20261123")
     # Each client of Prefect, here and in the processes that tests start, reads all authorities that
     # it trusts: 25 ms. Its servers here speak no TLS, so that one is enough.
     os.environ.setdefault("PREFECT_API_SSL_CERT_FILE", _one_authority())
 
 
-def _demand_rows_of_tests_that_exist():
+def _require_rows_of_tests_that_exist():
     """A test that moved would silently change its row, and with it what it runs beside."""
     tests = [str(path.relative_to(ROOT)) for path in ROOT.rglob("test_*.py")]
     for beginning in (*ON_THE_ENGINE, *WITH_GITHUB, AFTER_THE_ROWS):

@@ -141,7 +141,7 @@ def told_of(environment, grants, service, operation, params):
     """What is told after a call was made by a flow whose role consists of some grants."""
     called, answer = Called({NOT_OURS: grants}), (SimpleNamespace(status_code=200), {})
     with called.listening(), patch.object(Endpoint, "make_request", return_value=answer):
-        getattr(environment.act_for(NOT_OURS, "run").reads(service), operation)(**params)
+        getattr(environment.act_for(NOT_OURS, "run").retrying(service), operation)(**params)
     return called.beyond_roles()
 
 

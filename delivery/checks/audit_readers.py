@@ -1,8 +1,8 @@
-"""What npm, pnpm and Yarn say about known vulnerabilities, read without trusting them.
+"""Read what npm, pnpm and Yarn report about known vulnerabilities, without trusting it.
 
 Formats: https://docs.npmjs.com/cli/commands/npm-audit, https://pnpm.io/cli/audit and
-https://yarnpkg.com/cli/npm/audit; whatever does not look as it should is a scanner that
-did not run.
+https://yarnpkg.com/cli/npm/audit. A report in any other form counts as a scanner that did not
+run.
 """
 
 import json
@@ -40,10 +40,10 @@ def read_npm_audit(text: str, level: str) -> ScannerReport:
 
 
 def read_yarn_npm_audit(text: str, exit_code: int, level: str) -> ScannerReport:
-    """Read `yarn npm audit --json`: of Yarn 4 a line for every advisory, of 2 and 3 one report.
+    """Read `yarn npm audit --json`: one line per advisory from Yarn 4, one report from 2 and 3.
 
-    Yarn 4 that finds nothing says nothing: no output means nothing found with exit code 0, and
-    no verdict with any other. It ends with 1 both for findings and for failures.
+    Yarn 4 prints nothing when it finds nothing: no output means a clean result with exit code 0
+    only. It ends with 1 both for findings and for failures.
     """
     lines = _lines(text)
     if lines is None or exit_code not in (0, 1):
@@ -81,7 +81,7 @@ def _judged(counts: Mapping[str, int], findings: Iterable[Finding], level: str) 
 
 
 def _report(text: str) -> Mapping[str, Any] | None:
-    """The one object that was written, or Yarn's lines of objects gathered into one."""
+    """Read the one object of a report, or gather Yarn's lines of objects into one."""
     try:
         written = json.loads(text)
     except NOT_JSON:
@@ -90,7 +90,7 @@ def _report(text: str) -> Mapping[str, Any] | None:
 
 
 def _lines(text: str) -> list[Mapping[str, Any]] | None:
-    """The object on each line; None if one of them is none."""
+    """Read one object per line; None if a line holds something else."""
     try:
         lines = [json.loads(line) for line in text.split("\n") if line.strip()]
     except NOT_JSON:
@@ -123,7 +123,7 @@ def _error_in(report: Mapping[str, Any]) -> str | None:
 
 
 def _from_npm(vulnerabilities: Mapping[str, Any]) -> list[Finding]:
-    """The advisories themselves; packages that only depend upon them are not repeated."""
+    """List the advisories; packages that only depend on an affected package are left out."""
     found: dict[str, Finding] = {}
     for vulnerability in map(mapping, vulnerabilities.values()):
         for via in vulnerability.get("via", []):

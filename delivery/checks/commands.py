@@ -1,4 +1,4 @@
-"""Command lines that people write in files: argument lists, never text for a shell."""
+"""Read the command lines that people write in files: argument lists, never text for a shell."""
 
 import re
 import shlex
@@ -7,15 +7,14 @@ from typing import Any
 _OPERATORS = "&|;<>()"
 _SUBSTITUTION = re.compile(r"`|\$[({A-Za-z_]")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
-_NO_SHELL = "no shell is offered: put it in an npm script and name that script here"
+_NO_SHELL = "there is no shell: put it in an npm script and name that script here"
 
 
 def command_line(written: Any) -> tuple[str, ...]:
     """Read one line or a list of arguments as an argument list.
 
-    Quotes group words as in a shell; everything else a shell would act upon is
-    refused, because taken literally it would do something else than it says.
-    Raises `ValueError` with the reason.
+    Quotes group words as in a shell. Everything else that a shell would act on is refused, because
+    without a shell it would not do what it says. Raises `ValueError` with the reason.
     """
     words = _words(written)
     if not words or not words[0].strip():

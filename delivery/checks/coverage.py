@@ -1,4 +1,4 @@
-"""How much of the code its tests have run."""
+"""How much of the code the tests ran."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Covered:
-    """Lines and branches of one file, or of all of them: how many were run, out of how many."""
+    """Lines and branches of one file, or of all files: how many were run, out of how many."""
 
     lines: int
     lines_total: int
@@ -15,7 +15,7 @@ class Covered:
 
     @property
     def line_percent(self) -> float | None:
-        """Percent of lines, or None where there is no line that could be run."""
+        """Percent of lines, or None where no line can be run."""
         return _percent(self.lines, self.lines_total)
 
     @property
@@ -23,21 +23,21 @@ class Covered:
         return _percent(self.branches, self.branches_total)
 
     def __str__(self) -> str:
-        said = f"{_shown(self.line_percent)} of {self.lines_total} lines"
+        text = f"{_as_text(self.line_percent)} of {self.lines_total} lines"
         if self.branches_total:
-            said += f", {_shown(self.branch_percent)} of {self.branches_total} branches"
-        return said
+            text += f", {_as_text(self.branch_percent)} of {self.branches_total} branches"
+        return text
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """The totals, and each file by its path in the repository."""
+    """The total, and the figures of each file by its path in the repository."""
 
     total: Covered
     files: Mapping[str, Covered]
 
     def least_covered(self, count: int = 10) -> list[tuple[str, Covered]]:
-        """The files with the most lines that no test ran, the worst first."""
+        """Return the `count` files with the most lines that no test ran, the worst first."""
         missing = [(one.lines_total - one.lines, path) for path, one in self.files.items()]
         worst = sorted((m for m in missing if m[0] > 0), key=lambda m: (-m[0], m[1]))
         return [(path, self.files[path]) for _, path in worst[:count]]
@@ -47,5 +47,5 @@ def _percent(part: int, whole: int) -> float | None:
     return 100 * part / whole if whole else None
 
 
-def _shown(percent: float | None) -> str:
+def _as_text(percent: float | None) -> str:
     return "nothing" if percent is None else f"{percent:.1f} %"

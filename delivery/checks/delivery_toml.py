@@ -1,9 +1,11 @@
-"""`delivery.toml`: how an application changes the stage table from its own repository.
+"""Read `delivery.toml`, in which an application changes the stage table.
 
-    folder = "apps/web"                     # the application's place in the repository
+    folder = "apps/web"                     # the application's folder in the repository
     node = "20"                             # the Node version it wants
     install = "npm ci --ignore-scripts"     # instead of what its lockfile suggests
+    install_timeout = "15m"                 # seconds, or a number with s, m or h
     dockerfile = "deploy/Dockerfile"        # within `folder`
+    migration = "irreversible"              # or "reversible": what a rollback past it may do
 
     [health]
     path = "/"                              # asked instead of /api/health and /api/health/live
@@ -13,13 +15,16 @@
     command = "npm run test:fast"           # an argument list or one line; never a shell
     timeout = "10m"                         # seconds, or a number with s, m or h
     required = true                         # its script must exist
-    may_fail = true                         # a failure is told, but does not stop the run
+    may_fail = true                         # a failure is reported, but does not stop the run
     services = ["mongodb"]
     environment = { LOG_LEVEL = "debug" }
     skip = "flaky until the parser is mended"
 
-Whatever is not understood is refused: a misspelt key that were ignored would be
-a check that silently is not what its author believes.
+    [checks.security]
+    audit_level = "low"                     # only stricter than the environment's policy
+
+Anything not understood is refused. If a misspelt key were ignored, a check would silently differ
+from what its author meant.
 """
 
 import re
@@ -49,9 +54,9 @@ _CHECK_KEYS = (
     *("services", "environment", "skip", "audit_level"),
 )
 _HEALTH_KEYS = ("path", "revision")
-# What our own scanners do is the environment's decision, not that of the code they judge.
+# The environment decides what the pipeline's own scanners do, not the code that they judge.
 _SCANNER_KEYS = ("timeout", "audit_level")
-# Logs, homes and folders of a run that are ours.
+# Names of logs, homes and folders that the pipeline itself makes in a run.
 _OUR_NAMES = (
     *("install", "codecov", "secrets", "npm-audit", "snyk", "scanned", "build-context"),
     *("stop", "owner"),
@@ -61,26 +66,28 @@ _URL_PATH = re.compile(r"/[A-Za-z0-9._~/%-]{0,200}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OUR_VARIABLES = re.compile(r"KANVARO_.*|PATH|HOME|TMPDIR|LD_.*", re.IGNORECASE)
 _TIMEOUT = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+# New values of a check's fields, or of the table's, by the field's name.
+Changes = dict[str, Any]
 _RUNS_A_SCRIPT = re.compile(r"(?:npm|pnpm|yarn) run(?:-script)? ([^\s-]\S*)(?: .*)?", re.DOTALL)
 
 
 def parse_table(text: str, default: StageTable) -> StageTable:
-    """Lay the text of a `delivery.toml` over the `default` table.
+    """Change the `default` table as the text of a `delivery.toml` says.
 
-    Raises `ConfigurationError` that names the key, for anything not understood.
+    Raises `ConfigurationError`, naming the key, for anything not understood.
     """
     try:
         written = tomllib.loads(text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}"))
-        return _laid_over(written, default)
+        return _changed(written, default)
     except RecursionError as error:
         raise ConfigurationError(f"{FILE} is nested too deeply", hint=_HINT) from error
     except ValueError as error:
         raise ConfigurationError(f"{FILE} is not valid TOML: {error}", hint=_HINT) from error
 
 
-def _laid_over(written: dict[str, Any], default: StageTable) -> StageTable:
+def _changed(written: dict[str, Any], default: StageTable) -> StageTable:
     _refuse_unknown_keys(written, _TOP_KEYS, "")
-    changes: dict[str, Any] = {}
+    changes: Changes = {}
     if "folder" in written:
         changes["folder"] = _path(written["folder"], "folder")
     if "node" in written:
@@ -99,10 +106,10 @@ def _laid_over(written: dict[str, Any], default: StageTable) -> StageTable:
     return replace(default, **changes)
 
 
-def _health(written: Any) -> dict[str, Any]:
+def _health(written: Any) -> Changes:
     table = _typed(written, dict, "health", "a table")
     _refuse_unknown_keys(table, _HEALTH_KEYS, "health.")
-    changes: dict[str, Any] = {}
+    changes: Changes = {}
     if "path" in table:
         path = _typed(table["path"], str, "health.path", 'a path in quotes, such as "/"')
         if not _URL_PATH.fullmatch(path):
@@ -132,7 +139,7 @@ def _checks(written: Any, default: tuple[Check, ...]) -> tuple[Check, ...]:
     return tuple(known.values())
 
 
-def _check(table: dict[str, Any], path: str, changed: Check | None) -> dict[str, Any]:
+def _check(table: dict[str, Any], path: str, changed: Check | None) -> Changes:
     _refuse_unknown_keys(table, _CHECK_KEYS, f"{path}.")
     scans = changed is not None and bool(changed.scanners)
     for key in table:
@@ -140,13 +147,13 @@ def _check(table: dict[str, Any], path: str, changed: Check | None) -> dict[str,
             raise _refused(f"{path}.{key}", "scanners are configured in the environment, not here")
         if key == "audit_level" and not scans:
             raise _refused(f"{path}.{key}", "only the check of the scanners has a level")
-    changes: dict[str, Any] = {}
+    changes: Changes = {}
     for key, value in table.items():
         changes |= _READERS[key](value, f"{path}.{key}")
     if changed and "audit_level" in changes:
         _refuse_a_laxer_level(changes["audit_level"], changed.audit_level, path)
     if "command" in changes:
-        # Whoever names a script expects it to run, so its absence is an error.
+        # An author who names a script expects it to run, so its absence is an error.
         changes.setdefault("required", changes["script"] is not None)
     return changes
 
@@ -160,13 +167,13 @@ def _refuse_a_laxer_level(level: str, least: str, path: str) -> None:
         )
 
 
-def _read_command(value: Any, path: str) -> dict[str, Any]:
+def _read_command(value: Any, path: str) -> Changes:
     command = _command(value, path)
     script = _RUNS_A_SCRIPT.fullmatch(" ".join(command))
     return {"command": command, "script": script and script[1], "other_names": ()}
 
 
-def _read_services(value: Any, path: str) -> dict[str, Any]:
+def _read_services(value: Any, path: str) -> Changes:
     services = _typed(value, list, path, "a list of names")
     for name in services:
         if name not in SERVICES:
@@ -174,7 +181,7 @@ def _read_services(value: Any, path: str) -> dict[str, Any]:
     return {"services": tuple(name for name in SERVICES if name in services)}
 
 
-def _read_environment(value: Any, path: str) -> dict[str, Any]:
+def _read_environment(value: Any, path: str) -> Changes:
     environment = _typed(value, dict, path, "a table of strings")
     for name, content in environment.items():
         if not _VARIABLE.fullmatch(name):
@@ -187,14 +194,14 @@ def _read_environment(value: Any, path: str) -> dict[str, Any]:
     return {"environment": dict(environment)}
 
 
-def _read_skip(value: Any, path: str) -> dict[str, Any]:
+def _read_skip(value: Any, path: str) -> Changes:
     reason = _typed(value, str, path, 'a reason in quotes, such as "no browser yet"').strip()
     if not reason:
-        raise _refused(path, "say why, so that the summary can tell")
+        raise _refused(path, "give a reason, which the summary shows")
     return {"skip": " ".join(reason.split())}
 
 
-def _read_audit_level(value: Any, path: str) -> dict[str, Any]:
+def _read_audit_level(value: Any, path: str) -> Changes:
     if value not in AUDIT_LEVELS:
         raise _refused(path, f"must be one of {', '.join(AUDIT_LEVELS)}, not {value!r}")
     return {"audit_level": value}

@@ -1,4 +1,4 @@
-"""What a check says that ran as a run of its own, as text that the run which asked reads."""
+"""The verdict of a check that ran as a flow run of its own, as text for the run that started it."""
 
 import json
 from dataclasses import asdict
@@ -10,24 +10,24 @@ from delivery.checks.plan import CheckReport
 from delivery.errors import DeliveryError, StageLost
 
 
-def told_report(report: CheckReport) -> str:
-    """A report as JSON."""
+def write_report(report: CheckReport) -> str:
+    """Write a report as JSON."""
     return json.dumps({"report": asdict(report)})
 
 
-def told_failure(failure: DeliveryError) -> str:
-    """Why there is no report, as JSON: the kind of the error, its message and its hint."""
+def write_failure(failure: DeliveryError) -> str:
+    """Write a failure as JSON: the kind of the error, its message and its hint."""
     kind, message = type(failure).__name__, str(failure)
     return json.dumps({"failure": {"kind": kind, "message": message, "hint": failure.hint}})
 
 
 def read_verdict(text: str) -> CheckReport:
-    """The report. Raises the failure that is told instead, or `StageLost` for other text."""
+    """Return the report in `text`, or raise its failure. Raises `StageLost` for any other text."""
     try:
-        told = json.loads(text)
-        if "report" in told:
-            return _report(told["report"])
-        failure = told["failure"]
+        verdict = json.loads(text)
+        if "report" in verdict:
+            return _report(verdict["report"])
+        failure = verdict["failure"]
         kind, message, hint = failure["kind"], failure["message"], failure["hint"]
     except (ValueError, TypeError, KeyError, AttributeError) as unreadable:
         raise StageLost(f"a stage left a verdict that cannot be read: {unreadable}") from None
@@ -37,9 +37,9 @@ def read_verdict(text: str) -> CheckReport:
     raise raised(str(message), hint=str(hint))
 
 
-def _report(told: dict[str, Any]) -> CheckReport:
-    covered = told["coverage"]
+def _report(written: dict[str, Any]) -> CheckReport:
+    covered = written["coverage"]
     if covered:
         files = {path: Covered(**each) for path, each in covered["files"].items()}
         covered = Coverage(Covered(**covered["total"]), files)
-    return CheckReport(**{**told, "remarks": tuple(told["remarks"]), "coverage": covered})
+    return CheckReport(**{**written, "remarks": tuple(written["remarks"]), "coverage": covered})

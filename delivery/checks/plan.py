@@ -1,44 +1,52 @@
-"""The plan of a run: which checks apply to a revision, and how each is started."""
+"""Plan a run: which checks apply to a revision, and how each is started."""
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import NamedTuple
 
 from delivery.checks.coverage import Coverage
 from delivery.checks.table import Check, StageTable
 from delivery.errors import CheckFailed
 from delivery.workspace.packages import Manager
 
-# Goes up when a check's pass would mean something else than before.
+# Raise this when the pass of a check comes to mean something else: remembered passes are then void.
 PROOF = 2
+
+
+class NotApplicable(NamedTuple):
+    """A check that does not apply to an application, and the reason."""
+
+    check: str
+    why: str
 
 
 @dataclass(frozen=True)
 class CheckPlan:
-    """What will be done with one checkout, decided before anything runs.
+    """What a run will do with one checkout, decided before anything runs.
 
-    `tools` maps each program that can change a verdict to its version; `not_applicable` holds
-    pairs of a check's name and the reason; `remarks` are what a reader should know besides.
+    `tools` maps each program that can change a verdict to its version; `remarks` are notes for the
+    reader of the summary.
     """
 
     table: StageTable
     manager: Manager
     tools: Mapping[str, str]
     checks: tuple[Check, ...]
-    not_applicable: tuple[tuple[str, str], ...]
+    not_applicable: tuple[NotApplicable, ...]
     remarks: tuple[str, ...] = ()
 
     def command(self, check: Check) -> tuple[str, ...]:
-        """The argument list of a check."""
+        """Return the argument list that runs a check."""
         return check.command or self.manager.run(check.script or check.name)
 
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What one check said: its verdict, its seconds, and what a reader should know besides.
+    """The result of one check: its verdict, its seconds, and notes for the reader of the summary.
 
-    `coverage` is what it measured, if it did.
+    `coverage` is what it measured, if it measured any.
     """
 
     name: str
@@ -50,12 +58,11 @@ class CheckReport:
 
 def applicable(
     table: StageTable, scripts: Mapping[str, str]
-) -> tuple[tuple[Check, ...], tuple[tuple[str, str], ...]]:
-    """The checks that apply to an application with these scripts, and why the others do not.
+) -> tuple[tuple[Check, ...], tuple[NotApplicable, ...]]:
+    """Choose the checks that apply to an application with these scripts; why others do not.
 
-    A check whose script goes by another name carries that name.
-
-    Raises `CheckFailed` when a required check has no script.
+    A check whose script has one of its other names carries that name. Raises `CheckFailed` when a
+    required check has no script.
     """
     if missing := table.missing(scripts):
         named = ", ".join(f"`{check.script}` for {check.name}" for check in missing)
@@ -70,37 +77,37 @@ def applicable(
             for check, why in reasons
             if why is None
         ),
-        tuple((check.name, why) for check, why in reasons if why is not None),
+        tuple(NotApplicable(check.name, why) for check, why in reasons if why is not None),
     )
 
 
 def remarks_about(table: StageTable, checks: Sequence[Check]) -> tuple[str, ...]:
-    """What a reader of the summary should know about the choice of the checks."""
-    told = [
+    """Say what a reader of the summary should know about the choice of the checks."""
+    remarks = [
         f"{check.name} is the script `{check.script}`: there is no `{asked.script}`"
         for check in checks
         if (asked := table.check(check.name)) and asked.script != check.script
     ]
     if all(check.scanners for check in checks):
-        told.append("nothing of the application's own was checked: no script serves any check")
+        remarks.append("none of the application's own checks ran: no script matches any of them")
     if not table.answers_revision:
-        told.append("any answer of 200 counts: the application does not say its revision")
-    return tuple(told)
+        remarks.append("any answer of 200 counts: the application does not say its revision")
+    return tuple(remarks)
 
 
 def is_cacheable(check: Check) -> bool:
-    """Whether what a check says is remembered.
+    """Return whether the pass of a check is remembered.
 
-    Not a scanner's pass, since advisories are published daily; nor a check that may fail, since
-    its failure would be taken for a proof.
+    That of a scanner is not, since advisories are published daily; nor that of a check that may
+    fail, since its failure would count as a proof.
     """
     return not check.scanners and not check.may_fail
 
 
 def proof_key(tree: str, check: Check, plan: CheckPlan, service_images: Mapping[str, str]) -> str:
-    """The key under which a pass of `check` is remembered.
+    """Return the key under which a pass of `check` is remembered.
 
-    It covers all that can change the verdict: the committed tree (and so the lockfile), the
+    It covers everything that can change the verdict: the committed tree (and so the lockfile), the
     check's definition, how packages are installed, the versions of the tools, and the images
     of the services.
     """
@@ -118,10 +125,10 @@ def proof_key(tree: str, check: Check, plan: CheckPlan, service_images: Mapping[
 
 
 def next_check(waiting: Sequence[Check], running: Sequence[Check]) -> Check:
-    """Which check to start next: the longest alone, beside it the shortest first.
+    """Choose the check to start next: the longest if none runs, else the shortest.
 
-    So the long one does not come last, and a quick failure is still seen early. How long a
-    check may take stands for how long it does.
+    So the longest does not come last, and a quick failure is still seen early. The time-out of a
+    check stands for how long it takes.
     """
     if not running:
         return max(waiting, key=lambda check: check.timeout_s)
@@ -129,7 +136,7 @@ def next_check(waiting: Sequence[Check], running: Sequence[Check]) -> Check:
 
 
 def first_failure(reports: Sequence[CheckReport], failures: Sequence[CheckFailed]) -> None:
-    """Raise the failure that came first, naming how the other checks ended."""
+    """Raise the first failure, if there is one, with how the other checks ended."""
     if not failures:
         return
     others = ", ".join(f"{report.name} {report.verdict}" for report in reports)

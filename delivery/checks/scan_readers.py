@@ -1,6 +1,6 @@
-"""The reports of Snyk and of our secret scan, read without trusting them.
+"""Read the reports of Snyk and of the secret scan, without trusting them.
 
-Format: https://docs.snyk.io; whatever does not look as it should is a scanner that did not run.
+Format: https://docs.snyk.io. A report in any other form counts as a scanner that did not run.
 """
 
 import json
@@ -25,8 +25,8 @@ def read_snyk(text: str, exit_code: int) -> ScannerReport:
     if exit_code == 3:
         return did_not_run(scanner, "it found no project that it knows")
     if exit_code not in (0, 1):
-        said = next((str(one["error"]) for one in projects if one.get("error")), beginning(text))
-        return did_not_run(scanner, f"{beginning(said)} (exit code {exit_code})")
+        error = next((str(one["error"]) for one in projects if one.get("error")), beginning(text))
+        return did_not_run(scanner, f"{beginning(error)} (exit code {exit_code})")
     if not projects or not all(isinstance(one.get("vulnerabilities"), list) for one in projects):
         return did_not_run(scanner, f"its report lists nothing: {beginning(text)}")
     found = {
@@ -42,7 +42,7 @@ def read_snyk(text: str, exit_code: int) -> ScannerReport:
     }
     clean = exit_code == 0 and all(one.get("ok") is True for one in projects)
     if not clean and not found:
-        return did_not_run(scanner, "it says vulnerable, and names no vulnerability")
+        return did_not_run(scanner, "it reports a vulnerability, and names none")
     return ScannerReport(
         scanner,
         ran=True,
@@ -53,12 +53,12 @@ def read_snyk(text: str, exit_code: int) -> ScannerReport:
 
 
 def snyk_threshold(level: str) -> str:
-    """Snyk's word for an audit level of npm."""
+    """Translate an audit level of npm into Snyk's word."""
     return "medium" if level == "moderate" else level
 
 
 def read_secret_scan(text: str, baseline: str | None = None) -> ScannerReport:
-    """Read the report of `tasks/checks/secret_finder.py`, less what `.secrets.baseline` accepts.
+    """Read the report of `tasks/checks/secret_finder.py`, without what `.secrets.baseline` accepts.
 
     The report is one JSON object: `scanned` and `too_large` (numbers of files) and `found`, a
     list of (file, line, kind, SHA-1 of the secret). Values of secrets are not in it.
@@ -98,7 +98,7 @@ def _accepted(baseline: str | None) -> set[tuple[str, str]]:
 
 
 def worst(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    order = {severity: place for place, severity in enumerate(SEVERITIES)}
+    order = {severity: rank for rank, severity in enumerate(SEVERITIES)}
     ranked = sorted(findings, key=lambda one: (order.get(one.severity, 9), one.where))
     return tuple(ranked[:_SHOWN])
 

@@ -1,7 +1,7 @@
-"""What the security scanners said, and what follows from it.
+"""Judge the reports of the security scanners.
 
-A scanner's exit code is never believed alone: without a report that can be read,
-the scanner did not run, and a scanner that did not run blocks.
+The exit code of a scanner is never enough: without a report that can be read the scanner did not
+run, and a scanner that did not run blocks.
 """
 
 from collections.abc import Collection, Iterable
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from delivery.errors import CheckFailed, ScannerDidNotRun
 
-FINDINGS_TOLD = 10
+FINDINGS_LISTED = 10
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class ScannerReport:
-    """What one scanner said; `passed` means nothing when it did not run."""
+    """The report of one scanner; `passed` means nothing when it did not run."""
 
     scanner: str
     ran: bool
@@ -41,9 +41,10 @@ class ScannerReport:
 
 @dataclass(frozen=True)
 class SecurityVerdict:
-    """The verdict of all scanners together; `absent` did not run, `excused` were allowed to.
+    """The verdict of all scanners together.
 
-    `sentences` say what each of them said.
+    `absent` are those that did not run and had to, `excused` those that did not have to;
+    `sentences` has one for each scanner.
     """
 
     passed: bool
@@ -55,14 +56,14 @@ class SecurityVerdict:
     sentences: tuple[str, ...] = ()
 
     def raise_unless_passed(self) -> None:
-        """Raises `CheckFailed`, or `ScannerDidNotRun` when nothing else is wrong."""
+        """Raise `CheckFailed`, or `ScannerDidNotRun` when nothing else is wrong."""
         if self.passed:
             return
         if self.failed:
-            found = [f"- {finding}" for finding in self.findings[:FINDINGS_TOLD]]
+            found = [f"- {finding}" for finding in self.findings[:FINDINGS_LISTED]]
             raise CheckFailed(
                 "\n".join([self.summary, *found]),
-                hint="Update what is vulnerable; withdraw what leaked before taking it out.",
+                hint="Update what is vulnerable; revoke a leaked secret before you remove it.",
             )
         raise ScannerDidNotRun(self.summary)
 

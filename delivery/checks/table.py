@@ -3,10 +3,9 @@
 The default is the one of the CI/CD document. An application changes it with an
 optional `delivery.toml` in its repository (see `delivery.checks.delivery_toml`).
 
-Where an application names a script otherwise than the document does, the usual other
-names are tried in turn. Only names that mean the same thing are on the list: `test` alone
-is the unit tests, but `build` proves no types and `format` would rewrite files. What
-`npm init` writes for `test` is no test.
+Where an application has no script of the document's name, the usual other names are tried in
+order. Only names that mean the same thing are listed: `test` alone is the unit tests, but `build`
+proves no types and `format` would rewrite files. What `npm init` writes for `test` is no test.
 """
 
 from collections.abc import Mapping
@@ -21,12 +20,11 @@ PLACEHOLDER = "no test specified"
 
 @dataclass(frozen=True)
 class Check:
-    """One verdict about a revision.
+    """One check of a revision.
 
-    It is reached by the npm script `script` (or else the first of `other_names` that there
-    is), by `command` when that is given, or by our own `scanners`. `required` means that the
-    script must exist, `may_fail` that a failure is told but does not stop the run, `skip` is
-    the reason why the application leaves the check out.
+    It runs the npm script `script` (or the first of `other_names` that exists), or `command` when
+    that is given, or the pipeline's own `scanners`. `required`: the script must exist. `may_fail`:
+    a failure is reported but does not stop the run. `skip`: why the application leaves it out.
     """
 
     name: str
@@ -43,7 +41,7 @@ class Check:
     skip: str | None = None
 
     def why_not_applicable(self, scripts: Mapping[str, str]) -> str | None:
-        """Say why this check does not run for an application with these npm scripts, if so."""
+        """Say why this check does not apply where there are these scripts; None if it does."""
         if self.skip:
             return f"skipped: {self.skip}"
         if self.script is None or self.script_among(scripts):
@@ -54,7 +52,7 @@ class Check:
         return f"not applicable: no script {names}"
 
     def script_among(self, scripts: Mapping[str, str]) -> str | None:
-        """The first of this check's names that is a script of the application's."""
+        """Return the first of this check's script names that the application has."""
         names = (self.script, *self.other_names) if self.script else ()
         return next(
             (n for n in names if n in scripts and PLACEHOLDER not in scripts[n]),
@@ -64,14 +62,13 @@ class Check:
 
 @dataclass(frozen=True)
 class StageTable:
-    """What is done with a check-out, in the order it is shown.
+    """The checks of an application, in the order in which they are shown, and its settings.
 
-    `folder` is the application's place in its repository, `node` the version it
-    wants (None: whatever it says elsewhere), `install` replaces the command chosen
-    from the lockfile, `dockerfile` is in `folder`. `health_path` replaces the paths that the
-    environment asks; an application that does not `answers_revision` proves a deployment by
-    any answer of 200. `migration` says whether an older version can read the data afterwards
-    (`delivery.run.ledger.Migration`).
+    `folder` is the application's folder in its repository, `node` the version it wants (None:
+    what other files say), `install` replaces the command chosen from the lockfile, `dockerfile` is
+    in `folder`. `health_path` replaces the paths that the environment asks. Without
+    `answers_revision` any answer of 200 proves a deployment. `migration` says whether an older
+    version can read the data afterwards (`delivery.run.ledger.Migration`).
     """
 
     checks: tuple[Check, ...]
@@ -88,7 +85,7 @@ class StageTable:
         return next((check for check in self.checks if check.name == name), None)
 
     def missing(self, scripts: Mapping[str, str]) -> tuple[Check, ...]:
-        """The checks that are required although the application lacks their script."""
+        """Return the required checks whose script the application lacks."""
         return tuple(
             check
             for check in self.checks
@@ -119,6 +116,6 @@ DEFAULT_TABLE = StageTable(
 
 
 def with_audit_level(table: StageTable, level: str) -> StageTable:
-    """The table, with the lowest severity that blocks set for every scanning check."""
+    """Return the table with the lowest severity that blocks set in every scanning check."""
     checks = (replace(c, audit_level=level) if c.scanners else c for c in table.checks)
     return replace(table, checks=tuple(checks))

@@ -1,8 +1,8 @@
-"""The user and password in the URI of a MongoDB or a Redis, and nothing else of it.
+"""Read and replace the user and password in the URI of a MongoDB or Redis; the rest is kept.
 
-They are percent-encoded as RFC 3986 says, which every driver reads alike. Written by hand, a bare
-`+` is one to Node's drivers and a space to PyMongo; here it is a plus, as in the application. So
-log in with what `login_of` says, or with a URI that `with_login` wrote.
+They are percent-encoded as RFC 3986 says, which all drivers read alike. A bare `+`, written by
+hand, is a plus to Node's drivers and a space to PyMongo; here it is a plus, as in the application.
+So log in with what `login_of` returns, or with a URI that `with_login` wrote.
 """
 
 import re
@@ -11,8 +11,8 @@ from urllib.parse import quote, unquote
 
 from delivery.errors import SecretMalformed
 
-# Several hosts, IPv6 in brackets and encoded socket paths are all one `hosts`; a path or a query
-# may hold an @, so that only what stands before them names the user.
+# Several hosts, IPv6 in brackets and encoded socket paths are all one `hosts`. A path or a query
+# may hold an @, so only the part before them names the user.
 _URI = re.compile(
     r"(?P<scheme>mongodb|mongodb\+srv|rediss?)://"
     r"(?:(?P<user>[^:@/?#]*)(?::(?P<password>[^:@/?#]*))?@)?"
@@ -27,16 +27,16 @@ _ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
 
 @dataclass(frozen=True)
 class Login:
-    """Who logs in, decoded; the password is not shown."""
+    """A user and its password, decoded; `repr` does not show the password."""
 
     user: str
     password: str = field(repr=False)
 
 
 def login_of(uri: str) -> Login:
-    """Who logs in with `uri`. Raises `SecretMalformed`, which never quotes it.
+    """The user and password in `uri`. Raises `SecretMalformed`, which never quotes it.
 
-    A Redis URI must name a user other than `default`: that one cannot take turns with another.
+    A Redis URI must name a user other than `default`, which cannot alternate with another one.
     """
     parts = _parts(uri)
     if parts["scheme"].startswith("redis") and parts["user"] in ("", "default"):
@@ -55,13 +55,13 @@ def with_login(uri: str, login: Login) -> str:
 
 
 def other_account(name: str) -> str:
-    """The account that takes turns with `name`: NAME_a and NAME_b; without a suffix, NAME_a next.
+    """The account that alternates with `name`: NAME_a and NAME_b; NAME_a follows a bare NAME.
 
-    Raises `SecretMalformed` for a name that not every database takes.
+    Raises `SecretMalformed` for a name that not every database accepts.
     """
     if not _ACCOUNT.fullmatch(name):
         raise SecretMalformed(
-            "the user's name is too long, or holds other signs than letters, digits, _ . and -",
+            "the user's name is too long, or has other characters than letters, digits, _ . and -",
             hint="Make a user with a plain name such as kanvaro_a, and put it into the secret.",
         )
     stem, _, suffix = name.rpartition("_")
@@ -75,8 +75,8 @@ def _parts(uri: str) -> dict[str, str]:
     if read is None:
         raise SecretMalformed(
             "this is no mongodb://, mongodb+srv://, redis:// or rediss:// URI",
-            hint="Correct the URI in the secret; signs such as @ : / ? # % in a user or password "
-            "must be percent-encoded.",
+            hint="Correct the URI in the secret; characters such as @ : / ? # % in a user or "
+            "password must be percent-encoded.",
         )
     return read.groupdict(default="")
 

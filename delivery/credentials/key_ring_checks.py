@@ -1,4 +1,4 @@
-"""What must be true of new key rings before they are promoted; nobody can be asked afterwards."""
+"""Check new key rings before they are promoted: an error would log users out."""
 
 import math
 import re
@@ -8,9 +8,9 @@ from delivery.credentials.key_ring import (
     LEGACY,
     Key,
     KeyRing,
-    Lives,
+    KeyRings,
     PreviousKey,
-    Rings,
+    TokenLifetimes,
     bootstrap,
     legacy_pair,
     needed_until,
@@ -18,34 +18,34 @@ from delivery.credentials.key_ring import (
 )
 from delivery.credentials.secret_value import LARGEST_VALUE
 
-# RFC 7518, 3.2: a key for HS256 has at least 256 bits, which is 43 signs of base64url.
+# RFC 7518, 3.2: a key for HS256 has at least 256 bits, which is 43 characters of base64url.
 _STRONG = re.compile(r"[A-Za-z0-9_-]{43,}")
 
 
 def why_not_promoted(
-    before: str, after: str, now: int, lives: Lives, *, compromised: bool = False
+    before: str, after: str, now: int, lives: TokenLifetimes, *, compromised: bool = False
 ) -> list[str]:
-    """Each reason why the value `after` may not follow the value `before`; none if it may.
+    """Every reason why the value `after` may not follow the value `before`; empty if it may.
 
-    `compromised` is the emergency in which no key of before may stay. Keys are named by their kid.
-    Raises `SecretMalformed` when one of the values cannot be read.
+    `compromised` is the emergency in which no earlier key may stay. Keys are named by their kid.
+    Raises `SecretMalformed` if one of the values cannot be read.
     """
     new = read_rings(after)
     if new is None:
         return ["it has no key ring"]
     old = read_rings(before) or _rings_of_legacy_keys(before)
-    of_itself = [*_too_long(after), *_weak(new), *_ambiguous(new), *_shared(new)]
+    by_itself = [*_too_long(after), *_weak(new), *_ambiguous(new), *_shared(new)]
     if compromised:
-        return of_itself + _not_dropped(old, new)
+        return by_itself + _not_dropped(old, new)
     return [
-        *of_itself,
+        *by_itself,
         *_broken_off("access", old.access, new.access, needed_until(now, lives.access_s), now),
         *_broken_off("refresh", old.refresh, new.refresh, needed_until(now, lives.refresh_s), now),
     ]
 
 
-def _rings_of_legacy_keys(text: str) -> Rings:
-    """A value without a ring, as rings whose key is followed by itself: so a bootstrap begins."""
+def _rings_of_legacy_keys(text: str) -> KeyRings:
+    """Wrap a value without a ring as rings with current == next, as a bootstrap begins."""
     legacy = legacy_pair(text)
     return bootstrap(legacy, legacy)
 
@@ -54,8 +54,8 @@ def _too_long(text: str) -> list[str]:
     return ["it is 64 KB or longer"] if len(text.encode()) >= LARGEST_VALUE else []
 
 
-def _weak(rings: Rings) -> list[str]:
-    """What is too short; keys from before the ring may be, since rotating is what mends that."""
+def _weak(rings: KeyRings) -> list[str]:
+    """Keys that are too short; legacy keys may be, since the rotation replaces them."""
     return [
         f"{key.kid} has fewer than 256 bits"
         for key in rings.keys
@@ -63,8 +63,8 @@ def _weak(rings: Rings) -> list[str]:
     ]
 
 
-def _ambiguous(rings: Rings) -> list[str]:
-    """Ids that name two keys; only the kid of old has a key in each ring."""
+def _ambiguous(rings: KeyRings) -> list[str]:
+    """Ids that name two keys; only the legacy kid may name a key in each ring."""
     access, refresh = (
         Counter(key.kid for key in ring.keys) for ring in (rings.access, rings.refresh)
     )
@@ -75,8 +75,8 @@ def _ambiguous(rings: Rings) -> list[str]:
     return [f"{kid} is the id of two keys" for kid, count in counts.items() if count > 1]
 
 
-def _shared(rings: Rings) -> list[str]:
-    """Keys that stand there twice, above all for both kinds of tokens; but what was so of old."""
+def _shared(rings: KeyRings) -> list[str]:
+    """Keys that occur twice, for example for both kinds of tokens; legacy keys may."""
     counts = Counter(key.k for key in rings.keys)
     return [
         f"{key.kid} is the same key as another"
@@ -86,10 +86,10 @@ def _shared(rings: Rings) -> list[str]:
 
 
 def _broken_off(kind: str, old: KeyRing, new: KeyRing, needed: int, now: int) -> list[str]:
-    """Why tokens would be refused that are still good, or that are signed during the roll."""
+    """Why valid tokens would be refused, or tokens that are signed during the restart."""
     found = []
     if not _is_same(new.current, old.next):
-        found.append(f"its current {kind} key is not the next one of before")
+        found.append(f"its current {kind} key is not the former next key")
     if new.next.k in {key.k for key in old.keys} or new.next.kid == LEGACY:
         found.append(f"its next {kind} key is not new")
     must_verify = [PreviousKey(old.current.kid, old.current.k, needed), *old.previous]
@@ -102,7 +102,7 @@ def _broken_off(kind: str, old: KeyRing, new: KeyRing, needed: int, now: int) ->
     ]
 
 
-def _not_dropped(old: Rings, new: Rings) -> list[str]:
+def _not_dropped(old: KeyRings, new: KeyRings) -> list[str]:
     compromised = {key.k for key in old.keys}
     return [
         f"{key.kid} is one of the compromised keys"

@@ -1,8 +1,8 @@
-"""A secret's value: a JSON object, read and refused without a word of it being quoted."""
+"""A secret's value, which is a JSON object, and references to it; no message quotes a value."""
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from delivery.errors import SecretMalformed
 
@@ -10,10 +10,27 @@ from delivery.errors import SecretMalformed
 LARGEST_VALUE = 65536
 
 
+class SecretReference(NamedTuple):
+    """A reference of App Runner: the secret's ARN, a key of its JSON, and a stage or version.
+
+    `key` is empty if it is to the whole value, `pin` if it is to what is current.
+    """
+
+    secret: str
+    key: str
+    pin: str
+
+
+def read_reference(text: str) -> SecretReference:
+    """The parts of `arn:aws:secretsmanager:region:account:secret:name:json-key:stage:version`."""
+    parts = text.split(":")
+    pin = "".join(parts[8:10]).replace("AWSCURRENT", "")
+    return SecretReference(":".join(parts[:7]), "".join(parts[7:8]), pin)
+
+
 def secret_of(reference: str) -> str:
-    """The ARN of the secret that a reference of App Runner's is to."""
-    # arn:aws:secretsmanager:region:account:secret:name:json-key:stage:version
-    return ":".join(reference.split(":")[:7])
+    """The ARN of the secret that a reference of App Runner is to."""
+    return read_reference(reference).secret
 
 
 def members_of(text: str) -> dict[str, Any]:
@@ -28,7 +45,7 @@ def members_of(text: str) -> dict[str, Any]:
 
 
 def text_member(members: Mapping[str, Any], name: str, inside: str = "") -> str:
-    """The text called `name`, which may not be empty; `inside` says where, for the refusal.
+    """The text called `name`, which may not be empty; `inside` is its path, for the message.
 
     Raises `SecretMalformed`.
     """

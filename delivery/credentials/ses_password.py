@@ -1,7 +1,7 @@
-"""The password that Amazon SES takes over SMTP, made from the secret key of an IAM user.
+"""Derive the SMTP password of Amazon SES from the secret key of an IAM user.
 
-Source: AWS, "Obtaining Amazon SES SMTP credentials", whose algorithm is Signature Version 4 over
-constants, with the version byte 0x04 in front. It is good for one region only.
+Source: AWS, "Obtaining Amazon SES SMTP credentials": Signature Version 4 over constants, with the
+version byte 0x04 in front. The password is valid in one region only.
 """
 
 import base64
@@ -17,9 +17,9 @@ _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}")
 
 
 def smtp_password(secret_key: str, region: str) -> str:
-    """The SMTP password of an IAM access key in `region`; its user is the access key's id.
+    """The SMTP password of an IAM access key in `region`; the user name is the key's id.
 
-    Raises `SecretMalformed` when the region is none, or the key is empty.
+    Raises `SecretMalformed` if the region is no AWS region, or the key is empty.
     """
     if not _REGION.fullmatch(region):
         raise SecretMalformed("the email secret's region is no AWS region, such as eu-central-1")

@@ -1,4 +1,4 @@
-"""Whether a checked revision goes further than its checks."""
+"""Decides whether a checked revision is deployed."""
 
 
 def why_not_deployed(
@@ -9,7 +9,7 @@ def why_not_deployed(
     has_dockerfile: bool,
     dockerfile: str,
 ) -> str:
-    """The reason why a revision on `ref` is only checked; empty if it is to be deployed."""
+    """Return why a revision on `ref` is only checked; empty if it is to be deployed."""
     if not is_own_repository:
         return "it comes from another repository than the environment's"
     if ref != deploy_ref:

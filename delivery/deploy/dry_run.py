@@ -1,4 +1,4 @@
-"""What a blue-green run would do: each call that changes something, with before and after."""
+"""A dry run lists each call that a blue-green run would send, with before and after."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ LONGEST_VALUE = 90
 
 @dataclass(frozen=True)
 class PlannedCall:
-    """One call that would be sent: the operation, what it is sent to, and what it changes."""
+    """A call that would be sent: the operation, what it is sent to, and what it changes."""
 
     call: str
     target: str
@@ -30,7 +30,7 @@ def dry_run(
     *,
     has_default_origin: bool = True,
 ) -> list[PlannedCall]:
-    """The calls that would put `wanted` live, in their order; none if it is live as it is.
+    """List the calls that would put `wanted` live, in order; none if it is live already.
 
     The ledger's own are said once: each other call has an intent written before and closed after.
     """
@@ -93,7 +93,7 @@ def dry_run(
 def differences(
     seen: Mapping[str, Any], wanted: Mapping[str, Any], inside: str = ""
 ) -> list[tuple[str, str, str]]:
-    """Each setting that differs: its dotted name, what it is, and what it would be."""
+    """List each setting that differs: its dotted name, what it is, and what it would be."""
     found = []
     for name, value in wanted.items():
         path = f"{inside}.{name}" if inside else name
@@ -102,18 +102,18 @@ def differences(
             gone = {each: None for each in there if each not in value} if _is_whole(name) else {}
             found += differences(there, {**value, **gone}, path)
         elif not is_within(value, there):
-            found.append((path, _shown(there), _shown(value)))
+            found.append((path, _end_of(there), _end_of(value)))
     return found
 
 
 def as_text(changes: Sequence[PlannedCall]) -> str:
-    """The forecast for a terminal, a line a call."""
+    """Format the dry run for a terminal, a line for each call."""
     lines = [f"{c.call}  {c.target}\n    {c.before or '-'}\n  → {c.after}" for c in changes]
     return "\n".join(lines) or "nothing would be changed: it is live as it is"
 
 
 def as_markdown(changes: Sequence[PlannedCall]) -> str:
-    """The forecast as a table."""
+    """Format the dry run as a table."""
     if not changes:
         return "Nothing would be changed: it is live as it is.\n"
     rows = [
@@ -125,7 +125,7 @@ def as_markdown(changes: Sequence[PlannedCall]) -> str:
 
 def told_image(wanted: Mapping[str, Any]) -> str:
     image: str = wanted["SourceConfiguration"]["ImageRepository"]["ImageIdentifier"]
-    return _shown(image.rpartition("/")[2])
+    return _end_of(image.rpartition("/")[2])
 
 
 def _is_whole(name: str) -> bool:
@@ -133,6 +133,6 @@ def _is_whole(name: str) -> bool:
     return name in ("RuntimeEnvironmentVariables", "RuntimeEnvironmentSecrets")
 
 
-def _shown(value: Any) -> str:
+def _end_of(value: Any) -> str:
     text = "nothing" if value is None else str(value)
     return text if len(text) <= LONGEST_VALUE else f"…{text[1 - LONGEST_VALUE :]}"

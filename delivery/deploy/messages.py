@@ -1,14 +1,14 @@
-"""What Slack says of a deployment and of a rollback."""
+"""Slack messages of a deployment and of a rollback are written here."""
 
 from collections.abc import Sequence
 
-from delivery.messages import Failure, Message, Mood, Subject, stopped_early
+from delivery.messages import Failure, Message, RunStatus, Subject, failure_message
 from delivery.text import counted, duration, escaped
 
 
 def started(subject: Subject, commit: str, author: str) -> Message:
     return Message(
-        Mood.UNDER_WAY,
+        RunStatus.UNDER_WAY,
         f"{subject.what} → {subject.environment}: checking",
         (f"“{escaped(commit)}” by {escaped(author)}",),
         _links(subject),
@@ -16,10 +16,10 @@ def started(subject: Subject, commit: str, author: str) -> Message:
 
 
 def proven(subject: Subject, reports: Sequence[tuple[str, str]], seconds: float) -> Message:
-    """Said in the thread between the checks and the deployment."""
+    """Write the message between the checks and the deployment."""
     told = ", ".join(f"{name} {verdict}" for name, verdict in reports)
     return Message(
-        Mood.UNDER_WAY,
+        RunStatus.UNDER_WAY,
         f"{subject.what}: {counted(len(reports), 'check')} passed after {duration(seconds)}, "
         "deploying",
         (escaped(told),),
@@ -28,7 +28,7 @@ def proven(subject: Subject, reports: Sequence[tuple[str, str]], seconds: float)
 
 def checked(subject: Subject, seconds: float, why_not_deployed: str) -> Message:
     return Message(
-        Mood.WELL,
+        RunStatus.WELL,
         f"{subject.what}: checks passed in {duration(seconds)}",
         (f"Not deployed: {escaped(why_not_deployed)}",),
         _links(subject),
@@ -40,7 +40,7 @@ def deployed(
 ) -> Message:
     verb = "live in" if changed else "already live in"
     return Message(
-        Mood.WELL,
+        RunStatus.WELL,
         f"{subject.what} is {verb} {subject.environment}, after {duration(seconds)}",
         (f"Proven at {escaped(address)}, as image `{escaped(digest[:19])}`.", *_quoted(why)),
         (*_links(subject), ("application", address)),
@@ -48,9 +48,9 @@ def deployed(
 
 
 def deploying(subject: Subject, reason: str, actor: str) -> Message:
-    """The first message of a run that puts a version live without checking it anew."""
+    """Write the first message of a run that puts a version live without checking it anew."""
     return Message(
-        Mood.UNDER_WAY,
+        RunStatus.UNDER_WAY,
         f"{subject.what} → {subject.environment}: proving it on the idle colour",
         (f"“{escaped(reason)}” ({escaped(actor)})",),
         _links(subject),
@@ -58,18 +58,18 @@ def deploying(subject: Subject, reason: str, actor: str) -> Message:
 
 
 def shifted(subject: Subject, share: int, colour: str, proof: str) -> Message:
-    """Said in the thread each time more of the traffic was moved."""
+    """Write the message for each time that more of the traffic was moved."""
     return Message(
-        Mood.UNDER_WAY,
+        RunStatus.UNDER_WAY,
         f"{subject.what} has {share} % of the traffic of {subject.environment}, on {colour}",
         (f"Through the public name: {escaped(proof)}",),
     )
 
 
 def question(subject: Subject, asked: str) -> Message:
-    """Asks a person to decide, with a link to where that is done."""
+    """Ask a person to decide, with a link to where that is done."""
     return Message(
-        Mood.UNDER_WAY,
+        RunStatus.UNDER_WAY,
         f"{subject.what} waits for your decision",
         (escaped(asked), "Answer with *Resume* on the page of the run."),
         _links(subject),
@@ -77,9 +77,9 @@ def question(subject: Subject, asked: str) -> Message:
 
 
 def rolling_back(subject: Subject, steps: Sequence[str], reason: str, actor: str) -> Message:
-    """Says what a rollback will do before it does it."""
+    """Write what a rollback will do, before it does it."""
     return Message(
-        Mood.UNDER_WAY,
+        RunStatus.UNDER_WAY,
         f"{subject.environment} goes back to {subject.what}",
         (
             f"“{escaped(reason)}” ({escaped(actor)})",
@@ -92,7 +92,7 @@ def rolling_back(subject: Subject, steps: Sequence[str], reason: str, actor: str
 def rolled_back(subject: Subject, seconds: float, address: str, changed: bool, why: str) -> Message:
     verb = "is back on" if changed else "was on already, and stays on"
     return Message(
-        Mood.WELL,
+        RunStatus.WELL,
         f"{subject.environment} {verb} {subject.what}, after {duration(seconds)}",
         (f"Proven at {escaped(address)}.", *_quoted(why)),
         (*_links(subject), ("application", address)),
@@ -100,7 +100,7 @@ def rolled_back(subject: Subject, seconds: float, address: str, changed: bool, w
 
 
 def failed(subject: Subject, failure: Failure) -> Message:
-    return stopped_early(f"{subject.what} {_how_far(subject, failure)}", failure, subject.run_url)
+    return failure_message(f"{subject.what} {_how_far(subject, failure)}", failure, subject.run_url)
 
 
 def stopped(subject: Subject, how: str, failure: Failure) -> Message:
@@ -108,7 +108,10 @@ def stopped(subject: Subject, how: str, failure: Failure) -> Message:
     if failure.was_sent:
         told.insert(0, "*What now:* the deployment was sent and goes on without us; look again.")
     return Message(
-        Mood.STOPPED, f"{subject.what} → {subject.environment}: {how}", tuple(told), _links(subject)
+        RunStatus.STOPPED,
+        f"{subject.what} → {subject.environment}: {how}",
+        tuple(told),
+        _links(subject),
     )
 
 
@@ -123,7 +126,7 @@ def _how_far(subject: Subject, failure: Failure) -> str:
 
 
 def _quoted(why: str) -> tuple[str, ...]:
-    """Who wanted it, and why: the last word replaces the first message, which said so."""
+    """Repeat who wanted it, and why: the last message replaces the first one, which said so."""
     return (f"“{escaped(why)}”",) if why else ()
 
 

@@ -1,4 +1,4 @@
-"""Both colours of an environment at one moment, and what follows from it."""
+"""A snapshot holds the route and both services of an environment at one moment."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from delivery.run.ledger import Intent, Release
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What the router and App Runner say; a service is None where there is none."""
+    """The route and the service of each colour; a service is None where there is none."""
 
     route: Route | None
     services: Mapping[Colour, Service | None]
@@ -22,16 +22,16 @@ class Snapshot:
 
     @property
     def idle(self) -> Colour:
-        """The colour that the next version goes to; blue where nothing is live yet."""
+        """Return the colour that the next version goes to; blue if nothing is live yet."""
         return self.route.idle if self.route else Colour.BLUE
 
     def digest_on(self, colour: Colour) -> str:
-        """The digest that a colour's service is set to run; empty if there is none."""
+        """Return the digest that a colour's service is set to run; empty if there is none."""
         service = self.services.get(colour)
         return service.image.rpartition("@")[2] if service and service.exists else ""
 
     def having(self, colour: Colour, service: Service) -> "Snapshot":
-        """The scene with what a colour's service has become."""
+        """Return the snapshot with what a colour's service has become."""
         return replace(self, services={**self.services, colour: service})
 
     def is_warm(self, colour: Colour) -> bool:
@@ -39,7 +39,9 @@ class Snapshot:
         return service is not None and service.status == "RUNNING"
 
     def colour_of(self, digest: str) -> Colour | None:
-        """The colour that runs this digest and could have traffic at once; the live one first."""
+        """Return the colour that runs this digest and could have traffic at once, the live one
+        first.
+        """
         order = (self.route.live, self.route.idle) if self.route else ()
         return next((c for c in order if self.is_warm(c) and self.digest_on(c) == digest), None)
 
@@ -53,7 +55,7 @@ class Snapshot:
 
 
 class Recovery(Enum):
-    """What to do about a shift that another run left half done."""
+    """Says what to do about a shift that another run left half done."""
 
     NOTHING = "nothing was left half done"
     GO_ON = "go on with it: it is the version that this run is for"
@@ -61,10 +63,10 @@ class Recovery(Enum):
 
 
 def recovery(snapshot: Snapshot, is_as_wanted: bool) -> Recovery:
-    """What to do about the route before anything else is changed.
+    """Decide what to do about the route before anything else is changed.
 
-    Called by the run that holds the deploy lock, so whoever began the shift is dead or has given
-    up.
+    Only the holder of the deploy lock calls this, so the run that began the shift is dead or has
+    given up.
     `is_as_wanted` says that the colour shifted to runs just what this run is to put there: were
     it to be updated first, users would meet what was never proven.
     """
@@ -73,8 +75,8 @@ def recovery(snapshot: Snapshot, is_as_wanted: bool) -> Recovery:
     return Recovery.GO_ON if is_as_wanted else Recovery.PUT_BACK
 
 
-def happened(intent: Intent, snapshot: Snapshot) -> str:
-    """What became of an intent whose run died, as far as reading can tell."""
+def outcome_of(intent: Intent, snapshot: Snapshot) -> str:
+    """Say what became of an intent whose run was killed, as far as reading can tell."""
     colour = Colour(intent.colour) if intent.colour else None
     if snapshot.route is None or colour is None:
         return "never happened"
@@ -82,15 +84,15 @@ def happened(intent: Intent, snapshot: Snapshot) -> str:
         case "shift":
             return f"found as: {snapshot.route}"
         case "promote" | "swap":
-            return "done" if has_happened(intent, snapshot.route) else "never happened"
+            return "done" if was_written(intent, snapshot.route) else "never happened"
         case "retire":
             return "done" if not snapshot.is_warm(colour) else "never happened"
         case _:
             return f"found as: {colour} runs {snapshot.digest_on(colour)[:19] or 'nothing'}"
 
 
-def has_happened(intent: Intent, route: Route) -> bool:
-    """Whether a promotion was written: its colour is live since that lock or a later one."""
+def was_written(intent: Intent, route: Route) -> bool:
+    """Return whether a promotion was written: its colour is live since that lock or a later one."""
     return route.live == intent.colour and route.version >= int(
         intent.detail["release"]["route_version"]
     )
@@ -99,18 +101,18 @@ def has_happened(intent: Intent, route: Route) -> bool:
 def as_recovered(
     releases: Sequence[Release], intents: Sequence[Intent], route: Route | None
 ) -> list[Release]:
-    """The releases, with those that went live by runs that died before they could write so."""
+    """Return the releases, with those that runs made live and were killed before they wrote so."""
     known = {release.number for release in releases}
     unwritten = [
         Release(**intent.detail["release"])
         for intent in intents
-        if "release" in intent.detail and route and has_happened(intent, route)
+        if "release" in intent.detail and route and was_written(intent, route)
     ]
     return [*releases, *(release for release in unwritten if release.number not in known)]
 
 
 def drift(snapshot: Snapshot, releases: Sequence[Release]) -> str:
-    """In what the cloud differs from the ledger's newest release; empty if in nothing."""
+    """Say in what the cloud differs from the ledger's newest release; empty if in nothing."""
     if not releases or snapshot.route is None:
         return ""
     said, live = releases[-1], snapshot.route.live

@@ -1,3 +1,1 @@
-"""What GitHub sends and is sent: events, answers, statuses and comments; `events` is the front
-door.
-"""
+"""Read what GitHub sends; write statuses and comments. `events` is the front door."""

@@ -1,4 +1,4 @@
-"""What an answer of GitHub's means: wait, denied, refused, or fine."""
+"""Decide what an answer of GitHub means: wait, denied, refused, or fine."""
 
 import re
 from collections.abc import Mapping
@@ -7,14 +7,14 @@ from typing import Any
 
 from delivery.errors import AccessDenied, GitHubRefused, NotOnGitHub
 
-# GitHub's advice for a secondary limit that names no time: a minute at least.
+# GitHub's advice for a secondary limit that names no time: at least a minute.
 UNNAMED_WAIT_S = 60.0
 _LIMIT = re.compile(r"rate limit|abuse detection", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class GitHubAnswer:
-    """Status, headers with small names, and of an error its message and its `errors`."""
+    """An answer: status, headers by lower-case names, and of an error message and `errors`."""
 
     status: int
     headers: Mapping[str, str]
@@ -23,10 +23,10 @@ class GitHubAnswer:
 
 
 def wait_asked(answer: GitHubAnswer, now: float) -> float | None:
-    """The seconds to wait before this request is sent again, if a rate limit refused it.
+    """Return the seconds to wait before the request is sent again, if a rate limit refused it.
 
-    A 403 is a limit only if it says so: most of them are missing permissions. `now` is a time as
-    of `time.time`.
+    A 403 is a rate limit only if it says so: most of them are missing permissions. `now` is the
+    time, as `time.time` returns it.
     """
     used_up = answer.headers.get("x-ratelimit-remaining") == "0"
     says_so = used_up or "retry-after" in answer.headers or bool(_LIMIT.search(answer.message))
@@ -42,17 +42,16 @@ def wait_asked(answer: GitHubAnswer, now: float) -> float | None:
 
 
 def denial(what: str, answer: GitHubAnswer) -> AccessDenied | None:
-    """The refusal of our credentials, with the scope that is missing where GitHub names it.
+    """Return the error of a refused token, with the missing scope if GitHub names it.
 
-    To a token that lacks a scope GitHub answers 404, too, where it will not say that a private
-    repository exists.
+    A token that lacks a scope gets 404, too, if GitHub hides that a private repository exists.
     """
     if answer.status == 401:
         return AccessDenied(
             f"GitHub does not accept the token ({what}): {answer.message or 'HTTP 401'}",
             hint="It may be expired or revoked. `make register` with GITHUB_TOKEN saves a new one.",
         )
-    # Permissions are named in every answer to a fine-grained token, scopes tell what is missing.
+    # Every answer to a fine-grained token names permissions; only scopes show what is missing.
     missing = missing_scope(answer.headers)
     if answer.status == 403 or (answer.status == 404 and missing):
         wanted = missing or missing_permission(answer.headers)
@@ -64,9 +63,9 @@ def denial(what: str, answer: GitHubAnswer) -> AccessDenied | None:
 
 
 def missing_scope(headers: Mapping[str, str]) -> str:
-    """The scope that a classic token lacks, if it lacks one.
+    """Name the scope that a classic token lacks; empty if it lacks none.
 
-    `X-Accepted-OAuth-Scopes` lists scopes of which one is enough, `X-OAuth-Scopes` those there are.
+    `X-Accepted-OAuth-Scopes` lists scopes of which one is enough, `X-OAuth-Scopes` the token's own.
     """
     enough = _listed(headers.get("x-accepted-oauth-scopes", ""))
     have = _listed(headers.get("x-oauth-scopes", ""))
@@ -77,7 +76,7 @@ def missing_scope(headers: Mapping[str, str]) -> str:
 
 
 def missing_permission(headers: Mapping[str, str]) -> str:
-    """The permission that a fine-grained token or an App wants, in GitHub's own words.
+    """Name the permission that a fine-grained token or an App needs, in GitHub's own words.
 
     `X-Accepted-GitHub-Permissions` names sets of permissions, of which one is enough.
     """
@@ -87,17 +86,19 @@ def missing_permission(headers: Mapping[str, str]) -> str:
 
 
 def refusal(what: str, answer: GitHubAnswer) -> GitHubRefused | None:
-    """Any other refusal, with what GitHub says is wrong."""
+    """Return the error of any other refusal, with what GitHub says is wrong."""
     if answer.status in (404, 410):
         return NotOnGitHub(f"GitHub has nothing for {what}: {answer.message or answer.status}")
     if 400 <= answer.status < 500:
-        said = "; ".join([answer.message or f"HTTP {answer.status}", *map(_told, answer.errors)])
+        said = "; ".join(
+            [answer.message or f"HTTP {answer.status}", *map(_described, answer.errors)]
+        )
         codes = tuple(str(e["code"]) for e in answer.errors if isinstance(e, dict) and "code" in e)
         return GitHubRefused(f"GitHub refused {what}: {said}", codes=codes)
     return None
 
 
-def _told(error: Any) -> str:
+def _described(error: Any) -> str:
     if not isinstance(error, dict):
         return str(error)[:200]
     named = " ".join(str(error[k]) for k in ("resource", "field", "code") if k in error)

@@ -1,6 +1,6 @@
-"""Commit statuses of a pull request: one for each check, and one that sums them up.
+"""Write the commit statuses of a pull request: one for each check, and one summary.
 
-Limits: https://docs.github.com/en/rest/commits/statuses (a description has 140 characters).
+Limits: https://docs.github.com/en/rest/commits/statuses (at most 140 characters of description).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ LONGEST_DESCRIPTION = 140
 
 @dataclass(frozen=True)
 class CommitStatus:
-    """`state` is pending, success, failure or error; `target` the address of the run."""
+    """A status: `state` is pending, success, failure or error; `target` is the run's address."""
 
     context: str
     state: str
@@ -29,7 +29,7 @@ class CommitStatus:
         return self.state != "pending"
 
     def body(self) -> dict[str, str]:
-        """What GitHub is sent."""
+        """Return the body of the request to GitHub."""
         return {
             "context": self.context,
             "state": self.state,
@@ -39,7 +39,7 @@ class CommitStatus:
 
 
 def status(check: str, state: str, description: str, target: str) -> CommitStatus:
-    """The status of a check, or of all of them where `check` is empty."""
+    """Make the status of a check, or the summary if `check` is empty."""
     line = plain(description)
     if len(line) > LONGEST_DESCRIPTION:
         line = f"{line[: LONGEST_DESCRIPTION - 1]}…"
@@ -47,7 +47,7 @@ def status(check: str, state: str, description: str, target: str) -> CommitStatu
 
 
 def read_statuses(listed: Iterable[Any]) -> dict[str, CommitStatus]:
-    """Our newest statuses by context, of those that GitHub lists (one for each context)."""
+    """Read our statuses by context from GitHub's list, which has the newest of each context."""
     found = {}
     for each in listed:
         context = str(each.get("context"))
@@ -58,7 +58,7 @@ def read_statuses(listed: Iterable[Any]) -> dict[str, CommitStatus]:
 
 
 def passed(report: CheckReport, target: str, *, before: bool) -> CommitStatus:
-    """Of a check that passed, or may fail; `before` says that it was proven by an earlier run."""
+    """Make the status of a check that passed, or may fail; `before`: in an earlier run."""
     how = "proven before, the content is the same" if before else _how(report)
     return status(report.name, "success", "; ".join([how, *report.remarks]), target)
 
@@ -68,7 +68,7 @@ def _how(report: CheckReport) -> str:
 
 
 def failed(check: str, error: BaseException, target: str) -> CommitStatus:
-    """Of a check without a pass: `failure` if it said no, `error` if it said nothing."""
+    """Make the status of a check without a pass: `failure` by verdict, `error` without one."""
     is_verdict = isinstance(error, CheckFailed) and not isinstance(
         error, CheckCancelled | ScannerDidNotRun
     )
@@ -76,7 +76,7 @@ def failed(check: str, error: BaseException, target: str) -> CommitStatus:
 
 
 def in_short(error: BaseException) -> str:
-    """An error's first line; one that is not ours is only named: its text may hold anything."""
+    """Return an error's first line; if it is not ours, its type: its text may hold anything."""
     if not isinstance(error, DeliveryError):
         return f"an unexpected {type(error).__name__}; see the run"
     first = (str(error).splitlines() or ["no reason was recorded"])[0]
@@ -84,17 +84,17 @@ def in_short(error: BaseException) -> str:
 
 
 def summed_up(reports: Sequence[CheckReport], not_applicable: int, target: str) -> CommitStatus:
-    """The last word of a run whose checks passed."""
-    told = f"{counted(len(reports), 'check')} passed"
+    """Make the summary of a run whose checks passed."""
+    text = f"{counted(len(reports), 'check')} passed"
     if left := [each.name for each in reports if each.verdict != "passed"]:
-        told += f"; {', '.join(left)} failed and may"
+        text += f"; {', '.join(left)} failed and may"
     if not_applicable:
-        told += f"; {not_applicable} not applicable"
-    return status("", "success", told, target)
+        text += f"; {not_applicable} not applicable"
+    return status("", "success", text, target)
 
 
 def ended_early(error: BaseException, target: str) -> CommitStatus:
-    """The last word of a run that ended otherwise."""
+    """Make the summary of a run that failed or was superseded."""
     if isinstance(error, Superseded):
         return status("", "error", str(error), target)
     return failed("", error, target)
@@ -103,12 +103,12 @@ def ended_early(error: BaseException, target: str) -> CommitStatus:
 def to_send(
     wanted: Iterable[CommitStatus], known: Mapping[str, CommitStatus]
 ) -> list[CommitStatus]:
-    """Those that GitHub does not show yet."""
+    """Return the statuses that GitHub does not show yet."""
     return [each for each in wanted if known.get(each.context) != each]
 
 
 def closed(known: Mapping[str, CommitStatus], target: str, why: str) -> list[CommitStatus]:
-    """Final words for what a run left pending: the statuses with its address as their target."""
+    """Make final statuses for those that a run left pending: their target is its address."""
     return [
         CommitStatus(each.context, "error", status("", "", why, "").description, target)
         for each in known.values()
@@ -119,7 +119,7 @@ def closed(known: Mapping[str, CommitStatus], target: str, why: str) -> list[Com
 def orphan(
     known: Mapping[str, CommitStatus], contexts: Iterable[str], target: str
 ) -> list[CommitStatus]:
-    """Final words for what is pending and not among the `contexts` that this run speaks of."""
+    """Make final statuses for pending ones that are not among the `contexts` of this run."""
     ours = set(contexts)
     return [
         status(each.context.partition("/")[2], "error", "not among the checks any more", target)

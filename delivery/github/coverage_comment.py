@@ -1,6 +1,6 @@
-"""The comment on coverage: its text, and which comments are edited, made or deleted.
+"""Write the comment on coverage, and decide which comments are created, edited or deleted.
 
-Paths are written by anyone: they are shown as text.
+Anybody may have chosen the paths: they are shown as text.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from typing import Any
 from delivery.checks.coverage import Coverage, Covered
 from delivery.text import as_markdown, counted
 
-# Found again by this line, which is not shown. It must be the first one.
+# By this hidden line the comment is found again. It must be the first line.
 MARKER = "<!-- kanvaro-delivery: coverage -->"
 MOST_FILES = 100
 SHORT = 10
@@ -18,10 +18,10 @@ SHORT = 10
 
 @dataclass(frozen=True)
 class Compared:
-    """`now` is None where nothing was measured, and `why` says so; `before` where it is not known.
+    """The coverage `now` and `before`; each may be None, and `why` says why `now` is.
 
-    `base` is the revision that is compared with, `branch` the base branch, `touched` the
-    paths that the pull request changes.
+    `base` is the revision to compare with, `branch` the base branch, `touched` the paths that the
+    pull request changes.
     """
 
     revision: str
@@ -35,7 +35,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Comment:
-    """A comment on the pull request: `number` is its id."""
+    """A comment on the pull request; `number` is its id."""
 
     number: int
     author: str
@@ -44,7 +44,7 @@ class Comment:
 
 @dataclass(frozen=True)
 class Todo:
-    """What makes of the comments there are the one that is wanted."""
+    """The changes that leave exactly the one comment that is wanted."""
 
     create: bool = False
     edit: int | None = None
@@ -56,7 +56,7 @@ class Todo:
 
 
 def read_comments(listed: Iterable[Any]) -> list[Comment]:
-    """What GitHub lists, as far as it matters; the accounts of some are gone."""
+    """Read the comments that GitHub lists; the accounts of some authors are deleted."""
     return [
         Comment(
             int(each["id"]),
@@ -68,10 +68,10 @@ def read_comments(listed: Iterable[Any]) -> list[Comment]:
 
 
 def to_do(comments: Sequence[Comment], ours: str, wanted: str, *, is_worth_one: bool) -> Todo:
-    """Keep the oldest comment of the account `ours` that carries the marker, and no other.
+    """Keep the oldest comment of the account `ours` that has the marker, and delete its others.
 
-    Anybody can copy the marker: what others wrote is neither edited nor deleted. A new comment
-    is made only if it `is_worth_one`.
+    Anybody can copy the marker: comments of others are neither edited nor deleted. A new comment
+    is created only if it `is_worth_one`.
     """
     mine = sorted(
         (each for each in comments if each.author == ours and each.body.startswith(MARKER)),
@@ -87,12 +87,12 @@ def to_do(comments: Sequence[Comment], ours: str, wanted: str, *, is_worth_one: 
 
 
 def _lines(body: str) -> list[str]:
-    """What is said, however the lines end: GitHub may keep CR LF, and no blank at the end."""
+    """Return the lines of a text: GitHub may store CR LF, and no blank at the end."""
     return body.strip().splitlines()
 
 
 def markdown(about: Compared) -> str:
-    """The comment, of less than 65,536 characters however large the pull request is."""
+    """Write the comment; it stays below 65,536 characters, however large the pull request is."""
     title = f"{MARKER}\n### Coverage of `{about.revision[:SHORT]}`\n\n"
     if about.now is None:
         return f"{title}Not measured: {as_markdown(about.why)}\n"
@@ -106,14 +106,14 @@ def _totals(about: Compared, now: Coverage) -> str:
     if now.total.branches_total:
         row = _row("branches", now.total.branch_percent, before.branch_percent if before else None)
         rows.append(f"{row} {now.total.branches} of {now.total.branches_total} |")
-    told = (
+    basis = (
         f"Compared with `{about.base[:SHORT]}` of {as_markdown(about.branch)}."
         if before
         else f"The coverage of {as_markdown(about.branch)} at `{about.base[:SHORT]}` is unknown: "
-        "no run of these checks for it is on record."
+        "no run of these checks for it is recorded."
     )
     heading = "| | now | change | covered |\n|---|---:|---:|---:|\n"
-    return heading + "\n".join(rows) + f"\n\n{told}\n"
+    return heading + "\n".join(rows) + f"\n\n{basis}\n"
 
 
 def _row(name: str, now: float | None, before: float | None) -> str:
@@ -156,7 +156,7 @@ def _percent(value: float | None) -> str:
 
 
 def _change(now: float | None, before: float | None) -> str:
-    """Percentage points; what rounds to nothing is no change."""
+    """Return the change in percentage points; one that rounds to zero is none."""
     if now is None or before is None:
         return "unknown" if now is not None else "–"
     points = round(now - before, 1)

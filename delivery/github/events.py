@@ -1,4 +1,4 @@
-"""Which deployment a GitHub webhook starts, and with what; names in it are anybody's.
+"""Decide which deployment a GitHub webhook starts; anybody may have chosen the names in it.
 
 Events: https://docs.github.com/en/webhooks/webhook-events-and-payloads
 """
@@ -21,10 +21,10 @@ class Start:
 
 
 def chosen(event: str, payload: Mapping[str, Any], repository: str, branch: str) -> Start | str:
-    """What an event starts, or why it starts nothing.
+    """Return what an event starts, or why it starts nothing.
 
     `repository` is owner/name, and `branch` the full ref that is deployed from. The deployments
-    check what they are given: this only picks out revisions, numbers and names.
+    check their parameters: this only picks out revisions, numbers and names.
     """
     named = payload.get("repository")
     if not isinstance(named, Mapping) or named.get("full_name") != repository:

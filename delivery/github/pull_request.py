@@ -1,4 +1,4 @@
-"""A pull request as GitHub describes it, and why it may not be checked."""
+"""Read a pull request as GitHub describes it, and refuse one that must not be checked."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ _REVISION = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True)
 class Pull:
-    """`revision` is the newest of the branch to be merged, `base` the full ref to merge it into."""
+    """A pull request: `revision` is the newest of its branch, `base` the full ref to merge into."""
 
     number: int
     revision: str
@@ -23,10 +23,10 @@ class Pull:
 
 
 def read_pull(answer: Any) -> Pull:
-    """What GitHub says of a pull request. Raises `GitHubRefused` if that is something else.
+    """Read GitHub's description of a pull request. Raises `GitHubRefused` if it is something else.
 
-    Shape: https://docs.github.com/en/rest/pulls/pulls#get-a-pull-request. The name of the branch
-    is anybody's and not read: git knows it as refs/pull/NUMBER/head.
+    Shape: https://docs.github.com/en/rest/pulls/pulls#get-a-pull-request. Anybody may have
+    chosen the name of the branch, so it is not read: git has it as refs/pull/NUMBER/head.
     """
     try:
         head, base = answer["head"], answer["base"]
@@ -47,8 +47,8 @@ def read_pull(answer: Any) -> Pull:
     return found
 
 
-def demand_head(pull: Pull, revision: str) -> None:
-    """Raise `RequestRefused` for one that is over, `Superseded` unless `revision` is its newest."""
+def require_head(pull: Pull, revision: str) -> None:
+    """Raise `RequestRefused` if it is closed, `Superseded` unless `revision` is its newest."""
     if pull.state != "open":
         raise RequestRefused(
             f"pull request {pull.number} is {pull.state}",

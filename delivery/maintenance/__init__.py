@@ -1,3 +1,3 @@
-"""What is asked and told between deployments: status, alerts, performance, provisioning; `status`
+"""Decisions and messages between deployments: status, alerts, performance, provisioning; `status`
 is the front door.
 """

@@ -1,9 +1,9 @@
-"""What Amazon SNS sends of CloudWatch's alarms: whether it may be believed, and what it says.
+"""Read what Amazon SNS sends about CloudWatch's alarms, and decide whether it is genuine.
 
 Sources: https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html,
-https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html. A signature is checked
-where there is a library for it (deployments/webhooks/sns_webhook.py); all that it is checked
-against is here.
+https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html. The signature itself is
+checked where there is a library for it (deployments/webhooks/sns_webhook.py); everything that it is
+checked against is here.
 """
 
 import base64
@@ -16,16 +16,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, quote
 
-from delivery.messages import Message, Mood
+from delivery.messages import Message, RunStatus
 from delivery.text import NOT_JSON, clipped, escaped, plain
 
 TOPIC = re.compile(
     r"arn:(?P<partition>aws[a-z-]*):sns:(?P<region>[a-z0-9-]+):\d{12}:[A-Za-z0-9_.-]{1,256}"
 )
 CONFIRMATION = "SubscriptionConfirmation"
-FAREWELL = "UnsubscribeConfirmation"
-# SNS waits for an hour at most between its tries, and may wait for each answer. What is older was
-# kept by somebody else.
+UNSUBSCRIBED = "UnsubscribeConfirmation"
+# SNS waits an hour at most between its tries, and may wait for each answer. Somebody else kept an
+# older message, to send it again.
 OLDEST = timedelta(hours=2)
 CLOCKS_DIFFER = timedelta(minutes=5)
 
@@ -34,7 +34,7 @@ _OF_A_SUBSCRIPTION = ("Message", "MessageId", "SubscribeURL", "Timestamp", "Toke
 _SIGNED = {
     "Notification": ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"),
     CONFIRMATION: (*_OF_A_SUBSCRIPTION, "Type"),
-    FAREWELL: (*_OF_A_SUBSCRIPTION, "Type"),
+    UNSUBSCRIBED: (*_OF_A_SUBSCRIPTION, "Type"),
 }
 _CERTIFICATE = r"/SimpleNotificationService-[0-9a-f]{1,64}\.pem"
 LONGEST_REASON = 600
@@ -42,7 +42,7 @@ LONGEST_REASON = 600
 
 @dataclass(frozen=True)
 class Notice:
-    """One message of SNS, what of it was signed, and with what that can be proven."""
+    """One message of SNS: its fields, its signed text, and what the signature is checked with."""
 
     kind: str
     id: str
@@ -58,22 +58,22 @@ class Notice:
 
 
 def read_notice(body: bytes) -> Notice | str:
-    """The message in the body of a request, or why there is none. It is not yet proven."""
+    """Read the message in the body of a request, not yet proven; return why where there is none."""
     try:
         document = json.loads(body)
     except NOT_JSON:
-        return "it is no JSON"
+        return "it is not JSON"
     kind = str(document.get("Type")) if isinstance(document, dict) else ""
     if kind not in _SIGNED:
-        return "it is no message of SNS"
+        return "it is not a message of SNS"
     names = [name for name in _SIGNED[kind] if document.get(name) is not None]
     more = ("Signature", "SignatureVersion", "SigningCertURL")
     given = {name: document.get(name) for name in (*names, *more)}
     wanted = {*_SIGNED[kind], *more} - {"Subject"}
     if missing := sorted(name for name in wanted if not isinstance(given.get(name), str)):
-        return f"it has no text as {', '.join(missing)}"
+        return f"these fields are missing or not text: {', '.join(missing)}"
     if not isinstance(given.get("Subject", ""), str):
-        return "its Subject is no text"
+        return "its Subject is not text"
     try:
         return _notice(given, names)
     except (ValueError, binascii.Error):
@@ -100,22 +100,22 @@ def _notice(given: Mapping[str, Any], names: list[str]) -> Notice:
 
 
 def why_refused(notice: Notice, topics: Collection[str], now: datetime) -> str:
-    """Why a message is not even worth a look at its signature; empty if it is."""
+    """Say why a message is refused before its signature is checked; empty if it is not."""
     if notice.topic not in topics:
-        return "its topic is none of KANVARO_ALARM_TOPICS"
+        return "its topic is not in KANVARO_ALARM_TOPICS"
     if notice.version not in ("1", "2"):
-        return f"nothing is known of signatures of version {plain(notice.version)[:10]}"
+        return f"its signature has the unknown version {plain(notice.version)[:10]}"
     if not re.fullmatch(
         re.escape(f"https://{_host(notice.topic)}") + _CERTIFICATE, notice.certificate
     ):
         return f"its certificate is not at {_host(notice.topic)}"
     if not now - OLDEST <= notice.at <= now + CLOCKS_DIFFER:
-        return f"it is of {notice.at.isoformat()}; is the clock of this machine right?"
+        return f"it was sent at {notice.at.isoformat()}; is the clock of this machine right?"
     return ""
 
 
 def is_confirmed_at_sns(notice: Notice) -> bool:
-    """Whether the address that confirms a subscription does that, for this topic, and at SNS."""
+    """Return whether the given address confirms a subscription, of this topic, at SNS."""
     beginning = f"https://{_host(notice.topic)}/?"
     asked = parse_qs(notice.confirm_at.removeprefix(beginning))
     return (
@@ -126,14 +126,14 @@ def is_confirmed_at_sns(notice: Notice) -> bool:
 
 
 def alarm_message(notice: Notice, environment: str) -> Message:
-    """What people are told of a message that is proven; names and texts in it are anybody's."""
-    if notice.kind == FAREWELL:
+    """Write what people read of a proven message; its names and texts may be from anybody."""
+    if notice.kind == UNSUBSCRIBED:
         return Message(
-            Mood.STOPPED,
-            f"{environment}: alarms are told here no more",
+            RunStatus.STOPPED,
+            f"{environment}: alarms are no longer reported here",
             (
                 f"Somebody ended the subscription of {escaped(notice.topic)}. If nobody meant to: "
-                "subscribe the door again (docs/monitoring.md).",
+                "subscribe the webhook receiver again (docs/monitoring.md).",
             ),
         )
     try:
@@ -143,7 +143,7 @@ def alarm_message(notice: Notice, environment: str) -> Message:
     if isinstance(alarm, dict) and isinstance(alarm.get("AlarmName"), str):
         return _of_an_alarm(alarm, _region(notice.topic), environment)
     return Message(
-        Mood.STOPPED,
+        RunStatus.STOPPED,
         f"{environment}: {notice.subject or 'a message that is no alarm'}",
         (
             f"```{clipped(escaped(notice.text), LONGEST_REASON)}```",
@@ -159,13 +159,13 @@ def _of_an_alarm(alarm: Mapping[str, Any], region: str, environment: str) -> Mes
     reason = str(alarm.get("NewStateReason") or "it gives no reason")
     shown = f"```{clipped(escaped(reason), LONGEST_REASON)}```"
     if state == "OK":
-        return Message(Mood.WELL, f"{environment}: the alarm {name} is over", (since,), link)
+        return Message(RunStatus.WELL, f"{environment}: the alarm {name} is over", (since,), link)
     if state != "ALARM":
-        headline = f"{environment}: the alarm {name} has nothing to go by"
-        return Message(Mood.STOPPED, headline, (since, shown), link)
+        headline = f"{environment}: the alarm {name} has too little data"
+        return Message(RunStatus.STOPPED, headline, (since, shown), link)
     about = alarm.get("AlarmDescription")
     return Message(
-        Mood.FAILED,
+        RunStatus.FAILED,
         f"{environment}: the alarm {name} rings",
         (
             *((escaped(str(about))[:LONGEST_REASON],) if about else ()),
@@ -200,7 +200,7 @@ def _region(topic: str) -> str:
 
 
 def _host(topic: str) -> str:
-    """Where SNS is in the region of a topic."""
+    """Return the host of SNS in the region of a topic."""
     return f"sns.{_region(topic)}.amazonaws.com" + (
         ".cn" if topic.startswith("arn:aws-cn:") else ""
     )

@@ -1,4 +1,4 @@
-"""What is not as it should be, and that no program may put right: a person has to look."""
+"""Alerts: what is wrong, may not be repaired by a program, and so needs a person."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,24 +13,24 @@ STANDS_STILL_S = 3600
 
 @dataclass(frozen=True)
 class Alert:
-    """One thing to look at: `key` stays the same while it lasts, the `sentence` may tell an age."""
+    """One thing to look at: `key` stays the same while it lasts, `sentence` may name an age."""
 
     key: str
     sentence: str
 
 
 def drifted(drift: str) -> list[Alert]:
-    """The worry about a cloud that differs from the ledger; none where it does not."""
+    """Return the alert about a cloud that differs from the ledger; none where it does not."""
     if not drift:
         return []
-    hint = "`rollback` works all the same; it, or a person who puts things back, ends this"
+    hint = "`rollback` works all the same; it, or a person who undoes the change, ends this"
     return [Alert(f"drift: {drift}", f"drift: {drift}. {hint}")]
 
 
 def drift_in_place(digest: str, releases: Sequence[Release]) -> str:
-    """In what the one service differs from the newest release; empty if in nothing.
+    """Say how the one service differs from the newest release; empty if it does not.
 
-    `digest` is the one that the service is set to run, empty if there is no service.
+    `digest` is what the service is set to run, empty if there is no service.
     """
     if not releases or releases[-1].colour or digest == releases[-1].digest:
         return ""
@@ -38,9 +38,10 @@ def drift_in_place(digest: str, releases: Sequence[Release]) -> str:
 
 
 def standing_still(rotations: Iterable[Record], now: float) -> list[Alert]:
-    """The newest rotation of each secret that was begun long ago and is in use nowhere as yet.
+    """Return alerts about rotations that began long ago and whose new version no service uses yet.
 
-    One that is rolled is none of them: its old version is retired, or said to be overdue.
+    Only the newest rotation of each secret counts. Once services use the new version, the old one
+    is retired, or another alert says that it is overdue.
     """
     newest = {each.secret: each for each in sorted(rotations, key=lambda each: each.began)}
     return [
@@ -55,5 +56,5 @@ def _standing_still(row: Record, age_s: float) -> Alert:
     return Alert(
         f"rotation: {row.secret} {row.slot} {row.step}",
         f"the rotation {row.slot} of {row.secret} {step}, was begun {duration(age_s)} ago, and no "
-        f"run goes on with it: run `rotate-secrets` with rotation_id={row.slot}",
+        f"run continues it: run `rotate-secrets` with rotation_id={row.slot}",
     )

@@ -1,26 +1,26 @@
-"""What Slack says of reconcile: what a dead run left, and what a person has to look at."""
+"""Slack messages of `reconcile`: what a killed run left, and what a person has to look at."""
 
 from collections.abc import Sequence
 
-from delivery.messages import Message, Mood
+from delivery.messages import Message, RunStatus
 from delivery.text import escaped
 
 
 def recovered(environment: str, found: Sequence[str], outcome: str) -> Message:
-    """Said by `reconcile` when it put right what a dead run had left."""
+    """Say what a killed run had left, once `reconcile` has recovered it."""
     return Message(
-        Mood.STOPPED,
-        f"{environment}: what a dead run left half done was settled",
+        RunStatus.STOPPED,
+        f"{environment}: what a killed run left half done was recovered",
         ("\n".join(f"• {escaped(each)}" for each in found), f"Now: {escaped(outcome)}"),
     )
 
 
 def alerts(environment: str, news: Sequence[str], over: Sequence[str]) -> Message:
-    """Said by `reconcile` of what it cannot put right, and of what somebody has put right."""
-    mood = Mood.STOPPED if news else Mood.WELL
+    """Say what `reconcile` cannot put right, and which earlier alerts are over."""
+    status = RunStatus.STOPPED if news else RunStatus.WELL
     headline = "a person has to look" if news else "is as it should be again"
-    told = [
+    lines = [
         *(f"• {escaped(each)}" for each in news),
         *(f"• over: {escaped(each)}" for each in over),
     ]
-    return Message(mood, f"{environment}: {headline}", ("\n".join(told),))
+    return Message(status, f"{environment}: {headline}", ("\n".join(lines),))

@@ -1,9 +1,9 @@
-"""How well we deliver, by DORA's four keys, from what the ledger remembers.
+"""Measure how well an environment is delivered to, by DORA's four keys, from the ledger.
 
 Definitions as in https://dora.dev/guides/dora-metrics-four-keys/: how often users get a new
 version, how long a commit takes to reach them, which share of the versions had to be taken back,
-and how long that took. A version counts as failed if a rollback is the next thing that happened
-after it went live; one that was taken back before it had all of the traffic is not counted.
+and how long that took. A version counts as failed if the next release after it is a rollback; one
+that was taken back before it had all of the traffic is not counted.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import zip_longest
 from statistics import median
 
-from delivery.messages import Message, Mood
+from delivery.messages import Message, RunStatus
 from delivery.run.ledger import Proven, Release
 from delivery.text import counted, duration, escaped
 
@@ -25,8 +25,8 @@ HOUR_S = 3600
 class Delivered:
     """One version that users got: when, how long after its commit, and what became of it.
 
-    `lead_s` is None where the ledger does not know when the commit was made; `restored_s` is how
-    long users had it until a rollback had taken it back, None if none did. Seconds.
+    `lead_s` is None where the ledger does not have the time of the commit; `restored_s` is how long
+    users had the version until a rollback took it back, None if none did. Both are in seconds.
     """
 
     at: datetime
@@ -37,7 +37,7 @@ class Delivered:
 
 @dataclass(frozen=True)
 class Week:
-    """The deliveries of the week that began on a Monday, by UTC."""
+    """The deliveries of a week, which begins on a Monday in UTC."""
 
     monday: date
     delivered: Sequence[Delivered]
@@ -49,7 +49,7 @@ class Week:
 
 @dataclass(frozen=True)
 class Series:
-    """A figure for each week, None where none is known; in hours, or a count of versions."""
+    """A figure for each week, None where it is unknown; in hours, or a count of versions."""
 
     name: str
     of_weeks: Sequence[float | None]
@@ -58,7 +58,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Performance:
-    """The weeks of a report, oldest first; the last one is the one before today's."""
+    """The weeks of a report, oldest first; the last one is the week before this one."""
 
     environment: str
     weeks: Sequence[Week]
@@ -75,9 +75,9 @@ def performance_of(
     today: date,
     weeks: int,
 ) -> Performance:
-    """What the last whole `weeks` were like; `proofs` maps a digest to its proof.
+    """Measure the last whole `weeks`.
 
-    `releases` are in the order in which they went live.
+    `releases` are in the order in which they went live; `proofs` maps a digest to its proof.
     """
     this_monday = today - timedelta(days=today.weekday())
     mondays = [this_monday - timedelta(weeks=n) for n in range(weeks, 0, -1)]
@@ -120,7 +120,7 @@ def frequency(performance: Performance) -> str:
 
 
 def lead_time(delivered: Sequence[Delivered]) -> str:
-    """From the commit to all users, by the median; with how many it was known of."""
+    """Write the median time from the commit to all users, and for how many it is known."""
     return _median(_lead_times_s(delivered), len(delivered))
 
 
@@ -130,7 +130,7 @@ def failure_rate(delivered: Sequence[Delivered]) -> str:
 
 
 def time_to_restore(delivered: Sequence[Delivered]) -> str:
-    """From the moment a failed version had all users to the rollback's end, by the median."""
+    """Write the median time from when all users had a failed version to the end of its rollback."""
     known = _restored_s(delivered)
     return _median(known, len(known))
 
@@ -159,7 +159,7 @@ FOUR_KEYS: Mapping[str, Callable[[Performance], str]] = {
 
 
 def as_markdown(performance: Performance) -> str:
-    """The four keys, a table of the weeks, and a plot of how many versions each of them brought."""
+    """Write the four keys, a table of the weeks, and a plot of the versions of each week."""
     keys = "\n".join(f"| {name} | {tell(performance)} |" for name, tell in FOUR_KEYS.items())
     weeks = "\n".join(
         f"| {week.monday} | {len(week.delivered)} | {lead_time(week.delivered)} "
@@ -178,7 +178,7 @@ def as_markdown(performance: Performance) -> str:
 
 
 def plot(performance: Performance) -> str:
-    """A line for each week: a bar of its versions, those that failed marked at its end."""
+    """Draw a line for each week: a bar of its versions, with the failed ones marked at its end."""
     most = max((len(week.delivered) for week in performance.weeks), default=0)
     scale = min(1.0, WIDEST / most) if most else 1.0
     lines = []
@@ -190,7 +190,7 @@ def plot(performance: Performance) -> str:
 
 
 def weekly_series(performance: Performance) -> list[Series]:
-    """The four keys of each week, as a plot wants them: two counts, and two medians in hours."""
+    """Return the four keys of each week for a plot: two counts, and two medians in hours."""
     weeks = performance.weeks
     return [
         Series("versions delivered", [len(week.delivered) for week in weeks]),
@@ -210,11 +210,11 @@ def _hours(known_s: Sequence[float]) -> float | None:
     return median(known_s) / HOUR_S if known_s else None
 
 
-def told(performance: Performance, run_url: str) -> Message:
-    """The four keys for the channel."""
+def performance_message(performance: Performance, run_url: str) -> Message:
+    """Write the four keys for the channel."""
     lines = [f"• {name}: {escaped(tell(performance))}" for name, tell in FOUR_KEYS.items()]
     return Message(
-        Mood.WELL,
+        RunStatus.WELL,
         f"{performance.environment}: how we delivered in the last "
         f"{counted(len(performance.weeks), 'week')}",
         ("\n".join(lines),),

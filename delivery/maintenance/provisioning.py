@@ -1,5 +1,5 @@
-"""What an account holds before its first delivery: which stacks, what a change set would change,
-and what the state of a stack means.
+"""Decide about an account's stacks: which there are, what a change set would change, and what the
+status of a stack means.
 
 Statuses and change sets: API reference of AWS CloudFormation, StackStatus and ResourceChange.
 """
@@ -34,16 +34,16 @@ class Stack(StrEnum):
 
     @property
     def is_shared(self) -> bool:
-        """Whether all environments of an account use the same one."""
+        """Whether all environments of an account use the same stack."""
         return self in (Stack.REGISTRY, Stack.LEDGER, Stack.HANDOVER, Stack.GITHUB)
 
 
-# What may be replaced or removed without a word: it holds nothing, and nothing refers to it.
+# What may be replaced or removed without a question: it holds nothing, and nothing refers to it.
 REPLACEABLE = frozenset({"AWS::CloudWatch::Alarm"})
 
 
 def stack_name(prefix: str, environment: str, stack: Stack) -> str:
-    """The name of a stack: with its environment, unless all environments of an account share it."""
+    """Name a stack: with its environment, unless all environments of an account share it."""
     parts = (prefix, stack) if stack.is_shared else (prefix, environment, stack)
     return "-".join(parts)
 
@@ -60,7 +60,7 @@ class Row:
 
     @property
     def is_dangerous(self) -> bool:
-        """It takes away what is there, or may."""
+        """Whether it takes away what is there, or may do so."""
         lost = self.action == "Remove" or self.replacement in ("True", "Conditional")
         return lost and self.kind not in REPLACEABLE
 
@@ -71,7 +71,7 @@ class Row:
 
 @dataclass(frozen=True)
 class StackPlan:
-    """What a change set would make of one stack; `change_set` is empty if nothing would change."""
+    """What a change set would change in one stack; `change_set` is empty if it is nothing."""
 
     stack: Stack
     name: str
@@ -80,7 +80,7 @@ class StackPlan:
 
     @property
     def losses(self) -> list[str]:
-        """What it takes away, or may: a person must agree to it."""
+        """What it takes away, or may take away: a person must agree to it."""
         return [f"{self.name}: {row}" for row in self.rows if row.is_dangerous]
 
     def __str__(self) -> str:
@@ -88,7 +88,7 @@ class StackPlan:
 
 
 def rows_of(changes: Iterable[Mapping[str, Any]]) -> list[Row]:
-    """The changes of DescribeChangeSet, as rows; what is dangerous first."""
+    """Turn the changes of DescribeChangeSet into rows, the dangerous ones first."""
     rows = [_row(each["ResourceChange"]) for each in changes]
     return sorted(rows, key=lambda row: not row.is_dangerous)
 
@@ -109,7 +109,7 @@ def _row(change: Mapping[str, Any]) -> Row:
 
 
 def as_markdown(plans: Iterable[StackPlan]) -> str:
-    """The plan of all stacks as a table."""
+    """Write the plans of all stacks as a table."""
     lines = [
         f"| {cell(plan.name)} | {'⚠️ ' if row.is_dangerous else ''}{cell(row.action)} "
         f"| {cell(row.name)} | {cell(row.kind)} | {cell(row.replacement or '–')} "
@@ -133,30 +133,30 @@ class Ready(Enum):
 
 _STUCK = {
     "ROLLBACK_COMPLETE": "Its first creation failed, and nothing in it serves. Delete the stack "
-    "(`aws cloudformation delete-stack`) and what it left, which is empty; mend what its events "
+    "(`aws cloudformation delete-stack`) and what it left, which is empty; correct what its events "
     "name, and run again.",
     "ROLLBACK_FAILED": "Its first creation failed, and so did its removal. Delete the stack, "
     "keeping what its events name with --retain-resources, and run again.",
-    "CREATE_FAILED": "Delete the stack, mend what its events name, and run again.",
+    "CREATE_FAILED": "Delete the stack, correct what its events name, and run again.",
     "UPDATE_FAILED": "Roll it back (`aws cloudformation rollback-stack`), then run again.",
-    "UPDATE_ROLLBACK_FAILED": "Mend what its events name, then `aws cloudformation "
+    "UPDATE_ROLLBACK_FAILED": "Correct what its events name, then `aws cloudformation "
     "continue-update-rollback`, and run again.",
-    "DELETE_FAILED": "Somebody deleted it and could not. Finish that by hand, then run again.",
+    "DELETE_FAILED": "Somebody could not delete it. Finish that by hand, then run again.",
 }
-_SETTLED = (
+_COMPLETE = (
     *("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"),
     *("IMPORT_COMPLETE", "IMPORT_ROLLBACK_COMPLETE"),
 )
 
 
 def readiness(stack: str, status: str) -> Ready:
-    """What can be done with a stack of that status; empty if there is none.
+    """Decide what can be done with a stack of that status, which is empty if there is none.
 
     Raises `ProvisioningFailed` if a person must put it right first.
     """
     if status in ("", "REVIEW_IN_PROGRESS", "DELETE_COMPLETE"):
         return Ready.CREATE
-    if status in _SETTLED:
+    if status in _COMPLETE:
         return Ready.UPDATE
     if status.endswith("_IN_PROGRESS"):
         return Ready.WAIT
@@ -170,15 +170,15 @@ MADE_BY_HAND = (
 
 
 def status_of(events: Sequence[Mapping[str, Any]]) -> str:
-    """How far an operation is by its events, newest first; empty before the first of them."""
+    """Read how far an operation is from its events, newest first; empty before the first one."""
     return next((e["ResourceStatus"] for e in events if e["ResourceType"] == STACK), "")
 
 
-def demand_applied(stack: str, events: Sequence[Mapping[str, Any]]) -> None:
-    """Return if an operation that has ended did what was asked.
+def require_applied(stack: str, events: Sequence[Mapping[str, Any]]) -> None:
+    """Return if an operation that has ended did what it was started for.
 
     `events` are those of the operation, newest first. Raises `ProvisioningFailed`, naming the
-    resource that failed first and why.
+    resource that failed first, and why.
     """
     status = status_of(events)
     if status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
@@ -201,15 +201,18 @@ def demand_applied(stack: str, events: Sequence[Mapping[str, Any]]) -> None:
 
 
 def is_empty(status: str, reason: str) -> bool:
-    """Whether a change set failed only because there is nothing to change."""
-    said = ("didn't contain changes", "No updates are to be performed")
-    return status == "FAILED" and any(each in reason for each in said)
+    """Return whether a change set failed only because there is nothing to change."""
+    reasons = ("didn't contain changes", "No updates are to be performed")
+    return status == "FAILED" and any(each in reason for each in reasons)
 
 
 def change_set_name(template: str, parameters: Mapping[str, str], generation: str) -> str:
-    """The same for the same wish while the stack is as it was (`generation`: its last change)."""
-    wish = json.dumps([template, dict(parameters), generation], sort_keys=True)
-    return PREFIX + hashlib.sha256(wish.encode()).hexdigest()[:24]
+    """Name a change set: the same name for the same contents while the stack is unchanged.
+
+    `generation` is the time of the stack's last change.
+    """
+    contents = json.dumps([template, dict(parameters), generation], sort_keys=True)
+    return PREFIX + hashlib.sha256(contents.encode()).hexdigest()[:24]
 
 
 # Output of a stack, and the setting of the environment that must say the same.
@@ -228,9 +231,9 @@ _SECRETS = ("DatabaseArn", "JwtArn", "EmailArn")
 def settings_to_write(
     outputs: Mapping[str, str], known: Mapping[str, str], references: Iterable[str] = ()
 ) -> list[str]:
-    """What blocks/environments.yaml must be told: where it differs from the stacks' outputs.
+    """List what to write into blocks/environments.yaml: where it differs from the stacks' outputs.
 
-    `references` are those to secrets, `ARN:KEY::`.
+    `references` are the environment's references to secrets, `ARN:KEY::`.
     """
     settings = [
         f"{setting}: {outputs[name]}"

@@ -1,15 +1,15 @@
-"""What we say about a run that provisions."""
+"""Slack messages of a run that provisions."""
 
 from collections.abc import Sequence
 
-from delivery.messages import Failure, Message, Mood, stopped_early
+from delivery.messages import Failure, Message, RunStatus, failure_message
 from delivery.text import duration, escaped
 
 
 def provisioning(environment: str, stacks: str, why: str, actor: str, run_url: str) -> Message:
-    """Opens the thread, before anything is planned."""
+    """Open the thread, before anything is planned."""
     return Message(
-        Mood.UNDER_WAY,
+        RunStatus.UNDER_WAY,
         f"{environment}: looking at the stacks {stacks}",
         (f"“{escaped(why)}” ({escaped(actor)})",),
         (("run", run_url),),
@@ -17,9 +17,9 @@ def provisioning(environment: str, stacks: str, why: str, actor: str, run_url: s
 
 
 def may_be_lost(environment: str, losses: Sequence[str], run_url: str) -> Message:
-    """Asks a person whether what is named may be taken away."""
+    """Ask a person whether what is named may be replaced or removed."""
     return Message(
-        Mood.UNDER_WAY,
+        RunStatus.UNDER_WAY,
         f"{environment}: provisioning waits for your decision",
         (
             "\n".join(f"• {escaped(each)}" for each in losses),
@@ -30,16 +30,16 @@ def may_be_lost(environment: str, losses: Sequence[str], run_url: str) -> Messag
     )
 
 
-def provisioned(environment: str, told: Sequence[str], seconds: float, run_url: str) -> Message:
-    """The last word of a run that did what was to be done."""
+def provisioned(environment: str, done: Sequence[str], seconds: float, run_url: str) -> Message:
+    """Conclude a run that succeeded: what was done, and what a person has to write."""
     return Message(
-        Mood.WELL,
+        RunStatus.WELL,
         f"{environment}: provisioned in {duration(seconds)}",
-        ("\n".join(f"• {escaped(each)}" for each in told),),
+        ("\n".join(f"• {escaped(each)}" for each in done),),
         (("run", run_url),),
     )
 
 
 def provisioning_failed(environment: str, failure: Failure, run_url: str) -> Message:
-    """Said by the hook of a run that did not end well."""
-    return stopped_early(f"{environment}: provisioning stopped", failure, run_url)
+    """Say why a run failed; posted by its hook."""
+    return failure_message(f"{environment}: provisioning stopped", failure, run_url)

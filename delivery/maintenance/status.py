@@ -1,4 +1,4 @@
-"""The answer at 3 a.m.: what is live, is it well, and how do I get back."""
+"""Answer what a person on call asks: what is live, is it well, and how do I get back."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,13 +14,13 @@ from delivery.text import cell, plain
 
 @dataclass(frozen=True)
 class EnvironmentStatus:
-    """Everything that was seen of an environment at one moment.
+    """Everything that was read of an environment at one moment.
 
-    `public` is what the public name answered; `colours` what each colour did at its own address;
-    `service_state` is that of the one service that is updated in place, empty where there are
-    colours. `way_back` says what a rollback would do. `unread` names what could not be read, and
-    why: its part of the answer is then empty. `silent_s` is how long nothing was heard of the run
-    that holds the deploy lock, and `lease_s` how long that may be.
+    `public` is the answer of the public name, `colours` the answers of each colour at its own
+    address. `service_state` is that of the one service that is updated in place, empty where there
+    are colours. `way_back` says what a rollback would do. `unread` maps what could not be read to
+    the reason; that part of the status is then empty. `silent_s` is the age of the lock holder's
+    last heartbeat, `lease_s` how old it may be.
     """
 
     environment: str
@@ -42,7 +42,7 @@ class EnvironmentStatus:
 
     @property
     def _is_left_alone(self) -> bool:
-        """Whether what is half done has nobody who would go on with it."""
+        """Whether no living run holds the deploy lock, so that nothing half done is continued."""
         return self.lock.holder is None or self.silent_s > self.lease_s
 
     @property
@@ -83,15 +83,15 @@ class EnvironmentStatus:
         if self.lock.holder and self._is_left_alone:
             found.append(
                 f"the run that holds the deploy lock is silent for {self.silent_s:.0f} s, "
-                "as a dead one is: whoever comes next takes it over, and so does `reconcile`"
+                "as a dead one is: the next run takes the lock over, and so does `reconcile`"
             )
         if self._is_left_alone and self.intents:
             found.append(
-                "intents are open and nobody living holds the deploy lock: `reconcile` settles them"
+                "intents are open and no living run holds the deploy lock: `reconcile` closes them"
             )
         if self._is_left_alone and self._is_shifting:
             found.append(
-                "a shift is half done and nobody living holds the deploy lock: `reconcile` ends it"
+                "a shift is half done and no living run holds the deploy lock: `reconcile` ends it"
             )
         if self._is_left_alone and self._way_back_is_sick:
             found.append("the idle colour does not answer well: a rollback would not be quick")
@@ -101,11 +101,11 @@ class EnvironmentStatus:
 
 
 def rows(status: EnvironmentStatus) -> list[tuple[str, str]]:
-    """The status as pairs of a name and what is to be said of it."""
+    """Write the status as pairs of a name and a value."""
     live, route = status.live, status.snapshot.route if status.snapshot else None
-    told = [("health", f"{status.public} at {status.address}")]
+    found = [("health", f"{status.public} at {status.address}")]
     if live:
-        told += [
+        found += [
             (
                 "live",
                 f"{live.revision} ({live.digest[:19]})"
@@ -114,25 +114,25 @@ def rows(status: EnvironmentStatus) -> list[tuple[str, str]]:
             ("since", f"{live.since} by {live.actor}: {live.reason} ({live.kind})"),
         ]
     elif "the ledger" in status.unread:
-        told.append(("live", "unknown: the ledger could not be read"))
+        found.append(("live", "unknown: the ledger could not be read"))
     else:
-        told.append(("live", "nothing by the ledger"))
+        found.append(("live", "nothing by the ledger"))
     if route:
-        told.append(("traffic", str(route)))
+        found.append(("traffic", str(route)))
     for colour, service in (status.snapshot.services if status.snapshot else {}).items():
         state = service.status if service else "no service"
         answer = status.colours.get(colour)
-        told.append((colour, f"{state}, {answer}" if answer else state))
+        found.append((colour, f"{state}, {answer}" if answer else state))
     if status.service_state:
-        told.append(("service", status.service_state))
-    told.append(("way back", status.way_back))
+        found.append(("service", status.service_state))
+    found.append(("way back", status.way_back))
     held = f"{status.lock.holder}, heard of {status.silent_s:.0f} s ago"
-    told.append(("deploy lock", held if status.lock.holder else "free"))
-    told += [("waiting", str(each)) for each in status.waiting]
-    told += [("open intent", str(each)) for each in status.intents]
-    told.append(("drift", status.drift or "none"))
-    told += [("NOT READ", f"{what}: {why}") for what, why in status.unread.items()]
-    return told
+    found.append(("lock", held if status.lock.holder else "free"))
+    found += [("waiting", str(each)) for each in status.waiting]
+    found += [("open intent", str(each)) for each in status.intents]
+    found.append(("drift", status.drift or "none"))
+    found += [("NOT READ", f"{what}: {why}") for what, why in status.unread.items()]
+    return found
 
 
 def headline(status: EnvironmentStatus) -> str:
@@ -144,21 +144,21 @@ def headline(status: EnvironmentStatus) -> str:
 
 
 def as_text(status: EnvironmentStatus) -> str:
-    """The status for a terminal, with the five releases before the live one.
+    """Write the status for a terminal, with the five releases before the live one.
 
-    Reasons are anybody's, and a terminal obeys what it is shown: so they are made `plain`.
+    Anybody may have written a reason, and a terminal obeys control characters: so all is `plain`.
     """
-    told = rows(status) + [
+    pairs = rows(status) + [
         ("before", f"{r.revision[:10]} since {r.since} by {r.actor}: {r.reason} ({r.kind})")
         for r in reversed(status.releases[-6:-1])
     ]
-    width = max(len(name) for name, _ in told)
-    lines = [f"  {name:<{width}}  {plain(value)}" for name, value in told]
+    width = max(len(name) for name, _ in pairs)
+    lines = [f"  {name:<{width}}  {plain(value)}" for name, value in pairs]
     return "\n".join([plain(headline(status)), *lines])
 
 
 def as_markdown(status: EnvironmentStatus) -> str:
-    """The status as a Markdown page, with the newest releases below."""
+    """Write the status as a Markdown page, with the newest releases below."""
     table = "\n".join(f"| **{name}** | {cell(value)} |" for name, value in rows(status))
     past = "\n".join(
         f"| {cell(r.since)} | {cell(r.kind)} | {r.revision[:10]} | {cell(r.colour)} "

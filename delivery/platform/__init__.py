@@ -1,3 +1,1 @@
-"""The vocabulary of where an application runs: images, services, routes, health; `route` is the
-front door.
-"""
+"""Describe images, services, routes and health; `route` is the front door."""

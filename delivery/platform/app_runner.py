@@ -1,8 +1,8 @@
-"""What App Runner says about a service, and what follows from it.
+"""Decide what follows from App Runner's description of a service.
 
-A service's status alone proves nothing: after a failed update App Runner puts
-the old version back and the service is RUNNING again. Only the verdict of our
-own operation counts (apprunner-roadmap #209).
+A service's status alone proves nothing: after a failed update App Runner restores the old version,
+and the service is RUNNING again. Only the result of our own operation counts (apprunner-roadmap
+#209).
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,12 +30,12 @@ class Operation:
 
     @property
     def brought_up(self) -> bool:
-        """Whether it made the service run what it was told."""
+        """Return whether the service ran the requested image after it."""
         return self.status == "SUCCEEDED" and self.kind in BRING_UP
 
     @property
     def seconds(self) -> float | None:
-        """How long it took, if it has ended."""
+        """Return how long it took, in seconds; None if it has not ended."""
         return (self.ended - self.started).total_seconds() if self.ended else None
 
     @property
@@ -47,7 +47,7 @@ class Operation:
 
 
 class NextAction(Enum):
-    """What to do next to make a service run an image."""
+    """The next action that makes a service run an image."""
 
     CREATE = "create the service"
     UPDATE = "update the service"
@@ -57,7 +57,7 @@ class NextAction(Enum):
 
 
 def next_step(service: Service | None, wanted: Mapping[str, Any]) -> NextAction:
-    """What to do next so that `service` runs with the `wanted` settings.
+    """Return the next action that makes `service` run with the `wanted` settings.
 
     A paused service refuses updates, so it is resumed first. A service whose creation failed
     is repaired by updating it, as its API reference says.
@@ -74,9 +74,9 @@ def next_step(service: Service | None, wanted: Mapping[str, Any]) -> NextAction:
 
 
 def is_within(wanted: Any, seen: Any) -> bool:
-    """Whether everything `wanted` is `seen`; what AWS adds by itself is left out of account.
+    """Return whether everything `wanted` is `seen`; what AWS adds by itself does not count.
 
-    Maps of variables and secrets are compared whole: one too many is a difference.
+    Maps of variables and secrets are compared as a whole: an additional one is a difference.
     """
     if not isinstance(wanted, Mapping):
         return bool(wanted == seen)
@@ -90,7 +90,7 @@ def is_within(wanted: Any, seen: Any) -> bool:
 
 
 def normal(settings: Any) -> Any:
-    """Settings with sizes in one notation: App Runner takes `1 vCPU` and answers `1024`."""
+    """Return settings with sizes in one notation: App Runner takes `1 vCPU` and answers `1024`."""
     if isinstance(settings, Mapping):
         sizes = {"Cpu": ("vCPU", 1024), "Memory": ("GB", 1024)}
         return {
@@ -108,13 +108,13 @@ def _in_units(size: str, unit: str, factor: int) -> str:
 def newly_started(
     operations: Iterable[Operation], known: Iterable[str], kinds: set[str]
 ) -> Operation | None:
-    """The operation that appeared since `known` ids were read: ours, if an answer was lost."""
+    """Return the operation that is not among the `known` ids: ours, if an answer was lost."""
     seen = set(known)
     return next((o for o in operations if o.id not in seen and o.kind in kinds), None)
 
 
-def demand_success(operation: Operation | None, service: str) -> None:
-    """Return if the operation succeeded; else raise what its end means for the users."""
+def require_success(operation: Operation | None, service: str) -> None:
+    """Return if the operation succeeded; otherwise raise what its end means for the users."""
     if operation is None:
         raise OutcomeUnknown(f"App Runner does not list our operation on {service}")
     if operation.status == "SUCCEEDED":
@@ -123,13 +123,13 @@ def demand_success(operation: Operation | None, service: str) -> None:
         raise RolledBack(
             f"App Runner could not start the new version on {service} and put the old one back",
             hint="The old version still serves. Read the new version's log in "
-            "/aws/apprunner/…/application, mend it, and release again.",
+            "/aws/apprunner/…/application, fix it, and release again.",
         )
     if operation.status == "ROLLBACK_FAILED":
         raise RolloutFailed(
             f"App Runner could not start the new version on {service}, nor put the old one back",
-            hint="Ask `status` what serves. If it is this service, page the owner and go back now; "
-            "an idle colour harms nobody.",
+            hint="Run `status` to see what serves. If it is this service, page the owner and roll "
+            "back now; an idle colour harms nobody.",
         )
     raise RolloutFailed(
         f"{operation.kind} on {service} ended as {operation.status}",

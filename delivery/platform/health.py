@@ -1,17 +1,17 @@
-"""What the application answers about itself, and when that proves a deployment."""
+"""Read what the application answers about itself, and decide when it proves a deployment."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-NONE_DEMANDED: Mapping[str, str] = {}
+NONE_REQUIRED: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
 class HealthAnswer:
-    """One answer of a health endpoint; `status` 0 means that none came.
+    """One answer of a health endpoint; `status` 0 means that no answer came.
 
-    `milliseconds` is the time to the whole answer; `remark` says what else was seen. `secrets`
-    maps each kind of secret to the id of the version that it runs with, where it says so.
+    `milliseconds` is the time until the whole answer was read; `remark` says what else was seen.
+    `secrets` maps each kind of secret to the id of the version in use, if the answer names it.
     """
 
     status: int
@@ -21,11 +21,11 @@ class HealthAnswer:
     secrets: Mapping[str, str] = field(default_factory=dict)
 
     def is_from(self, revision: str) -> bool:
-        """Whether it is a ready answer of this revision."""
+        """Return whether it is a ready answer of this revision."""
         return self.status == 200 and self.revision == revision
 
     def runs_with(self, versions: Mapping[str, str]) -> bool:
-        """Whether it says that it runs with all of these versions of its secrets."""
+        """Return whether it names all of these versions of the secrets."""
         return all(self.secrets.get(kind) == version for kind, version in versions.items())
 
     @property
@@ -42,11 +42,11 @@ class HealthAnswer:
 def good_in_a_row(
     answers: Sequence[HealthAnswer],
     revision: str | None,
-    secrets: Mapping[str, str] = NONE_DEMANDED,
+    secrets: Mapping[str, str] = NONE_REQUIRED,
 ) -> int:
-    """How many of the newest answers are ready, from `revision` and with `secrets`, without a gap.
+    """Count the newest answers in a row that are ready, from `revision` and with `secrets`.
 
-    None: the application does not say its revision, and every ready answer counts.
+    With `revision` None, for an application that does not report it, every ready answer counts.
     """
     count = 0
     for answer in reversed(answers):

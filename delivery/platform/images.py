@@ -1,4 +1,4 @@
-"""Container images: how they are named once they are in a registry."""
+"""Name container images in a registry."""
 
 import re
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ TREE_LABEL = "kanvaro.tree"
 
 @dataclass(frozen=True)
 class Image:
-    """An image in ECR, known by its digest: a tag can be moved, a digest cannot.
+    """An image in ECR, identified by its digest: a tag can be moved, a digest cannot.
 
     `repository` is ECR's URI of the repository, `revision` the commit it was built from.
     """

@@ -1,7 +1,7 @@
-"""The route document: which colour serves the public name, and how much of it.
+"""The route document says which colour serves the public name, and how much of its traffic.
 
-There is one document an environment, kept where every edge can read it and changed only by
-compare-and-swap. A switch is one write. Its readers are `deployments/aws/route.js` and we.
+Each environment has one document, stored where every edge can read it and changed only by
+compare-and-swap. A switch is one write. `deployments/aws/route.js` and this pipeline read it.
 """
 
 import json
@@ -30,12 +30,11 @@ class Colour(StrEnum):
 class Route:
     """The route document.
 
-    `live` is the colour promoted last; `next` the one that traffic is shifted to, and the same
-    where nothing is shifted. `share` is the percentage of viewers who meet `next`. `version`
-    grows with every write; `token` is that of the lock it was written under, so that a run which
-    lost the deploy lock can tell. `epoch` changes with each shift: it salts who comes first.
-    `moved` is
-    when traffic last changed sides, in seconds since 1970: for a while an edge may not know it.
+    `live` is the colour promoted last; `next` is the colour that traffic is shifted to, or `live`
+    if none is. `share` is the percentage of viewers who get `next`. `version` grows with every
+    write; `token` is the fencing token of the deploy lock it was written under, by which a run sees
+    that it has lost the lock. `epoch` changes with each shift and is the salt of who comes first.
+    `moved` is when traffic last moved, in seconds since 1970: some edges learn of it later.
     """
 
     version: int
@@ -64,7 +63,7 @@ class Route:
         return self.live.other
 
     def share_of(self, colour: Colour) -> int:
-        """How many of a hundred viewers meet that colour."""
+        """Return how many of a hundred viewers get that colour."""
         if not self.is_shifting:
             return 100 if colour is self.live else 0
         return self.share if colour is self.next else 100 - self.share
@@ -75,7 +74,7 @@ class Route:
         return f"{100 - self.share} % on {self.live}, {self.share} % on {self.next}"
 
     def text(self) -> str:
-        """The document as it is stored. Raises `ConfigurationError` when it would be too large."""
+        """Return the stored form. Raises `ConfigurationError` if it would be too large."""
         hosts = {str(colour): host for colour, host in sorted(self.hosts.items())}
         text = json.dumps(
             {
@@ -96,7 +95,7 @@ class Route:
 
 
 def read_route(text: str) -> Route:
-    """The document in `text`. Raises `ConfigurationError` if it is not one of ours."""
+    """Read the document. Raises `ConfigurationError` if this pipeline did not write it."""
     try:
         said = json.loads(text)
         hosts = {Colour(colour): str(host) for colour, host in said["hosts"].items()}
@@ -110,23 +109,23 @@ def read_route(text: str) -> Route:
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigurationError(
-            f"the route document is not one of ours ({type(error).__name__}: {error})",
+            f"this pipeline did not write the route document ({type(error).__name__}: {error})",
             hint="Somebody else wrote it. Put the last good one back; see docs/operations.md.",
         ) from None
 
 
 def first_route(colour: Colour, host: str, token: int) -> Route:
-    """The route of an environment that nothing served before."""
+    """Make the route of an environment that nothing served before."""
     return Route(1, token, colour, colour, 0, 1, {colour: host})
 
 
-def claimed(route: Route, token: int) -> Route:
-    """The same route in the name of another lock: who held an older one can no longer write."""
+def with_token(route: Route, token: int) -> Route:
+    """Return the same route under a newer lock: a run with an older lock can no longer write."""
     return replace(route, version=route.version + 1, token=token)
 
 
 def shifted(route: Route, share: int, host: str, token: int) -> Route:
-    """A `share` of the traffic goes to the idle colour, which answers at `host`."""
+    """Send a `share` of the traffic to the idle colour, which answers at `host`."""
     version = route.version + 1
     return replace(
         route,
@@ -140,14 +139,14 @@ def shifted(route: Route, share: int, host: str, token: int) -> Route:
 
 
 def put_back(route: Route, token: int) -> Route:
-    """All traffic goes to the colour that was promoted last."""
+    """Send all traffic to the colour that was promoted last."""
     return replace(route, version=route.version + 1, token=token, next=route.live, share=0)
 
 
 def promoted(route: Route, token: int) -> Route:
-    """The colour that has all the traffic becomes the live one.
+    """Make the colour that has all the traffic the live one.
 
-    Raises `ValueError` if it has not all of it.
+    Raises `ValueError` if it does not have all of it.
     """
     if not route.is_shifting or route.share != 100:
         raise ValueError(f"only what has all the traffic is promoted: {route}")
@@ -155,7 +154,7 @@ def promoted(route: Route, token: int) -> Route:
 
 
 def swapped(route: Route, host: str, token: int) -> Route:
-    """The idle colour, which answers at `host`, is live at once: one write takes a version back."""
+    """Make the idle colour, which answers at `host`, live at once: one write is a rollback."""
     return replace(
         route,
         version=route.version + 1,
@@ -167,20 +166,20 @@ def swapped(route: Route, host: str, token: int) -> Route:
     )
 
 
-def stamped(route: Route, before: Route | None, now: float) -> Route:
-    """The route with the time at which it moves traffic, if it moves any."""
+def with_timestamp(route: Route, before: Route | None, now: float) -> Route:
+    """Return the route with the time at which it moves traffic, if it moves any."""
     if before and all(route.share_of(colour) == before.share_of(colour) for colour in Colour):
         return route
     return replace(route, moved=round(now, 3))
 
 
-def undrained_s(route: Route | None, drain_s: float, now: float) -> float:
-    """For how long the colour that traffic has left may still have requests; 0 if none."""
+def remaining_drain_s(route: Route | None, drain_s: float, now: float) -> float:
+    """Return for how many seconds the colour that traffic has left may still have requests."""
     return max(0.0, route.moved + drain_s - now) if route else 0.0
 
 
-def demand_ours(route: Route | None, token: int) -> None:
-    """Raise `Fenced` when the document was written under a later lock than ours."""
+def require_ours(route: Route | None, token: int) -> None:
+    """Raise `Fenced` if the document was written under a later lock than ours."""
     if route and route.token > token:
         raise Fenced(
             f"the route was written under lock {route.token}, and ours is {token}: "

@@ -1,4 +1,4 @@
-"""A service as every platform describes it, and a deployment that was asked for."""
+"""Describe a service, on whatever platform, and a deployment that was requested."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,13 +26,13 @@ class Service:
 
     @property
     def is_paused(self) -> bool:
-        """Whether it answers nobody until it is resumed."""
+        """Return whether it answers nobody until it is resumed."""
         return self.status == PAUSED
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """A deployment that was asked for: the service, what it should run, what it ran before.
+    """A deployment that was requested: the service, what it should run, what it ran before.
 
     `operation_id` is None when the service already ran the image and nothing was sent.
     """
@@ -50,8 +50,8 @@ class Deployment:
         return self.image.rpartition("@")[2][:19]
 
 
-def demand_sent(sent: Sent | None) -> Sent:
-    """What a wait for something that was sent has found; None would be an error of ours."""
+def require_sent(sent: Sent | None) -> Sent:
+    """Return what a wait has found that was sent; None would be a programming error."""
     if sent is None:
         raise OutcomeUnknown("the wait for what was sent ended without it")
     return sent

@@ -1,3 +1,1 @@
-"""What a GitHub release consists of: tag, notes, assets, reproducible build; `steps` is the front
-door.
-"""
+"""Decide the tag, notes, assets and steps of a GitHub release: `steps` is the front door."""

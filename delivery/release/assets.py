@@ -1,6 +1,6 @@
-"""What a release consists of: the names of its assets, and what its smaller files say.
+"""Name the assets of a release, and write its checksums, SBOM and provenance.
 
-All of it is the same for the same tag, whoever makes it and when, except for the part of the
+They are the same for the same tag, no matter who makes them and when, except for the part of the
 provenance that names the run.
 
 Formats: in-toto Statement v1 (https://in-toto.io/Statement/v1) with a SLSA provenance v1 as its
@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from delivery.errors import ConfigurationError
 from delivery.release.tag import VersionTag
@@ -33,7 +33,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 @dataclass(frozen=True)
 class Asset:
-    """A file of a release: its name there, where it lies here, its media type and SHA-256."""
+    """A file of a release: its name on GitHub, its local path, its media type and SHA-256."""
 
     name: str
     path: Path
@@ -43,7 +43,7 @@ class Asset:
 
 @dataclass(frozen=True)
 class Names:
-    """The names of a release's assets, all beginning with `stem`."""
+    """The names of a release's assets, which all begin with `stem`."""
 
     stem: str
 
@@ -65,9 +65,9 @@ class Names:
 
 
 def names_of(application: str, tag: VersionTag) -> Names:
-    """How the assets are called; `application` may be a path, of which the last part counts.
+    """Return the names of the assets; `application` may be a path, of which the last part counts.
 
-    Raises `ConfigurationError` for a name that could be anything but a file's.
+    Raises `ConfigurationError` for a name that is not safe as the name of a file.
     """
     base = application.rpartition("/")[2]
     if not _NAME.fullmatch(base):
@@ -76,14 +76,14 @@ def names_of(application: str, tag: VersionTag) -> Names:
 
 
 def checksums(assets: Sequence[Asset]) -> str:
-    """The file that `sha256sum --check` reads."""
+    """Return the text of the file that `sha256sum --check` reads."""
     return "".join(f"{each.sha256}  {each.name}\n" for each in assets)
 
 
 def sbom_of(written: str, revision: str, committed_at: str, name: str) -> str:
-    """A CycloneDX document as npm wrote it, without what is of the moment and the folder.
+    """Return a CycloneDX document that npm wrote, without traces of time, chance and folder.
 
-    Raises `ConfigurationError` if that is no CycloneDX document.
+    Raises `ConfigurationError` if it is no CycloneDX document.
     """
     try:
         document: dict[str, Any] = json.loads(written)
@@ -100,13 +100,19 @@ def sbom_of(written: str, revision: str, committed_at: str, name: str) -> str:
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
 
+class Resource(NamedTuple):
+    """Something that the provenance names, and its SHA-256; an image's has the prefix `sha256:`."""
+
+    name: str
+    digest: str
+
+
 @dataclass(frozen=True)
 class Build:
-    """What provenance tells of a build.
+    """What the provenance says about a build.
 
-    `repository` is a SPDX download location such as `git+https://github.com/owner/name`,
-    `image` ECR's name and digest, `tools` programs to versions, `lockfile` its name and SHA-256;
-    `builder` and `run` are addresses.
+    `repository` is a SPDX download location such as `git+https://github.com/owner/name`, `image`
+    the image in ECR, `tools` maps programs to versions; `builder` and `run` are addresses.
     """
 
     repository: str
@@ -114,15 +120,15 @@ class Build:
     revision: str
     committed_at: str
     environment: str
-    image: tuple[str, str]
-    lockfile: tuple[str, str]
+    image: Resource
+    lockfile: Resource
     tools: Mapping[str, str]
     builder: str
     run: str
 
 
 def provenance(build: Build, assets: Sequence[Asset]) -> str:
-    """The statement which says that these assets and this image came from this revision."""
+    """Write the statement that these assets and this image were made from this revision."""
     image, digest = build.image
     subjects = [(each.name, each.sha256) for each in assets]
     subjects.append((image, digest.removeprefix("sha256:")))
@@ -156,9 +162,9 @@ def provenance(build: Build, assets: Sequence[Asset]) -> str:
 
 
 def fingerprint(name: str, path: Path) -> str:
-    """What two copies of an asset are compared by: its SHA-256.
+    """Return the SHA-256 by which two copies of an asset are compared.
 
-    Of a provenance only what it says about the build, since each run names itself in it.
+    Of a provenance only the part about the build counts, since each run names itself in it.
     """
     if name.endswith(".intoto.json"):
         try:

@@ -1,7 +1,7 @@
-"""Release notes in Markdown, from commits that git-cliff has read and grouped.
+"""Write release notes in Markdown, from commits that git-cliff has read and grouped.
 
-Subjects, scopes and authors are written by anyone: they are shown as text. No mention, link,
-reference, image or HTML of theirs takes effect, neither on GitHub nor in Slack.
+Anybody may have written the subjects, scopes and authors: they are shown as text. No mention,
+link, reference, image or HTML in them takes effect, neither on GitHub nor in Slack.
 """
 
 import json
@@ -19,7 +19,7 @@ SHORT = 10
 
 @dataclass(frozen=True)
 class CommitChange:
-    """One commit: its group, its subject, and who wrote it."""
+    """A commit: its group, its subject, and its author."""
 
     revision: str
     group: str
@@ -29,9 +29,9 @@ class CommitChange:
 
 
 def read_changes(written: str) -> list[CommitChange]:
-    """What `git-cliff --context` says of a range of commits, the newest first.
+    """Read the commits that `git-cliff --context` wrote, the newest first.
 
-    Raises `ValueError` if that is something else.
+    Raises `ValueError` if it wrote something else.
     """
     try:
         releases = json.loads(written)
@@ -44,7 +44,7 @@ def read_changes(written: str) -> list[CommitChange]:
 
 
 def notes(changes: Sequence[CommitChange], previous: str | None, remarks: Sequence[str]) -> str:
-    """The notes in Markdown; the groups in the order of their numbers in git-cliff's settings."""
+    """Write the notes; groups come in the order of their numbers in git-cliff's settings."""
     lines = [*(f"> {as_markdown(remark)}\n" for remark in remarks)]
     if not changes:
         lines.append(f"No commits since {previous}.\n" if previous else "No commits.\n")
@@ -60,7 +60,7 @@ def notes(changes: Sequence[CommitChange], previous: str | None, remarks: Sequen
 
 
 def in_short(changes: Sequence[CommitChange]) -> list[str]:
-    """The changes as plain lines, those that break something first."""
+    """Return the changes as plain lines, breaking changes first."""
     first = sorted(changes, key=lambda each: (not each.is_breaking, each.group))
     return [f"{'BREAKING: ' if each.is_breaking else ''}{each.subject}" for each in first]
 

@@ -1,13 +1,13 @@
-"""What makes two builds of Next.js the same: its chance is fixed, and its place is taken out.
+"""Make two builds of Next.js the same: fix what is random, and remove the build's folder.
 
-Measured with Next 16 (tests/flows/release/test_release.py builds the sample application twice):
-the build
-leaves its own folder in server.js and two manifests, draws the keys of preview mode and of server
-actions, and names itself by chance unless the application sets `generateBuildId`.
+Measured with Next 16 (tests/flows/release/test_release.py builds the sample application twice): the
+build leaves its own folder in server.js and two manifests, generates random keys for preview mode
+and server actions, and gives itself a random id unless the application sets `generateBuildId`.
 
-None of these keys is a secret: an archive that anybody may download shows them in any case. Who
-uses preview mode or server actions with bound values sets NEXT_SERVER_ACTIONS_ENCRYPTION_KEY where
-the server runs, and builds the image (which is not this archive) with keys of its own.
+None of these keys is a secret: an archive that anybody may download shows them in any case. An
+application that uses preview mode or server actions with bound values gets
+NEXT_SERVER_ACTIONS_ENCRYPTION_KEY where the server runs; the image, which is not this archive, is
+built with keys of its own.
 """
 
 import base64
@@ -18,19 +18,19 @@ from typing import Any
 
 from delivery.text import NOT_JSON
 
-# Where the image has it, too.
+# The image has the application there, too.
 HOME = "/app"
 STANDALONE = ".next/standalone"
 PRERENDER = ".next/prerender-manifest.json"
 REFERENCES = ".next/server/server-reference-manifest.json"
 BUILD_ID = ".next/BUILD_ID"
-# What `nanoid` draws for a build that is given no name: https://nextjs.org/docs (generateBuildId).
+# What `nanoid` generates for a build without an id: https://nextjs.org/docs (generateBuildId).
 _DRAWN = re.compile(r"[A-Za-z0-9_-]{21}")
 _SHORTEST = 16
 
 
 def build_variables(revision: str, moment: int) -> dict[str, str]:
-    """The environment of a build; `moment` is that of the commit, in seconds since 1970."""
+    """Return the variables of a build; `moment` is when the commit was made, in Unix seconds."""
     key = base64.b64encode(hashlib.sha256(_seed("server actions", revision)).digest()).decode()
     return {
         "REVISION": revision,
@@ -43,9 +43,9 @@ def build_variables(revision: str, moment: int) -> dict[str, str]:
 def replacements(
     folder: str, build_id: str, prerender: str, references: str, revision: str
 ) -> dict[bytes, bytes]:
-    """What a build left of its own place and of chance, and what stands there instead.
+    """Map traces of the build's folder and of chance to what stands there instead.
 
-    `folder` is where it was built; the others are texts of its manifests, empty where there are
+    `folder` is where it was built; the others are the texts of its manifests, empty if there are
     none. A build id that the application chose is kept.
     """
     drawn = {}

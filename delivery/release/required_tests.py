@@ -1,4 +1,4 @@
-"""Which tests a release must pass: what `test:all` stands for in this application."""
+"""Decide which tests a release must pass: what `test:all` means in this application."""
 
 import re
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ _CHAIN = re.compile(r"npm run [A-Za-z0-9:._-]+(?: && npm run [A-Za-z0-9:._-]+)*"
 
 
 def tests_of(plan: CheckPlan, scripts: Mapping[str, str]) -> CheckPlan:
-    """The plan with the checks of a release in place of all checks, and a remark on the choice.
+    """Return the plan with the checks of a release only, and a remark on the choice.
 
-    Where `test:all` only runs scripts that are checks of the plan, one after the other, those are
-    the checks: they are what `ci` ran, so a pass of theirs for the same content still counts. Any
-    other `test:all` is run as it is. Without one, every check of the plan that runs tests applies.
+    If `test:all` only runs scripts that are checks of the plan, one after the other, these checks
+    apply: `ci` ran them, so that their pass for the same content still counts. Any other `test:all`
+    is run as it is. Without one, every check of the plan that runs tests applies.
     """
     written = scripts.get(ALL)
     if written is None or PLACEHOLDER in written:
@@ -31,10 +31,10 @@ def tests_of(plan: CheckPlan, scripts: Mapping[str, str]) -> CheckPlan:
 
 
 def _parts(written: str, plan: CheckPlan) -> tuple[Check, ...]:
-    """The checks that a chain of scripts consists of; none if it is anything else."""
+    """Return the checks that a chain of scripts consists of; none if it is anything else."""
     if not _CHAIN.fullmatch(written.strip()):
         return ()
-    # A check that may fail, or has a command of its own, says something else than the script.
+    # A check that may fail, or has its own command, proves something else than the script.
     by_script = {
         check.script: check
         for check in plan.checks

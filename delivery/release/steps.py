@@ -1,8 +1,8 @@
-"""A release on GitHub as a state machine: what is there decides what to do next.
+"""Decide the next step of a release from what GitHub has of it: a state machine.
 
-Whoever dies after any step, or never hears its answer, looks again and goes on from what is there.
-A release stays a draft, which only its authors see, until all its assets were downloaded again and
-found to be the right ones.
+A run that dies after any step, or never gets its answer, continues from what GitHub has then. A
+release stays a draft, which only its authors see, until all its assets have been downloaded again
+and are the right ones.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ _NOTHING = (
 
 
 class Do(Enum):
-    """The next step."""
+    """The kinds of steps."""
 
     CREATE = "create the draft"
     DELETE_RELEASE = "delete the draft of an earlier run"
@@ -31,7 +31,7 @@ class Do(Enum):
 
 @dataclass(frozen=True)
 class HeldAsset:
-    """An asset on GitHub; `fingerprint` is of what was downloaded, None before that."""
+    """An asset on GitHub; `fingerprint` is that of the download, None before it."""
 
     id: int
     name: str
@@ -41,7 +41,7 @@ class HeldAsset:
 
 @dataclass(frozen=True)
 class HeldRelease:
-    """A release on GitHub, or the draft of one."""
+    """A release or a draft on GitHub."""
 
     id: int
     tag: str
@@ -52,7 +52,7 @@ class HeldRelease:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What shall be there: the tag, its revision, and the fingerprint of each asset by name."""
+    """The release that is wanted: tag, revision, and the fingerprint of each asset by name."""
 
     tag: str
     revision: str
@@ -60,13 +60,13 @@ class Wanted:
 
     @property
     def marker(self) -> str:
-        """What makes a release known as ours; hidden in its text."""
+        """Return the hidden text by which this pipeline recognizes its releases."""
         return f"<!-- kanvaro-delivery: {self.tag} of {self.revision} -->"
 
 
 @dataclass(frozen=True)
 class ReleaseStep:
-    """What to do, with which release or asset (its id on GitHub), and which asset (its name)."""
+    """A step: its kind, the id on GitHub of its release or asset, and the name of the asset."""
 
     do: Do
     id: int = 0
@@ -74,10 +74,10 @@ class ReleaseStep:
 
 
 def next_step(held: Sequence[HeldRelease], wanted: Wanted, *, publish: bool) -> ReleaseStep:
-    """What to do next about a release, given all that GitHub has.
+    """Return the next step of a release, given everything that GitHub has.
 
-    Without `publish` it ends at a draft that is proven whole. Raises `RequestRefused` where there
-    is a release that we may not touch; nothing was changed by us then.
+    Without `publish` it ends at a draft that is proven complete. Raises `RequestRefused` for a
+    release that this pipeline must not change; nothing was changed then.
     """
     same_tag = sorted((each for each in held if each.tag == wanted.tag), key=lambda each: each.id)
     for each in same_tag:
@@ -101,9 +101,9 @@ def next_step(held: Sequence[HeldRelease], wanted: Wanted, *, publish: bool) -> 
 def refuse_what_cannot_be_adopted(
     held: Sequence[HeldRelease], tag: str, revision: str
 ) -> HeldRelease | None:
-    """The published release of this tag and revision, if there is one. Raises `RequestRefused`.
+    """Return the published release of this tag and revision, if any. Raises `RequestRefused`.
 
-    For a look before the assets exist: so that an hour of checks does not end in a refusal.
+    It is asked before the assets exist, so that an hour of checks does not end in a refusal.
     """
     wanted = Wanted(tag, revision, {})
     same_tag = [each for each in held if each.tag == tag]
@@ -116,7 +116,8 @@ def _next_of_draft(draft: HeldRelease, wanted: Wanted, *, publish: bool) -> Rele
     for asset in draft.assets:
         if asset.name not in wanted.fingerprints:
             raise RequestRefused(
-                f"the draft of {wanted.tag} has an asset that is none of ours: {_shown(asset)}",
+                f"the draft of {wanted.tag} has an asset that this pipeline did not upload: "
+                f"{_name(asset)}",
                 hint="Take it out of the draft on GitHub, then run again.",
             )
         if not asset.is_whole or asset.fingerprint != wanted.fingerprints[asset.name]:
@@ -146,7 +147,7 @@ def _refuse_other_assets(release: HeldRelease, wanted: Wanted) -> None:
     there = {asset.name: asset for asset in release.assets}
     wrong = [name for name in wanted.fingerprints if name not in there]
     wrong += [
-        _shown(asset)
+        _name(asset)
         for name, asset in there.items()
         if asset.fingerprint is None or asset.fingerprint != wanted.fingerprints.get(name)
     ]
@@ -157,5 +158,5 @@ def _refuse_other_assets(release: HeldRelease, wanted: Wanted) -> None:
         )
 
 
-def _shown(asset: HeldAsset) -> str:
+def _name(asset: HeldAsset) -> str:
     return plain(asset.name)[:80]

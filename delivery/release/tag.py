@@ -1,6 +1,6 @@
-"""The tag of a release: `v` and a semantic version (https://semver.org/spec/v2.0.0.html).
+"""Read the tag of a release: `v` and a semantic version (https://semver.org/spec/v2.0.0.html).
 
-Build metadata (`+…`) is refused: the tag becomes the tag of an image, which knows no plus sign.
+Build metadata (`+…`) is refused: the tag becomes the tag of an image, which allows no plus sign.
 """
 
 import re
@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from delivery.errors import RequestRefused
+from delivery.text import quoted
 
-# What a parameter may look like at all; `read_tag` says the rest in sentences.
+# What the form of a run accepts; `read_tag` explains any other refusal in a sentence.
 TAG = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
 # https://docs.docker.com/reference/cli/docker/image/tag/
 LONGEST_TAG = 128
@@ -49,7 +50,7 @@ class VersionTag:
 
 def read_tag(name: str) -> VersionTag:
     """Read the tag of a release. Raises `RequestRefused`, saying what is wrong with it."""
-    shown = repr(name if len(name) <= 80 else f"{name[:77]}...")
+    shown = quoted(name)
     match = _SEMVER.fullmatch(name)
     if match is None:
         raise RequestRefused(f"{shown} is not `v` and a semantic version", hint=_HINT)
@@ -66,7 +67,7 @@ def read_tag(name: str) -> VersionTag:
 
 
 def previous_tag(tag: VersionTag, others: Iterable[str]) -> str | None:
-    """The version before `tag` among tags of its history; before a stable one, a stable one."""
+    """Return the version before `tag` in its history; before a stable version, a stable one."""
     before = [
         other
         for other in map(_as_tag, others)
@@ -76,7 +77,7 @@ def previous_tag(tag: VersionTag, others: Iterable[str]) -> str | None:
 
 
 def version_remark(tag: VersionTag, version: str | None) -> str:
-    """What to say where package.json names another version than the tag; empty if it does not."""
+    """Return a remark if package.json names another version than the tag, else an empty text."""
     if version == tag.version:
         return ""
     named = f"the version {version!r}" if version else "no version"
@@ -91,5 +92,5 @@ def _as_tag(name: str) -> VersionTag | None:
 
 
 def _identifier(text: str) -> Identifier:
-    """Numbers are compared as numbers and come before words."""
+    """Make a key by which numbers are compared as numbers and come before words."""
     return (0, int(text), "") if text.isdecimal() else (1, 0, text)

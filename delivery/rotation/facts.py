@@ -1,4 +1,4 @@
-"""What is seen of a secret, its services and its old credential before each step of a rotation."""
+"""The facts that decide each step of a rotation: the secret, its services, the old credential."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,13 +22,13 @@ class PendingValue(Enum):
     """What the version labelled AWSPENDING holds."""
 
     READY = "a value that carries the id of its version"
-    NAMELESS = "a value that lacks the id of its version, so that nobody can say that he runs it"
+    NAMELESS = "a value without the id of its version, so no service could report that it runs it"
     UNFIT = "a value that cannot follow the current one, and that nothing uses yet"
     EMPTY = "no value"
 
 
-class Old(Enum):
-    """What the old credential is good for."""
+class OldCredential(Enum):
+    """Whether the old credential still works."""
 
     WORKS = "works"
     REFUSED = "is refused"
@@ -39,10 +39,11 @@ class Old(Enum):
 class SecretPolicy:
     """How a kind of secret rotates; all times in seconds.
 
-    `makes_value`: we make the new value, and do not wait for a person to enter it. `alternates`:
-    two accounts take turns, so the idle one is given a password before the test. `retires`: we
-    take the old credential away where it is checked; else it ends by itself, or a person does.
-    `inactive_for_s`: it is deleted so long after that, and a new one can only be made then.
+    `makes_value`: the rotation makes the new value; otherwise a person enters it. `alternates`:
+    the secret alternates between two accounts, and the idle one gets a password before the test.
+    `retires`: the rotation takes the old credential away where it is checked; otherwise it expires,
+    or a person withdraws it. `inactive_for_s`: how long after its retirement it is deleted; a new
+    one can only be made then.
     """
 
     overlap_s: float = DAY_S
@@ -54,7 +55,7 @@ class SecretPolicy:
 
     @property
     def at_once(self) -> "SecretPolicy":
-        """The same without waiting for anything."""
+        """The same policy without any waiting."""
         inactive_for_s = None if self.inactive_for_s is None else 0.0
         return replace(self, overlap_s=0.0, drained_for_s=0.0, inactive_for_s=inactive_for_s)
 
@@ -67,13 +68,13 @@ ENTERED_BY_HAND = SecretPolicy(makes_value=False, alternates=False, retires=Fals
 
 @dataclass(frozen=True)
 class Facts:
-    """What was seen.
+    """What was read of one secret.
 
     `labels` are VersionIdsToStages of DescribeSecret. `records` are the ledger's rows of this
-    secret. `consumers` maps each running service to the version that it says it runs with, empty
-    where it says none. `at_preflight` is the version that was current when this run began.
-    `set_version` and `tested_version` are those that this very run set (and persisted) and tested.
-    `old` is the credential of the version before the current one, None if it was not tried.
+    secret. `consumers` maps each running service to the version that it reports, empty where it
+    reports none. `at_preflight` is the version that was current when this run began. `set_version`
+    and `tested_version` are those that this very run set (and persisted) and tested. `old` is
+    whether the credential before the current one still works, None if it was not tried.
     """
 
     labels: Mapping[str, Sequence[str]]
@@ -87,11 +88,11 @@ class Facts:
     pending_value: PendingValue | None = None
     set_version: str = ""
     tested_version: str = ""
-    old: Old | None = None
+    old: OldCredential | None = None
     compromised: bool = False
 
     def terms(self, row: Record) -> SecretPolicy:
-        """The policy for a rotation: none of its times count for one that is compromised."""
+        """The policy for a rotation: without any waiting if it is compromised."""
         return self.policy.at_once if self.compromised or row.compromised else self.policy
 
     def labelled(self, label: str) -> str:
@@ -112,7 +113,7 @@ class Facts:
 
     @property
     def target(self) -> str:
-        """The version that this slot is to make current."""
+        """The version that this slot makes current."""
         return self.mine.new_version if self.mine else self.token
 
     @property
@@ -125,11 +126,12 @@ class Facts:
     def behind(self) -> tuple[str, ...]:
         """The services that run with another version than the current one.
 
-        Values from before the first rotation carry no id of ours, so there is nothing to compare.
+        Values from before the first rotation carry no id that a rotation made: they are not
+        compared.
         """
-        ours = {self.token, *(each.new_version for each in self.records)}
+        made = {self.token, *(each.new_version for each in self.records)}
         return tuple(
             service
             for service, version in self.consumers.items()
-            if version != self.current and not ours.isdisjoint((version, self.current))
+            if version != self.current and not made.isdisjoint((version, self.current))
         )

@@ -1,18 +1,17 @@
-"""What we say about a rotation: ids of versions and sentences, never a value."""
+"""Slack messages about a rotation: ids of versions and sentences, never a value."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
-from delivery.messages import Failure, Message, Mood, stopped_early
+from delivery.messages import Failure, Message, RunStatus, failure_message
 from delivery.rotation.next_step import Next
-from delivery.rotation.record import Record, RotationStep, is_overdue
+from delivery.rotation.record import Record, RotationStep, is_overdue, moment
 from delivery.text import duration, escaped
 
 
 @dataclass(frozen=True)
 class SecretOutcome:
-    """How far one secret is: its versions' ids, the steps taken in this run, and what is next."""
+    """How far one secret is: its versions' ids, the steps that this run took, and the next one."""
 
     secret: str
     old_version: str
@@ -30,22 +29,22 @@ class SecretOutcome:
                 return f"{self.secret}: stopped, because {self.next.why}"
             case RotationStep.WAIT:
                 return f"{self.secret}: waits{until}: {self.next.why}"
-        return f"{self.secret}: {self.next.step} is next: {self.next.why}"
+        return f"{self.secret}: {self.next.step.shown} is next: {self.next.why}"
 
     def row(self) -> dict[str, str]:
-        """A row of the table that people look at."""
+        """A row of the table on the run's page."""
         return {
             "secret": self.secret,
             "old version": self.old_version or "–",
             "new version": self.new_version or "–",
-            "done in this run": ", ".join(self.taken) or "nothing",
-            "next": f"{self.next.step}: {self.next.why}",
+            "done in this run": ", ".join(each.shown for each in self.taken) or "nothing",
+            "next": f"{self.next.step.shown}: {self.next.why}",
             "when": moment(self.next.until) if self.next.until else "–",
         }
 
 
-def overdue_told(row: Record | None, now: float) -> str:
-    """That the old version of the rotation before should be gone long since; empty if it is."""
+def overdue_sentence(row: Record | None, now: float) -> str:
+    """That the old version of this earlier rotation should have been retired; empty if it was."""
     if row is None or row.rolled_at is None or not is_overdue(row, now):
         return ""
     return (
@@ -54,26 +53,21 @@ def overdue_told(row: Record | None, now: float) -> str:
     )
 
 
-def moment(seconds: float) -> str:
-    """Seconds since 1970 as people read them."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
 def rotation_started(
     environment: str, what: str, why: str, actor: str, warnings: Sequence[str], run_url: str
 ) -> Message:
-    """Opens the thread, before anything is changed."""
-    told = [f"“{escaped(why)}” ({escaped(actor)})", *(escaped(each) for each in warnings)]
-    return Message(Mood.UNDER_WAY, f"{environment}: {what}", tuple(told), (("run", run_url),))
+    """The first message of the thread, sent before anything is changed."""
+    lines = [f"“{escaped(why)}” ({escaped(actor)})", *(escaped(each) for each in warnings)]
+    return Message(RunStatus.UNDER_WAY, f"{environment}: {what}", tuple(lines), (("run", run_url),))
 
 
-def secret_told(outcome: SecretOutcome) -> Message:
-    """Said of each secret when it is as far as it can be today."""
-    mood = {RotationStep.DONE: Mood.WELL, RotationStep.STOP: Mood.FAILED}.get(
-        outcome.next.step, Mood.UNDER_WAY
+def secret_progress(outcome: SecretOutcome) -> Message:
+    """How far one secret is at the end of a run."""
+    status = {RotationStep.DONE: RunStatus.WELL, RotationStep.STOP: RunStatus.FAILED}.get(
+        outcome.next.step, RunStatus.UNDER_WAY
     )
     versions = f"`{escaped(outcome.old_version)}` → `{escaped(outcome.new_version)}`"
-    return Message(mood, outcome.sentence, (versions,))
+    return Message(status, outcome.sentence, (versions,))
 
 
 def rotation_ended(
@@ -83,26 +77,26 @@ def rotation_ended(
     seconds: float,
     run_url: str,
 ) -> Message:
-    """The last word of a run; an old credential that is not due yet is no failure."""
-    told = [f"• {escaped(line)}" for line in (*(each.sentence for each in outcomes), *warnings)]
+    """The last message of a run; an old credential that is not due yet is no failure."""
+    lines = [f"• {escaped(line)}" for line in (*(each.sentence for each in outcomes), *warnings)]
     names = ", ".join(each.secret for each in outcomes) or "nothing"
     return Message(
-        Mood.WELL if outcomes else Mood.STOPPED,
-        f"{environment}: {names} rotated as far as can be today, in {duration(seconds)}",
-        ("\n".join(told),),
+        RunStatus.WELL if outcomes else RunStatus.STOPPED,
+        f"{environment}: {names} rotated as far as possible today, in {duration(seconds)}",
+        ("\n".join(lines),),
         (("run", run_url),),
     )
 
 
 def rotation_failed(environment: str, failure: Failure, run_url: str) -> Message:
-    """Said by the hook of a run that did not end well."""
-    return stopped_early(f"{environment}: a rotation of secrets stopped", failure, run_url)
+    """The last message of a run that failed; sent by the flow's hook."""
+    return failure_message(f"{environment}: a rotation of secrets stopped", failure, run_url)
 
 
-def retired(environment: str, told: Sequence[str]) -> Message:
-    """Said by `reconcile` of old credentials: those that it retired, and those long overdue."""
+def credentials_retired(environment: str, sentences: Sequence[str]) -> Message:
+    """The old credentials that `reconcile` retired, and those that are long overdue."""
     return Message(
-        Mood.STOPPED,
+        RunStatus.STOPPED,
         f"{environment}: old credentials",
-        ("\n".join(f"• {escaped(each)}" for each in told),),
+        ("\n".join(f"• {escaped(each)}" for each in sentences),),
     )

@@ -1,8 +1,8 @@
-"""Which rotation is meant, and what the ledger remembers of it.
+"""How a rotation is identified, and what the ledger stores about it.
 
-A rotation belongs to a slot: the moment for which it was scheduled, or the id under which a person
-asked for it. The slot and the secret name the version that it makes, so that a second run of the
-same slot makes no second version. Times are seconds since 1970.
+A rotation belongs to a slot: the moment for which it was scheduled, or the id that a person gave.
+The version that it makes is named after slot and secret, so a second run of the same slot makes no
+second version. Times are seconds since 1970.
 """
 
 import re
@@ -20,7 +20,10 @@ _ROTATION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 
 
 class RotationStep(StrEnum):
-    """What a rotation does next, or did last; each is harmless to repeat."""
+    """What a rotation does next, or did last; each is harmless to repeat.
+
+    The values stand in rows of the ledger, so they stay as they are; people see `shown`.
+    """
 
     CREATE = "create"
     ADOPT = "adopt"
@@ -28,12 +31,16 @@ class RotationStep(StrEnum):
     TEST = "test"
     PROMOTE = "promote"
     TIDY = "tidy"
-    ROLL = "roll"
+    RESTART = "roll"
     WAIT = "wait"
     RETIRE = "retire"
     DELETE = "delete"
     DONE = "done"
     STOP = "stop"
+
+    @property
+    def shown(self) -> str:
+        return "restart" if self is RotationStep.RESTART else self.value
 
 
 @dataclass(frozen=True)
@@ -41,9 +48,9 @@ class Record(LedgerEntry):
     """One rotation of one secret: a row of the ledger for each secret and slot.
 
     It is written before its version is. `step` is the last one that was done, `rolled_at` when
-    every service was proven to run with the new version, `drained_since` since when nobody has
-    been seen who was connected with the old one. A rotation that is `compromised` has no overlap,
-    whoever goes on with it. `is_told` says that the channel heard of its being overdue.
+    every service was proven to run with the new version, `drained_since` since when no client was
+    seen connected with the old one. A rotation that is `compromised` has no overlap, even where
+    another run resumes it. `is_told` says that its being overdue was reported to the channel.
     """
 
     secret: str
@@ -63,7 +70,7 @@ class Record(LedgerEntry):
         return self.step == RotationStep.DONE
 
     def seen_with(self, connections: int, now: float) -> "Record":
-        """The record after a look at how many are connected with the old version."""
+        """The record after counting the connections that use the old version."""
         since = self.drained_since if self.drained_since is not None else now
         return replace(self, drained_since=None if connections else since)
 
@@ -71,8 +78,8 @@ class Record(LedgerEntry):
 def slot_of(asked: datetime | str) -> str:
     """The slot of a scheduled moment, in UTC to the second, or of a `rotation_id`.
 
-    Raises `RequestRefused` for an id that could not stand in a name, `ValueError` for a moment
-    without its time zone.
+    Raises `RequestRefused` for an id that does not fit in a name, `ValueError` for a moment without
+    a time zone.
     """
     if isinstance(asked, str):
         if not _ROTATION_ID.fullmatch(asked):
@@ -87,13 +94,18 @@ def slot_of(asked: datetime | str) -> str:
 
 
 def token_of(arn: str, slot: str) -> str:
-    """The id of the version that this slot makes of the secret: its ClientRequestToken."""
+    """The id of the version that this slot makes of a secret: its ClientRequestToken."""
     return str(uuid.uuid5(_NAMESPACE, f"{arn}|{slot}"))
 
 
 def retirement_due(record: Record, overlap_s: float) -> float | None:
-    """From when on the old version may be retired; None while services may still run with it."""
+    """When the old version may be retired; None while services may still run with it."""
     return None if record.rolled_at is None else record.rolled_at + overlap_s
+
+
+def moment(seconds: float) -> str:
+    """Seconds since 1970 as people read them: `2026-11-01 00:00 UTC`."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def is_overdue(record: Record, now: float) -> bool:

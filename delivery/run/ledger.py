@@ -1,8 +1,7 @@
-"""What the ledger remembers of an environment: the deploy lock, what was proven, released and
-intended.
+"""The rows of an environment's ledger: the deploy lock, proofs, releases and intents.
 
-Entries are kept for good, one row each; only the lock and an intent's outcome ever change. A
-number is that of the lock under which something was done: locks are counted, so numbers are unique
+Rows are kept for good; only the lock and the outcome of an intent ever change. The `number` of a
+row is the fencing token of the deploy lock under which it was written, so that numbers are unique
 and grow.
 """
 
@@ -16,9 +15,8 @@ from delivery.errors import RequestRefused, UnknownRevision
 from delivery.platform.images import DIGEST
 
 SHORTEST_REVISION = 7
-# The kinds of runs that change which version is live; what was asked for later makes an earlier
-# one pointless.
-KINDS = ("deploy", "rollback")
+# The kinds of runs that change which version is live; a later request supersedes an earlier one.
+KINDS_THAT_SUPERSEDE = ("deploy", "rollback")
 
 
 class Migration(StrEnum):
@@ -31,18 +29,18 @@ class Migration(StrEnum):
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """One row, as JSON."""
+    """One row of the ledger, kept as JSON."""
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """The entry in `text`; fields that a newer version of this project added are passed over.
+        """Read the entry in `text`; fields that a newer version of this project added are ignored.
 
         Raises `ValueError` if a field is missing.
         """
-        said: dict[str, Any] = json.loads(text)
+        written: dict[str, Any] = json.loads(text)
         known = {each.name for each in fields(cls)}
         try:
-            return cls(**{name: value for name, value in said.items() if name in known})
+            return cls(**{name: value for name, value in written.items() if name in known})
         except TypeError as error:
             raise ValueError(f"not a {cls.__name__.lower()}: {error}") from None
 
@@ -54,7 +52,7 @@ class LedgerEntry:
 class Proven(LedgerEntry):
     """An image that passed every check of `ci`; times are ISO 8601 in UTC.
 
-    What its delivery.toml says about its health goes with it, since a rollback reads no source.
+    It keeps what its delivery.toml says about health checks, since a rollback reads no source.
     """
 
     revision: str
@@ -71,7 +69,7 @@ class Proven(LedgerEntry):
 
 @dataclass(frozen=True)
 class Release(LedgerEntry):
-    """A version that users met: since when, where, by whom and why.
+    """A version that went live: when, where, by whom and why.
 
     `configuration` is a digest of the service's settings, `secrets` maps each variable to the
     secret's version that was current then (an id, never a value), `operations` are App Runner's.
@@ -98,9 +96,9 @@ class Release(LedgerEntry):
 
 @dataclass(frozen=True)
 class Live:
-    """What a run made live: the release, where it answers, and the digest that served before.
+    """What a run made live: the release, its address, and the digest that was live before.
 
-    `changed` is false where it was live already.
+    `changed` is false where the release was live already.
     """
 
     release: Release
@@ -111,9 +109,9 @@ class Live:
 
 @dataclass(frozen=True)
 class Intent(LedgerEntry):
-    """A change that was about to be sent: written before, closed after.
+    """A change that a run is about to send: opened before it is sent, closed afterwards.
 
-    One that is open belongs to the run that holds the deploy lock, or to a run that died.
+    An open one belongs to the run that holds the deploy lock, or to a run that died.
     """
 
     number: int
@@ -133,10 +131,10 @@ class Intent(LedgerEntry):
 
 @dataclass(frozen=True)
 class Holder(LedgerEntry):
-    """Who holds the deploy lock, or waits for it: a run, what it does, and why.
+    """A run that holds the deploy lock or waits for it: what it does, and why.
 
-    `asked` orders the runs: the time in seconds since 1970 at which the run was asked for, and
-    not when it got the deploy lock, so that a slow old revision never follows a quick new one.
+    `asked` orders the runs: the time, in seconds since 1970, at which the run was requested. The
+    time at which it got the lock would let a slow old revision follow a quick new one.
     """
 
     run: str
@@ -154,12 +152,11 @@ class Holder(LedgerEntry):
 
 @dataclass(frozen=True)
 class LockRow:
-    """The deploy lock of an environment as it is at this moment; nobody has it without a `holder`.
+    """The deploy lock of an environment at this moment; without a `holder` it is free.
 
-    `heartbeat` changes while the holder lives; `heard` is when it last did, in seconds since 1970
-    by
-    the holder's clock; `stop` says why it was asked to take its change back; `last` maps a kind to
-    the newest `asked` that ever held the lock.
+    `token` is the fencing token. `heartbeat` changes while the holder lives; `heard` is when it
+    last changed, in seconds since 1970 by the holder's clock. `stop` says why the holder was asked
+    to put its change back. `last` maps a kind of run to the newest `asked` that ever held the lock.
     """
 
     token: int = 0
@@ -171,17 +168,16 @@ class LockRow:
 
 
 def superseded_by(mine: Holder, lock: LockRow, waiting: Iterable[Holder]) -> str:
-    """Why a run that was asked for earlier need not go on any more; empty if it should.
+    """Say why a run need not continue, since a later request supersedes it; empty if it should.
 
-    A deployment gives way to all that was asked for later, be it a newer deployment or a rollback
-    that a person asked for; a rollback gives way to a later rollback only. Putting things in order
-    is never pointless.
+    Every later request supersedes a deployment, be it a newer deployment or a rollback; only a
+    later rollback supersedes a rollback. Nothing supersedes other kinds of runs, such as reconcile.
     """
-    if mine.kind not in KINDS:
+    if mine.kind not in KINDS_THAT_SUPERSEDE:
         return ""
     kinds = ("rollback",) if mine.kind == "rollback" else tuple(lock.last)
     if any(lock.last.get(kind, 0) > mine.asked for kind in kinds):
-        return f"what was asked for later held the deploy lock already ({_latest(lock)})"
+        return f"a run that was requested later held the deploy lock already ({_latest(lock)})"
     newer = [each for each in waiting if each.kind == mine.kind and each.asked > mine.asked]
     return (
         f"{max(newer, key=lambda each: each.asked)} waits for the same deploy lock" if newer else ""
@@ -189,7 +185,7 @@ def superseded_by(mine: Holder, lock: LockRow, waiting: Iterable[Holder]) -> str
 
 
 def is_next(mine: Holder, waiting: Iterable[Holder]) -> bool:
-    """Whether no one else goes first: a rollback does, then whoever was asked for earlier."""
+    """Return whether a run is first among those that wait: rollbacks, then the earliest request."""
 
     def rank(each: Holder) -> tuple[bool, float]:
         return (each.kind != "rollback", each.asked)
@@ -204,21 +200,23 @@ def _latest(lock: LockRow) -> str:
 def find_target(
     asked: str, releases: Sequence[Release], live: Release | None, *, revision: str = ""
 ) -> Release:
-    """The release that a rollback means: `previous`, a revision, a digest or a tag's revision.
+    """Find the release a rollback asks for: `previous`, a revision, a digest or a tag's revision.
 
     `releases` are in the order they went live. Raises `RequestRefused` or `UnknownRevision`.
     """
     if live is None:
-        raise RequestRefused("nothing is live by the ledger, so there is nothing to go back from")
+        raise RequestRefused("nothing is live by the ledger, so there is nothing to roll back")
     if asked == "previous":
         *before, _ = _line_of_descent(releases)
         if not before:
-            raise RequestRefused(f"{live} is the first version that was live here: none is before")
+            raise RequestRefused(
+                f"{live} is the first version that was live here: none came before"
+            )
         return before[-1]
     wanted = revision or asked
     found = [each for each in releases if _is(each, wanted)]
     if len({each.digest for each in found}) > 1:
-        raise RequestRefused(f"{asked!r} fits several releases: give more of its digits")
+        raise RequestRefused(f"{asked!r} matches several releases: give more of its digits")
     if not found:
         raise UnknownRevision(
             f"{asked!r} was never live here",
@@ -228,9 +226,9 @@ def find_target(
 
 
 def _line_of_descent(releases: Iterable[Release]) -> list[Release]:
-    """The versions that led to the live one, which is the last; each differs from the one before.
+    """Return the versions that led to the live one, oldest first; neighbours always differ.
 
-    What a rollback took back is no longer in the line: it is not gone back to unasked.
+    A version that a rollback took back is not among them: `previous` never means it.
     """
     line: list[Release] = []
     for each in releases:
@@ -250,7 +248,7 @@ def _is(release: Release, wanted: str) -> bool:
 
 
 def in_the_way(target: Release, releases: Iterable[Release]) -> Release | None:
-    """A later release whose migration the target cannot read; None if there is none."""
+    """Return the first later release whose migration the target cannot read, or None."""
     later = [
         each
         for each in releases

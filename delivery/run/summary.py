@@ -1,4 +1,4 @@
-"""The story of a run as a table: each stage, its verdict and its seconds."""
+"""The summary of a run as a table: each stage, its verdict and its seconds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ SIGNS = {
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of a run: the sentence of its timeline, its verdict, and its seconds.
+    """One step of a run: its sentence in the timeline, its verdict, and its seconds.
 
-    `ended` is a time in ISO 8601, for finding what came first.
+    `ended` is a time in ISO 8601, by which the first failure is found.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Stage:
 
 
 def table(stages: Sequence[Stage]) -> str:
-    """The stages as a Markdown table."""
+    """Write the stages as a Markdown table."""
     rows = [
         f"| {SIGNS.get(s.verdict, '')} {s.verdict} | {s.seconds:.1f} | {cell(s.name)} "
         f"| {cell(s.remark)} |"
@@ -42,9 +42,9 @@ def table(stages: Sequence[Stage]) -> str:
 def report(
     title: str, facts: Sequence[tuple[str, str]], stages: Sequence[Stage], seconds: float
 ) -> str:
-    """The whole summary in Markdown: what it was about, each stage, and the time in all."""
-    told = "\n".join(f"| **{name}** | {cell(value)} |" for name, value in facts)
+    """Write the whole summary in Markdown: the facts, each stage, and the time in all."""
+    rows = "\n".join(f"| **{name}** | {cell(value)} |" for name, value in facts)
     return (
-        f"# {cell(title)}\n\n| | |\n|---|---|\n{told}\n\n{table(stages)}\n\n"
+        f"# {cell(title)}\n\n| | |\n|---|---|\n{rows}\n\n{table(stages)}\n\n"
         f"{len(stages)} stages, {duration(seconds)} in all.\n"
     )

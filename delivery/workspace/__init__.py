@@ -1,3 +1,3 @@
-"""What a checked-out repository says of itself: names, packages, Node version; `packages` is the
-front door.
+"""What a checked-out repository says about itself: names, packages, Node version; `packages` is
+the front door.
 """

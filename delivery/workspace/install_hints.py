@@ -1,4 +1,4 @@
-"""Why an installation failed, and the line that usually helps."""
+"""Explain why an installation failed, with the line that usually helps."""
 
 import re
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ _NPM_CODE = re.compile(r"\bnpm (?:ERR!|error) code (\w+)")
 _PASSING_CODE = re.compile(
     r"E5\d\d|ECONNRESET|ETIMEDOUT|EAI_AGAIN|ESOCKETTIMEDOUT|ERR_SOCKET_TIMEOUT"
 )
-# As pnpm and Yarn tell that they gave a request up, each in its own words.
+# How pnpm and Yarn say that they gave a request up.
 _PASSING = re.compile(
     r"^(?!.*\bWARN)(?:.*ERR_PNPM_FETCH_5\d\d|.*ERR_PNPM_META_FETCH_FAIL"
     r"|.*(?:YN\d{4}:|RequestError|Response Code|\berror\b|FetchError|request to)"
@@ -36,14 +36,14 @@ _SCRIPT_FAILED = re.compile(
 
 
 def explain_install_failure(lines: Iterable[str]) -> str | None:
-    """The hint that fits the last lines of a failed installation, or None."""
+    """Return the hint that fits the last lines of a failed installation, or None."""
     text = "\n".join(lines)
     codes = set(_CODE.findall(text))
     if "ENOSPC" in text:
         return "The disk is full: make room in the workspace and cache folders, then run again."
     if "ERESOLVE" in codes:
         return (
-            "Peer dependencies contradict each other. Mend package.json, or accept them in "
+            "Peer dependencies contradict each other. Correct package.json, or accept them in "
             'delivery.toml: install = "npm ci --legacy-peer-deps"'
         )
     if _out_of_sync(text, codes):
@@ -52,7 +52,7 @@ def explain_install_failure(lines: Iterable[str]) -> str | None:
         return _script_hint(text)
     if codes & {"E401", "E403", "ENEEDAUTH", "EOTP"} or "ERR_PNPM_FETCH_40" in text:
         return (
-            "The package registry refused us: check the registry's credentials on this machine "
+            "The package registry refused access: check its credentials on this machine "
             "and the registry that .npmrc names."
         )
     if "EBADENGINE" in codes or "ERR_PNPM_UNSUPPORTED_ENGINE" in text:
@@ -73,14 +73,14 @@ def explain_install_failure(lines: Iterable[str]) -> str | None:
 
 
 def is_worth_another_try(lines: Iterable[str]) -> bool:
-    """Whether an installation failed because the registry was out of order for a moment.
+    """Return whether an installation failed because of a passing fault of the registry.
 
-    Not so when an install script could not download: what it asks for is often not there at all.
+    A download that an install script could not do is no such fault: its file may not exist at all.
     """
     text = "\n".join(lines)
     if _SCRIPT_FAILED.search(text):
         return False
-    # npm names one reason in the end; what it tells before may be troubles it has overcome.
+    # npm names the reason last; errors that it names before may be ones it recovered from.
     if codes := _NPM_CODE.findall(text):
         return bool(_PASSING_CODE.fullmatch(codes[-1]))
     return any(_PASSING.search(line) for line in text.splitlines())
@@ -89,7 +89,7 @@ def is_worth_another_try(lines: Iterable[str]) -> bool:
 def _out_of_sync(text: str, codes: set[str]) -> bool:
     return (
         ("EUSAGE" in codes and "in sync" in text)
-        # npm explains itself at such length that the reason itself may have scrolled away.
+        # npm's explanation is so long that the reason may not be in the last lines any more.
         or 'npm error Run "npm help ci" for more info' in text
         or "ERR_PNPM_OUTDATED_LOCKFILE" in text
         or "lockfile needs to be updated" in text

@@ -1,4 +1,4 @@
-"""The lines a program writes, made fit for a log."""
+"""Turn what a program writes into lines for a log."""
 
 import codecs
 import re
@@ -11,16 +11,16 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
-def plain(text: str) -> str:
-    """The text without colours, cursor movements and characters that disturb a terminal or log."""
+def printable(text: str) -> str:
+    """Remove colours, cursor movements and characters that disturb a terminal or a log."""
     return _CONTROLS.sub("", _ESCAPES.sub("", text))
 
 
 class LineReader:
-    """Bytes in, whole lines out.
+    """Turns bytes into whole lines, and passes each one to `say`.
 
-    A line that is overwritten by carriage returns is told as it looked last, a
-    longer one than 4,000 characters in pieces, and bytes that are not UTF-8 as U+FFFD.
+    A line that carriage returns overwrite is passed on as it looked last, one of more than 4,000
+    characters in pieces, and bytes that are not UTF-8 as U+FFFD.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
@@ -32,25 +32,25 @@ class LineReader:
         self._take(self._decoder.decode(chunk))
 
     def end(self) -> None:
-        """Tell what was written after the last line break, too."""
+        """Pass on what was written after the last line break, too."""
         self._take(self._decoder.decode(b"", final=True))
         if last := self._rest:
             self._rest = ""
-            self._tell(last)
+            self._pass_on(last)
 
     def _take(self, text: str) -> None:
         *lines, rest = (self._rest + text).split("\n")
         for line in lines:
-            self._tell(line)
+            self._pass_on(line)
         # A progress bar may write megabytes before its first line break.
         kept = rest.rstrip("\r")
         rest = kept.rpartition("\r")[2] + rest[len(kept) :][:1]
         while len(rest) > LONGEST_LINE:
-            self._tell(rest[:LONGEST_LINE])
+            self._pass_on(rest[:LONGEST_LINE])
             rest = rest[LONGEST_LINE:]
         self._rest = rest
 
-    def _tell(self, line: str) -> None:
-        shown = plain(line.rstrip("\r").rpartition("\r")[2]).rstrip()
+    def _pass_on(self, line: str) -> None:
+        shown = printable(line.rstrip("\r").rpartition("\r")[2]).rstrip()
         for start in range(0, max(len(shown), 1), LONGEST_LINE):
             self._say(shown[start : start + LONGEST_LINE])

@@ -1,8 +1,8 @@
-"""Which Node version an application wishes for, and whether this machine's will do.
+"""Decide whether this machine's Node is one of the versions that an application asks for.
 
-The forms people write in `.nvmrc`, `.node-version` and `engines.node` are read:
+The forms that people write in `.nvmrc`, `.node-version` and `engines.node` are read:
 `20`, `v20.11`, `20.x`, `>=20 <23`, `^20.9 || >=22`, `~20.1`, `18 - 22`, `lts/*`,
-`lts/iron`, `node`. Pre-releases are not; an unreadable wish is said, not guessed.
+`lts/iron`, `node`. Pre-releases are not; a range that cannot be read is reported, never guessed.
 """
 
 import re
@@ -24,14 +24,14 @@ Interval = tuple[Version, Version]
 
 
 def is_readable_range(wanted: str) -> bool:
-    """Whether `node_is_wanted` can decide about this wish."""
+    """Return whether `node_is_wanted` can read this range."""
     return _intervals(wanted, (20, 0, 0)) is not None
 
 
 def node_is_wanted(wanted: str, have: str) -> bool | None:
-    """Decide whether the version `have` (`v20.11.1`) satisfies the wish `wanted`.
+    """Decide whether the version `have` (`v20.11.1`) is in the range `wanted`.
 
-    None: the wish is in a form this reader does not know.
+    None: the range has a form that is not read here.
     """
     version = _version(have)
     intervals = _intervals(wanted, version)
@@ -49,7 +49,7 @@ def _version(text: str) -> Version:
 
 
 def _intervals(wanted: str, have: Version) -> list[Interval] | None:
-    """The intervals of which one must hold the version; None when unreadable."""
+    """Return the intervals of which one must hold the version; None for an unreadable range."""
     found: list[Interval] = []
     for alternative in wanted.strip().split("||"):
         interval = _alternative(alternative.strip(), have)
@@ -82,14 +82,14 @@ def _alternative(text: str, have: Version) -> Interval | None:
 
 def _long_term(name: str, have: Version) -> Interval | None:
     if name == "*":
-        # Even majors become long-term releases; the newest is not knowable offline.
+        # Even majors become long-term releases; the newest one cannot be known offline.
         return ((have[0], 0, 0), (have[0] + 1, 0, 0)) if have[0] % 2 == 0 else ((0, 0, 0),) * 2
     major = _LTS.get(name.lower())
     return None if major is None else ((major, 0, 0), (major + 1, 0, 0))
 
 
 def _range_of(operator: str, parts: tuple[str | None, ...]) -> Interval:
-    """What one comparator allows; missing parts and `x` stand for any number."""
+    """Return what one comparator allows; missing parts and `x` stand for any number."""
     numbers = [int(part) for part in parts if part is not None and part.isdigit()]
     if not numbers:
         return (0, 0, 0), _NO_END
@@ -116,6 +116,6 @@ def _filled(numbers: list[int]) -> Version:
 
 
 def _next(numbers: list[int], length: int) -> Version:
-    """The first version after all those that begin with the first `length` numbers."""
+    """Return the first version after all those that begin with the first `length` numbers."""
     kept = numbers[:length]
     return _filled([*kept[:-1], kept[-1] + 1])

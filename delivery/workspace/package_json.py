@@ -1,10 +1,10 @@
-"""package.json, as far as a delivery cares."""
+"""Read what a delivery needs from package.json."""
 
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from delivery.errors import ConfigurationError
 from delivery.text import NOT_JSON
@@ -17,13 +17,20 @@ _ABOUT_PACKAGES = (
 _PINNED = re.compile(r"(npm|pnpm|yarn|bun)@(\d+\.\d+\.\d+(?:-[0-9A-Za-z.]+)?)(?:\+[\w.=/+-]+)?")
 
 
+class PinnedManager(NamedTuple):
+    """The package manager that `packageManager` names, such as npm 11.0.0."""
+
+    name: str
+    version: str
+
+
 @dataclass(frozen=True)
 class Package:
-    """What package.json says that matters here."""
+    """What a delivery needs from package.json."""
 
     name: str
     scripts: Mapping[str, str]
-    pinned_manager: tuple[str, str] | None
+    pinned_manager: PinnedManager | None
     node_engine: str | None
     has_workspaces: bool
     version: str | None = None
@@ -48,7 +55,7 @@ def read_package(text: str, path: str = "package.json") -> Package:
 
 
 def for_an_audit(text: str, path: str = "package.json") -> str:
-    """The text of a package.json with what says which packages there are, and no settings.
+    """Reduce a package.json to the keys that say which packages there are, without settings.
 
     Raises `ConfigurationError` when malformed.
     """
@@ -60,7 +67,7 @@ def for_an_audit(text: str, path: str = "package.json") -> str:
 
 
 def whats_wrong(error: BaseException) -> str:
-    """What Python's reader of JSON complains about, and where."""
+    """Say what is wrong with the JSON, and where."""
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg} at line {error.lineno}, column {error.colno}"
     return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
@@ -76,17 +83,14 @@ def _object(text: str, path: str) -> dict[str, Any]:
     return written
 
 
-def _pinned(written: object, path: str) -> tuple[str, str] | None:
+def _pinned(written: object, path: str) -> PinnedManager | None:
     if written is None:
         return None
     match = _PINNED.fullmatch(written) if isinstance(written, str) else None
     if match is None:
-        raise _broken(path, f'`packageManager` must be like "npm@11.0.0", not {_short(written)}')
-    return match[1], match[2]
-
-
-def _short(written: object) -> str:
-    return repr(written)[:80] if isinstance(written, str) else "something that is no text"
+        instead = repr(written)[:80] if isinstance(written, str) else "a value that is not text"
+        raise _broken(path, f'`packageManager` must be like "npm@11.0.0", not {instead}')
+    return PinnedManager(match[1], match[2])
 
 
 def _broken(path: str, why: str) -> ConfigurationError:

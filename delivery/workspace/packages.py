@@ -1,4 +1,4 @@
-"""Which package manager an application uses, read from the files it committed.
+"""Decide which package manager an application uses, by the files that it committed.
 
 The lockfile decides; with several of them package.json's `packageManager` does.
 Yarn's Plug'n'Play works, because every script is run through the manager itself.
@@ -9,6 +9,7 @@ import posixpath
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from delivery.errors import RequestRefused
 from delivery.text import NOT_JSON
@@ -18,7 +19,7 @@ NPM_LOCKS = ("npm-shrinkwrap.json", "package-lock.json")
 BUN_LOCKS = ("bun.lock", "bun.lockb")
 LOCKFILES = (*NPM_LOCKS, "pnpm-lock.yaml", "yarn.lock", *BUN_LOCKS)
 
-# What these functions want to read, in the application's folder and in those above it.
+# The files that decide, in the application's folder and in those above it.
 FILES_OF_INTEREST = (
     *("package.json", ".nvmrc", ".node-version", ".yarnrc.yml", "pnpm-workspace.yaml"),
     *LOCKFILES,
@@ -35,9 +36,9 @@ _MANAGER_OF |= dict.fromkeys(NPM_LOCKS, "npm") | dict.fromkeys(BUN_LOCKS, "bun")
 class Manager:
     """A package manager: `program` is how it is started in the application's folder.
 
-    `root` is the folder with the lockfile, where `install` is to be run; in a
-    monorepo it lies above the application's own folder. `published` starts the same
-    version as the npm registry has it, where the repository's own copy must not be asked.
+    `root` is the folder with the lockfile, in which `install` runs; in a monorepo it lies above
+    the application's own folder. `published` starts the same version from the npm registry, for
+    work in which the repository's own copy of the manager must not take part.
     """
 
     name: str
@@ -48,22 +49,29 @@ class Manager:
     published: tuple[str, ...] = ()
 
     def run(self, script: str, *arguments: str) -> tuple[str, ...]:
-        """The argument list that runs an npm script."""
-        # npm and pnpm would take options that follow the script's name for their own.
+        """Return the argument list that runs an npm script."""
+        # npm would take options that follow the script's name for its own.
         dashes = ("--",) if arguments and self.name == "npm" else ()
         return (*self.program, "run", script, *dashes, *arguments)
 
 
-def wanted_node(files: Mapping[str, str], folder: str = ".") -> tuple[str, str] | None:
-    """The wished Node version and the file that wishes it, the nearest first."""
-    for place in _upwards(folder):
+class WantedNode(NamedTuple):
+    """The Node versions that an application asks for, and the file that says so."""
+
+    range: str
+    file: str
+
+
+def wanted_node(files: Mapping[str, str], folder: str = ".") -> WantedNode | None:
+    """Read which Node versions the application in `folder` asks for; the nearest file decides."""
+    for each in _upwards(folder):
         for name in (".nvmrc", ".node-version"):
-            lines = [line.split("#")[0].strip() for line in _in(files, place, name).splitlines()]
+            lines = [line.split("#")[0].strip() for line in _in(files, each, name).splitlines()]
             if range_ := next(filter(None, lines), None):
-                return range_, _at(place, name)
-        path = _at(place, "package.json")
+                return WantedNode(range_, _at(each, name))
+        path = _at(each, "package.json")
         if path in files and (engine := read_package(files[path], path).node_engine):
-            return engine, f"{path} (engines.node)"
+            return WantedNode(engine, f"{path} (engines.node)")
     return None
 
 
@@ -108,18 +116,18 @@ def choose_manager(
 
 
 def _lockfiles(files: Mapping[str, str], folder: str) -> tuple[str, list[str]]:
-    """The nearest folder upwards with lockfiles that cover `folder`, and their names."""
-    for place in _upwards(folder):
-        locks = [lock for lock in LOCKFILES if _at(place, lock) in files]
-        if locks and (place == folder or _is_workspace_root(files, place)):
-            return place, locks
+    """Find the nearest folder upwards with lockfiles that cover `folder`, and their names."""
+    for each in _upwards(folder):
+        locks = [lock for lock in LOCKFILES if _at(each, lock) in files]
+        if locks and (each == folder or _is_workspace_root(files, each)):
+            return each, locks
     return folder, []
 
 
-def _is_workspace_root(files: Mapping[str, str], place: str) -> bool:
-    if _at(place, "pnpm-workspace.yaml") in files:
+def _is_workspace_root(files: Mapping[str, str], folder: str) -> bool:
+    if _at(folder, "pnpm-workspace.yaml") in files:
         return True
-    text = _in(files, place, "package.json")
+    text = _in(files, folder, "package.json")
     return bool(text) and read_package(text).has_workspaces
 
 
@@ -127,14 +135,14 @@ def _decide(
     package: Package, locks: list[str], folder: str, install: tuple[str, ...] | None
 ) -> str:
     managers = {_MANAGER_OF[lock] for lock in locks}
-    pinned = package.pinned_manager[0] if package.pinned_manager else None
+    pinned = package.pinned_manager.name if package.pinned_manager else None
     if not managers and install:
         named = next((word for word in install if word in ("npm", "pnpm", "yarn")), "npm")
         return pinned if pinned in ("pnpm", "yarn") else named
     if not managers:
-        place = "the repository" if folder == "." else f"{folder!r}"
+        uncovered = "the repository" if folder == "." else f"{folder!r}"
         raise RequestRefused(
-            f"no lockfile covers {place}, so what would be installed is not known",
+            f"no lockfile covers {uncovered}, so what would be installed is not known",
             hint="Run `npm install`, commit package-lock.json; or set `install` in delivery.toml.",
         )
     if len(managers) > 1 and pinned not in managers:
@@ -224,19 +232,19 @@ def _committed_yarn(settings: str, root: str, releases: Collection[str]) -> str 
 
 def _version_for(name: str, package: Package) -> str | None:
     pinned = package.pinned_manager
-    return pinned[1] if pinned and pinned[0] == name else None
+    return pinned.version if pinned and pinned.name == name else None
 
 
 def _upwards(folder: str) -> list[str]:
-    places = [posixpath.normpath(folder)]
-    while places[-1] not in (".", "", "/"):
-        places.append(posixpath.dirname(places[-1]) or ".")
-    return places
+    folders = [posixpath.normpath(folder)]
+    while folders[-1] not in (".", "", "/"):
+        folders.append(posixpath.dirname(folders[-1]) or ".")
+    return folders
 
 
-def _at(place: str, name: str) -> str:
-    return posixpath.normpath(posixpath.join(place, name))
+def _at(folder: str, name: str) -> str:
+    return posixpath.normpath(posixpath.join(folder, name))
 
 
-def _in(files: Mapping[str, str], place: str, name: str) -> str:
-    return files.get(_at(place, name), "")
+def _in(files: Mapping[str, str], folder: str, name: str) -> str:
+    return files.get(_at(folder, name), "")

@@ -1,8 +1,8 @@
-"""Who a process is, beyond its number: numbers are used again.
+"""Identify a process beyond its PID, since PIDs are used again.
 
-Processes are told apart by their number, when they were started, and the machine and PID
-namespace in which both are true. So what a dead process left can be told from what belongs to a
-living one, or to a process that cannot be seen from here.
+A process is identified by its PID, the time at which it was started, and the machine and PID
+namespace in which both hold. So what a dead process left is known from what belongs to a living
+one, or to a process that cannot be seen from here.
 """
 
 import os
@@ -12,13 +12,13 @@ _PROC = Path("/proc")
 
 
 def our_identity() -> str:
-    """The identity of this process: three parts, with colons between them."""
+    """Return the identity of this process: three parts, with colons between them."""
     pid = os.getpid()
-    return f"{pid}:{started(pid)}:{_place()}"
+    return f"{pid}:{started(pid)}:{_machine()}"
 
 
 def is_gone(identity: str) -> bool:
-    """Whether the process is certainly dead; never true of another machine's."""
+    """Return whether the process is certainly dead; false for one of another machine."""
     parts = identity.split(":")
     if len(parts) != 3 or not parts[0].isdecimal() or is_on_another_machine(identity):
         return False
@@ -26,12 +26,12 @@ def is_gone(identity: str) -> bool:
 
 
 def is_on_another_machine(identity: str) -> bool:
-    """Whether the process is of another machine or container, and cannot be seen from here."""
-    return identity.rpartition(":")[2] != _place()
+    """Return whether the process runs on another machine or container, unseen from here."""
+    return identity.rpartition(":")[2] != _machine()
 
 
 def started(pid: int) -> str | None:
-    """When the process was started, in clock ticks since boot; None when there is none alive."""
+    """Return when the process was started, in clock ticks since boot; None if none lives."""
     try:
         stat = (_PROC / str(pid) / "stat").read_bytes()
     except OSError:
@@ -41,7 +41,7 @@ def started(pid: int) -> str | None:
     return None if fields[0] in (b"Z", b"X") else fields[19].decode()
 
 
-def _place() -> str:
+def _machine() -> str:
     try:
         namespace = str((_PROC / "self/ns/pid").stat().st_ino)
     except OSError:

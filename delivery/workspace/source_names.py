@@ -1,15 +1,16 @@
-"""Names of repositories, refs and revisions: what may come in from outside.
+"""Check names of repositories, refs and revisions that come from outside.
 
-Everything here is an allow-list. Git itself accepts `--upload-pack=…` as a branch
-and `ext::sh -c …` as a repository; neither gets past these functions.
+Every check is an allow-list. Git itself accepts `--upload-pack=…` as a branch and `ext::sh -c …`
+as a repository; these functions refuse both.
 """
 
 import re
 from urllib.parse import urlsplit
 
 from delivery.errors import RequestRefused
+from delivery.text import quoted
 
-# What parameters of flows may look like, as JSON schemas say it; the functions below say it all.
+# The forms of flow parameters, for JSON schemas; the functions below check more than these.
 REVISION = r"^[0-9a-f]{7,40}$"
 # A revision, an image's tag or digest, or the word `previous`.
 VERSION = r"^(sha256:[0-9a-f]{64}|[A-Za-z0-9_][A-Za-z0-9._-]{0,127})$"
@@ -29,38 +30,38 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def full_ref(ref: str) -> str:
-    """`main` and `refs/heads/main` are both `refs/heads/main`; tags are written in full.
+    """Write a branch in full: `main` becomes `refs/heads/main`; tags have to be in full already.
 
-    Raises `RequestRefused` for whatever is not certainly a branch or tag.
+    Raises `RequestRefused` for anything that is not certainly a branch or tag.
     """
     candidate = ref if ref.startswith("refs/") else f"refs/heads/{ref}"
     name = candidate.split("/", 2)[-1]
     if not _REF.fullmatch(candidate) or _FORBIDDEN_IN_REF.search(name) or name == "@":
         raise RequestRefused(
-            f"{_shown(ref)} is not the name of a branch or tag",
+            f"{quoted(ref)} is not the name of a branch or tag",
             hint="Write refs/heads/<branch> or refs/tags/<tag>, in A-Z a-z 0-9 . _ / + @ -",
         )
     return candidate
 
 
 def is_revision(text: str) -> bool:
-    """Whether `text` could be a commit's SHA, whole or shortened."""
+    """Return whether `text` could be a commit's SHA, whole or shortened."""
     return bool(_REVISION.fullmatch(text))
 
 
 def plain_revision(revision: str) -> str:
-    """A commit's SHA, 7 to 40 hexadecimal digits, in lower case. Raises `RequestRefused`."""
+    """Return a commit's SHA, 7 to 40 hexadecimal digits, in lower case. Raises `RequestRefused`."""
     candidate = revision.lower()
     if not _REVISION.fullmatch(candidate):
         raise RequestRefused(
-            f"{_shown(revision)} is not a revision",
+            f"{quoted(revision)} is not a revision",
             hint="Give the commit's SHA, 7 to 40 hexadecimal digits; a branch goes into `ref`.",
         )
     return candidate
 
 
 def repository_address(repository: str) -> str:
-    """An https, ssh or file URL, `git@host:path`, or a local path: unchanged when acceptable.
+    """Accept an https, ssh or file URL, `git@host:path`, or a local path, and return it unchanged.
 
     Raises `RequestRefused`, which does not repeat a password found in a URL.
     """
@@ -80,16 +81,16 @@ def repository_address(repository: str) -> str:
 
 
 def is_on_github(repository: str, api: str) -> bool:
-    """Whether a repository is on the GitHub whose REST API has the address `api`.
+    """Return whether a repository is on the GitHub whose REST API has the address `api`.
 
-    That of https://api.github.com is https://github.com; GitHub Enterprise has both on one host.
+    With https://api.github.com goes https://github.com; GitHub Enterprise has both on one host.
     """
     site = urlsplit(api).netloc
     return repository.startswith(f"https://{'github.com' if site == 'api.github.com' else site}/")
 
 
 def is_path(repository: str) -> bool:
-    """Whether it names a folder of this machine, rather than a server."""
+    """Return whether `repository` names a folder of this machine, rather than a server."""
     return repository.startswith(("/", "./", "../", "~")) or (
         "://" not in repository and ":" not in repository.split("/")[0]
     )
@@ -99,7 +100,7 @@ def _check_url(url: str) -> None:
     try:
         parts = urlsplit(url)
         host, user, password = parts.hostname or "", parts.username, parts.password
-        place = parts.netloc.rpartition("@")[2]
+        host_and_port = parts.netloc.rpartition("@")[2]
     except ValueError as error:
         raise _refused("that URL", "cannot be read") from error
     if password is not None or (user is not None and parts.scheme != "ssh"):
@@ -116,19 +117,14 @@ def _check_url(url: str) -> None:
     if parts.query or parts.fragment:
         raise _refused(url, "holds a query or fragment")
     if parts.scheme == "file":
-        if place not in ("", "localhost") or not parts.path.startswith("/"):
+        if host_and_port not in ("", "localhost") or not parts.path.startswith("/"):
             raise _refused(url, "must be of the form file:///path")
-    elif not _HOST.fullmatch(place) or not _URL_PATH.fullmatch(parts.path):
+    elif not _HOST.fullmatch(host_and_port) or not _URL_PATH.fullmatch(parts.path):
         raise _refused(url, "names no repository on a host")
 
 
 def _refused(repository: str, why: str) -> RequestRefused:
     return RequestRefused(
-        f"the repository {_shown(repository)} {why}",
+        f"the repository {quoted(repository)} {why}",
         hint="Give an https or ssh URL, git@host:path, or the path of a local repository.",
     )
-
-
-def _shown(text: str) -> str:
-    """Quoted, escaped and shortened, as names from outside go into messages."""
-    return repr(text if len(text) <= 80 else f"{text[:77]}...")

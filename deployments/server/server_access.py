@@ -43,7 +43,7 @@ def at_the_server() -> Iterator[Mapping[str, str]]:
     Raises `Unreachable`, `AccessDenied` or `ConfigurationError`.
     """
     variables = client_variables()
-    demand_answer(variables)
+    require_answer(variables)
     os.environ.update(variables)
     with speaking_by(variables):
         yield variables
@@ -59,7 +59,7 @@ def speaking_by(variables: Mapping[str, str]) -> Iterator[None]:
         yield
 
 
-def demand_answer(variables: Mapping[str, str]) -> None:
+def require_answer(variables: Mapping[str, str]) -> None:
     """Return if a Prefect server answers and accepts us; else raise what `at_the_server` raises."""
     url = variables["PREFECT_API_URL"]
     given = variables.get("PREFECT_API_AUTH_STRING", "")

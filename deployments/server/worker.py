@@ -31,7 +31,7 @@ def work() -> int:
     """Become Prefect's worker. Raises `ConfigurationError` for a missing pool or queue."""
     queues = queue_option(os.environ)
     with at_the_server() as variables:
-        demand_pool()
+        require_pool()
         given = {**HOW, **variables, **writable_temporary_folder()}
         # Without a type Prefect uses the pool's: processes, containers or tasks.
         become("worker", "start", "--pool", POOL, *queues, variables=given)
@@ -50,7 +50,7 @@ def queue_option(given: Mapping[str, str]) -> list[str]:
     return ["--work-queue", queue]
 
 
-def demand_pool() -> None:
+def require_pool() -> None:
     """Raise `ConfigurationError` unless the server has our pool."""
     with get_client(sync_client=True) as client:
         try:

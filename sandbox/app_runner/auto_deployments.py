@@ -6,7 +6,7 @@ from sandbox.app_runner.errors import ImageUnavailable
 from sandbox.app_runner.instances.instance import ImageReference
 from sandbox.app_runner.operations import deploy
 from sandbox.app_runner.region import Region
-from sandbox.app_runner.services import Service
+from sandbox.app_runner.service_store import Service
 from sandbox.app_runner.settings import AUTO_DEPLOY_POLL_SECONDS
 
 

@@ -17,7 +17,7 @@ from sandbox.app_runner.instances.fleet import Care, Fleet
 from sandbox.app_runner.instances.health import health_check
 from sandbox.app_runner.instances.instance import ImageReference, Launch
 from sandbox.app_runner.region import Region
-from sandbox.app_runner.services import Deployed, Ending, Operation, Service
+from sandbox.app_runner.service_store import Deployed, Ending, Operation, Service
 from sandbox.app_runner.settings import (
     BECOME_HEALTHY_SECONDS,
     DRAIN_SECONDS,

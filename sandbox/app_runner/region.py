@@ -12,7 +12,7 @@ from sandbox.app_runner.configuration import Configuration
 from sandbox.app_runner.faults import CallFault, CallFaults
 from sandbox.app_runner.instances.instance import Instances
 from sandbox.app_runner.scaling import ScalingConfigurations
-from sandbox.app_runner.services import Ending, Operation, Picture, Service
+from sandbox.app_runner.service_store import Ending, Operation, Picture, Service
 from sandbox.app_runner.settings import MAINTENANCE_SECONDS, Settings
 from sandbox.app_runner.telemetry import Telemetry
 

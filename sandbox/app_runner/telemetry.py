@@ -13,7 +13,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from sandbox.app_runner.environment import client
-from sandbox.app_runner.services import Service
+from sandbox.app_runner.service_store import Service
 from sandbox.app_runner.settings import (
     METRIC_PERIOD_AT_LEAST,
     METRIC_PERIOD_SECONDS,

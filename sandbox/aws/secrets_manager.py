@@ -46,7 +46,7 @@ class StrictSecretsManager(AwsProxy):
             return await self.passed_on(call)
         requested = json.loads(call.body)
         try:
-            _demand_token_length(requested.get("ClientRequestToken"))
+            _require_token_length(requested.get("ClientRequestToken"))
             return await ways[call.operation](call, requested)
         except JsonRefusal as refusal:
             return refusal.response()
@@ -146,7 +146,7 @@ class StrictSecretsManager(AwsProxy):
         return result
 
 
-def _demand_token_length(token: str | None) -> None:
+def _require_token_length(token: str | None) -> None:
     if token is not None and len(token) not in _TOKEN_LENGTHS:
         raise JsonRefusal(
             "InvalidParameterException", "ClientRequestToken must have 32 to 64 characters."

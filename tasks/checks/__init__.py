@@ -1,1 +1,1 @@
-"""Running the application's checks and keeping what they prove: `runner` is the front door."""
+"""Run the application's checks and remember what they prove: `runner` is the front door."""

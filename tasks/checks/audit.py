@@ -1,8 +1,7 @@
-"""The audit: the package manager, asked which locked packages have known vulnerabilities.
+"""The audit: ask the package manager which locked packages have known vulnerabilities.
 
-It sees manifests and lockfiles of the commit, and nothing else: what an `.npmrc`, a
-`.yarnrc.yml`, a plugin or a committed Yarn would say about it is not for the code that
-is being judged to decide.
+The package manager sees manifests and lockfiles of the commit, and nothing else: the code that is
+audited must not steer the audit by an `.npmrc`, a `.yarnrc.yml`, a plugin or a committed Yarn.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,7 +19,7 @@ from delivery.workspace.package_json import for_an_audit
 from delivery.workspace.packages import LOCKFILES, Manager
 from tasks.checks.scanners import ScanContext, cut_short, regular_files
 
-# npm's own retries can outlast the time a check is given; in milliseconds.
+# npm's own retries can last longer than a check may take. In milliseconds.
 _IMPATIENT = {
     "npm_config_fetch_retries": "2",
     "npm_config_fetch_retry_mintimeout": "500",
@@ -38,10 +37,10 @@ def audit(
 ) -> ScannerReport:
     """Ask the package manager which locked packages have known vulnerabilities.
 
-    `registry` is the address of an advisory server, for this question alone.
+    `registry` is the address of an advisory server, which only this question goes to.
     """
     if not manager.published:
-        return did_not_run("npm-audit", f"which {manager.name} to ask is not known")
+        return did_not_run("npm-audit", f"it is not known which version of {manager.name} to ask")
     try:
         with _manifests(context, manager.root) as (folder, cache):
             # npm remembers advisories in its cache, also those of another server.
@@ -62,10 +61,10 @@ def audit(
 
 
 def _question(manager: Manager, level: str, registry: str | None) -> tuple[str, ...]:
-    """What follows the program; the registry is an option, since `npx` has one of its own."""
+    """Return the arguments; the registry is an option, since `npx` has a setting of its own."""
     asked = ("--registry", registry) if registry else ()
     if manager.name == "yarn-berry":
-        # A deprecated package is no vulnerability; older ones do not look for them.
+        # A deprecated package is no vulnerability; older versions of Yarn do not look for them.
         only = ("--no-deprecations",) if _is_yarn_4(manager) else ()
         return ("npm", "audit", "--json", "--all", "--recursive", *only)
     if manager.name == "yarn":
@@ -80,7 +79,7 @@ def _yarn_settings(manager: Manager, registry: str | None) -> dict[str, str]:
     settings = {"YARN_RC_FILENAME": _YARN_SETTINGS, "YARN_IGNORE_PATH": "1"}
     if registry is None or manager.name != "yarn-berry":
         return settings
-    # Yarn 4 has a server for audits; older ones ask that which they would publish to.
+    # Yarn 4 has a setting for audits; older versions ask the registry that they publish to.
     asked = "YARN_NPM_AUDIT_REGISTRY" if _is_yarn_4(manager) else "YARN_NPM_PUBLISH_REGISTRY"
     settings |= {asked: registry, "YARN_NPM_REGISTRY_SERVER": registry}
     if registry.startswith("http://"):
@@ -95,7 +94,7 @@ def _is_yarn_4(manager: Manager) -> bool:
 
 @contextmanager
 def _manifests(context: ScanContext, root: str) -> Iterator[tuple[Path, Path]]:
-    """The folder `root` of a tree with nothing but manifests and lockfiles; and an empty cache.
+    """Make a tree of manifests and lockfiles only; yield its folder `root`, and an empty cache.
 
     Raises `ConfigurationError` for a manifest that cannot be read.
     """
@@ -114,7 +113,7 @@ def _manifests(context: ScanContext, root: str) -> Iterator[tuple[Path, Path]]:
 
 
 def _reduced(tree: Path, path: Path) -> str | None:
-    """What an audit needs of a file of the tree, or None."""
+    """Return what an audit needs of a file of the tree, or None if it needs nothing."""
     if path.name not in ("package.json", ".yarnrc.yml", *LOCKFILES):
         return None
     text = (tree / path).read_text(errors="replace")

@@ -1,4 +1,4 @@
-"""Coverage: read what the tests wrote, and tell Codecov."""
+"""Coverage: read the report that the tests wrote, and send it to Codecov."""
 
 import os
 import re
@@ -23,8 +23,8 @@ _SLUG = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 def read_lcov(source: Source, path: str = LCOV, folder: str = ".") -> Coverage:
     """Read the lcov report at `path` in the application's `folder`.
 
-    Raises `CheckFailed` when there is none, when it is empty, cut off or malformed: no
-    figure is better than one that was not measured.
+    Raises `CheckFailed` when there is none, or when it is empty, cut off or malformed: no figure
+    is better than a wrong one.
     """
     file = inside(source, Path(folder) / path)
     if not file.is_file():
@@ -52,8 +52,8 @@ def upload_coverage(
 ) -> str | None:
     """Send the report to Codecov for the repository `slug`; return a warning, or None.
 
-    Codecov is told things, and decides nothing: its failure never fails a run, but is
-    said. The token is in that process's environment only; `base_url` replaces Codecov's.
+    Codecov decides nothing: its failure never fails a run, and is only reported. The token is in
+    the environment of that process only; `base_url` replaces Codecov's address.
     """
     if not _SLUG.fullmatch(slug):
         return f"coverage was not sent to Codecov: {slug!r} is not of the form owner/name"
@@ -83,8 +83,8 @@ def upload_coverage(
         return None
     if outcome.timed_out:
         return f"coverage was not sent to Codecov: no answer within {timeout_s:g} s"
-    said = _last_complaint(outcome.last_lines).replace(token, "[token]")
-    return f"coverage was not sent to Codecov (exit code {outcome.exit_code}): {said}"
+    reason = _last_complaint(outcome.last_lines).replace(token, "[token]")
+    return f"coverage was not sent to Codecov (exit code {outcome.exit_code}): {reason}"
 
 
 def _parse(text: str, path: str, folder: Path, root: Path) -> Coverage:
@@ -96,7 +96,7 @@ def _parse(text: str, path: str, folder: Path, root: Path) -> Coverage:
         raise _unreadable(path, "names no file; is it an lcov report?")
     if records != ends:
         raise _unreadable(path, f"is cut off: {records} files begin, {ends} end")
-    # The library would take relative paths for those of this process's own folder.
+    # The library would look for relative paths in the folder of this process.
     absolute = re.sub(r"^SF:(?!/)", lambda _: f"SF:{folder}/", text, flags=re.MULTILINE)
     try:
         parsed = LcovCobertura(absolute, base_dir=str(root)).parse()
@@ -119,8 +119,8 @@ def _covered(counts: Mapping[str, int]) -> Covered:
 
 def _last_complaint(lines: tuple[str, ...]) -> str:
     complaints = [line for line in lines if re.match(r"(?:error|warning) - |Error", line)]
-    said = (complaints or [line for line in lines if line] or ["it said nothing"])[-1]
-    return re.sub(r"^(\w+) - [\d:, -]+ -- ", "", said)[:300]
+    last = (complaints or [line for line in lines if line] or ["it said nothing"])[-1]
+    return re.sub(r"^(\w+) - [\d:, -]+ -- ", "", last)[:300]
 
 
 def _unreadable(path: str, why: str) -> CheckFailed:

@@ -1,4 +1,4 @@
-"""What a check leaves behind that people look at later: coverage, and the browser's report."""
+"""Keep what a check leaves for people to look at: coverage, and the browser's report."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ BROWSER_REPORT = "playwright-report"
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a check left: sentences about it, and its coverage."""
+    """What a check left: remarks for the summary, and its coverage."""
 
     remarks: tuple[str, ...] = ()
     coverage: Coverage | None = None
@@ -30,24 +30,24 @@ class Evidence:
 def keep_evidence(
     environment: Environment,
     source: Source,
-    place: Workspace,
+    workspace: Workspace,
     plan: CheckPlan,
     check: Check,
     passed: bool,
 ) -> Evidence:
-    """Keep what this check left, and say what it was.
+    """Keep what this check left, and return it.
 
-    Raises `CheckFailed` if coverage passed and yet left no report that can be read.
+    Raises `CheckFailed` if the check `coverage` passed without a report that can be read.
     """
     if check.name == "coverage" and passed:
-        return _coverage(environment, source, place, plan)
+        return _coverage(environment, source, workspace, plan)
     if check.name == "e2e":
-        return Evidence(_browser_report(environment, source, place, plan))
+        return Evidence(_browser_report(environment, source, workspace, plan))
     return Evidence()
 
 
 def _coverage(
-    environment: Environment, source: Source, place: Workspace, plan: CheckPlan
+    environment: Environment, source: Source, workspace: Workspace, plan: CheckPlan
 ) -> Evidence:
     measured = read_lcov(source, LCOV, plan.table.folder)
     _show(measured)
@@ -58,12 +58,12 @@ def _coverage(
             source,
             environment.github_repository,
             environment.codecov_token.get_secret_value(),
-            environment=program_environment(place.home / "codecov", place.cache),
-            logs=place.logs,
+            environment=program_environment(workspace.home / "codecov", workspace.cache),
+            logs=workspace.logs,
             log=lambda line: log.info("%s", line),
             folder=plan.table.folder,
             base_url=environment.codecov_address,
-            stop=place.stop_sign.exists,
+            stop=workspace.stop_sign.exists,
         )
         if warning:
             log.warning("%s", warning)
@@ -83,13 +83,13 @@ def _show(measured: Coverage) -> None:
 
 
 def _browser_report(
-    environment: Environment, source: Source, place: Workspace, plan: CheckPlan
+    environment: Environment, source: Source, workspace: Workspace, plan: CheckPlan
 ) -> tuple[str, ...]:
-    """Kept for a failed check above all: its pictures say what the browser saw."""
+    """Keep the browser's report, of a failed check above all: it shows what the browser saw."""
     folder = inside(source, f"{plan.table.folder}/{BROWSER_REPORT}")
-    prune_reports(place.reports, days=environment.policy.report_days)
+    prune_reports(workspace.reports, days=environment.policy.report_days)
     kept = archive_report(
-        folder, place.reports, f"e2e-{source.revision[:10]}-{place.logs.name[:8]}"
+        folder, workspace.reports, f"e2e-{source.revision[:10]}-{workspace.logs.name[:8]}"
     )
     if kept is None or kept.path is None:
         return ()

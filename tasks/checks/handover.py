@@ -1,9 +1,9 @@
-"""A workspace handed over through S3, to checks that run on other workers.
+"""Hand a workspace over through S3, to checks that run on other workers.
 
 Objects in the bucket of the environment, which a lifecycle rule may remove after a day:
 
     workspaces/SHA256.tar.gz      `source/` with installed packages and git's history, `source.json`
-    verdicts/RUN.json             what the stage of that flow run said
+    verdicts/RUN.json             the verdict of the stage that ran as that flow run
 """
 
 import hashlib
@@ -28,24 +28,24 @@ from tasks.workspace.checkout import Source
 from tasks.workspace.workspace import Workspace
 
 BLOCK = 1 << 20
-# Packages are packed already, for the most part: more effort only takes longer.
+# Most packages are compressed already: a higher level only takes longer.
 COMPRESSION = 1
 
 
 @operation("hand the workspace over")
-def hand_over(environment: Environment, source: Source, place: Workspace) -> str:
-    """Put the workspace where other workers find it; its SHA-256, which is its name.
+def hand_over(environment: Environment, source: Source, workspace: Workspace) -> str:
+    """Put the workspace where other workers find it; return its SHA-256, which is its name.
 
     The same bytes are not sent twice. Raises `ConfigurationError` without a usable bucket.
     """
     bucket = _bucket(environment)
-    archive = place.home / "workspace.tar.gz"
+    archive = workspace.home / "workspace.tar.gz"
     _pack(source, archive)
     digest = _sha256(archive)
     try:
         if not _is_there(environment, bucket, _workspace(digest)):
-            # Named by its content, so that sending it again is harmless.
-            environment.reads("s3").upload_file(str(archive), bucket, _workspace(digest))
+            # Its name is its digest, so that sending it again is harmless.
+            environment.retrying("s3").upload_file(str(archive), bucket, _workspace(digest))
     except (ClientError, S3UploadFailedError) as error:
         why = _code(error) if isinstance(error, ClientError) else str(error).rpartition(": ")[2]
         raise ConfigurationError(
@@ -58,11 +58,11 @@ def hand_over(environment: Environment, source: Source, place: Workspace) -> str
 
 
 @fact("take over the workspace {digest:.10}")
-def take_over(environment: Environment, place: Workspace, digest: str) -> Source:
-    """Unpack what another run handed over. Raises `RequestRefused` if it is not what it was."""
-    archive = place.home / "workspace.tar.gz"
+def take_over(environment: Environment, workspace: Workspace, digest: str) -> Source:
+    """Unpack what another run handed over. Raises `RequestRefused` if its digest differs."""
+    archive = workspace.home / "workspace.tar.gz"
     try:
-        environment.reads("s3").download_file(
+        environment.retrying("s3").download_file(
             _bucket(environment), _workspace(digest), str(archive)
         )
     except ClientError as error:
@@ -75,37 +75,39 @@ def take_over(environment: Environment, place: Workspace, digest: str) -> Source
     tar = _filtering()
     try:
         with tar.open(archive) as packed:
-            # Nothing leads out of the folder, and no file is anybody's but ours.
-            packed.extractall(place.source.parent, filter="data")
+            # No path leads out of the folder, and all files belong to this user.
+            packed.extractall(workspace.source.parent, filter="data")
     except tar.FilterError as error:
         raise RequestRefused(
             f"the workspace {digest[:10]} leads out of its folder: {error}",
             hint="Links of the repository must stay in it; or set `stages` to `here`.",
         ) from None
     archive.unlink()
-    described = json.loads((place.source.parent / "source.json").read_text())
-    return Source(**{**described, "folder": place.source, "notes": tuple(described["notes"])})
+    described = json.loads((workspace.source.parent / "source.json").read_text())
+    return Source(**{**described, "folder": workspace.source, "notes": tuple(described["notes"])})
 
 
 def _filtering() -> Any:
-    """A tarfile that can refuse what leads out of a folder, which Debian 12's own cannot."""
+    """Return a `tarfile` that can refuse what leads out of a folder; Debian 12's own cannot."""
     return tarfile if hasattr(tarfile, "data_filter") else import_module("backports.tarfile")
 
 
 def leave_verdict(environment: Environment, text: str) -> None:
-    """Put what this flow run has to say where the run that asked looks for it."""
+    """Put the verdict of this flow run where the run that started it looks for it."""
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
-        raise RequestRefused("a verdict is left by a flow run only")
-    environment.reads("s3").put_object(
+        raise RequestRefused("only a flow run can leave a verdict")
+    environment.retrying("s3").put_object(
         Bucket=_bucket(environment), Key=_verdict(context.flow_run.id), Body=text.encode()
     )
 
 
 def verdict_of(environment: Environment, run: object) -> CheckReport | None:
-    """What the stage of a flow run said, if it said anything. Raises the failure that it told."""
+    """Read the verdict of a stage, None if it left none. Raises the failure in the verdict."""
     try:
-        found = environment.reads("s3").get_object(Bucket=_bucket(environment), Key=_verdict(run))
+        found = environment.retrying("s3").get_object(
+            Bucket=_bucket(environment), Key=_verdict(run)
+        )
     except ClientError as error:
         if _code(error) in ("NoSuchKey", "404"):
             return None
@@ -132,7 +134,7 @@ def _sha256(archive: Path) -> str:
 
 def _is_there(environment: Environment, bucket: str, key: str) -> bool:
     try:
-        environment.reads("s3").head_object(Bucket=bucket, Key=key)
+        environment.retrying("s3").head_object(Bucket=bucket, Key=key)
     except ClientError as error:
         if _code(error) in ("404", "NoSuchKey", "NotFound"):
             return False

@@ -1,4 +1,4 @@
-"""What will be done with a checkout: read its files, decide, and change nothing."""
+"""Plan what a run does with a checkout: read its files and decide; change nothing."""
 
 import shutil
 import subprocess
@@ -23,7 +23,7 @@ FOLDERS_SHOWN = 8
 
 @fact("what does {source.revision:.10} need?")
 def plan_checks(environment: Environment, source: Source) -> CheckPlan:
-    """Read the revision's stage table, packages and tools, and decide which checks apply.
+    """Read the stage table, packages and tools of the revision, and decide which checks apply.
 
     Raises `ConfigurationError` or `RequestRefused` where a file is malformed, and `CheckFailed`
     where a required script is missing.
@@ -43,22 +43,22 @@ def plan_checks(environment: Environment, source: Source) -> CheckPlan:
 def plan_of(
     source: Source, delivery_toml: str | None, audit_level: str, *, ruled_by: Source | None = None
 ) -> CheckPlan:
-    """`plan_checks` for whoever has no environment yet; raises the same.
+    """Do what `plan_checks` does, where there is no environment yet; raise the same.
 
-    `ruled_by` is the revision that says what is checked, if it is not `source` itself.
+    `ruled_by` is the revision whose delivery.toml counts, if it is not `source` itself.
     """
     text = read_committed(ruled_by or source, FILE) or delivery_toml
     default = with_audit_level(DEFAULT_TABLE, audit_level)
     table = parse_table(text, default) if text else default
-    files, releases = package_files(source, table.folder)
+    files, yarn_releases = package_files(source, table.folder)
     own = "package.json" if table.folder == "." else f"{table.folder}/package.json"
     if own not in files:
-        raise _remotely(source, f"there is no {own} in this revision")
-    manager = choose_manager(files, table.folder, install=table.install, releases=releases)
+        raise _in_another_folder(source, f"there is no {own} in this revision")
+    manager = choose_manager(files, table.folder, install=table.install, releases=yarn_releases)
     package = read_package(files[own], own)
     checks, not_applicable = applicable(table, package.scripts)
     if package.has_workspaces and all(check.scanners for check in checks):
-        raise _remotely(source, f"{own} has workspaces, and no script that a check uses")
+        raise _in_another_folder(source, f"{own} has workspaces, and no script that a check uses")
     tools = {"node": _version("node"), "npm": _version("npm")}
     remarks = (*source.notes, *_node_remarks(table, files, tools["node"]))
     remarks += (*remarks_about(table, checks), *_proxy_remarks())
@@ -66,12 +66,12 @@ def plan_of(
 
 
 def as_planned(environment: Environment, plan: CheckPlan) -> Environment:
-    """The environment, with the health endpoint that the application says it has."""
+    """Return the environment with the health endpoint that the application says it has."""
     return environment.answering(plan.table.health_path or "", plan.table.answers_revision)
 
 
-def _remotely(source: Source, why: str) -> RequestRefused:
-    """Refuse a folder that holds no application, and say which folders might."""
+def _in_another_folder(source: Source, why: str) -> RequestRefused:
+    """Refuse a folder without an application, and name folders that may have one."""
     found = [path.rpartition("/")[0] for path in tracked_files(source)
              if path.endswith("/package.json") and "node_modules/" not in path]  # fmt: skip
     shown = ", ".join(sorted(found, key=lambda path: path.count("/"))[:FOLDERS_SHOWN])
@@ -85,15 +85,15 @@ def _remotely(source: Source, why: str) -> RequestRefused:
 
 
 def _node_remarks(table: StageTable, files: dict[str, str], have: str) -> tuple[str, ...]:
-    """A wish that this worker does not meet: refused if delivery.toml names it, else only said."""
+    """Remark on Node versions that this worker does not have; refuse those of delivery.toml."""
     if table.node and node_is_wanted(table.node, have) is not True:
         raise ConfigurationError(
             f"delivery.toml wants Node {table.node}, but this worker has {have}",
             hint="Start the run on a worker with that version of Node, or change `node`.",
         )
-    wish = wanted_node(files, table.folder)
-    if wish and not table.node and node_is_wanted(wish[0], have) is not True:
-        return (f"{wish[1]} wishes Node {wish[0]}; the checks ran with {have}",)
+    wanted = wanted_node(files, table.folder)
+    if wanted and not table.node and node_is_wanted(wanted.range, have) is not True:
+        return (f"{wanted.file} asks for Node {wanted.range}; the checks ran with {have}",)
     return ()
 
 

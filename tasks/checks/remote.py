@@ -1,4 +1,4 @@
-"""A check as a run of its own on the work pool: started, awaited, and stopped with its parent."""
+"""Run a check as a flow run of its own on the work pool: start it, await it, stop it."""
 
 import time
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from tasks.checks.handover import verdict_of
 
 DEPLOYMENT = "stage/kanvaro"
 LOOK_EVERY_S = 1.0
-# Beyond the check's own time: to unpack the workspace, start services, and keep its evidence.
+# Beyond the check's own time: to unpack the workspace, start services, and keep evidence.
 AROUND_A_CHECK_S = 600
 ATTEMPTS = 2
 
@@ -31,10 +31,10 @@ def run_remotely(
     proof: str,
     is_stopped: Callable[[], bool],
 ) -> CheckReport:
-    """Let another worker run a check; its report, or its failure raised as if it ran here.
+    """Let another worker run a check; return its report, or raise its failure as if it ran here.
 
-    A run that dies without a verdict is started once more. Raises `StageLost` if that one does,
-    too, or if nobody picks it up, and `CheckCancelled` if `is_stopped` says so.
+    A run that dies without a verdict is started once more. Raises `StageLost` if the second one
+    dies too, or if no worker picks it up, and `CheckCancelled` if `is_stopped` says so.
     """
     for attempt in range(1, ATTEMPTS + 1):
         run = _started(environment, check, handover, proof)

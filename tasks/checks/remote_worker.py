@@ -1,7 +1,7 @@
-"""One check of a workspace that another run handed over."""
+"""Run one check of a workspace that another run handed over."""
 
 from blocks.environment import Environment
-from delivery.checks.handover import told_failure, told_report
+from delivery.checks.handover import write_failure, write_report
 from delivery.checks.plan import CheckPlan
 from delivery.checks.table import Check
 from delivery.errors import ConfigurationError, DeliveryError
@@ -16,23 +16,23 @@ from tasks.workspace.workspace import Workspace
 def run_stage(
     environment: Environment,
     source: Source,
-    place: Workspace,
+    workspace: Workspace,
     plan: CheckPlan,
     check: str,
     proof: str,
 ) -> str:
-    """Run the check `check` of the plan and leave its verdict for the run that asked.
+    """Run the check `check` of the plan and leave its verdict for the run that started this one.
 
-    `proof` is what that run would remember a pass by; a worker whose tools would make it another
-    proof is refused. Raises what the check raises, after it was told.
+    `proof` is the key under which that run remembers a pass. A worker whose tools give another key
+    is refused. Raises what the check raises, after the verdict was left.
     """
     try:
         wanted = _wanted(environment, source, plan, check, proof)
-        report = check_here(environment, source, place, plan, wanted)
+        report = check_here(environment, source, workspace, plan, wanted)
     except DeliveryError as failure:
-        leave_verdict(environment, told_failure(failure))
+        leave_verdict(environment, write_failure(failure))
         raise
-    leave_verdict(environment, told_report(report))
+    leave_verdict(environment, write_report(report))
     return f"{check} {report.verdict} in {report.seconds:.1f} s"
 
 

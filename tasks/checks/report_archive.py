@@ -1,4 +1,4 @@
-"""Reports that people look at later: kept as archives, and not for ever."""
+"""Keep reports that people look at later as archives, for some days."""
 
 import os
 import re
@@ -17,7 +17,7 @@ _SUFFIX = ".report.tar.gz"
 
 @dataclass(frozen=True)
 class Archive:
-    """An archive at `path` (None: nothing fitted); `left_out` says what is not in it."""
+    """An archive at `path` (None: no file fitted); `left_out` says what is not in it."""
 
     path: Path | None
     files: int
@@ -28,10 +28,10 @@ class Archive:
 def archive_report(
     folder: Path, store: Path, name: str, *, largest: int = LARGEST_REPORT
 ) -> Archive | None:
-    """Pack the regular files of `folder` into `store`; None when there are none.
+    """Pack the regular files of `folder` into `store`; return None when there are none.
 
-    Links are not followed: the report was written by the code under test, and a link may
-    point at anything on this machine. More than `largest` bytes are not packed.
+    Links are not followed: the code under test wrote the report, and a link may point at anything
+    on this machine. At most `largest` bytes are packed.
     """
     if not _NAME.fullmatch(name):
         raise ValueError(f"not a name for an archive: {name!r}")
@@ -74,16 +74,16 @@ def prune_reports(store: Path, *, days: float = KEPT_DAYS, now: float | None = N
 
 
 def _everything(folder: Path) -> Iterator[Path]:
-    for place, folders, files in os.walk(folder, followlinks=False):
+    for parent, folders, files in os.walk(folder, followlinks=False):
         folders.sort()
-        for name in sorted(files) + [one for one in folders if (Path(place) / one).is_symlink()]:
-            yield Path(place) / name
+        for name in sorted(files) + [one for one in folders if (Path(parent) / one).is_symlink()]:
+            yield Path(parent) / name
 
 
 def _left_out(links: int, too_much: int, largest: int) -> str | None:
-    said = []
+    parts = []
     if too_much:
-        said.append(f"{too_much} files beyond the limit of {largest / 1024**2:g} MB")
+        parts.append(f"{too_much} files beyond the limit of {largest / 1024**2:g} MB")
     if links:
-        said.append(f"{links} links or special files")
-    return " and ".join(said) or None
+        parts.append(f"{links} links or special files")
+    return " and ".join(parts) or None

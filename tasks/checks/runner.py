@@ -1,7 +1,7 @@
-"""The application's own checks: which apply, which are proven already, and running the others.
+"""Run the application's own checks, except those that are proven already.
 
-A pass is remembered by content (`delivery.checks.plan.proof_key`) through Prefect's
-own cache, so that an unchanged revision is not checked twice. A failure never is.
+Prefect's own cache remembers a pass by content (`delivery.checks.plan.proof_key`), so that an
+unchanged revision is not checked twice. A failure is never remembered.
 """
 
 import time
@@ -28,7 +28,7 @@ from delivery.checks.plan import (
 )
 from delivery.checks.table import Check
 from delivery.errors import CheckCancelled, CheckFailed, CheckTimedOut, ScannerDidNotRun
-from delivery.text import cell
+from delivery.text import cell, unfenced
 from delivery.workspace.install_hints import explain_install_failure, is_worth_another_try
 from tasks import fact, operation
 from tasks.checks.evidence import keep_evidence
@@ -42,12 +42,12 @@ from tasks.workspace.service_containers import service_containers
 from tasks.workspace.workspace import Workspace
 
 TO_STOP_S = 20
-# npm says why it failed before a page about how it is used.
+# npm gives its reason first, then a page about its use.
 LINES_OF_AN_INSTALL = 200
 
 
 def _key(_context: Any, given: dict[str, Any]) -> str | None:
-    """What a pass is remembered by; None, so never, for what must be asked anew."""
+    """Return the key under which a pass is remembered; None, so never, for a check without one."""
     environment, source, plan, check = (
         given[name] for name in ("environment", "source", "plan", "check")
     )
@@ -62,16 +62,29 @@ def key_of(environment: Environment, source: Source, plan: CheckPlan, check: Che
 def proven_before(
     environment: Environment, source: Source, plan: CheckPlan, check: Check
 ) -> CheckReport | None:
-    """The pass of a check that is on record for this content, or None."""
+    """Return the pass of a check that is on record for this content, or None."""
     store = cast(ResultStore, get_result_store().update_for_task(run_check))
     key = key_of(environment, source, plan, check)
     found = store.read(key).result if is_cacheable(check) and store.exists(key) else None
     return found if isinstance(found, CheckReport) else None
 
 
+def install_unless_proven(
+    environment: Environment, source: Source, workspace: Workspace, plan: CheckPlan
+) -> bool:
+    """Install the packages if a check needs them; whether they were installed.
+
+    Raises as `install` does.
+    """
+    if not unproven(environment, source, plan):
+        return False
+    install(environment, workspace, plan)
+    return True
+
+
 @fact("which checks are proven already?")
 def unproven(environment: Environment, source: Source, plan: CheckPlan) -> list[str]:
-    """The checks whose pass is not on record, and so need the packages installed."""
+    """Return the checks whose pass is not on record, and which so need the packages."""
     store = cast(ResultStore, get_result_store().update_for_task(run_check))
     return [
         check.name
@@ -81,25 +94,25 @@ def unproven(environment: Environment, source: Source, plan: CheckPlan) -> list[
 
 
 @operation("install packages with {plan.manager.name}")
-def install(environment: Environment, place: Workspace, plan: CheckPlan) -> None:
+def install(environment: Environment, workspace: Workspace, plan: CheckPlan) -> None:
     """Install the application's packages, once for all checks.
 
     Raises `CheckFailed` with the last lines, and a hint where the cause is a known one.
     """
-    outcome = _installed(place, plan)
+    outcome = _installed(workspace, plan)
     if not (outcome.passed or outcome.timed_out) and is_worth_another_try(outcome.last_lines):
         get_run_logger().warning("the package registry failed; installing once more")
-        outcome = _installed(place, plan)
+        outcome = _installed(workspace, plan)
     if not outcome.passed:
         hint = explain_install_failure(outcome.last_lines)
         raise CheckFailed(format_outcome("install", plan.manager.install, outcome), hint=hint)
 
 
-def _installed(place: Workspace, plan: CheckPlan) -> ProgramOutcome:
+def _installed(workspace: Workspace, plan: CheckPlan) -> ProgramOutcome:
     return run_logged(
         plan.manager.install,
-        place,
-        folder=place.source / plan.manager.root,
+        workspace,
+        folder=workspace.source / plan.manager.root,
         timeout_s=plan.table.install_timeout_s,
         name="install",
         last_lines=LINES_OF_AN_INSTALL,
@@ -115,84 +128,84 @@ def _installed(place: Workspace, plan: CheckPlan) -> ProgramOutcome:
 def run_check(
     environment: Environment,
     source: Source,
-    place: Workspace,
+    workspace: Workspace,
     plan: CheckPlan,
     check: Check,
     handover: str = "",
 ) -> CheckReport:
-    """Run one check, here or (if there is a `handover`) on another worker; its report.
+    """Run one check, here or (if there is a `handover`) on another worker; return its report.
 
-    Raises as `check_here` does, and `StageLost` for one that ran elsewhere.
+    Raises as `check_here` does, and `StageLost` for one on another worker.
     """
     if not handover:
-        return check_here(environment, source, place, plan, check)
+        return check_here(environment, source, workspace, plan, check)
     proof = key_of(environment, source, plan, check)
-    return run_remotely(environment, check, handover, proof, place.stop_sign.exists)
+    return run_remotely(environment, check, handover, proof, workspace.stop_sign.exists)
 
 
 def check_here(
-    environment: Environment, source: Source, place: Workspace, plan: CheckPlan, check: Check
+    environment: Environment, source: Source, workspace: Workspace, plan: CheckPlan, check: Check
 ) -> CheckReport:
-    """Run one check with services of its own; its report, if it passed or may fail.
+    """Run one check with services of its own; return its report, if it passed or may fail.
 
     Raises `CheckFailed`, `CheckTimedOut`, `CheckCancelled` or `ScannerDidNotRun`.
     """
     began = time.monotonic()
     if check.scanners:
-        remarks = _scanned(environment, source, place, plan, check)
+        remarks = _scanned(environment, source, workspace, plan, check)
         return CheckReport(check.name, "passed", time.monotonic() - began, remarks)
     with service_containers(
-        environment, check.services, check.name, place.stop_sign.exists
+        environment, check.services, check.name, workspace.stop_sign.exists
     ) as addresses:
         outcome = run_logged(
             plan.command(check),
-            place,
-            folder=place.source / plan.table.folder,
+            workspace,
+            folder=workspace.source / plan.table.folder,
             timeout_s=check.timeout_s,
             name=check.name,
             variables={**addresses, "REVISION": source.revision, **check.environment},
         )
-    evidence = keep_evidence(environment, source, place, plan, check, outcome.passed)
+    evidence = keep_evidence(environment, source, workspace, plan, check, outcome.passed)
     remarks = evidence.remarks + tuple(
         f"{name} was a stand-in"
         for name in check.services
         if environment.service_images[name].is_stand_in
     )
     if not outcome.passed:
-        _fail(check, plan, place, outcome)
+        _fail(check, plan, workspace, outcome)
     verdict = "passed" if outcome.passed else "failed, allowed to"
     return CheckReport(check.name, verdict, time.monotonic() - began, remarks, evidence.coverage)
 
 
 class Watcher:
-    """Is told of each check as it begins and ends. This one does nothing about it."""
+    """Receives each check as it begins and ends. This one ignores them; subclasses report them."""
 
     def began(self, check: Check) -> None:
-        """A check was started, or its pass of an earlier run is about to be found."""
+        """Receive a check that was started, or whose earlier pass is about to be found."""
 
     def passed(self, report: CheckReport, *, before: bool) -> None:
-        """A check did not stop the run; `before` says that an earlier run has proven it."""
+        """Receive a check that did not stop the run; `before`: an earlier run has proven it."""
 
     def failed(self, check: Check, error: CheckFailed) -> None:
-        """A check did not pass, or was stopped."""
+        """Receive a check that did not pass, or was stopped."""
 
 
 def run_checks(
     environment: Environment,
     source: Source,
-    place: Workspace,
+    workspace: Workspace,
     plan: CheckPlan,
     watcher: Watcher | None = None,
 ) -> list[CheckReport]:
-    """Run every check, several at once; their reports, in the plan's order.
+    """Run every check, several at once; return their reports, in the plan's order.
 
-    The first failure stops the others, unless the policy says to run all. Raises that failure.
+    The first failure stops the others, unless the policy lets all of them run. Raises it.
     """
     watcher = watcher or Watcher()
-    believed = timedelta(days=environment.policy.result_days)
-    checking = run_check.with_options(cache_expiration=believed)
+    remembered = timedelta(days=environment.policy.result_days)
+    checking = run_check.with_options(cache_expiration=remembered)
     is_on_another_machine = environment.policy.stages == "on the pool"
-    handover = hand_over(environment, source, place) if is_on_another_machine else ""
+    handover = hand_over(environment, source, workspace) if is_on_another_machine else ""
     waiting, running = list(plan.checks), dict[PrefectFuture[CheckReport], Check]()
     reports: list[CheckReport] = []
     failures: list[CheckFailed] = []
@@ -201,7 +214,7 @@ def run_checks(
             while waiting and len(running) < environment.policy.checks_at_once:
                 check = next_check(waiting, list(running.values()))
                 waiting.remove(check)
-                started = checking.submit(environment, source, place, plan, check, handover)
+                started = checking.submit(environment, source, workspace, plan, check, handover)
                 running[started] = check
                 watcher.began(check)
             done = next(iter(as_completed(list(running))))
@@ -215,12 +228,12 @@ def run_checks(
                 watcher.failed(check, failure)
                 failures.append(failure)
                 if environment.policy.after_a_failure == "stop":
-                    place.stop_sign.touch()
+                    workspace.stop_sign.touch()
                     waiting.clear()
     finally:
-        # Also on the way out of a cancelled run: no program may outlive its workspace.
+        # Also when the run is cancelled: no program may outlive its workspace.
         if running:
-            place.stop_sign.touch()
+            workspace.stop_sign.touch()
             wait(list(running), timeout=TO_STOP_S)
     first_failure(reports, failures)
     order = [check.name for check in plan.checks]
@@ -228,12 +241,12 @@ def run_checks(
 
 
 def _scanned(
-    environment: Environment, source: Source, place: Workspace, plan: CheckPlan, check: Check
+    environment: Environment, source: Source, workspace: Workspace, plan: CheckPlan, check: Check
 ) -> tuple[str, ...]:
     try:
-        return security_report(environment, source, place, plan, check)
+        return security_report(environment, source, workspace, plan, check)
     except ScannerDidNotRun:
-        if place.stop_sign.exists():
+        if workspace.stop_sign.exists():
             raise _stopped(check) from None
         raise
 
@@ -242,14 +255,15 @@ def _stopped(check: Check) -> CheckCancelled:
     return CheckCancelled(f"{check.name} was stopped because another check had failed")
 
 
-def _fail(check: Check, plan: CheckPlan, place: Workspace, outcome: ProgramOutcome) -> None:
-    """Say why a check did not pass: raise it, or only tell it where the table allows that."""
+def _fail(check: Check, plan: CheckPlan, workspace: Workspace, outcome: ProgramOutcome) -> None:
+    """Report a check that did not pass: raise, or only log where the table allows a failure."""
     if outcome.stopped:
         raise _stopped(check)
     sentence = format_outcome(check.name, plan.command(check), outcome)
+    last_lines = unfenced("\n".join(outcome.last_lines))
     create_markdown_artifact(
-        f"# {cell(check.name)} did not pass\n\n```text\n{_fenced(outcome.last_lines)}\n```\n\n"
-        f"Whole log on the worker: `{place.logs / check.name}.log`\n",
+        f"# {cell(check.name)} did not pass\n\n```text\n{last_lines}\n```\n\n"
+        f"Whole log on the worker: `{workspace.logs / check.name}.log`\n",
         key=f"failed-{check.name}",
         description=f"The last lines of {check.name}",
     )
@@ -266,7 +280,7 @@ def _fail(check: Check, plan: CheckPlan, place: Workspace, outcome: ProgramOutco
 
 def run_logged(
     argv: Sequence[str],
-    place: Workspace,
+    workspace: Workspace,
     *,
     folder: Path,
     timeout_s: float,
@@ -279,25 +293,24 @@ def run_logged(
     return run_program(
         argv,
         folder=folder,
-        environment={**program_environment(place.home / name, place.cache), **(variables or {})},
+        environment={
+            **program_environment(workspace.home / name, workspace.cache),
+            **(variables or {}),
+        },
         timeout_s=timeout_s,
-        # The line is an argument, never a format: it may hold percent signs.
+        # The line is an argument, never the format: it may hold percent signs.
         log=lambda line: log.info("%s", line),
-        full_log=place.logs / f"{name}.log",
-        stop=place.stop_sign.exists,
+        full_log=workspace.logs / f"{name}.log",
+        stop=workspace.stop_sign.exists,
         last_lines=last_lines,
     )
 
 
 def format_outcome(name: str, argv: Sequence[str], outcome: ProgramOutcome) -> str:
-    """How a program ended, with its last lines."""
+    """Say how a program ended, with its last lines."""
     how = (
         f"did not end within {outcome.seconds:.0f} s"
         if outcome.timed_out
         else f"ended with exit code {outcome.exit_code} after {outcome.seconds:.1f} s"
     )
     return "\n".join([f"{name}: `{' '.join(argv)}` {how}; its last lines:", *outcome.last_lines])
-
-
-def _fenced(lines: Sequence[str]) -> str:
-    return "\n".join(lines).replace("```", "'''")

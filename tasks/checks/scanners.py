@@ -1,4 +1,4 @@
-"""The security scanners: what they work on, the search for committed secrets, and Snyk."""
+"""Run the security scanners: the search for committed secrets, and Snyk."""
 
 import os
 import shutil
@@ -17,10 +17,10 @@ _BASELINE = Path(".secrets.baseline")
 
 @dataclass(frozen=True)
 class ScanContext:
-    """What every scanner needs: the source, a private `logs` folder, and how to be stopped.
+    """What every scanner needs: the source, a private `logs` folder, and how it is stopped.
 
-    `tree` is an export of the commit that no program of the application has seen, `folder`
-    the application's place in it; `environment` is that of `tasks.workspace.program_environment`.
+    `tree` is an export of the commit that no program of the application can have changed, `folder`
+    the application's folder in it; `environment` is made by `tasks.workspace.program_environment`.
     """
 
     tree: Path
@@ -55,8 +55,8 @@ class ScanContext:
 def snyk(context: ScanContext, token: str, level: str = "moderate") -> ScannerReport:
     """Ask Snyk, whose CLI must be installed on this machine.
 
-    The token is given to that process alone, in its environment; so never to a program that
-    the application brings along.
+    Only that process gets the token, in its environment, and never a program that the application
+    brings along.
     """
     program = shutil.which("snyk", path=_absolute_only(context.environment.get("PATH", os.defpath)))
     if program is None:
@@ -83,8 +83,8 @@ def secret_scan(context: ScanContext) -> ScannerReport:
     if ended := cut_short(outcome, context.timeout_s):
         return did_not_run("secrets", ended)
     if outcome.exit_code != 0:
-        said = outcome.last_lines[-1] if outcome.last_lines else "nothing"
-        return did_not_run("secrets", f"it failed; it said last: {said}")
+        last = outcome.last_lines[-1] if outcome.last_lines else "nothing"
+        return did_not_run("secrets", f"it failed; its last line: {last}")
     accepted = (
         (context.tree / _BASELINE).read_text(errors="replace") if _BASELINE in files else None
     )
@@ -92,15 +92,15 @@ def secret_scan(context: ScanContext) -> ScannerReport:
 
 
 def regular_files(tree: Path) -> Iterator[Path]:
-    """The files below `tree`, relative to it; no link is followed or listed."""
-    for place, _, names in os.walk(tree):
-        for path in (Path(place, name) for name in names):
+    """Yield the files below `tree`, relative to it; links are neither followed nor listed."""
+    for parent, _, names in os.walk(tree):
+        for path in (Path(parent, name) for name in names):
             if path.is_file() and not path.is_symlink():
                 yield path.relative_to(tree)
 
 
 def cut_short(outcome: ProgramOutcome, timeout_s: float) -> str | None:
-    """Why a scanner ended without a verdict, if it did."""
+    """Say why a scanner ended without a verdict; None if it did not."""
     if outcome.timed_out:
         return f"no verdict within {timeout_s:g} s"
     if outcome.stopped:
@@ -111,5 +111,5 @@ def cut_short(outcome: ProgramOutcome, timeout_s: float) -> str | None:
 
 
 def _absolute_only(path: str) -> str:
-    # Anything else would be looked for in a folder of whoever runs.
+    # A relative path would depend on the current folder, which may be the application's.
     return os.pathsep.join(part for part in path.split(os.pathsep) if Path(part).is_absolute())

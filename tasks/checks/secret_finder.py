@@ -1,11 +1,11 @@
-"""Look for secrets in files, as a program of its own: detect-secrets keeps global settings.
+"""Look for secrets in files. A program of its own, since detect-secrets keeps global settings.
 
-Run as `python -I secret_finder.py LIST` in the folder of the check-out; LIST holds the
-paths of the files, each ended by a zero byte. Prints one JSON object: `scanned` and
+Run it as `python -I secret_finder.py LIST` in the folder of the checkout; LIST holds the
+paths of the files, each ended by a zero byte. It prints one JSON object: `scanned` and
 `too_large`, numbers of files, and `found`, a list of (file, line, kind, SHA-1 of the secret).
 
-Detectors that guess (entropy, keywords) are left out: what is found here blocks a
-release, and a check that often cries wolf is soon switched off.
+Detectors that guess (entropy, keywords) are left out: what is found here blocks a release, and
+people soon switch off a check that is often wrong.
 """
 
 import json
@@ -24,7 +24,7 @@ DETECTORS = (
     *("StripeDetector", "TelegramBotTokenDetector", "TwilioKeyDetector"),
 )
 LARGEST_FILE = 1_000_000
-# Yarn writes these itself: long runs of base64, in which any pattern is found by chance.
+# Yarn generates these: they hold long base64 texts, in which any pattern is found by chance.
 _GENERATED = (".pnp.cjs", ".pnp.loader.mjs")
 
 _PLACEHOLDER = re.compile(
@@ -33,8 +33,8 @@ _PLACEHOLDER = re.compile(
     r"|mongo|redis|foo|bar|baz|abc|123\d*)$",
     re.IGNORECASE,
 )
-# Passwords of servers that only this machine or a test network reaches protect nothing.
-_HARMLESS_PLACE = re.compile(
+# A password of a server that only this machine or a test network reaches protects nothing.
+_HARMLESS_HOST = re.compile(
     r"://[^\s/@]*@(?:localhost|127\.[\d.]+|\[::1\]|0\.0\.0\.0|host|hostname|server"
     r"|(?:[\w-]+\.)*example(?:\.\w+)?|[\w-]+\.(?:test|invalid|local))(?![\w.-])",
     re.IGNORECASE,
@@ -42,11 +42,11 @@ _HARMLESS_PLACE = re.compile(
 
 
 def is_no_secret(secret: str, line: str, plugin: object) -> bool:
-    """Whether a find is an example that documentation shows, called by detect-secrets."""
+    """Return whether a find is an example, as in documentation; detect-secrets calls this."""
     kind = getattr(plugin, "secret_type", "")
     if kind == "Basic Auth Credentials":
         around = re.search(rf"://[^\s/@]*{re.escape(secret)}@\S*", line)
-        if around and _HARMLESS_PLACE.match(around[0]):
+        if around and _HARMLESS_HOST.match(around[0]):
             return True
     return kind != "Private Key" and bool(_PLACEHOLDER.search(secret))
 

@@ -1,7 +1,7 @@
-"""The security check: every scanner the environment has, and one verdict.
+"""The security check: run every scanner of the environment, and reach one verdict.
 
-A scanner without a verdict blocks, unless the environment says it may be absent;
-then the report says that it was.
+A scanner without a verdict blocks, unless the environment says that it may be absent; then the
+report says that it was.
 """
 
 from prefect.artifacts import create_table_artifact
@@ -24,22 +24,22 @@ FINDINGS_SHOWN = 100
 
 
 def security_report(
-    environment: Environment, source: Source, place: Workspace, plan: CheckPlan, check: Check
+    environment: Environment, source: Source, workspace: Workspace, plan: CheckPlan, check: Check
 ) -> tuple[str, ...]:
-    """Run the scanners; what each of them said, if together they pass.
+    """Run the scanners; return one sentence for each of them, if they pass.
 
-    They see an export of the commit, since what the other checks made of the check-out says
-    nothing about what will be built. Raises `CheckFailed` for what was found, `ScannerDidNotRun`
-    where no verdict was reached, `CheckCancelled` when the run was asked to stop.
+    They see an export of the commit, since the other checks may have changed the checkout, from
+    which nothing is built. Raises `CheckFailed` for what was found, `ScannerDidNotRun` where no
+    verdict was reached, `CheckCancelled` when the run was asked to stop.
     """
     log = get_run_logger()
     context = ScanContext(
-        tree=source_archive(source, place.home / "scanned"),
-        logs=place.logs,
-        environment=program_environment(place.home / check.name, place.cache),
+        tree=source_archive(source, workspace.home / "scanned"),
+        logs=workspace.logs,
+        environment=program_environment(workspace.home / check.name, workspace.cache),
         log=lambda line: log.info("%s", line),
         folder=plan.table.folder,
-        stop=place.stop_sign.exists,
+        stop=workspace.stop_sign.exists,
         timeout_s=check.timeout_s,
     )
     reports = [
@@ -51,7 +51,7 @@ def security_report(
         expected.append("snyk")
         token = environment.snyk_token.get_secret_value()
         reports.append(snyk(context, token, check.audit_level))
-    if place.stop_sign.exists():
+    if workspace.stop_sign.exists():
         raise CheckCancelled(f"{check.name} was stopped because another check had failed")
     verdict = security_verdict(reports, environment.policy.scanners_that_may_be_absent, expected)
     _show(verdict)

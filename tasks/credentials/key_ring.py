@@ -1,6 +1,6 @@
-"""The secret of the keys that sign the application's tokens: a ring, turned by one key a rotation.
+"""The keys that sign the application's tokens: a ring that each rotation moves on by one key.
 
-Nobody has to be told of a new key but the application, and an old one ends by itself.
+Only the application checks them, so no other system is changed, and an old key expires.
 """
 
 import json
@@ -8,26 +8,26 @@ import time
 from dataclasses import replace
 
 from delivery.credentials.key_ring import (
-    Lives,
-    Rings,
+    KeyRings,
+    TokenLifetimes,
     bootstrap,
     emergency_rings,
     legacy_pair,
     random_pair,
     read_rings,
-    rotated_rings,
+    rotate_rings,
 )
 from delivery.credentials.key_ring_checks import why_not_promoted
 from delivery.errors import CredentialUnfit, RequestRefused, SecretMalformed
 from delivery.rotation.facts import KEY_RINGS, SecretKind, SecretPolicy
-from tasks.credentials.credential import VERSION, Rotated, is_given
+from tasks.credentials.credential import VERSION, Credential, is_given
 from tasks.credentials.secrets_manager import Value
 
 RING = "ring"
-LIVES = Lives()
+LIVES = TokenLifetimes()
 
 
-class RotatedKeyRing(Rotated):
+class KeyRingCredential(Credential):
     """`kanvaro/jwt`."""
 
     kind = SecretKind.JWT
@@ -43,9 +43,9 @@ class RotatedKeyRing(Rotated):
             legacy_pair(text)
         if not self.emergency and not is_given(self.environment, RING):
             raise RequestRefused(
-                f"the application is not given the key ring of {self.secret}, so that other keys "
+                f"the application is not given the key ring of {self.secret}, so other keys "
                 "would log everybody out",
-                hint="Give it the key `ring` (docs/rotation.md), or ask for force_logout with a "
+                hint="Give it the key `ring` (docs/rotation.md), or set force_logout with a "
                 "reason. Nothing was changed.",
             )
 
@@ -69,10 +69,10 @@ class RotatedKeyRing(Rotated):
         before, after = json.dumps(current), json.dumps(value)
         return why_not_promoted(before, after, int(time.time()), LIVES, compromised=self.emergency)
 
-    def _new_rings(self, text: str) -> Rings:
+    def _new_rings(self, text: str) -> KeyRings:
         if self.emergency:
             return emergency_rings(random_pair(), random_pair())
         rings = read_rings(text)
         if rings is None:
             return bootstrap(legacy_pair(text), random_pair())
-        return rotated_rings(rings, random_pair(), int(time.time()), LIVES)
+        return rotate_rings(rings, random_pair(), int(time.time()), LIVES)

@@ -1,8 +1,8 @@
-"""The secret of the mail provider: how it is rotated depends on who that is.
+"""The credential of the mail provider, which names the way in which it is rotated.
 
 `ses`: the SMTP passwords of Amazon SES are made from the access keys of a dedicated IAM user.
-`operator`: a person enters a new value as AWSPENDING; it is tested and promoted, and to withdraw
-the old one is that person's. For any other provider it is said that there is no way.
+`operator`: a person enters a new value as AWSPENDING, which is tested and promoted, and later
+withdraws the old one at the provider. The secret of any other provider cannot be rotated.
 """
 
 import re
@@ -13,9 +13,15 @@ from blocks.environment import Environment
 from delivery.credentials.secret_value import text_member
 from delivery.credentials.ses_password import smtp_password
 from delivery.errors import SecretMalformed
-from delivery.rotation.facts import ENTERED_BY_HAND, SES_KEYS, Old, SecretKind, SecretPolicy
+from delivery.rotation.facts import (
+    ENTERED_BY_HAND,
+    SES_KEYS,
+    OldCredential,
+    SecretKind,
+    SecretPolicy,
+)
 from delivery.rotation.record import Record
-from tasks.credentials.credential import VERSION, Rotated, is_given
+from tasks.credentials.credential import VERSION, Credential, is_given
 from tasks.credentials.secrets_manager import Value, read_current, read_labels, read_value
 from tasks.credentials.ses_keys import (
     create_key,
@@ -32,22 +38,22 @@ PROVIDER, USER, PASSWORD, HOST, PORT = (
     *("provider", "smtp_user", "smtp_pass", "smtp_host", "smtp_port"),
 )
 IAM_USER, REGION = "iam_user", "region"
-# AWS may tell of the use of a key hours later.
-TOLD_LATE = timedelta(hours=4)
+# AWS may record the use of a key hours later.
+RECORDED_LATE = timedelta(hours=4)
 CLOCKS_DIFFER_S = 60.0
 _NAME = re.compile(r"[a-z][a-z-]{0,19}")
 
 
-def rotated_email(environment: Environment, *, emergency: bool = False) -> Rotated:
-    """The way of the provider that the current version names. Raises `ConfigurationError`."""
-    said = read_current(environment, environment.rotated[SecretKind.EMAIL.value]).get(PROVIDER)
-    ways = {"ses": SesEmail, "operator": EmailByHand}
-    way = ways.get(said, UnknownEmail) if isinstance(said, str) else UnknownEmail
-    return way(environment, emergency=emergency)
+def email_credential(environment: Environment, *, emergency: bool = False) -> Credential:
+    """The credential for the provider in the current version. Raises `ConfigurationError`."""
+    provider = read_current(environment, environment.rotated[SecretKind.EMAIL.value]).get(PROVIDER)
+    kinds = {"ses": SesEmail, "operator": EmailByHand}
+    kind = kinds.get(provider, UnknownEmail) if isinstance(provider, str) else UnknownEmail
+    return kind(environment, emergency=emergency)
 
 
-class UnknownEmail(Rotated):
-    """`kanvaro/email` of a provider for which there is no way."""
+class UnknownEmail(Credential):
+    """`kanvaro/email` of a provider whose credential cannot be rotated."""
 
     kind = SecretKind.EMAIL
     keys = frozenset({USER, PASSWORD, VERSION})
@@ -56,21 +62,22 @@ class UnknownEmail(Rotated):
     def policy(self) -> SecretPolicy:
         return ENTERED_BY_HAND
 
-    def cannot(self, current: str) -> str:
-        said = self.value(current).get(PROVIDER)
-        # A name is shown; what else may have been entered there is not.
-        provider = said if isinstance(said, str) and _NAME.fullmatch(said) else "not named"
+    def why_not_rotated(self, current: str) -> str:
+        entered = self.value(current).get(PROVIDER)
+        # Only a plain name is shown: something else may have been entered there by mistake.
+        is_name = isinstance(entered, str) and _NAME.fullmatch(entered)
+        provider = entered if is_name else "not named"
         return f"{self.secret} cannot be rotated: no way for provider {provider}"
 
 
 class EmailByHand(UnknownEmail):
-    """`kanvaro/email` as a person enters it; whether the old one still works is tried."""
+    """`kanvaro/email` that a person enters; a login shows whether the old one still works."""
 
     @property
     def policy(self) -> SecretPolicy:
         return replace(ENTERED_BY_HAND, overlap_s=self.environment.policy.overlap_s)
 
-    def cannot(self, current: str) -> str:
+    def why_not_rotated(self, current: str) -> str:
         return ""
 
     def check(self, current: str) -> None:
@@ -83,21 +90,21 @@ class EmailByHand(UnknownEmail):
             return False
         is_new = value[PASSWORD] != current.get(PASSWORD)
         moved = [key for key in (HOST, PORT) if str(value[key]) != str(current.get(key))]
-        # What the application is not given it would go on with, in the old one's place.
+        # Without a reference to it the application would still use the old host or port.
         follows = all(is_given(self.environment, key) for key in moved)
         return is_new and follows and value.get(PROVIDER) == current.get(PROVIDER)
 
     def prove(self, version: str, current: str) -> None:
         prove_account(self.account(self.value(version)))
 
-    def old(self, version: str) -> Old | None:
+    def old(self, version: str) -> OldCredential | None:
         before = read_value(self.environment, self.secret, version)
         if before is None:
-            return Old.GONE
-        return Old.REFUSED if is_refused(self.account(before)) else Old.WORKS
+            return OldCredential.GONE
+        return OldCredential.REFUSED if is_refused(self.account(before)) else OldCredential.WORKS
 
     def account(self, value: Value) -> SmtpAccount:
-        """Where and as whom a value logs in. Raises `SecretMalformed`."""
+        """The server, user and password in a value. Raises `SecretMalformed`."""
         port = value.get(PORT)
         if type(port) is not int and not (isinstance(port, str) and port.isdecimal()):
             raise SecretMalformed(f"{self.secret} has no number in {PORT}")
@@ -145,30 +152,30 @@ class SesEmail(EmailByHand):
         return {str(value.get(USER)) for value in values if value is not None}
 
     def _left_since(self, current: str) -> float:
-        """When the first rotation began that may have left a key which nobody knows."""
+        """When the first rotation began that may have left an orphan."""
         rows = ledger.read_rotations(self.environment, self.secret)
         over = max((row.began for row in rows if row.new_version == current), default=0.0)
         begun = [row.began for row in rows if row.began > over]
         return min(begun, default=float("inf")) - CLOCKS_DIFFER_S
 
     def connections(self, old: str) -> int:
-        """One while AWS tells that the key was at work lately; nobody can count more."""
+        """1 while AWS records a recent use of the key, else 0: it does not count connections."""
         before = read_value(self.environment, self.secret, old)
         if before is None:
             return 0
-        lately = TOLD_LATE + timedelta(seconds=self.environment.policy.drained_for_s)
+        lately = RECORDED_LATE + timedelta(seconds=self.environment.policy.drained_for_s)
         key = text_member(before, USER)
         return int(was_used_since(self.environment, key, datetime.now(UTC) - lately))
 
-    def old(self, version: str) -> Old | None:
+    def old(self, version: str) -> OldCredential | None:
         before = read_value(self.environment, self.secret, version)
         if before is None:
-            return Old.GONE
+            return OldCredential.GONE
         keys = keys_of(self.environment, text_member(before, IAM_USER))
         found = next((each for each in keys if each.id == before.get(USER)), None)
         if found is None:
-            return Old.GONE
-        return Old.WORKS if found.is_active else Old.REFUSED
+            return OldCredential.GONE
+        return OldCredential.WORKS if found.is_active else OldCredential.REFUSED
 
     def retire(self, old: str, current: str, *, at_once: bool) -> None:
         before = self.value(old)

@@ -1,9 +1,9 @@
-"""Users of a MongoDB, by commands that every server since 4.4 has.
+"""Set, test and retire users of MongoDB, by commands that every server since 4.4 has.
 
 `admin_uri` is an administrator's, `uri` the application's; a user belongs to the database that its
-URI logs in against. What is changed is confirmed by a majority of the replica set, so that it
-outlives an election. A connection stays logged in though its user's password was changed; only a
-dropped user is out at once.
+URI logs in against. A majority of the replica set confirms each change, so an election cannot lose
+it. A connection stays logged in after its user's password was changed; only dropping the user ends
+its rights at once.
 Source: https://www.mongodb.com/docs/manual/reference/command/nav-user-management/
 """
 
@@ -22,7 +22,7 @@ from delivery.errors import (
     Drift,
     StillAccepted,
 )
-from tasks.confirmed import confirm_write, retry_until_answered
+from tasks.confirmed import ensure, retry_until_answered
 from tasks.credentials.mongodb_connection import (
     NOT_AUTHORIZED,
     Client,
@@ -39,10 +39,10 @@ USER_NOT_FOUND = 11
 
 
 def check_admin(admin_uri: str, live_uri: str) -> None:
-    """See that a rotation can begin: nothing is changed.
+    """Check that a rotation can begin; nothing is changed.
 
     Raises `AccessDenied` if the administrator or the application cannot log in, or the former may
-    not do what a rotation needs, and `ConfigurationError` if the live user is no model to copy.
+    not do what a rotation needs, and `ConfigurationError` if the live user cannot be copied.
     """
     with connected(admin_uri, "look at its users") as admin:
         _model(_users_of(admin, live_uri), login_of(live_uri).user)
@@ -52,17 +52,17 @@ def check_admin(admin_uri: str, live_uri: str) -> None:
 
 
 def set_account(admin_uri: str, live_uri: str, wanted_uri: str) -> None:
-    """Give the idle user of `wanted_uri` its password and just the roles of the live user.
+    """Give the idle user of `wanted_uri` its password and exactly the roles of the live user.
 
-    A password that is accepted already is left, but roles and majority are made sure of in any
-    case. Raises `ConfigurationError` if both URIs name the same user.
+    A password that is accepted already is kept; the roles are written again in any case, confirmed
+    by a majority. Raises `ConfigurationError` if both URIs name the same user.
     """
     live, wanted = login_of(live_uri), login_of(wanted_uri)
     _refuse_same(live, wanted)
     with connected(admin_uri, f"set the user {wanted.user}") as admin:
         users = _users_of(admin, wanted_uri)
         model = _model(_users_of(admin, live_uri), live.user)
-        confirm_write(
+        ensure(
             lambda: _write(users, wanted, model),
             lambda: logs_in(wanted_uri),
             is_unclear,
@@ -72,7 +72,7 @@ def set_account(admin_uri: str, live_uri: str, wanted_uri: str) -> None:
 
 
 def prove_account(uri: str, live_uri: str) -> None:
-    """Use a credential on a fresh connection.
+    """Use a credential on a new connection.
 
     Raises `CredentialUnfit` if it cannot log in, has other privileges than the live user, cannot
     write, read and delete a document of `_rotation_probe`, or may create users.
@@ -93,7 +93,7 @@ def prove_account(uri: str, live_uri: str) -> None:
 
 
 def logs_in(uri: str) -> bool:
-    """Whether a fresh connection can log in."""
+    """Whether a new connection can log in."""
     try:
         with connected(uri, f"let {login_of(uri).user} in"):
             return True
@@ -108,12 +108,12 @@ def count_connections(admin_uri: str, uri: str) -> int:
 
 
 def retire_account(admin_uri: str, uri: str, live_uri: str, *, at_once: bool = False) -> None:
-    """Give a user a password that nobody knows, and see the old one refused.
+    """Give a user a random password that is not kept, and verify that the old one is refused.
 
-    The account stays for the next rotation, and who is connected stays so; `at_once` drops it
-    instead, which ends every connection's rights. A user that is gone, or whose password is
-    refused already, is only confirmed. Raises `ConfigurationError` if it is the live one,
-    `StillAccepted` if it can log in afterwards.
+    The account stays for the next rotation, and open connections stay logged in; `at_once` drops
+    the user instead, which ends the rights of every connection. A user that does not exist, or
+    whose password is refused already, is only confirmed. Raises `ConfigurationError` if it is the
+    live one, `StillAccepted` if it can log in afterwards.
     """
     old = login_of(uri)
     _refuse_same(login_of(live_uri), old)
@@ -122,7 +122,7 @@ def retire_account(admin_uri: str, uri: str, live_uri: str, *, at_once: bool = F
         if at_once:
             _drop(users, old.user)
         else:
-            confirm_write(
+            ensure(
                 lambda: _change(users, "updateUser", old.user, pwd=secrets.token_urlsafe(32)),
                 lambda: not logs_in(uri),
                 is_unclear,
@@ -134,7 +134,7 @@ def retire_account(admin_uri: str, uri: str, live_uri: str, *, at_once: bool = F
 
 
 def prove_refused(uri: str) -> None:
-    """See a credential refused. Raises `StillAccepted` if it is not."""
+    """Verify that a credential is refused. Raises `StillAccepted` if it is not."""
     if logs_in(uri):
         raise StillAccepted(f"MongoDB still lets {login_of(uri).user} in")
 
@@ -160,7 +160,7 @@ def _model(users: Database[Document], user: str) -> Document:
 
 
 def refuse_restricted(user: Document) -> None:
-    """Raise `ConfigurationError` for a user that is bound to addresses: those are not copied."""
+    """Raise `ConfigurationError` for a user restricted to addresses: that is not copied."""
     if user.get("authenticationRestrictions"):
         raise ConfigurationError(
             f"the MongoDB user {user['user']} has authentication restrictions, which a rotation "
@@ -185,7 +185,7 @@ def _write(users: Database[Document], wanted: Login, model: Document) -> None:
 
 
 def _confirm(users: Database[Document], user: str, roles: list[Document]) -> None:
-    # The majority may never have heard of what a run that died has changed.
+    # A change of a killed run may never have reached the majority.
     retry_until_answered(
         lambda: _change(users, "updateUser", user, roles=roles),
         is_unclear,
@@ -201,7 +201,7 @@ def _drop(users: Database[Document], user: str) -> None:
             if error.code != USER_NOT_FOUND:
                 raise
 
-    confirm_write(
+    ensure(
         drop,
         lambda: _found(users, user) is None,
         is_unclear,
@@ -214,7 +214,7 @@ def _change(users: Database[Document], command: str, user: str, **members: Any) 
 
 
 def _privileges(own: Client) -> tuple[Any, ...]:
-    """Roles and privileges of who is logged in, in an order of their own, to be compared."""
+    """Roles and privileges of the connected user, sorted, so that two users can be compared."""
     status = own.admin.command({"connectionStatus": 1, "showPrivileges": True})["authInfo"]
     roles = sorted((role["db"], role["role"]) for role in status["authenticatedUserRoles"])
     privileges = sorted(

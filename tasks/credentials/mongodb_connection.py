@@ -1,6 +1,6 @@
-"""Connections to MongoDB: fresh ones that have logged in, and what their failures mean.
+"""Open connections to MongoDB that have logged in, and translate their failures.
 
-A message quotes neither a URI nor what the driver says, since either may hold a password.
+A message quotes neither a URI nor the driver's text, since either may hold a password.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ Client = MongoClient[Document]
 
 @contextmanager
 def connected(uri: str, doing: str) -> Iterator[Client]:
-    """A fresh client that has logged in, and its failures in our words, which quote nothing.
+    """A new client that has logged in; its failures are raised as errors that quote nothing.
 
     Raises `AccessDenied`, `Unreachable` or `ConfigurationError`.
     """
@@ -42,10 +42,10 @@ def connected(uri: str, doing: str) -> Iterator[Client]:
             f"MongoDB did not {doing}: no majority of its nodes confirmed it"
         ) from None
     except OperationFailure as error:
-        said = (error.details or {}).get("codeName", f"code {error.code}")
+        code = (error.details or {}).get("codeName", f"code {error.code}")
         if error.code in (NOT_AUTHORIZED, WRONG_LOGIN):
-            raise AccessDenied(f"MongoDB refused to {doing}: {said}") from None
-        raise ConfigurationError(f"MongoDB could not {doing}: {said}") from None
+            raise AccessDenied(f"MongoDB refused to {doing}: {code}") from None
+        raise ConfigurationError(f"MongoDB could not {doing}: {code}") from None
     except ConnectionFailure as error:
         raise Unreachable(f"MongoDB did not {doing}: {type(error).__name__}") from None
     except (BadUri, ValueError):
@@ -55,9 +55,9 @@ def connected(uri: str, doing: str) -> Iterator[Client]:
 
 
 def nodes_of(admin: Client, admin_uri: str) -> Iterator[Client]:
-    """A client of every node by itself, since a node tells of its own connections only.
+    """A client for each node, since a node lists only its own connections.
 
-    Raises `ConfigurationError` for a sharded cluster, whose connections nobody would count.
+    Raises `ConfigurationError` for a sharded cluster, whose connections cannot be counted so.
     """
     if admin.is_mongos:
         raise ConfigurationError(
@@ -95,7 +95,7 @@ def _open(host: str, **options: Any) -> Client:
 
 
 def is_unclear(error: Exception) -> bool:
-    """Whether a change may have been carried out though no answer came."""
+    """Whether a change may have been carried out although no answer came."""
     return isinstance(error, ConnectionFailure)
 
 

@@ -1,10 +1,10 @@
-"""Users in the access control lists of Redis 7, on every node.
+"""Set, test and retire users in the access control lists of Redis 7, on every node.
 
-ACLs are neither replicated nor kept over a restart until ACL SAVE, so that each node is changed,
-saved and asked by itself. `nodes` are URIs of an administrator for each of them (primary and
-replicas; not Sentinels, nor a cluster); `uri` is the application's. A password reaches a server as
-its SHA-256 only, except where its user logs in. A connection outlives the password it was made
-with, and even its user's being off, until CLIENT KILL.
+ACLs are not replicated, and a restart loses them before ACL SAVE; so each node is changed, saved
+and checked separately. `nodes` are URIs of an administrator for each of them (primary and replicas;
+no Sentinels, no cluster); `uri` is the application's. A server gets only the SHA-256 of a password,
+except where its user logs in. A connection stays open when its password is changed or its user is
+switched off, until CLIENT KILL.
 Source: https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/
 """
 
@@ -24,32 +24,32 @@ from delivery.errors import (
     DeliveryError,
     StillAccepted,
 )
-from tasks.confirmed import confirm_write, retry_until_answered
-from tasks.credentials.redis_connection import connected, is_unclear, place_of
+from tasks.confirmed import ensure, retry_until_answered
+from tasks.credentials.redis_connection import address_of, connected, is_unclear
 
 PROBE = "_rotation_probe"
 PROBE_LIFE_S = 60
 BY_DEFAULT = "sanitize-payload"
-# What no application needs; the first of each kind stands for the rest of it.
+# Commands that no application needs; each stands for the others of its kind.
 FORBIDDEN = (("FLUSHALL",), ("CONFIG", "GET", "dir"), ("ACL", "SETUSER", "probe"))
 
 _RULE = re.compile(r"\([^)]*\)|\S+")
-# A pattern without a star names a key of the application's own, which a probe must not touch.
+# A pattern without a star names one key of the application, which a probe must not touch.
 _WRITABLE = re.compile(r"(?:~|%RW~|%WR~)(.*\*.*)")
 
 
 def check_nodes(nodes: Sequence[str], live_uri: str) -> None:
-    """See that a rotation can begin: nothing is changed.
+    """Check that a rotation can begin; nothing is changed.
 
     Raises `AccessDenied` if the administrator or the application cannot log in on a node, and
-    `ConfigurationError` if a node would forget its users, or the application may do too much.
+    `ConfigurationError` if a node would lose its users, or the application may do too much.
     """
     login = login_of(live_uri)
     for node in nodes:
         with connected(node, "look at its users") as admin:
             if not admin.config_get("aclfile").get("aclfile"):
                 raise ConfigurationError(
-                    f"Redis at {place_of(node)} has no ACL file and would forget its users",
+                    f"Redis at {address_of(node)} has no ACL file and would forget its users",
                     hint="Start it with `aclfile`, then run again. Nothing was changed.",
                 )
             _rules(admin, login.user, node)
@@ -59,10 +59,10 @@ def check_nodes(nodes: Sequence[str], live_uri: str) -> None:
 
 
 def set_account(nodes: Sequence[str], live_uri: str, wanted_uri: str) -> None:
-    """Give the idle user of `wanted_uri` its password and just the rules of the live user.
+    """Give the idle user of `wanted_uri` its password and exactly the rules of the live user.
 
-    A user that is so already is left, but every node is made to save its users in any case.
-    Raises `ConfigurationError` if both URIs name the same user, or a node does not know the live.
+    A user that has them already is not changed, but every node saves its users in any case. Raises
+    `ConfigurationError` if both URIs name the same user, or a node does not have the live one.
     """
     live, wanted = login_of(live_uri), login_of(wanted_uri)
     _refuse_same(live, wanted)
@@ -74,7 +74,7 @@ def set_account(nodes: Sequence[str], live_uri: str, wanted_uri: str) -> None:
 
 
 def prove_account(nodes: Sequence[str], uri: str, live_uri: str) -> None:
-    """Use a credential on fresh connections to every node and at its own address.
+    """Use a credential on new connections to every node, and to the address of its URI.
 
     Raises `CredentialUnfit` if it cannot log in, write, read and delete a key, may do what no
     application needs, or has other rules than the live user.
@@ -85,7 +85,7 @@ def prove_account(nodes: Sequence[str], uri: str, live_uri: str) -> None:
             rules = _rules(admin, login.user, node)
             if rules != _rules(admin, live.user, node):
                 raise CredentialUnfit(
-                    f"{login.user} has other rules than {live.user} in Redis at {place_of(node)}"
+                    f"{login.user} has other rules than {live.user} in Redis at {address_of(node)}"
                 )
             _refuse_forbidden(admin, login.user, node, CredentialUnfit)
     key = _probe_key(login.user, rules)
@@ -104,10 +104,10 @@ def count_connections(nodes: Sequence[str], user: str) -> int:
 
 
 def retire_account(nodes: Sequence[str], uri: str, live_uri: str) -> None:
-    """Take a user's passwords, switch it off, end its connections, and see it refused.
+    """Remove a user's passwords, switch it off, end its connections, and verify that it is refused.
 
-    A user that is gone or off already is only saved again. Raises `ConfigurationError` if it is
-    the live one, `StillAccepted` if it can log in afterwards.
+    Where the user does not exist or is off already, the node only saves. Raises
+    `ConfigurationError` if it is the live one, `StillAccepted` if it can log in afterwards.
     """
     login = login_of(uri)
     _refuse_same(login_of(live_uri), login)
@@ -122,7 +122,7 @@ def retire_account(nodes: Sequence[str], uri: str, live_uri: str) -> None:
 
 
 def prove_refused(nodes: Sequence[str], uri: str) -> None:
-    """See a credential refused by every node. Raises `StillAccepted` if one lets it in."""
+    """Verify that every node refuses a credential. Raises `StillAccepted` if one lets it in."""
     login = login_of(uri)
     for address in (uri, *_as(login, nodes)):
         try:
@@ -130,7 +130,7 @@ def prove_refused(nodes: Sequence[str], uri: str) -> None:
                 own.ping()
         except AccessDenied:
             continue
-        raise StillAccepted(f"Redis at {place_of(address)} still lets {login.user} in")
+        raise StillAccepted(f"Redis at {address_of(address)} still lets {login.user} in")
 
 
 def _as(login: Login, nodes: Sequence[str]) -> list[str]:
@@ -152,27 +152,27 @@ def _fingerprint(login: Login) -> str:
 def _set_user(
     admin: redis.Redis, user: str, changes: list[str], wanted: list[str], node: str
 ) -> None:
-    confirm_write(
+    ensure(
         lambda: _ask(admin, "ACL SETUSER", user, *changes),
         lambda: sorted(_line(admin, user) or []) == wanted,
         is_unclear,
-        what=f"Redis at {place_of(node)} changes the user {user}",
+        what=f"Redis at {address_of(node)} changes the user {user}",
     )
 
 
 def _end_connections(admin: redis.Redis, user: str, node: str) -> None:
-    confirm_write(
+    ensure(
         lambda: _ask(admin, "CLIENT KILL", "USER", user),
         lambda: _connections(admin, user) == 0,
         is_unclear,
-        what=f"Redis at {place_of(node)} ends the connections of {user}",
+        what=f"Redis at {address_of(node)} ends the connections of {user}",
     )
 
 
 def _save(admin: redis.Redis, node: str) -> None:
-    # Also where nothing was changed: a run that died may have left it in memory only.
+    # Also where nothing was changed: a killed run may have changed the memory only.
     retry_until_answered(
-        admin.acl_save, is_unclear, what=f"Redis at {place_of(node)} saves its users"
+        admin.acl_save, is_unclear, what=f"Redis at {address_of(node)} saves its users"
     )
 
 
@@ -185,16 +185,16 @@ def _rules(admin: redis.Redis, user: str, node: str) -> list[str]:
     line = _line(admin, user)
     if line is None:
         raise ConfigurationError(
-            f"Redis at {place_of(node)} has no user {user}",
+            f"Redis at {address_of(node)} has no user {user}",
             hint="ACLs are not replicated: make the user there by hand, then run again.",
         )
     return [rule for rule in line if rule not in ("on", "off", "nopass") and rule[0] != "#"]
 
 
 def _line(admin: redis.Redis, user: str) -> list[str] | None:
-    """The rules of a user as ACL LIST shows them (and the ACL file does); None if there is none.
+    """The rules of a user as ACL LIST and the ACL file show them; None if there is no such user.
 
-    What a user has by default is left out: it is shown of one that was `reset`, and only of those.
+    The default rule is left out: it is shown only for users that were `reset`.
     """
     read = (_RULE.findall(str(line)) for line in admin.acl_list())
     found = next((rules for _, name, *rules in read if name == user), None)
@@ -205,9 +205,9 @@ def _refuse_forbidden(admin: redis.Redis, user: str, node: str, kind: type[Deliv
     for command in FORBIDDEN:
         if _ask(admin, "ACL DRYRUN", user, *command) in ("OK", True):
             raise kind(
-                f"{user} may run {command[0]} in Redis at {place_of(node)}",
-                hint="Take -@admin -@dangerous from the user's rights by hand (ACL SETUSER), "
-                "then run again.",
+                f"{user} may run {command[0]} in Redis at {address_of(node)}",
+                hint="Remove such rights from the user by hand (ACL SETUSER … -@admin "
+                "-@dangerous), then run again.",
             )
 
 
@@ -221,21 +221,23 @@ def _probe_key(user: str, rules: list[str]) -> str:
 
 
 def _use(address: str, login: Login, key: str) -> bool:
-    """Log in, write, read and delete; False on a replica, which takes no writes."""
-    said = secrets.token_hex(8)
+    """Log in, write, read and delete; False on a replica, which accepts no writes."""
+    written = secrets.token_hex(8)
     try:
         with connected(address, f"let {login.user} use it") as own:
             if own.acl_whoami() != login.user:
                 raise CredentialUnfit(
-                    f"Redis at {place_of(address)} takes {login.user} for another"
+                    f"Redis at {address_of(address)} logged {login.user} in as another user"
                 )
             try:
-                own.set(key, said, ex=PROBE_LIFE_S)
+                own.set(key, written, ex=PROBE_LIFE_S)
             except redis.ReadOnlyError:
                 own.get(key)
                 return False
-            if own.get(key) != said or own.delete(key) != 1:
-                raise CredentialUnfit(f"Redis at {place_of(address)} lost what {login.user} wrote")
+            if own.get(key) != written or own.delete(key) != 1:
+                raise CredentialUnfit(
+                    f"Redis at {address_of(address)} lost what {login.user} wrote"
+                )
     except AccessDenied as error:
         raise CredentialUnfit(str(error)) from None
     return True

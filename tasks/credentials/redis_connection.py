@@ -1,6 +1,6 @@
-"""Connections to Redis: fresh ones without retries, and what their failures mean.
+"""Open connections to Redis without retries, and translate their failures.
 
-A message quotes neither a URI nor what the server says, since either may hold a password.
+A message quotes neither a URI nor the server's text, since either may hold a password.
 """
 
 from collections.abc import Iterator
@@ -21,26 +21,28 @@ _UNANSWERED = (redis.ConnectionError, redis.TimeoutError)
 
 @contextmanager
 def connected(uri: str, doing: str) -> Iterator[redis.Redis]:
-    """A fresh client without retries, and its failures in our words, which quote nothing.
+    """A new client without retries; its failures are raised as errors that quote nothing.
 
     Raises `AccessDenied`, `Unreachable` or `ConfigurationError`.
     """
-    place = place_of(uri)
+    address = address_of(uri)
     try:
         with closing(_client(uri)) as client:
             yield client
     except redis.AuthenticationError:
-        raise AccessDenied(f"Redis at {place} refused to {doing}: wrong user or password") from None
+        raise AccessDenied(
+            f"Redis at {address} refused to {doing}: wrong user or password"
+        ) from None
     except redis.exceptions.NoPermissionError:
-        raise AccessDenied(f"Redis at {place} refused to {doing}: not permitted") from None
+        raise AccessDenied(f"Redis at {address} refused to {doing}: not permitted") from None
     except _UNANSWERED as error:
         name = type(error).__name__
-        raise Unreachable(f"Redis at {place} did not {doing}: {name}") from None
+        raise Unreachable(f"Redis at {address} did not {doing}: {name}") from None
     except ValueError:
         raise ConfigurationError(f"Redis cannot {doing}: its URI is not understood") from None
     except redis.RedisError as error:
         name = type(error).__name__
-        raise ConfigurationError(f"Redis at {place} could not {doing}: {name}") from None
+        raise ConfigurationError(f"Redis at {address} could not {doing}: {name}") from None
 
 
 def _client(uri: str) -> redis.Redis:
@@ -55,7 +57,7 @@ def _client(uri: str) -> redis.Redis:
     )
 
 
-def place_of(uri: str) -> str:
+def address_of(uri: str) -> str:
     """Host and port, for messages."""
     try:
         parts = urlsplit(uri)
@@ -65,5 +67,5 @@ def place_of(uri: str) -> str:
 
 
 def is_unclear(error: Exception) -> bool:
-    """Whether a change may have been carried out though no answer came."""
+    """Whether a change may have been carried out although no answer came."""
     return isinstance(error, _UNANSWERED) and not isinstance(error, redis.AuthenticationError)

@@ -1,7 +1,7 @@
-"""The versions of a secret in AWS Secrets Manager: their labels, their values, and promotion.
+"""Read, store and promote the versions of a secret in AWS Secrets Manager, with their labels.
 
-A value is a JSON object. It is returned to the caller and stands in no message; keep it in local
-variables. `version` is the id that we choose ourselves and give as ClientRequestToken.
+A value is a JSON object. It is returned to the caller and is part of no message; keep it in local
+variables. `version` is the id that we choose ourselves and send as ClientRequestToken.
 Source: API reference of AWS Secrets Manager, PutSecretValue and UpdateSecretVersionStage.
 """
 
@@ -19,11 +19,11 @@ from delivery.errors import Drift, SecretMalformed
 from delivery.patience import Patience, wait_until
 from delivery.rotation.facts import CURRENT, PENDING
 from tasks.aws_errors import classify, translate_aws_errors
-from tasks.confirmed import UNCLEAR, aws_is_unclear, confirm_write
+from tasks.confirmed import UNCLEAR, aws_is_unclear, ensure
 
 ABSENT, TAKEN = "ResourceNotFoundException", "ResourceExistsException"
 
-# Secrets Manager is eventually consistent: a version that was put may not be there at once.
+# Secrets Manager is eventually consistent: a new version may not be readable at once.
 READ_BACK = Patience(timeout=30, interval=0.5, longest=3)
 
 Value = dict[str, Any]
@@ -31,7 +31,7 @@ Value = dict[str, Any]
 
 @dataclass(frozen=True)
 class Labels:
-    """Which versions of a secret carry which labels; `arn` is the secret's own."""
+    """The labels of each version of a secret; `arn` is that of the secret."""
 
     arn: str
     by_version: Mapping[str, tuple[str, ...]]
@@ -49,21 +49,21 @@ class Labels:
 
 
 def read_labels(environment: Environment, secret: str) -> Labels:
-    """The labels of a secret, by name or ARN; `ConfigurationError` if there is no such secret."""
+    """Read the labels of a secret, by name or ARN; `ConfigurationError` if there is none."""
     with translate_aws_errors(f"describe the secret {secret}"):
-        found = environment.reads("secretsmanager").describe_secret(SecretId=secret)
+        found = environment.retrying("secretsmanager").describe_secret(SecretId=secret)
     labels = {version: tuple(each) for version, each in found["VersionIdsToStages"].items()}
     return Labels(found["ARN"], labels)
 
 
 def read_value(environment: Environment, secret: str, version: str) -> Value | None:
-    """The value of one version; None if there is no such version, or nothing in it yet.
+    """Read the value of one version; None if there is no such version, or no value yet.
 
     Raises `SecretMalformed` if it is no JSON object.
     """
     with translate_aws_errors(f"read the secret {secret}"):
         try:
-            answer = environment.reads("secretsmanager").get_secret_value(
+            answer = environment.retrying("secretsmanager").get_secret_value(
                 SecretId=secret, VersionId=version
             )
         except ClientError as error:
@@ -77,9 +77,9 @@ def read_value(environment: Environment, secret: str, version: str) -> Value | N
 
 
 def read_current(environment: Environment, secret: str) -> Value:
-    """The current value of a secret. Raises `ConfigurationError` if there is none."""
+    """Read the current value of a secret. Raises `ConfigurationError` if there is none."""
     with translate_aws_errors(f"read the secret {secret}"):
-        answer = environment.reads("secretsmanager").get_secret_value(
+        answer = environment.retrying("secretsmanager").get_secret_value(
             SecretId=secret, VersionStage=CURRENT
         )
     try:
@@ -91,9 +91,9 @@ def read_current(environment: Environment, secret: str) -> Value:
 def put_pending(
     environment: Environment, secret: str, version: str, make: Callable[[], Value]
 ) -> Value:
-    """The value of the pending `version` as it is stored; `make` is asked only if there is none.
+    """Return the stored value of the pending `version`; `make` and store it if there is none.
 
-    What another run stored under the same id meanwhile is not overwritten but returned. Raises
+    A value that another run stored under the same id meanwhile is returned, not overwritten. Raises
     `SecretMalformed` if the value is too long, `TimedOut` if it cannot be read back.
     """
     stored = read_value(environment, secret, version)
@@ -104,7 +104,7 @@ def put_pending(
 
 
 def _read_back(environment: Environment, secret: str, version: str) -> Value:
-    found: list[Value] = []  # what is looked at stands in the message of a wait that ended
+    found: list[Value] = []  # no result of the look: that stands in the message of `TimedOut`
 
     def is_there() -> bool:
         stored = read_value(environment, secret, version)
@@ -121,8 +121,8 @@ def _put(environment: Environment, secret: str, version: str, value: Value) -> N
         raise SecretMalformed(f"the new value of {secret} is longer than {LARGEST_VALUE} bytes")
     with translate_aws_errors(f"store a new version of the secret {secret}"):
         try:
-            # Sending again is harmless: the token names the version.
-            environment.reads("secretsmanager").put_secret_value(
+            # Sending it again is harmless: the token names the version.
+            environment.retrying("secretsmanager").put_secret_value(
                 SecretId=secret,
                 ClientRequestToken=version,
                 SecretString=text,
@@ -134,32 +134,32 @@ def _put(environment: Environment, secret: str, version: str, value: Value) -> N
 
 
 def promote(environment: Environment, secret: str, version: str, observed: str) -> None:
-    """Make `version` current in place of the version that was `observed` to be.
+    """Make `version` current in workspace of the version that was `observed` as current.
 
-    Also the way back: the previous version, in place of the promoted one. Raises `Drift` if
-    another version is current by now, `OutcomeUnknown` if it cannot be settled.
+    This is also how a promotion is undone. Raises `Drift` if another version is current by now,
+    `OutcomeUnknown` if no try succeeded.
     """
 
     def is_done() -> bool:
         current = read_labels(environment, secret).current
         if current not in (version, observed):
             raise Drift(
-                f"the current version of {secret} is {current}, neither {observed}, with which "
-                f"this began, nor {version}, which was to follow",
+                f"the current version of {secret} is {current}, neither {observed}, which was "
+                f"current before, nor {version}, which was to follow",
                 hint="Somebody changed the secret by hand: find out who, then run again. "
                 "Nothing was overwritten.",
             )
         return current == version
 
     def may_have_moved(error: Exception) -> bool:
-        # A repeated promotion is called an invalid parameter: the label is no longer there.
+        # AWS calls a repeated promotion an invalid parameter: the label has moved already.
         return aws_is_unclear(error) or (
             isinstance(error, ClientError) and classify(error) is Refusal.INVALID
         )
 
     with translate_aws_errors(f"promote the version {version} of {secret}", hint=UNCLEAR):
-        confirm_write(
-            lambda: environment.writes("secretsmanager").update_secret_version_stage(
+        ensure(
+            lambda: environment.sending_once("secretsmanager").update_secret_version_stage(
                 SecretId=secret,
                 VersionStage=CURRENT,
                 MoveToVersionId=version,
@@ -172,10 +172,10 @@ def promote(environment: Environment, secret: str, version: str, observed: str) 
 
 
 def remove_pending(environment: Environment, secret: str, version: str) -> None:
-    """Take the label AWSPENDING from a version; one that has it no longer stays as it is."""
+    """Remove the label AWSPENDING from a version, unless it has it no longer."""
     with translate_aws_errors(f"remove the label {PENDING} in {secret}", hint=UNCLEAR):
-        confirm_write(
-            lambda: environment.writes("secretsmanager").update_secret_version_stage(
+        ensure(
+            lambda: environment.sending_once("secretsmanager").update_secret_version_stage(
                 SecretId=secret, VersionStage=PENDING, RemoveFromVersionId=version
             ),
             lambda: read_labels(environment, secret).pending != version,

@@ -1,13 +1,14 @@
-"""Proving an SMTP user and password: a fresh, encrypted connection for every try, nothing mailed.
+"""Prove an SMTP user and password by logins on new, encrypted connections; no mail is sent.
 
 The server must offer STARTTLS with a certificate that is valid for its name (RFC 3207), and AUTH
-(RFC 4954). A new key of Amazon SES may be refused with 535 until it has reached every server.
+(RFC 4954). Amazon SES may refuse a new key with 535 until the key has reached all of its servers.
 """
 
 import smtplib
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from delivery.errors import ConfigurationError, CredentialUnfit, StillAccepted, TimedOut
 from delivery.patience import Patience, wait_until
@@ -21,7 +22,7 @@ WRONG_LOGIN = 535
 
 @dataclass(frozen=True)
 class SmtpAccount:
-    """Where and as whom to log in; `ca_file` replaces the authorities that are trusted."""
+    """A server, a user and a password; `ca_file` replaces the trusted certificate authorities."""
 
     host: str
     port: int
@@ -34,11 +35,11 @@ class SmtpAccount:
 
 
 def prove_account(account: SmtpAccount, patience: Patience | None = None) -> None:
-    """Log in three times in a row. Raises `CredentialUnfit` if that does not come about in time.
+    """Log in three times in a row. Raises `CredentialUnfit` if that does not succeed in time.
 
-    A wrong login (535), a temporary refusal (4xx) and no answer are tried again until then;
-    `ConfigurationError` is raised at once for a server without STARTTLS, with a certificate that
-    is not valid, or that refuses for another reason.
+    A wrong login (535), a temporary refusal (4xx) and no answer are tried again until then.
+    `ConfigurationError` is raised at once for a server without STARTTLS, with an invalid
+    certificate, or that refuses for another reason.
     """
     row = _Row(account, wanted=None)
     try:
@@ -50,7 +51,7 @@ def prove_account(account: SmtpAccount, patience: Patience | None = None) -> Non
 
 
 def prove_refused(account: SmtpAccount, patience: Patience | None = None) -> None:
-    """See the login refused three times in a row. Raises `StillAccepted` if it is not in time."""
+    """Verify that the login is refused three times in a row, in time. Raises `StillAccepted`."""
     row = _Row(account, wanted=WRONG_LOGIN)
     try:
         wait_until(
@@ -64,32 +65,38 @@ def prove_refused(account: SmtpAccount, patience: Patience | None = None) -> Non
 
 
 def is_refused(account: SmtpAccount) -> bool:
-    """Whether three logins in a row are refused as wrong; False also where nobody can tell."""
+    """Whether three logins in a row are refused as wrong; False also if that cannot be known."""
     try:
-        return all(_log_in(account)[0] == WRONG_LOGIN for _ in range(IN_A_ROW))
+        return all(_log_in(account).code == WRONG_LOGIN for _ in range(IN_A_ROW))
     except ConfigurationError:
         return False
 
 
+class LoginResult(NamedTuple):
+    """What came of a login: accepted (None), no answer (0) or refused with a `code`; in words."""
+
+    code: int | None
+    description: str
+
+
 @dataclass
 class _Row:
-    """The same outcome again and again; any other one begins the row anew."""
+    """Counts how often the wanted outcome came in a row; any other one begins a new row."""
 
     account: SmtpAccount
     wanted: int | None
     length: int = 0
 
     def look(self) -> str:
-        code, said = _log_in(self.account)
-        self.length = self.length + 1 if code == self.wanted else 0
-        return f"{said} ({self.length} of {IN_A_ROW} in a row)"
+        login = _log_in(self.account)
+        self.length = self.length + 1 if login.code == self.wanted else 0
+        return f"{login.description} ({self.length} of {IN_A_ROW} in a row)"
 
     def is_long_enough(self, _seen: str) -> bool:
         return self.length >= IN_A_ROW
 
 
-def _log_in(account: SmtpAccount) -> tuple[int | None, str]:
-    """The code with which a login was refused (None: it was not; 0: no answer), and in words."""
+def _log_in(account: SmtpAccount) -> LoginResult:
     try:
         trust = ssl.create_default_context(cafile=account.ca_file)
     except (OSError, ssl.SSLError):
@@ -107,15 +114,15 @@ def _log_in(account: SmtpAccount) -> tuple[int | None, str]:
     except smtplib.SMTPResponseException as error:
         return _refused(account, error.smtp_code)
     except (OSError, smtplib.SMTPException) as error:
-        return 0, f"no answer: {type(error).__name__}"
-    return None, "accepted"
+        return LoginResult(0, f"no answer: {type(error).__name__}")
+    return LoginResult(None, "accepted")
 
 
-def _refused(account: SmtpAccount, code: int) -> tuple[int, str]:
-    # What the server said besides may repeat what it was told, so that only the code is passed on.
+def _refused(account: SmtpAccount, code: int) -> LoginResult:
+    # The server's text may repeat the login, so only the code is passed on.
     if code == WRONG_LOGIN or 400 <= code < 500:
-        return code, f"refused with {code}"
+        return LoginResult(code, f"refused with {code}")
     raise ConfigurationError(
-        f"{account.host} refuses {account.user} with {code}, which waiting does not mend",
+        f"{account.host} refuses {account.user} with {code}, which does not pass by waiting",
         hint="Look the code up in the provider's reference. The old credential still works.",
     ) from None

@@ -1,4 +1,4 @@
-"""What a run that moves traffic tells the people who wait for it."""
+"""Announcements tell people in Slack how a run that moves traffic comes along."""
 
 from collections.abc import Sequence
 
@@ -6,8 +6,8 @@ from delivery.deploy import messages
 from delivery.errors import RequestRefused
 from delivery.messages import Message, Subject
 from tasks.platform.versions import Version
-from tasks.run.announce import announce, run_url, this_run
-from tasks.run.approval import agreed
+from tasks.run.announce import announce, announce_beside, run_url, this_run
+from tasks.run.approval import ask_consent
 from tasks.run.lock import DeployLock
 
 
@@ -25,9 +25,9 @@ def announce_deploying(lock: DeployLock, version: Version) -> None:
 
 
 def announce_share(lock: DeployLock, version: Version, share: int, colour: str, proof: str) -> None:
-    """Tell of a step, beside it: users meet the version already, and it must be watched."""
+    """Announce a step without waiting: users meet the version already, and it must be watched."""
     message = messages.shifted(about(lock, version), share, colour, proof)
-    lock.said = announce.submit(lock.environment, message)
+    announce_beside(lock.environment, message)
 
 
 def question_about(lock: DeployLock, version: Version, question: str) -> Message:
@@ -35,10 +35,10 @@ def question_about(lock: DeployLock, version: Version, question: str) -> Message
 
 
 def announce_rollback(lock: DeployLock, version: Version, steps: Sequence[str]) -> None:
-    """Say what a rollback is about to do, beside it: no slow Slack may hold it up."""
+    """Announce what a rollback is about to do, without waiting for Slack."""
     holder = lock.holder
     message = messages.rolling_back(about(lock, version), steps, holder.reason, holder.actor)
-    lock.said = announce.submit(lock.environment, message, first=True)
+    announce_beside(lock.environment, message, first=True)
 
 
 def ask_before_shift(lock: DeployLock, version: Version) -> None:
@@ -49,8 +49,9 @@ def ask_before_shift(lock: DeployLock, version: Version) -> None:
     if lock.is_rollback or not lock.environment.policy.approval:
         return
     question = f"{version} is proven and waits for its traffic. Shift it?"
-    if not agreed(lock, question_about(lock, version, question), question):
+    consent = ask_consent(lock, question_about(lock, version, question), question)
+    if not consent.is_given:
         raise RequestRefused(
-            f"{lock.last_word or 'nobody agreed'}: {version} gets no traffic",
+            f"{consent}: {version} gets no traffic",
             hint="Run `blue-green` again when it may: it is proven, and starts at once.",
         )

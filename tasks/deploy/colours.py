@@ -1,8 +1,7 @@
-"""Both colours: what they run, bringing a version up on the idle one, retiring the old one."""
+"""The two colours: read what they run, bring a version up on the idle one, retire the old one."""
 
 import json
 import time
-from dataclasses import asdict
 from hashlib import sha256
 
 import httpx
@@ -11,22 +10,20 @@ from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
 from delivery.aws_errors import Refusal
-from delivery.deploy.snapshot import Recovery, Snapshot, drift, happened, recovery
-from delivery.errors import DeliveryError, Drift, Fenced
+from delivery.deploy.snapshot import Snapshot
+from delivery.errors import DeliveryError
 from delivery.platform.app_runner import NextAction, next_step
 from delivery.platform.images import Image
-from delivery.platform.route import Colour, Route, claimed, put_back, undrained_s
+from delivery.platform.route import Colour, Route, remaining_drain_s
 from delivery.platform.service import Deployment, Service
-from delivery.run.ledger import Intent, Release
 from tasks import fact, operation
 from tasks.aws_errors import classify, describe, translate_aws_errors
 from tasks.platform.app_runner.service import change_service
 from tasks.platform.app_runner.settings import wanted_settings
 from tasks.platform.app_runner.state import described_services
 from tasks.platform.health import ONE_ANSWER_S
-from tasks.platform.routing import router_of, write_route
+from tasks.platform.routing import router_of
 from tasks.platform.versions import Version
-from tasks.run import ledger
 from tasks.run.intents import intent
 from tasks.run.lock import DeployLock
 
@@ -34,7 +31,7 @@ LOOK_AGAIN_S = 1.0
 
 
 def read_snapshot(environment: Environment, route: Route | None = None) -> Snapshot:
-    """The service of each colour, and the `route`: read as well, unless it was just now."""
+    """Read the service of each colour, and the route unless it is given."""
     names = {environment.on(colour).service.name: colour for colour in Colour}
     services: dict[Colour, Service | None] = dict.fromkeys(Colour)
     for service in described_services(environment, names.keys()):
@@ -42,66 +39,18 @@ def read_snapshot(environment: Environment, route: Route | None = None) -> Snaps
     return Snapshot(route or router_of(environment).read().route, services)
 
 
-@operation("settle what earlier runs left in {lock.environment.name}")
-def recover_interrupted(lock: DeployLock, version: Version | None) -> Snapshot:
-    """Put right whatever a dead run left half done, and say what there is then.
-
-    A half-done shift of the very `version` that this run is for goes on; any other is put back.
-    Raises `Drift` where the cloud is not as the ledger says. That stops a deployment only: who
-    goes back knows that something is wrong, and who puts in order is there for it.
-    """
-    environment, log = lock.environment, get_run_logger()
-    with translate_aws_errors("settle what earlier runs left"):
-        seen = router_of(environment).read()
-        snapshot = read_snapshot(environment, seen.route)
-        lock.demand_now()
-        if lock.taken_over_from and snapshot.route:
-            # From here on the run that was taken for dead cannot write, should it live.
-            seen = write_route(environment, seen, claimed(snapshot.route, lock.token))
-        what = recovery(snapshot, _is_as_wanted(environment, snapshot, version))
-        log.info("%s; %s", snapshot, what.value)
-        if what is Recovery.PUT_BACK and seen.route:
-            seen = write_route(environment, seen, put_back(seen.route, lock.token))
-            log.warning("the traffic is back: %s", seen.route)
-        snapshot = Snapshot(seen.route, snapshot.services)
-        for left in ledger.read_intents(environment):
-            _close_left_intent(lock, left, snapshot)
-        if why := drift(snapshot, list(ledger.read_releases(environment))):
-            if lock.holder.kind == "deploy":
-                raise Drift(f"{environment.name} is not as we left it: {why}")
-            log.warning("accepted: %s", why)
-    if snapshot.route and not snapshot.route.is_shifting:
-        # A run that died, or AWS's refusal, may have left it at the colour to be changed next.
-        keep_default_origin(lock, snapshot.route)
-    return snapshot
-
-
-def _close_left_intent(lock: DeployLock, left: Intent, snapshot: Snapshot) -> None:
-    outcome = happened(left, snapshot)
-    if outcome == "done" and "release" in left.detail:
-        # It went live, and the run died before it could write so.
-        ledger.record_release(lock.environment, Release(**left.detail["release"]))
-    get_run_logger().warning("left open: %s → %s", left, outcome)
-    closed = {"closed": ledger.now(), "outcome": f"settled by {lock.holder.run}: {outcome}"}
-    ledger.close_intent(lock.environment, Intent(**{**asdict(left), **closed}))
-
-
 @fact("is {version} live already?")
 def is_live_already(environment: Environment, snapshot: Snapshot, version: Version) -> bool:
-    """Whether the live colour runs this image with today's settings, and nothing is shifting."""
+    """Return whether the live colour runs this image with today's settings, and no shift is
+    open.
+    """
     if snapshot.route is None or snapshot.route.is_shifting:
         return False
-    return _runs(environment, snapshot, snapshot.route.live, version)
+    return runs(environment, snapshot, snapshot.route.live, version)
 
 
-def _is_as_wanted(environment: Environment, snapshot: Snapshot, version: Version | None) -> bool:
-    """Whether the colour that a shift goes to runs just what this run wants there."""
-    if version is None or snapshot.route is None:
-        return False
-    return _runs(environment, snapshot, snapshot.route.next, version)
-
-
-def _runs(environment: Environment, snapshot: Snapshot, colour: Colour, version: Version) -> bool:
+def runs(environment: Environment, snapshot: Snapshot, colour: Colour, version: Version) -> bool:
+    """Whether a colour runs this version with today's settings."""
     wanted = wanted_settings(environment.on(colour), version.image)
     return next_step(snapshot.services[colour], wanted) is NextAction.NOTHING
 
@@ -116,15 +65,13 @@ def bring_up(lock: DeployLock, snapshot: Snapshot, colour: Colour, image: Image)
 
     def may_change() -> None:
         await_drained(lock, snapshot.route)
-        lock.demand_now()
+        lock.ensure_held_now()
 
     with (
         translate_aws_errors(f"deploy to {environment.service.name}"),
         intent(lock, "deploy", colour, image=image.reference),
     ):
-        deployment = change_service(environment, image, may_change)
-        lock.operation = deployment.operation_id
-        return deployment
+        return change_service(environment, image, may_change)
 
 
 @operation("warm up {environment.name}")
@@ -147,7 +94,7 @@ def warm_up(environment: Environment, address: str) -> float:
 
 
 @operation("retire the old colour of {lock.environment.name}")
-def retire(lock: DeployLock, snapshot: Snapshot) -> str:
+def retire_or_keep_warm(lock: DeployLock, snapshot: Snapshot) -> str:
     """Pause the old colour, or say until when it is kept warm for a rollback at once.
 
     It is never deleted. A pause that App Runner does not accept is left to `reconcile`: the users
@@ -170,22 +117,22 @@ def await_drained(lock: DeployLock, route: Route | None) -> None:
     """Wait until the colour that traffic has left can have no requests any more."""
     drain_s = lock.environment.policy.drain_s
     # Another machine's clock said when it moved: never wait longer than that can take.
-    left = min(undrained_s(route, drain_s, time.time()), drain_s)
+    left = min(remaining_drain_s(route, drain_s, time.time()), drain_s)
     if left:
         get_run_logger().info("the traffic moved just now: waiting %.0f s for the last of it", left)
     over = time.monotonic() + left
     while (left := over - time.monotonic()) > 0:
-        lock.demand()
+        lock.ensure_held()
         time.sleep(min(left, LOOK_AGAIN_S))
 
 
 def pause(lock: DeployLock, colour: Colour, service: Service) -> str:
-    """Pause a colour that has no traffic; what was done, in a sentence."""
-    client = lock.environment.writes("apprunner")
+    """Pause a colour that has no traffic; return what was done, in a sentence."""
+    client = lock.environment.sending_once("apprunner")
     await_drained(lock, router_of(lock.environment).read().route)
     try:
         with intent(lock, "retire", colour):
-            lock.demand_now()
+            lock.ensure_held_now()
             client.pause_service(ServiceArn=service.arn)
     except (ClientError, BotoCoreError) as error:
         if classify(error) is Refusal.DENIED:
@@ -194,20 +141,8 @@ def pause(lock: DeployLock, colour: Colour, service: Service) -> str:
     return f"{colour} is paused"
 
 
-def keep_default_origin(lock: DeployLock, route: Route) -> None:
-    """Lead edges that cannot read the route to the live colour; slow, and no reason to fail."""
-    log, host = get_run_logger(), route.hosts[route.live]
-    try:
-        if router_of(lock.environment).keep_default(host, lock.demand):
-            log.info("the default origin is %s now", host)
-    except Fenced:
-        raise  # it is the other run's to lead
-    except (ClientError, BotoCoreError, DeliveryError) as error:
-        log.warning("the default origin still leads to the old colour: %s", describe(error))
-
-
 def settings_digest(environment: Environment, image: Image) -> str:
-    """A short digest of everything a service is told but its image."""
+    """Return a short digest of all settings of a service but its image."""
     settings = wanted_settings(environment, image)
     settings["SourceConfiguration"]["ImageRepository"]["ImageIdentifier"] = ""
     return sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]

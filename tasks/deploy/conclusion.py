@@ -1,4 +1,4 @@
-"""How a run ends: the summary on its page, and the last word in its Slack thread."""
+"""The conclusion of a run: the summary on its page, and the last message in its Slack thread."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -12,26 +12,34 @@ from blocks.environment import Environment
 from delivery.checks.plan import CheckPlan, CheckReport
 from delivery.deploy import messages
 from delivery.deploy.decision import why_not_deployed as decide
+from delivery.deploy.progress import Milestone
 from delivery.errors import DeliveryError, Superseded
 from delivery.maintenance.provisioning_messages import provisioning_failed
 from delivery.messages import Failure, Message, Subject
 from delivery.release.messages import release_failed
 from delivery.rotation.messages import rotation_failed
 from delivery.run.ledger import Live
-from delivery.run.summary import Stage
 from delivery.text import clipped, plain
 from tasks import fact, operation
 from tasks.deploy import announcements
 from tasks.platform.health import what_serves
 from tasks.platform.versions import Version
-from tasks.run.announce import HOOK_LOGGER, run_url, seconds_so_far, subject, tell, this_run
+from tasks.run.announce import (
+    HOOK_LOGGER,
+    await_announcements,
+    run_url,
+    seconds_so_far,
+    subject,
+    tell,
+    this_run,
+)
 from tasks.run.lock import DeployLock
 from tasks.run.outcome import error_of, note_told
+from tasks.run.progress import milestones_of
 from tasks.run.summary import stages_of, write_summary
 from tasks.workspace.checkout import Source, is_same_repository
 from tasks.workspace.committed import look_up
 
-TO_SAY_S = 30
 # Flows whose failure is not that of a version.
 FAILED = {
     "rotate-secrets": rotation_failed,
@@ -42,7 +50,7 @@ FAILED = {
 
 @fact("does {source.revision:.10} go to {environment.name}?")
 def why_not_deployed(environment: Environment, source: Source, plan: CheckPlan) -> str:
-    """The reason why this revision is only checked; empty if it is to be deployed."""
+    """Return why this revision is only checked; empty if it is to be deployed."""
     dockerfile = look_up(source, f"{plan.table.folder}/{plan.table.dockerfile}")
     return decide(
         ref=source.ref,
@@ -102,10 +110,9 @@ def conclude_deployed(
 
 @operation("conclude: {version} is live in {lock.environment.name}")
 def conclude_live(lock: DeployLock, version: Version, live: Live) -> None:
-    """Say what a run without checks made live."""
+    """Say what a run without checks of its own made live."""
     environment, seconds = lock.environment, seconds_so_far()
-    if lock.said:
-        lock.said.wait(TO_SAY_S)
+    await_announcements()
     about = announcements.about(lock, version)
     why = f"{lock.holder.actor}: {lock.holder.reason}"
     if lock.is_rollback:
@@ -181,19 +188,17 @@ def _failure(environment: Environment, run: FlowRun, state: State[Any]) -> Failu
     stages = stages_of(run.id)
     failed = [stage for stage in stages if stage.verdict == "failed"]
     error = error_of(state)
+    reached = milestones_of(run.id)
+    was_taken_back = Milestone.TRAFFIC_TAKEN_BACK in reached
     return Failure(
         stage=min(failed, key=lambda s: s.ended).name if failed else (state.name or "the run"),
-        was_sent=_has(stages, "deploy "),
-        had_traffic=_has(stages, "put the traffic back "),
-        has_traffic=_has(stages, "shift ") and not _has(stages, "put the traffic back "),
+        was_sent=Milestone.SENT in reached,
+        had_traffic=was_taken_back,
+        has_traffic=Milestone.TRAFFIC_GIVEN in reached and not was_taken_back,
         reason=str(error) if error else (state.message or "no reason was recorded"),
         hint=error.hint if isinstance(error, DeliveryError) else DeliveryError.hint,
         serving=what_serves(environment),
     )
-
-
-def _has(stages: Sequence[Stage], beginning: str) -> bool:
-    return any(s.name.startswith(beginning) and s.verdict == "passed" for s in stages)
 
 
 def _environment_of(flow: Any, run: FlowRun) -> Environment | None:
@@ -222,7 +227,7 @@ def _remarks(plan: CheckPlan) -> list[tuple[str, str]]:
 
 
 def _asked_version(asked: Mapping[str, Any]) -> str:
-    """The version that a run was asked for, whatever its flow calls it."""
+    """Return the version that a run was asked for, whatever its flow calls the parameter."""
     names = ("revision", "version", "target_version")
     return next((str(asked[name]) for name in names if asked.get(name)), "previous")
 

@@ -1,4 +1,4 @@
-"""Saying what a run would do, and doing none of it."""
+"""A dry run says what a deployment would do, and does none of it."""
 
 from prefect.artifacts import create_markdown_artifact
 
@@ -14,7 +14,7 @@ from tasks.platform.versions import Version
 
 @fact("what would putting {version} live in {environment.name} change?")
 def publish_dry_run(environment: Environment, version: Version) -> str:
-    """Every call that would change something, as an artifact and as text.
+    """Publish every call that would change something, as an artifact and as text.
 
     Raises `RequestRefused` where the environment has no colours to plan for.
     """

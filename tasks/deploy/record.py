@@ -1,4 +1,4 @@
-"""The end of a deployment: what is live now, and the record of it."""
+"""The record of a deployment: the ledger's release, and what is live now."""
 
 from dataclasses import replace
 from typing import Any
@@ -20,7 +20,7 @@ from tasks.run.lock import DeployLock
 def release_of(
     lock: DeployLock, version: Version, colour: str, route_version: int, operation_id: str | None
 ) -> Release:
-    """The ledger's entry for a version that goes live under this lock; no colour: in place."""
+    """Make the ledger's entry for a version that goes live; no colour means in place."""
     environment = lock.environment
     service = environment.on(Colour(colour)) if colour else environment
     return Release(
@@ -35,9 +35,9 @@ def release_of(
 
 
 def re_release(lock: DeployLock, version: Version, colour: str, route_version: int) -> Release:
-    """The entry for a version that still runs as it was released: with the secrets of that time.
+    """Make the entry for a version that still runs as released, with the secrets of that time.
 
-    Nothing is asked for but the ledger, since somebody waits for the traffic to move.
+    It reads nothing but the ledger, since somebody waits for the traffic to move.
     """
     known = [r for r in ledger.read_releases(lock.environment) if r.digest == version.digest]
     if not known:
@@ -46,7 +46,7 @@ def re_release(lock: DeployLock, version: Version, colour: str, route_version: i
 
 
 def _of_this_run(lock: DeployLock, colour: str, route_version: int) -> dict[str, Any]:
-    """What an entry says of the run that makes a version live, and of where it lives now."""
+    """Return the fields that describe the run that makes a version live, and its colour."""
     holder = lock.holder
     return {
         "number": lock.token,
@@ -61,14 +61,14 @@ def _of_this_run(lock: DeployLock, colour: str, route_version: int) -> dict[str,
 
 
 def live_now(lock: DeployLock, snapshot: Snapshot, release: Release) -> Live:
-    """What a switch made live."""
+    """Describe what a switch made live."""
     before = snapshot.digest_on(snapshot.route.live) if snapshot.route else ""
     return Live(release, public_address(lock), before, changed=True)
 
 
 @operation("record that {version} is live in {lock.environment.name}")
 def still_live(lock: DeployLock, snapshot: Snapshot, version: Version) -> Live:
-    """What was live already, without a change; written down only if it never was."""
+    """Describe what was live already; it is written down only if it never was."""
     colour = snapshot.live or ""
     number = snapshot.route.version if snapshot.route else 0
     release = _recorded(lock, version, colour, number, None)
@@ -77,7 +77,7 @@ def still_live(lock: DeployLock, snapshot: Snapshot, version: Version) -> Live:
 
 @operation("record that {version} is live in {lock.environment.name}")
 def live_in_place(lock: DeployLock, version: Version, deployment: Deployment, address: str) -> Live:
-    """What the update of the one service made live."""
+    """Record and describe what the update of the one service made live."""
     before = (deployment.previous_image or "").rpartition("@")[2]
     release = _recorded(lock, version, "", 0, deployment.operation_id)
     return Live(release, address, before, deployment.changed_something)

@@ -1,4 +1,4 @@
-"""Going back to an earlier release: which one, how, and the quick way."""
+"""A rollback goes back to an earlier release, in one write while its colour is warm."""
 
 from prefect.logging import get_run_logger
 
@@ -12,7 +12,7 @@ from delivery.workspace.source_names import is_revision
 from tasks import fact, operation
 from tasks.aws_errors import translate_aws_errors
 from tasks.deploy.announcements import announce_rollback
-from tasks.deploy.colours import read_snapshot, recover_interrupted
+from tasks.deploy.colours import read_snapshot
 from tasks.deploy.record import live_now, still_live
 from tasks.deploy.shift import swap
 from tasks.deploy.watch import await_share
@@ -27,18 +27,22 @@ LOOKS_BEFORE = 2
 
 @fact("which version of {environment.name} is {asked}?")
 def choose_target(environment: Environment, asked: str, force: bool) -> Version:
-    """The version to go back to; `previous` is the one that served before the live one.
+    """Choose the version to go back to; `previous` served before the live one.
 
     While a shift is under way, `previous` is what all had before it. Raises `RequestRefused`
     for a version that was never live, or that an irreversible migration has cut off, unless
     `force` says that this is known.
     """
+    return find_target_version(environment, asked, force)
+
+
+def find_target_version(environment: Environment, asked: str, force: bool) -> Version:
+    """Do what `choose_target` does, as part of another step."""
     with translate_aws_errors("find the version to go back to"):
         releases = list(ledger.read_releases(environment))
         snapshot = read_snapshot(environment) if environment.strategy == "blue-green" else None
-        if (
-            snapshot
-        ):  # what a dead run made live is not written down before this run holds the deploy lock
+        if snapshot:
+            # What a killed run made live is written down only once this run holds the lock.
             releases = as_recovered(releases, ledger.read_intents(environment), snapshot.route)
         release = _release(environment, asked, releases, snapshot, force)
         if release is None:
@@ -60,7 +64,7 @@ def _release(
     snapshot: Snapshot | None,
     force: bool,
 ) -> Release | None:
-    """The release that is meant; None where `force` allows one that never was."""
+    """Find the release that is meant; None where `force` allows one that never was."""
     live = releases[-1] if releases else None
     if asked == "previous" and live and snapshot and snapshot.route and snapshot.route.is_shifting:
         return live
@@ -75,7 +79,7 @@ def _release(
 
 
 def _version(environment: Environment, release: Release, snapshot: Snapshot | None) -> Version:
-    """The release as an image. A warm colour tells the repository; else ECR is asked."""
+    """Return the release as an image; a warm colour names the repository, else ECR does."""
     colour = snapshot.colour_of(release.digest) if snapshot else None
     service = snapshot.services[colour] if snapshot and colour else None
     if service is None:
@@ -86,23 +90,18 @@ def _version(environment: Environment, release: Release, snapshot: Snapshot | No
 
 
 @operation("say how {lock.environment.name} goes back to {target}")
-def say_what_will_be_done(lock: DeployLock, target: Version) -> Snapshot | None:
-    """Settle what is half done, and tell what comes next before it is done."""
-    environment = lock.environment
-    snapshot = None
-    if environment.strategy == "blue-green":
-        snapshot = recover_interrupted.fn(lock, None)
-    steps = steps_back(environment, snapshot, target)
+def announce_way_back(lock: DeployLock, snapshot: Snapshot | None, target: Version) -> None:
+    """Say what a rollback will do, before it does it."""
+    steps = steps_back(lock.environment, snapshot, target)
     for step in steps:
         get_run_logger().info("%s", step)
     announce_rollback(lock, target, steps)
-    return snapshot
 
 
 def steps_back(environment: Environment, snapshot: Snapshot | None, target: Version) -> list[str]:
-    """What a rollback to `target` does, in sentences."""
+    """Say what a rollback to `target` does, in sentences."""
     if snapshot is None:
-        service = live_service.fn(environment)
+        service = live_service(environment)
         is_set_to_run = service is not None and service.image.endswith(target.digest)
         if service and service.is_paused and is_set_to_run:
             return [f"resume the service, which is set to run {target}"]
@@ -124,7 +123,7 @@ def steps_back(environment: Environment, snapshot: Snapshot | None, target: Vers
 
 
 def swap_if_warm(lock: DeployLock, snapshot: Snapshot | None, target: Version) -> Live | None:
-    """Go back in one write where a colour still runs the target, and well; None where none does.
+    """Go back in one write if a colour still runs the target well; return None if none does.
 
     What was never live is not warm, whatever colour runs it: it has yet to be proven.
     """
@@ -146,7 +145,7 @@ def _was_live(lock: DeployLock, target: Version) -> bool:
 
 
 def _answers_well(lock: DeployLock, snapshot: Snapshot, colour: Colour, target: Version) -> bool:
-    """Whether the warm colour is ready at this moment: a look at its own address, and another."""
+    """Return whether the warm colour is ready now: it answers well twice at its own address."""
     environment, service = lock.environment, snapshot.services[colour]
     address = f"{environment.service_scheme}://{service.address}" if service else ""
     for _ in range(LOOKS_BEFORE):

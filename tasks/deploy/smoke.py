@@ -1,4 +1,4 @@
-"""The application's own smoke tests, against a version that has no traffic yet."""
+"""Smoke tests are the application's own, run against a version that has no traffic yet."""
 
 import json
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ TIMEOUT_S = 300
 
 @dataclass(frozen=True)
 class SmokeCheckout:
-    """A check-out from which smoke tests can be run, with or without its packages installed."""
+    """A checkout from which smoke tests can run, with or without its packages installed."""
 
     environment: Environment
     source: Source
-    place: Workspace
+    workspace: Workspace
     plan: CheckPlan
     is_installed: bool
 
@@ -38,22 +38,35 @@ class SmokeCheckout:
         return SCRIPT in json.loads(text or "{}").get("scripts", {})
 
 
-def smoke_checkout(environment: Environment, place: Workspace, version: Version) -> SmokeCheckout:
-    """A check-out of the version's own revision, as it was proven."""
+def checkout_of_checks(
+    environment: Environment,
+    source: Source,
+    workspace: Workspace,
+    plan: CheckPlan,
+    is_installed: bool,
+) -> SmokeCheckout:
+    """Return the checkout in which the checks of this run ran."""
+    return SmokeCheckout(environment, source, workspace, plan, is_installed)
+
+
+def smoke_checkout(
+    environment: Environment, workspace: Workspace, version: Version
+) -> SmokeCheckout:
+    """Check out the version's own revision, as it was proven."""
     proven = version.proven
-    source = check_out(environment, place, proven.repository, proven.revision, proven.ref)
-    return SmokeCheckout(environment, source, place, plan_checks(environment, source), False)
+    source = check_out(environment, workspace, proven.repository, proven.revision, proven.ref)
+    return SmokeCheckout(environment, source, workspace, plan_checks(environment, source), False)
 
 
 def smoke_test(checkout: SmokeCheckout | None, version: Version, address: str) -> None:
     """Run the smoke tests of `version` at `address`, if it has any. Raises `SmokeFailed`.
 
-    No bench: the version was live before, and its source is not asked for at such a time.
+    Without a checkout nothing runs: a rollback goes to a version that was live before.
     """
     if checkout is None:
         return
     if checkout.has_smoke_tests and not checkout.is_installed:
-        install(checkout.environment, checkout.place, checkout.plan)
+        install(checkout.environment, checkout.workspace, checkout.plan)
     run_smoke_tests(checkout, version, address)
 
 
@@ -64,8 +77,8 @@ def run_smoke_tests(checkout: SmokeCheckout, version: Version, address: str) -> 
     argv = checkout.plan.manager.run(SCRIPT, f"--base-url={address}")
     outcome = run_logged(
         argv,
-        checkout.place,
-        folder=checkout.place.source / checkout.plan.table.folder,
+        checkout.workspace,
+        folder=checkout.workspace.source / checkout.plan.table.folder,
         timeout_s=TIMEOUT_S,
         name="smoke",
         variables={"REVISION": version.revision},

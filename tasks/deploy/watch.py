@@ -1,4 +1,4 @@
-"""Watching a version that has traffic: our own looks, CloudWatch's figures, and its alarms."""
+"""The watch judges a version that has traffic by our probes, CloudWatch's figures and alarms."""
 
 import time
 from collections.abc import Iterator
@@ -55,7 +55,7 @@ def await_share(lock: DeployLock, version: Version, share: int) -> str:
     answers: list[HealthAnswer] = []
 
     def look_often() -> str:
-        lock.demand()
+        lock.ensure_held()
         answers.append(ask(url, cookies={VIEWER: uuid4().hex[:16]}))
         return tally(answers[-count:])
 
@@ -72,7 +72,7 @@ def await_share(lock: DeployLock, version: Version, share: int) -> str:
 
 
 @fact("do alarms of {lock.environment.name} ring already?")
-def demand_silence(lock: DeployLock) -> None:
+def require_silent_alarms(lock: DeployLock) -> None:
     """Return if none of the policy's alarms rings; asked before users meet anything new.
 
     Raises `RequestRefused` where one does: nobody could tell afterwards who made it ring.
@@ -95,10 +95,10 @@ def watch(
     seconds: float,
     since: datetime,
 ) -> Judgement:
-    """Watch the new version for a while; what is to be thought of it.
+    """Watch the new version for a while, and judge it.
 
     `since` is when the first period began whose figures are users'. Ends at once where it is
-    certainly sick. Raises what the lock says: `TakenBack`, `Fenced`.
+    certainly sick. Raises what the lock says: `AbortedByRollback`, `Fenced`.
     """
     environment = lock.environment
     policy, log = environment.policy, get_run_logger()
@@ -115,7 +115,7 @@ def watch(
 
     judgement = Judgement(Verdict.TOO_FEW, "nothing was seen yet")
     for figures_are_due in _ticks(policy.probe_interval_s, seconds, f"watching {share} %"):
-        lock.demand()
+        lock.ensure_held()
         probes.append(_as_expected(ask(url), version, policy.answers_revision))
         if figures_are_due or bad_in_a_row(probes):
             try:
@@ -134,22 +134,22 @@ def public_address(lock: DeployLock) -> str:
 
 
 def _alarms(lock: DeployLock) -> list[str]:
-    """The alarms that ring; none that would hold up a rollback, since they may be its reason."""
+    """Return the alarms that ring; a rollback ignores them, since they may be its reason."""
     return [] if lock.is_rollback else ringing(lock.environment)
 
 
 def _as_expected(answer: HealthAnswer, version: Version, says_revision: bool) -> HealthAnswer:
-    """The answer, made bad where it comes from another revision than the colour should run."""
+    """Return the answer, marked as bad if another revision than expected gave it."""
     if not says_revision or not answer.is_ready or answer.is_from(version.revision):
         return answer
     return HealthAnswer(0, answer.revision, answer.milliseconds, f"{answer}, not {version}")
 
 
 def _ticks(interval: float, seconds: float, what: str) -> Iterator[bool]:
-    """One item a look, for so long; true where CloudWatch is to be asked. Shows the progress."""
+    """Yield once for each probe, true when CloudWatch is due, and show the progress."""
     began = time.monotonic()
     asked, shown = began, 0.0
-    progress = _shown(what)
+    progress = _progress_bar(what)
     while (passed := time.monotonic() - began) < seconds:
         is_due = time.monotonic() - asked >= FIGURES_EVERY_S
         asked = time.monotonic() if is_due else asked
@@ -161,8 +161,8 @@ def _ticks(interval: float, seconds: float, what: str) -> Iterator[bool]:
     _show(progress, 1.0)
 
 
-def _shown(what: str) -> UUID | None:
-    """A new bar of progress; none where Prefect does not answer, which is no reason to go back."""
+def _progress_bar(what: str) -> UUID | None:
+    """Make a progress bar; None if Prefect does not answer, which is no reason to go back."""
     try:
         return cast(UUID, create_progress_artifact(progress=0.0, description=what))
     except (HTTPError, PrefectException):

@@ -1,1 +1,1 @@
-"""GitHub's API as this pipeline uses it: `api` is the front door."""
+"""Speak to GitHub about pull requests, statuses and comments: `api` is the front door."""

@@ -1,16 +1,15 @@
-"""GitHub's REST API: reading, which may be repeated, and writing, which is sent once.
+"""Use GitHub's REST API: a read may be repeated, a write is sent once.
 
 Protocol: https://docs.github.com/en/rest (version 2022-11-28), its rate limits and its advice for
-integrators. What is refused because of a rate limit was not carried out, and is sent again when
-GitHub says so; a write whose answer is lost may have been, which tasks/github/exactly_once.py
-finds out by
-reading.
+integrators. A request that a rate limit refused was not carried out, and is sent again when GitHub
+allows it. A write whose answer was lost may have been carried out (`AnswerLost`): its sender reads
+before it sends again (`tasks.confirmed`).
 """
 
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from delivery.errors import (
     AnswerLost,
     ConfigurationError,
     GitHubRefused,
+    NotOnGitHub,
     PlatformBusy,
     Unreachable,
 )
@@ -33,7 +33,7 @@ from delivery.text import plain
 VERSION = "2022-11-28"
 JSON = "application/vnd.github+json"
 TRIES = 4
-# A limit that is lifted later than this ends the run, which says when.
+# A rate limit that lasts longer than this ends the run, whose error says how long.
 LONGEST_WAIT_S = 180
 PAGE = 100
 MOST_PAGES = 100
@@ -44,15 +44,15 @@ TRANSFER = httpx.Timeout(120, connect=5)
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 calls: Counter[str] = Counter()
-"""How often GitHub was asked in this process, by method."""
+"""Count the requests to GitHub in this process, by method."""
 
 _log = get_logger("prefect.flow_runs")
 
 
 def github_of(environment: Environment) -> "GitHub":
-    """The access to GitHub as the environment describes it.
+    """Return the access to GitHub that the environment describes.
 
-    Raises `ConfigurationError` where it names no repository or has no token.
+    Raises `ConfigurationError` if it names no repository or has no token.
     """
     if not environment.github_repository:
         raise ConfigurationError(
@@ -73,21 +73,26 @@ def _access(address: str, repository: str, token: str) -> "GitHub":
     return GitHub(address, repository, token)
 
 
+def is_lost(error: Exception) -> bool:
+    """Return whether GitHub may have carried out the write that ended with this error."""
+    return isinstance(error, AnswerLost)
+
+
 class _StorageDown(httpx.TransportError):
     """GitHub's storage answered 5xx, which is worth another try."""
 
 
 def quoted(name: str) -> str:
-    """A name from outside as one part of a path."""
+    """Quote a name from outside as one part of a path."""
     return quote(name, safe="")
 
 
 class GitHub:
-    """One repository on GitHub. Paths are relative to it, or begin with `/` for the whole API.
+    """Access one repository on GitHub. Paths are relative to it; `/…` is the whole API.
 
-    Every call raises `AccessDenied` (saying which scope is missing, where GitHub says so),
-    `NotOnGitHub`, `GitHubRefused`, `PlatformBusy` for a rate limit that lasts, or `Unreachable`;
-    what writes raises `AnswerLost` too.
+    Every call may raise `AccessDenied` (naming the missing scope, if GitHub does), `NotOnGitHub`,
+    `GitHubRefused`, `PlatformBusy` for a rate limit that lasts, or `Unreachable`; a write may also
+    raise `AnswerLost`.
     """
 
     def __init__(
@@ -113,15 +118,15 @@ class GitHub:
         )
 
     def read(self, path: str, **query: str | int) -> Any:
-        """What is at a path, as JSON. Asked with its ETag, so that no change costs nothing."""
+        """Return the JSON at a path; by its ETag, so that an unchanged answer costs nothing."""
         return self._get(self._address(path, query)).json()
 
     def read_all(
         self, path: str, key: str | None = None, most: int = MOST_PAGES * PAGE, **query: str | int
     ) -> list[Any]:
-        """Every entry of a list that comes in pages, but no more than `most`.
+        """Return every entry of a list that comes in pages, but at most `most`.
 
-        `key` is where the list is in the answer, if that is not the list itself.
+        `key` names the list in the answer, if the answer is not the list itself.
         """
         found: list[Any] = []
         address: str | None = self._address(path, {"per_page": PAGE, **query})
@@ -134,12 +139,17 @@ class GitHub:
         return found[:most]
 
     def write(self, method: str, path: str, body: Any = None) -> Any:
-        """Send a change once; what GitHub answers, or None for an empty answer."""
+        """Send a change once; return GitHub's answer, or None if it is empty."""
         answer = self._send(method, self._address(path), json=body)
         return answer.json() if answer.content else None
 
+    def remove(self, path: str) -> None:
+        """Delete what is at a path, if it is still there."""
+        with suppress(NotOnGitHub):
+            self.write("DELETE", path)
+
     def upload(self, address: str, file: Path, name: str, kind: str) -> Any:
-        """Send a release's asset to its `upload_url`; `kind` is its media type."""
+        """Upload an asset to its release's `upload_url`; `kind` is its media type."""
         target = f"{address.partition('{')[0]}?name={quoted(name)}"
         with file.open("rb") as content:
             answer = self._send(
@@ -152,9 +162,9 @@ class GitHub:
         return answer.json()
 
     def download(self, path: str, into: Path, largest: int) -> None:
-        """Write what is at a path, of `largest` bytes at most, to a file.
+        """Write what is at a path, of at most `largest` bytes, to a file.
 
-        GitHub sends us on to its storage, which is not shown our token.
+        GitHub redirects to its storage, which does not get our token.
         """
         for tried in range(TRIES):
             try:
@@ -185,7 +195,7 @@ class GitHub:
             seen = self._seen.get(address)
             headers = {"If-None-Match": seen.headers["ETag"]} if seen else {}
             answer = self._asked("GET", address, headers=headers)
-            # httpx takes 304 for a redirect, too, but it leads nowhere.
+            # httpx counts 304 as a redirect, too, but without a location.
             if not answer.has_redirect_location:
                 return self._remembered(address, answer)
             address = str(answer.url.join(answer.headers["Location"]))  # it was renamed
@@ -203,7 +213,7 @@ class GitHub:
         return answer
 
     def _asked(self, method: str, address: str, **request: Any) -> httpx.Response:
-        """Ask until there is an answer, at most so many times."""
+        """Ask until there is an answer, at most `TRIES` times."""
         for tried in range(TRIES):
             try:
                 answer = self._once(method, address, **request)
@@ -216,7 +226,7 @@ class GitHub:
         raise _unreachable(method, address)
 
     def _send(self, method: str, address: str, **request: Any) -> httpx.Response:
-        """Send a change, again only where it is certain that it never arrived."""
+        """Send a change; send it again only if it certainly never arrived."""
         what = f"{method} {urlsplit(address).path}"
         for tried in range(TRIES):
             try:
@@ -239,10 +249,10 @@ class GitHub:
         raise _unreachable(method, address)
 
     def _once(self, method: str, address: str, **request: Any) -> httpx.Response:
-        """The answer to one request, after any rate limit, if it is no refusal."""
+        """Send one request, wait for a rate limit if there is one, and raise a refusal."""
         waited = 0.0
         while True:
-            self._demand_github(address)
+            self._require_github(address)
             calls[method] += 1
             response = self._http.request(method, address, **request)
             answer = self._plain(response)
@@ -268,7 +278,7 @@ class GitHub:
             raise refused
 
     def _plain(self, response: httpx.Response) -> GitHubAnswer:
-        """What decides about an answer, without the token should GitHub repeat it."""
+        """Return what decides about an answer; the token is masked in case GitHub repeats it."""
         body: Any = {}
         if response.is_error:
             try:
@@ -289,8 +299,8 @@ class GitHub:
         whole = path if path.startswith("/") else f"/repos/{self.repository}/{path}"
         return str(httpx.URL(f"{self._base}{whole.rstrip('/')}", params=query or None))
 
-    def _demand_github(self, address: str) -> None:
-        """Our token goes to GitHub's API and its uploads, whatever an answer names as the next."""
+    def _require_github(self, address: str) -> None:
+        """Refuse an address that is not GitHub's API or its uploads: nobody else gets our token."""
         base, asked = urlsplit(self._base), urlsplit(address)
         uploads = f"uploads.{base.netloc.removeprefix('api.')}"
         if asked.scheme != base.scheme or asked.netloc not in (base.netloc, uploads):

@@ -1,12 +1,13 @@
-"""Commit statuses: what GitHub shows of a pull request's checks, filled in as they end.
+"""Show the checks of a pull request on GitHub, as commit statuses that change as checks end.
 
-A status is sent once; after a lost answer GitHub is asked what it shows. What cannot be told while
-the checks run is told at their end, and a run whose verdict cannot be told has not succeeded.
+A status is sent once; if its answer is lost, GitHub's statuses are read. A status that cannot be
+sent while the checks run is sent at their end, and a run that cannot show its verdict fails.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from operator import not_
+from typing import Any, NamedTuple
 
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.logging import get_logger, get_run_logger
@@ -37,11 +38,12 @@ from delivery.github.commit_statuses import (
     summed_up,
     to_send,
 )
-from delivery.github.pull_request import Pull, demand_head
+from delivery.github.pull_request import Pull, require_head
 from delivery.text import counted
 from tasks import operation
 from tasks.checks.runner import Watcher
-from tasks.github.api import PAGE, GitHub, calls, github_of
+from tasks.confirmed import confirm_write
+from tasks.github.api import PAGE, GitHub, calls, github_of, is_lost
 from tasks.github.pull_request import find_pull, look_at_pull
 from tasks.run.announce import HOOK_LOGGER, run_url, seconds_so_far, this_run
 from tasks.run.outcome import error_of, note_told
@@ -49,48 +51,59 @@ from tasks.run.summary import write_summary
 from tasks.workspace.checkout import Branch
 
 ROUNDS = 3
-WHAT_NOW = "Run it again: what was proven is not checked anew."
+WHAT_NOW = "Run it again: checks that have passed are not repeated."
 
 
-def looked_up(github: GitHub, revision: str) -> tuple[str, dict[str, CommitStatus]]:
-    """The whole SHA of a revision, and the newest status of each of our contexts there."""
+class ShownStatuses(NamedTuple):
+    """The full SHA of a revision, and the newest status of each of our contexts there."""
+
+    revision: str
+    newest: dict[str, CommitStatus]
+
+
+def looked_up(github: GitHub, revision: str) -> ShownStatuses:
+    """Read which statuses GitHub shows at a revision."""
     path = f"commits/{revision}/status"
     answer = github.read(path, per_page=PAGE)
     listed = answer["statuses"]
     if answer["total_count"] > len(listed):
         listed = github.read_all(path, key="statuses")
-    return str(answer["sha"]), read_statuses(listed)
+    return ShownStatuses(str(answer["sha"]), read_statuses(listed))
 
 
 def shown(github: GitHub, revision: str) -> dict[str, CommitStatus]:
-    """The newest status of each of our contexts, as GitHub shows them at a revision."""
-    return looked_up(github, revision)[1]
+    """Read the newest status of each of our contexts that GitHub shows at a revision."""
+    return looked_up(github, revision).newest
 
 
 def send(github: GitHub, revision: str, each: CommitStatus) -> str:
-    """Send one status; as whom. Raises `AnswerLost` and what `tasks.github.api` raises."""
+    """Send one status; return the login it was sent as. Raises what `tasks.github.api` raises."""
     answer = github.write("POST", f"statuses/{revision}", each.body())
     return str((answer.get("creator") or {}).get("login", ""))
 
 
 def have_shown(github: GitHub, revision: str, wanted: Sequence[CommitStatus]) -> None:
-    """Have GitHub show these, whatever it shows now. Raises `OutcomeUnknown` if it will not."""
-    for _ in range(ROUNDS):
-        missing = to_send(wanted, shown(github, revision))
-        if not missing:
-            return
-        for each in missing:
+    """Make GitHub show these statuses. Raises `OutcomeUnknown` if it does not show all of them."""
+
+    def missing() -> list[CommitStatus]:
+        return to_send(wanted, shown(github, revision))
+
+    def send_each(left: list[CommitStatus]) -> None:
+        for each in left:
             try:
                 send(github, revision, each)
-            except AnswerLost as lost:
+            except AnswerLost as lost:  # which keeps none of the others back
                 get_logger(HOOK_LOGGER).warning("%s; looking what GitHub shows", lost)
-    if missing := to_send(wanted, shown(github, revision)):
-        names = ", ".join(each.context for each in missing)
-        raise OutcomeUnknown(f"GitHub does not show the statuses {names}", hint=WHAT_NOW)
+
+    def unknown(left: list[CommitStatus], _: Exception | None) -> OutcomeUnknown:
+        names = ", ".join(each.context for each in left)
+        return OutcomeUnknown(f"GitHub does not show the statuses {names}", hint=WHAT_NOW)
+
+    confirm_write(missing(), send_each, missing, not_, is_lost, unknown=unknown, tries=ROUNDS)
 
 
 class StatusReporter(Watcher):
-    """The statuses of one run about one pull request; `login` is the account they are sent as."""
+    """Send the statuses of one run about one pull request, as the account `login`."""
 
     def __init__(self, environment: Environment, pull: Pull, url: str) -> None:
         self.pull = pull
@@ -99,21 +112,21 @@ class StatusReporter(Watcher):
         self.environment = environment
         self._github = github_of(environment)
         self._wanted: dict[str, CommitStatus] = {}
-        self._unsaid: set[str] = set()
+        self._unsent: set[str] = set()
         self._plan: CheckPlan | None = None
 
     def account(self) -> str:
-        """Whom GitHub takes us for. Raises `Unreachable` if it has not told yet."""
+        """Return the login that statuses are sent as. Raises `Unreachable` before the first one."""
         if not self.login:
-            raise Unreachable("GitHub has taken no status of this run", hint=WHAT_NOW)
+            raise Unreachable("GitHub has accepted no status of this run", hint=WHAT_NOW)
         return self.login
 
     def open(self) -> None:
-        """Say that a run has begun, above all to learn whether the token may say so."""
+        """Show that a run has begun, above all to find out whether the token may do so."""
         self._say(status("", "pending", "the checks begin", self.url))
 
     def expect(self, plan: CheckPlan) -> None:
-        """Show the checks that there will be, and end what is pending and will not be."""
+        """Show the checks that will run, and end pending statuses of checks that will not."""
         self._plan = plan
         known = shown(self._github, self.pull.revision)
         for check in plan.checks:
@@ -131,12 +144,12 @@ class StatusReporter(Watcher):
         self._say(failed(check.name, error, self.url))
 
     def conclude(self, reports: Sequence[CheckReport]) -> None:
-        """Have every status final, and the sum of them success."""
+        """Make every status final, and the summary a success."""
         left_out = len(self._plan.not_applicable) if self._plan else 0
         self._end(summed_up(reports, left_out, self.url), "no verdict")
 
     def give_up(self, error: Exception) -> None:
-        """Have every status final, though the run ends early."""
+        """Make every status final, though the run ends early."""
         self._end(ended_early(error, self.url), f"not checked: {in_short(error)}")
 
     def _end(self, summary: CommitStatus, otherwise: str) -> None:
@@ -148,30 +161,30 @@ class StatusReporter(Watcher):
         have_shown(self._github, self.pull.revision, list(self._wanted.values()))
 
     def _say(self, each: CommitStatus) -> None:
-        """Send a status, and what could not be sent before; it may be told later, too."""
+        """Send a status, and those that could not be sent before; if it fails, it is sent later."""
         self._wanted[each.context] = each
-        self._unsaid.add(each.context)
-        for context in sorted(self._unsaid):
+        self._unsent.add(each.context)
+        for context in sorted(self._unsent):
             try:
                 self.login = send(self._github, self.pull.revision, self._wanted[context])
             except AccessDenied:
                 raise
             except DeliveryError as error:
-                get_run_logger().warning("%s is told later: %s", context, error)
+                get_run_logger().warning("the status %s is sent later: %s", context, error)
                 return
-            self._unsaid.discard(context)
+            self._unsent.discard(context)
 
 
 @contextmanager
 def reporting(environment: Environment, number: int, revision: str) -> Iterator[StatusReporter]:
-    """Show on GitHub how the run of a pull request stands; final at the end, however it comes.
+    """Show the progress of a pull request's run on GitHub, and make it final at the end.
 
-    Raises what `find_pull` raises. A run that is cancelled or killed ends in `end_statuses`.
+    Raises what `find_pull` raises. Where a run is cancelled or killed, `end_statuses` does so.
     """
     try:
         pull = find_pull(environment, number, revision)
     except Superseded as superseded:
-        say_superseded(environment, revision, str(superseded))
+        show_superseded(environment, revision, str(superseded))
         raise
     reporter = begin_statuses(environment, pull)
     try:
@@ -183,15 +196,15 @@ def reporting(environment: Environment, number: int, revision: str) -> Iterator[
 
 @operation("tell GitHub that the checks of pull request {pull.number} begin")
 def begin_statuses(environment: Environment, pull: Pull) -> StatusReporter:
-    """The board of this run. Raises `AccessDenied`, naming the permission that is missing."""
+    """Show that this run begins. Raises `AccessDenied`, naming the permission that is missing."""
     reporter = StatusReporter(environment, pull, run_url(environment, this_run()))
     reporter.open()
     return reporter
 
 
 @operation("tell GitHub that {revision:.10} is superseded")
-def say_superseded(environment: Environment, revision: str, why: str) -> None:
-    """Say so where nothing final is said yet; the verdict of an earlier run stands."""
+def show_superseded(environment: Environment, revision: str, why: str) -> None:
+    """Show so unless the summary is final already: the verdict of an earlier run stands."""
     github = github_of(environment)
     whole, known = looked_up(github, revision)
     if SUMMARY not in known or not known[SUMMARY].is_final:
@@ -200,7 +213,7 @@ def say_superseded(environment: Environment, revision: str, why: str) -> None:
 
 @operation("tell GitHub which checks there are")
 def show_checks(reporter: StatusReporter, plan: CheckPlan) -> None:
-    """Have a pending status for each check."""
+    """Show a pending status for each check."""
     reporter.expect(plan)
 
 
@@ -208,7 +221,7 @@ def show_checks(reporter: StatusReporter, plan: CheckPlan) -> None:
 def conclude_statuses(
     reporter: StatusReporter, branch: Branch, plan: CheckPlan, reports: Sequence[CheckReport]
 ) -> None:
-    """Have all statuses final, and the summary on the run's own page."""
+    """Make all statuses final, and write the summary on the run's own page."""
     reporter.conclude(reports)
     source = branch.source
     facts = [
@@ -232,38 +245,38 @@ def conclude_statuses(
 def _give_up(reporter: StatusReporter, error: Exception) -> None:
     try:
         reporter.give_up(error)
-    except DeliveryError as unsaid:
-        get_run_logger().warning("GitHub was not told how the run ended: %s", unsaid)
+    except DeliveryError as unsent:
+        get_run_logger().warning("GitHub does not show how the run ended: %s", unsent)
 
 
 def end_statuses(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
-    """Hook of a run that failed, crashed or was cancelled: leave no status of it pending.
+    """Leave no status pending after a run that failed, crashed or was cancelled; a hook.
 
-    Works from what GitHub shows, since it may be called in another process than the run's.
+    It works from what GitHub shows, since it may be called in another process than the run's.
     """
     asked = flow_run.parameters
     try:
         named = Environment.named(str(asked.get("environment", "production")))
         environment = named.act_for(flow.name, flow_run.id)
         close_statuses(environment, flow_run, _why(environment, flow_run, state))
-        if _is_told(environment, flow_run, state):
+        if _is_shown(environment, flow_run, state):
             note_told(flow_run, state)
     except DeliveryError as error:
         get_logger(HOOK_LOGGER).warning("a status may be left pending: %s", error)
 
 
-def _is_told(environment: Environment, run: FlowRun, state: State[Any]) -> bool:
-    """Whether GitHub shows how this run ended, and not how another one of the revision did."""
+def _is_shown(environment: Environment, run: FlowRun, state: State[Any]) -> bool:
+    """Return whether GitHub shows how this run ended, and not another run of the revision."""
     sum_of_checks = shown(github_of(environment), str(run.parameters["revision"])).get(SUMMARY)
     if sum_of_checks is None or not sum_of_checks.is_final:
         return False
-    # A run that gives way lets an earlier verdict stand.
+    # A superseded run lets an earlier verdict stand.
     is_this_runs = sum_of_checks.target == run_url(environment, run.id)
     return is_this_runs or isinstance(error_of(state), Superseded)
 
 
 def close_statuses(environment: Environment, run: FlowRun, why: str) -> int:
-    """End what a run that is over has left pending; how many statuses that were."""
+    """End the statuses that a finished run has left pending; return how many."""
     github = github_of(environment)
     revision, known = looked_up(github, str(run.parameters["revision"]))
     left = closed(known, run_url(environment, run.id), why)
@@ -277,7 +290,7 @@ def _why(environment: Environment, run: FlowRun, state: State[Any]) -> str:
     try:
         if state.is_cancelled() or state.is_cancelling():
             pull = look_at_pull(environment, int(asked["number"]))
-            demand_head(pull, str(asked["revision"]))
+            require_head(pull, str(asked["revision"]))
     except Superseded as superseded:
         return str(superseded)
     except DeliveryError:

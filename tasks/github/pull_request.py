@@ -1,4 +1,4 @@
-"""A pull request: what GitHub says of it, its source, and the checks that its base branch wants."""
+"""Read a pull request from GitHub, check it out, and plan the checks that its base asks for."""
 
 from prefect.logging import get_run_logger
 
@@ -6,7 +6,7 @@ from blocks.environment import Environment
 from delivery.checks.delivery_toml import FILE
 from delivery.checks.plan import CheckPlan
 from delivery.errors import NotOnGitHub
-from delivery.github.pull_request import Pull, demand_head, read_pull
+from delivery.github.pull_request import Pull, read_pull, require_head
 from tasks import fact, operation
 from tasks.checks.plan import plan_of
 from tasks.github.api import github_of
@@ -18,17 +18,17 @@ from tasks.workspace.workspace import Workspace
 
 @fact("is pull request {number} open, and at {revision:.10}?")
 def find_pull(environment: Environment, number: int, revision: str) -> Pull:
-    """The pull request, which is open and whose newest revision is the one given.
+    """Return the pull request, if it is open and its newest revision is the one given.
 
     Raises `NotOnGitHub`, `RequestRefused`, `Superseded`, and what `tasks.github.api` raises.
     """
     pull = look_at_pull(environment, number)
-    demand_head(pull, revision)
+    require_head(pull, revision)
     return pull
 
 
 def look_at_pull(environment: Environment, number: int) -> Pull:
-    """The pull request as GitHub describes it now. Raises `NotOnGitHub`."""
+    """Read the pull request from GitHub. Raises `NotOnGitHub`."""
     github = github_of(environment)
     try:
         return read_pull(github.read(f"pulls/{number:d}"))
@@ -41,16 +41,16 @@ def look_at_pull(environment: Environment, number: int) -> Pull:
 
 @fact("is {pull.revision:.10} still the newest of pull request {pull.number}?")
 def still_newest(environment: Environment, pull: Pull) -> bool:
-    """Whether the pull request is still open. Raises `Superseded` if something was pushed to it."""
+    """Return whether the pull request is still open. Raises `Superseded` after a newer push."""
     now = look_at_pull(environment, pull.number)
     if now.state == "open":
-        demand_head(now, pull.revision)
+        require_head(now, pull.revision)
     return now.state == "open"
 
 
 @operation("check out {pull.revision:.10} of pull request {pull.number}")
-def check_out_pull(environment: Environment, place: Workspace, pull: Pull) -> Branch:
-    """Check the pull request's revision out, also that of a fork.
+def check_out_pull(environment: Environment, workspace: Workspace, pull: Pull) -> Branch:
+    """Check out the pull request's revision, also that of a fork.
 
     Raises `RequestRefused`, `UnknownRevision` or `AccessDenied`.
     """
@@ -60,8 +60,8 @@ def check_out_pull(environment: Environment, place: Workspace, pull: Pull) -> Br
         pull.number,
         pull.revision,
         pull.base,
-        place.source,
-        place.mirrors,
+        workspace.source,
+        workspace.mirrors,
         credentials_for(environment, address),
     )
     for note in found.source.notes:
@@ -71,9 +71,9 @@ def check_out_pull(environment: Environment, place: Workspace, pull: Pull) -> Br
 
 @fact("what does {branch.base.ref} want of {branch.source.revision:.10}?")
 def plan_by_base(environment: Environment, branch: Branch) -> CheckPlan:
-    """The checks of the pull request, by the stage table of its base branch.
+    """Plan the checks of the pull request, by the stage table of its base branch.
 
-    What it makes of the table itself counts once it is merged. Raises what `plan_checks` raises.
+    Its own changes of the table count once they are merged. Raises what `plan_checks` raises.
     """
     policy = environment.policy
     plan = plan_of(

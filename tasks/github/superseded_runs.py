@@ -1,4 +1,4 @@
-"""A newer push ends the run of the older one; what dead runs have left pending is ended, too."""
+"""Cancel the run of an older push, and end the statuses that dead runs have left pending."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -32,7 +32,7 @@ from tasks.run.announce import run_url, this_run
 
 FLOW = "pull-request"
 UNDER_WAY = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED]
-# `reconcile` looks every ten minutes, and may have had no worker for a while.
+# `reconcile` runs every ten minutes, but may have had no worker for a while.
 LOOKED_BACK = timedelta(hours=6)
 MOST = 200
 MOST_DEAD = 20
@@ -40,7 +40,7 @@ MOST_DEAD = 20
 
 @operation("cancel older runs of pull request {reporter.pull.number}")
 def cancel_older_runs(reporter: StatusReporter) -> None:
-    """Cancel every run of this pull request that was asked for before this one, and say so."""
+    """Cancel every run of this pull request that was created before this one, and show so."""
     for run in _older(reporter):
         pull = reporter.pull
         why = f"superseded: pull request {pull.number} is at {pull.revision[:10]} now"
@@ -78,7 +78,7 @@ def _in_states(types: list[StateType]) -> FlowRunFilterState:
 
 
 def _tell_superseded(reporter: StatusReporter, run: FlowRun, asked: str, why: str) -> None:
-    """Say so where the older revision's statuses are, also if its run never began."""
+    """Show so in the older revision's statuses, also if its run never began."""
     github, url = github_of(reporter.environment), run_url(reporter.environment, run.id)
     try:
         revision, known = looked_up(github, asked)
@@ -91,9 +91,9 @@ def _tell_superseded(reporter: StatusReporter, run: FlowRun, asked: str, why: st
 
 
 def end_statuses_of_the_dead(environment: Environment) -> int:
-    """End what runs of pull requests have left pending that nothing of theirs is left to end.
+    """End the pending statuses of runs that have died with their hooks; return how many.
 
-    How many statuses that were. Where GitHub does not answer it is tried again the next time.
+    If GitHub does not answer, the next `reconcile` tries again.
     """
     if not environment.github_repository or not (environment.github or environment.github_app):
         return 0
@@ -102,7 +102,7 @@ def end_statuses_of_the_dead(environment: Environment) -> int:
 
 def _ended(environment: Environment, run: FlowRun) -> int:
     try:
-        return close_statuses(environment, run, f"the run ended without a word. {WHAT_NOW}")
+        return close_statuses(environment, run, f"the run ended without a verdict. {WHAT_NOW}")
     except DeliveryError as error:
         get_run_logger().warning("a status may be left pending: %s", error)
         return 0

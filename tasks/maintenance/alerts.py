@@ -1,4 +1,4 @@
-"""What `reconcile` cannot put right is told to people: once, and again only when it has changed."""
+"""Alerts tell people what `reconcile` cannot put right: once, and again when it has changed."""
 
 import json
 import time
@@ -16,12 +16,14 @@ from tasks.run import ledger
 from tasks.run.announce import announce
 from tasks.run.lock_row import read_lock
 
-TOLD = "alerts"  # the ledger's row of what people were told of
+# The ledger's row of the alerts that people know; it keeps the spelling that is stored.
+TOLD = "worries"
 
 
 @fact("is there anything in {environment.name} that a person has to look at?")
 def what_needs_a_person(environment: Environment) -> list[Alert] | None:
-    """Drift, and rotations that stand still; None while a run holds the deploy lock and may change
+    """Find drift, and rotations that stand still; None while a run holds the deploy lock and may
+    change
     both.
     """
     with translate_aws_errors("look for what a person has to see"):
@@ -34,17 +36,17 @@ def what_needs_a_person(environment: Environment) -> list[Alert] | None:
 
 
 def drift_of(environment: Environment) -> str:
-    """In what the cloud differs from the ledger, whatever the strategy; empty if in nothing."""
+    """Say in what the cloud differs from the ledger; empty if in nothing."""
     releases = list(ledger.read_releases(environment))
     if environment.strategy == "blue-green":
         return drift(read_snapshot(environment), releases)
-    service = live_service.fn(environment)
+    service = live_service(environment)
     digest = service.image.rpartition("@")[2] if service and service.exists else ""
     return drift_in_place(digest, releases)
 
 
 def announce_alerts(environment: Environment, alerts: Sequence[Alert] | None) -> str:
-    """Tell the channel what it was not told yet, and what is over; all of it in a sentence."""
+    """Post the alerts that are new, and what is over; return all of them in a sentence."""
     if alerts is None:
         return ""
     keys, told = {each.key for each in alerts}, already_told(environment)
@@ -58,7 +60,7 @@ def announce_alerts(environment: Environment, alerts: Sequence[Alert] | None) ->
 
 @fact("what were people told of {environment.name}?")
 def already_told(environment: Environment) -> set[str]:
-    """The keys of the worries that the channel has heard of, and that were not over."""
+    """Return the keys of the alerts that the channel knows, and that were not over."""
     with translate_aws_errors("read what people were told"):
         row = ledger.row(environment, TOLD)
     return set(json.loads(row["said"]["S"])) if row else set()
@@ -66,9 +68,9 @@ def already_told(environment: Environment) -> set[str]:
 
 @operation("remember what people were told of {environment.name}")
 def remember_told(environment: Environment, keys: Sequence[str]) -> None:
-    """Write which worries are known. Sent once: a lost answer means that they are told again."""
+    """Write which alerts are known. Sent once: after a lost answer they are posted again."""
     with translate_aws_errors("remember what people were told"):
-        environment.writes("dynamodb").put_item(
+        environment.sending_once("dynamodb").put_item(
             TableName=environment.ledger_table,
             Item={**ledger.key(environment, TOLD), "said": {"S": json.dumps(list(keys))}},
         )

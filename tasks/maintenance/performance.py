@@ -1,4 +1,4 @@
-"""The report about deliveries: read from the ledger, shown as an artifact, told in Slack."""
+"""The report about deliveries: read from the ledger, published as an artifact and in Slack."""
 
 from datetime import UTC, datetime
 
@@ -9,8 +9,8 @@ from delivery.maintenance.performance import (
     FOUR_KEYS,
     Performance,
     as_markdown,
+    performance_message,
     performance_of,
-    told,
 )
 from tasks import fact, operation
 from tasks.aws_errors import translate_aws_errors
@@ -21,7 +21,7 @@ from tasks.run.announce import announce, run_url, this_run
 
 @fact("how was {environment.name} delivered to in the last {weeks} weeks?")
 def read_performance(environment: Environment, weeks: int) -> Performance:
-    """The releases of the last whole weeks, each with what its proof says of its commit."""
+    """Read the releases of the last whole weeks, with the times of their commits."""
     with translate_aws_errors("read the ledger"):
         releases = list(ledger.read_releases(environment))
         proofs = {each.digest: each for each in ledger.read_proven(environment, "")}
@@ -30,7 +30,7 @@ def read_performance(environment: Environment, weeks: int) -> Performance:
 
 @operation("show how {performance.environment} was delivered to")
 def show_performance(environment: Environment, performance: Performance) -> str:
-    """Publish the report and its plot, say its figures in Slack, and return them."""
+    """Publish the report and its plot, post its figures to Slack, and return them."""
     create_markdown_artifact(
         as_markdown(performance),
         key=f"performance-{environment.name}",
@@ -41,5 +41,6 @@ def show_performance(environment: Environment, performance: Performance) -> str:
         key=f"performance-plot-{environment.name}",
         description=f"The weeks of {environment.name}",
     )
-    announce(environment, told(performance, run_url(environment, this_run())), first=True)
+    message = performance_message(performance, run_url(environment, this_run()))
+    announce(environment, message, first=True)
     return "; ".join(f"{name}: {tell(performance)}" for name, tell in FOUR_KEYS.items())

@@ -1,4 +1,4 @@
-"""The weeks of the report about deliveries as a picture, drawn by https://www.pygal.org as SVG."""
+"""Draw the weeks of the report about deliveries as SVG, with https://www.pygal.org."""
 
 from base64 import b64encode
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ from pygal.style import Style
 from delivery.maintenance.performance import Performance, Series, weekly_series
 from delivery.text import counted
 
-# Of more weeks every fourth is named, so that the names can be read.
+# With more weeks only every fourth one is named, so that the names can be read.
 MOST_NAMED = 16
-# Told apart by those who see no red or green, too.
+# People who are blind to red or green can distinguish these colours, too.
 STYLE = Style(
     colors=("#0072b2", "#d55e00", "#56b4e9", "#e69f00"),
     background="#ffffff",
@@ -26,7 +26,7 @@ STYLE = Style(
 
 
 def drawn(performance: Performance) -> str:
-    """The four keys of each week as SVG: counts by the left axis, hours by the right one."""
+    """Draw the four keys of each week as SVG: counts on the left axis, hours on the right one."""
     weeks, series = performance.weeks, weekly_series(performance)
     chart = pygal.Bar(
         title=f"{performance.environment}: {counted(len(weeks), 'week')} from {weeks[0].monday}",
@@ -39,14 +39,14 @@ def drawn(performance: Performance) -> str:
         truncate_label=-1,
         legend_at_bottom=True,
         legend_at_bottom_columns=2,
-        js=(),  # nothing is fetched by who looks at it
+        js=(),  # a browser that shows it fetches nothing
         style=STYLE,
         width=1000,
         height=520,
         explicit_size=True,
     )
     for each in series:
-        # pygal cannot draw an axis of nothing.
+        # pygal cannot draw an axis without a figure.
         if any(figure is not None for figure in each.of_weeks):
             name = f"{each.name}, hours (right axis)" if each.in_hours else each.name
             chart.add(name, each.of_weeks, secondary=each.in_hours)
@@ -54,11 +54,11 @@ def drawn(performance: Performance) -> str:
 
 
 def _from_nothing(series: Sequence[Series], at_least: float) -> tuple[float, float]:
-    """A range that holds all figures; `at_least` keeps its ticks whole."""
+    """Return a range from 0 that holds all figures; `at_least` keeps its ticks whole numbers."""
     known = [figure for each in series for figure in each.of_weeks if figure is not None]
     return 0, max([at_least, *known])
 
 
 def as_data_url(svg: str) -> str:
-    """The picture as an address that holds all of it, so that a page shows it without fetching."""
+    """Return the picture as a data URL, so that a page shows it without fetching."""
     return f"data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}"

@@ -1,6 +1,4 @@
-"""Bringing an account's stacks to what their templates say, holding the deploy lock of an
-environment.
-"""
+"""Provision: bring an account's stacks to what their templates say, holding the deploy lock."""
 
 from collections.abc import Iterable, Sequence
 
@@ -30,18 +28,18 @@ from tasks.maintenance.stacks import (
     read_stack,
     stack_at_rest,
 )
-from tasks.platform.app_runner.service import no_demand
-from tasks.run.announce import announce, run_url, seconds_so_far, this_run
-from tasks.run.approval import agreed
+from tasks.platform.app_runner.service import no_fence
+from tasks.run.announce import announce, run_url, seconds_so_far, tell_thread, this_run
+from tasks.run.approval import ask_consent
 from tasks.run.lock import DeployLock
 from tasks.run.summary import write_summary
 
 
 def in_order(environment: Environment, stacks: Iterable[Stack]) -> list[Stack]:
-    """The stacks that were asked for, each once, in the order in which they are applied.
+    """Return the chosen stacks, each once, in the order in which they are applied.
 
-    `handover` is left out where no workspace is handed over. Raises `ConfigurationError` before
-    anything is looked at, where the environment does not say what one of them must be told.
+    `handover` is left out where the environment has no bucket for it. Raises `ConfigurationError`,
+    before anything is read from AWS, where the environment lacks a setting that a template needs.
     """
     wanted = set(stacks)
     if not environment.handover_bucket:
@@ -58,9 +56,7 @@ def in_order(environment: Environment, stacks: Iterable[Stack]) -> list[Stack]:
 
 
 def ensure_ledger(environment: Environment, stacks: Sequence[Stack]) -> None:
-    """Create the ledger's stack where there is none: without a ledger nobody can hold the deploy
-    lock.
-    """
+    """Create the ledger's stack where there is none: without it no run can hold the deploy lock."""
     if Stack.LEDGER not in stacks:
         return
     name = name_of(environment, Stack.LEDGER)
@@ -71,26 +67,26 @@ def ensure_ledger(environment: Environment, stacks: Sequence[Stack]) -> None:
 
 
 def change_sets(environment: Environment, stacks: Sequence[Stack]) -> list[StackPlan]:
-    """Plan one change set per stack; all of them are planned before any is applied."""
+    """Plan one change set per stack, without the deploy lock."""
     return [_planned(environment, stack) for stack in stacks]
 
 
 def plan_stacks(lock: DeployLock, stacks: Sequence[Stack]) -> list[StackPlan]:
-    """Plan one change set per stack, holding the deploy lock, and publish them as an artifact."""
+    """Plan one change set per stack, holding the deploy lock, and publish the plans."""
     plans = [_planned(lock.environment, stack, lock) for stack in stacks]
     show_plan(lock.environment, plans)
     return plans
 
 
 def _planned(environment: Environment, stack: Stack, lock: DeployLock | None = None) -> StackPlan:
-    demand = lock.demand if lock else no_demand
-    seen: StackState = stack_at_rest(environment, name_of(environment, stack), demand)
+    ensure_held = lock.ensure_held if lock else no_fence
+    seen: StackState = stack_at_rest(environment, name_of(environment, stack), ensure_held)
     return plan_stack(environment, stack, seen, desired_stack(environment, stack, seen))
 
 
 @operation("show the plan of {environment.name}")
 def show_plan(environment: Environment, plans: Sequence[StackPlan]) -> None:
-    """Publish what would be changed, as a table: stack, resource, action, replacement."""
+    """Publish what would be changed as a table: stack, resource, action, replacement."""
     changes = sum(len(plan.rows) for plan in plans)
     create_markdown_artifact(
         f"# What provisioning {environment.name} would change\n\n{as_markdown(plans)}",
@@ -99,8 +95,8 @@ def show_plan(environment: Environment, plans: Sequence[StackPlan]) -> None:
     )
 
 
-def only_planned(environment: Environment, stacks: Sequence[Stack]) -> str:
-    """The plan as text and as an artifact; its change sets are deleted again."""
+def publish_dry_run(environment: Environment, stacks: Sequence[Stack]) -> str:
+    """Plan the stacks, publish the plan and return it as text; delete the change sets again."""
     plans = change_sets(environment, stacks)
     show_plan(environment, plans)
     forget_plans(environment, plans)
@@ -110,24 +106,26 @@ def only_planned(environment: Environment, stacks: Sequence[Stack]) -> str:
 def ask_before_loss(lock: DeployLock, plans: Sequence[StackPlan]) -> None:
     """Ask a person before something is replaced or removed. Raises `RequestRefused` without a yes.
 
-    What is only added or changed in place is what was asked for when the run was started.
+    The start of the run was the consent to what is only added or changed in place. Without a yes
+    the change sets are deleted.
     """
     losses = [loss for plan in plans for loss in plan.losses]
     if not losses:
         return
     environment = lock.environment
     message = messages.may_be_lost(environment.name, losses, run_url(environment, this_run()))
-    if not agreed(lock, message, f"May this be taken away? {'; '.join(losses)}"):
+    consent = ask_consent(lock, message, f"May this be taken away? {'; '.join(losses)}")
+    if not consent.is_given:
         forget_plans(environment, plans)
         raise RequestRefused(
-            f"{lock.last_word or 'nobody agreed'}: nothing is replaced or removed",
+            f"{consent}: nothing is replaced or removed",
             hint="Nothing was changed. Leave the stack that is named out of `stacks`, or put the "
             "setting back that causes it (column `because of` of the plan).",
         )
 
 
 def apply_plans(lock: DeployLock, plans: Sequence[StackPlan]) -> None:
-    """Carry out each plan, one after the other; a failure leaves the later ones as they were."""
+    """Apply the plans one after the other; a failure leaves the later stacks as they were."""
     _apply(lock.environment, plans, lock)
 
 
@@ -136,10 +134,11 @@ def _apply(
 ) -> None:
     for plan in plans:
         if plan.change_set:
-            apply_plan(environment, plan, lock.demand_now if lock else no_demand)
+            apply_plan(environment, plan, lock.ensure_held_now if lock else no_fence)
 
 
 def forget_plans(environment: Environment, plans: Iterable[StackPlan]) -> None:
+    """Delete the change sets of plans that will not be applied."""
     for plan in plans:
         if plan.change_set:
             forget_plan(environment, plan)
@@ -157,7 +156,7 @@ def announce_provisioning(lock: DeployLock) -> None:
 
 @operation("conclude: {lock.environment.name} is provisioned")
 def conclude_provisioning(lock: DeployLock, plans: Sequence[StackPlan], logs: Sequence[str]) -> str:
-    """Say what was changed, and which settings of the environment must follow."""
+    """Say what was changed, and which settings of the environment a person has to write."""
     environment, seconds = lock.environment, seconds_so_far()
     changed = [str(plan) for plan in plans if plan.rows] or ["every stack was as it should be"]
     with translate_aws_errors("read what the stacks made"):
@@ -168,13 +167,13 @@ def conclude_provisioning(lock: DeployLock, plans: Sequence[StackPlan], logs: Se
         }
     references = environment.service.secrets.values()
     to_write = settings_to_write(outputs, _known(environment), references)
-    told = [*changed, *logs, *(f"write into blocks/environments.yaml: {each}" for each in to_write)]
+    done = [*changed, *logs, *(f"write into blocks/environments.yaml: {each}" for each in to_write)]
     url = run_url(environment, this_run())
-    message = messages.provisioned(environment.name, told, seconds, url)
-    announce.fn(environment, message)
+    message = messages.provisioned(environment.name, done, seconds, url)
+    tell_thread(environment, message)
     facts = [*outputs.items(), *(("write into the environment", each) for each in to_write)]
     write_summary(environment, this_run(), plain(message.headline), facts, seconds=seconds)
-    return "; ".join(told)
+    return "; ".join(done)
 
 
 def name_of(environment: Environment, stack: Stack) -> str:
@@ -182,7 +181,7 @@ def name_of(environment: Environment, stack: Stack) -> str:
 
 
 def _known(environment: Environment) -> dict[str, str]:
-    """The settings that name what stacks make."""
+    """Return the settings of the environment that name what stacks make."""
     service, router = environment.service, environment.router
     return {
         "service.access_role_arn": service.access_role_arn,

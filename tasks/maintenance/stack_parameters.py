@@ -1,4 +1,4 @@
-"""What each template of deployments/aws is told: by the environment, and by what is there now."""
+"""Choose the parameters of each template: from the environment, and from what there is now."""
 
 import json
 import re
@@ -26,9 +26,9 @@ BOUNDARY = "PermissionsBoundary"
 
 @fact("what should the stack {seen.name} be made of?")
 def desired_stack(environment: Environment, stack: Stack, seen: StackState) -> DesiredStack:
-    """The template of a stack and its parameters, of which the edge's and the alarms' are read now.
+    """Return the template of a stack and its parameters; some of the edge and the alarms are read.
 
-    Raises `ConfigurationError` where the environment lacks what the template must be told.
+    Raises `ConfigurationError` where the environment lacks a setting that the template needs.
     """
     template = template_of(stack)
     given = settings_for(environment, stack)
@@ -36,7 +36,7 @@ def desired_stack(environment: Environment, stack: Stack, seen: StackState) -> D
         with translate_aws_errors("read the distribution's default origin"):
             given |= _origin(environment, seen, DesiredStack(template, given))
     if stack is Stack.GITHUB:
-        # Environments of one account share it, and each has a boundary: the first one's stays.
+        # The environments of an account share this stack, each with a boundary: the first stays.
         given[BOUNDARY] = seen.parameters.get(BOUNDARY) or given[BOUNDARY]
     if stack is Stack.ALARMS:
         with translate_aws_errors("read the ids of App Runner's services", CLOSED):
@@ -45,14 +45,14 @@ def desired_stack(environment: Environment, stack: Stack, seen: StackState) -> D
 
 
 def template_of(stack: Stack) -> str:
-    """The text of a template; that of the edge with the function in its place."""
+    """Return the text of a template, with the function's code put into that of the edge."""
     text = (TEMPLATES / f"{stack}.yaml").read_text()
     code = (TEMPLATES / "route.js").read_text()
     return text.replace('"text of route.js"', json.dumps(code))
 
 
 def settings_for(environment: Environment, stack: Stack) -> dict[str, str]:
-    """The parameters that the environment's own settings decide."""
+    """Return the parameters that the environment's own settings decide."""
     given, provisioning = environment, environment.provisioning
     match stack:
         case Stack.REGISTRY:
@@ -73,7 +73,7 @@ def settings_for(environment: Environment, stack: Stack) -> dict[str, str]:
         case Stack.EDGE:
             return {
                 "Name": _name(given),
-                # Without a certificate CloudFront answers to its own name only.
+                # Without a certificate CloudFront answers only to its own name.
                 "PublicName": _host(given) if provisioning.certificate_arn else "",
                 "CertificateArn": provisioning.certificate_arn,
                 "WebAclArn": provisioning.web_acl_arn,
@@ -95,10 +95,10 @@ def settings_for(environment: Environment, stack: Stack) -> dict[str, str]:
 
 
 def _origin(environment: Environment, seen: StackState, desired: DesiredStack) -> dict[str, str]:
-    """The default origin as the distribution has it at this moment, so that it stays.
+    """Return the default origin that the distribution has now, so that it stays.
 
-    Promotions lead it to the live colour behind the stack's back. If nothing else is to change, the
-    stack is given what it was given last: then it has nothing to do, and leaves the origin alone.
+    Promotions set it to the live colour without the stack. If nothing else is to change, the stack
+    gets the value that it got last: then it has nothing to do, and leaves the origin alone.
     """
     distribution = seen.outputs.get("DistributionId")
     if distribution is None:
@@ -128,7 +128,7 @@ def _secrets(environment: Environment) -> dict[str, str]:
 
 
 def _name_of(secret: str) -> str:
-    """The name of a secret, of which an ARN has six characters more."""
+    """Return the name of a secret, of which an ARN has a hyphen and six characters more."""
     arn = SECRET.fullmatch(secret)
     return arn[1] if arn else secret
 

@@ -1,8 +1,8 @@
-"""CloudFormation: one stack planned by a change set, and applied as it was planned.
+"""Plan a CloudFormation stack by a change set, and apply it as it was planned.
 
-A change set is named after what it wishes and the stack's last change, and the operation that
-carries it out has that name as its token. So a repeated call is known to AWS, and the events of
-our operation are told from those of anybody else's.
+The name of a change set is made from its contents and the stack's last change, and the operation
+that applies it has that name as its token. So AWS recognises a repeated call, and the events of our
+operation are distinguished from those of others.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -18,9 +18,9 @@ from delivery.maintenance.provisioning import (
     Stack,
     StackPlan,
     change_set_name,
-    demand_applied,
     is_empty,
     readiness,
+    require_applied,
     rows_of,
     status_of,
 )
@@ -30,15 +30,20 @@ from tasks.aws_errors import translate_aws_errors
 
 SERVICE = "cloudformation"
 SENT = (
-    "AWS goes on with the stack by itself. Put right what AWS says (renew credentials that have "
+    "AWS continues with the stack by itself. Put right what AWS says (renew credentials that have "
     "expired), then run again: it waits for that operation and looks before it changes anything."
 )
 GONE_ALREADY = ("InvalidChangeSetStatus", "ChangeSetNotFound", "ChangeSetNotFoundException")
 
 
+# Entries of DescribeStackEvents, and an answer of DescribeChangeSet.
+StackEvent = dict[str, Any]
+ChangeSet = dict[str, Any]
+
+
 @dataclass(frozen=True)
 class StackState:
-    """A stack as it was read: nothing but its name where there is none."""
+    """A stack as it was read; only its name where there is no such stack."""
 
     name: str
     status: str = ""
@@ -49,16 +54,16 @@ class StackState:
 
 @dataclass(frozen=True)
 class DesiredStack:
-    """What a stack should be made of."""
+    """What a stack should be made of: the text of its template, and its parameters."""
 
     template: str
     parameters: Mapping[str, str]
 
 
 def read_stack(environment: Environment, name: str) -> StackState:
-    """The stack of that name at this moment."""
+    """Read the stack of that name."""
     try:
-        [found] = environment.reads(SERVICE).describe_stacks(StackName=name)["Stacks"]
+        [found] = environment.retrying(SERVICE).describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
         if "does not exist" not in error.response["Error"].get("Message", ""):
             raise
@@ -73,20 +78,23 @@ def read_stack(environment: Environment, name: str) -> StackState:
 
 
 def read_template(environment: Environment, name: str) -> str:
-    """The template with which a stack was last changed, as it was given."""
-    found = environment.reads(SERVICE).get_template(StackName=name, TemplateStage="Original")
+    """Read the template with which a stack was last changed, as it was sent."""
+    found = environment.retrying(SERVICE).get_template(StackName=name, TemplateStage="Original")
     return str(found["TemplateBody"])
 
 
-@operation("wait until nobody works on the stack {name}")
-def stack_at_rest(environment: Environment, name: str, demand: Callable[[], None]) -> StackState:
-    """The stack once no operation is under way on it, be it ours or somebody else's.
+@operation("wait until no operation is under way on the stack {name}")
+def stack_at_rest(
+    environment: Environment, name: str, ensure_held: Callable[[], None]
+) -> StackState:
+    """Wait until no operation is under way on a stack, of this run or another; return the stack.
 
-    Raises `ProvisioningFailed` if a person must put it right first, `TimedOut` if it stays busy.
+    `ensure_held` is called before each look, and raises where this run has to stop. Raises
+    `ProvisioningFailed` if a person must put the stack right first, `TimedOut` if it stays busy.
     """
 
     def look() -> StackState:
-        demand()
+        ensure_held()
         return read_stack(environment, name)
 
     with translate_aws_errors(f"look at the stack {name}"):
@@ -102,7 +110,7 @@ def stack_at_rest(environment: Environment, name: str, demand: Callable[[], None
 def plan_stack(
     environment: Environment, stack: Stack, seen: StackState, desired: DesiredStack
 ) -> StackPlan:
-    """What would have to change so that the stack is as wished; changes nothing in it.
+    """Plan what has to change so that the stack is as desired; change nothing in it.
 
     Raises `ProvisioningFailed` with AWS's reason if it cannot be planned.
     """
@@ -113,40 +121,43 @@ def plan_stack(
         _create(environment, seen.name, change_set, "CREATE" if is_new else "UPDATE", desired)
         made = wait_until(
             lambda: _described(environment, seen.name, change_set),
-            lambda each: each["EnvironmentStatus"] not in ("CREATE_PENDING", "CREATE_IN_PROGRESS"),
+            lambda each: each["Status"] not in ("CREATE_PENDING", "CREATE_IN_PROGRESS"),
             _patience(environment),
             what=f"the plan of {seen.name}",
         )
-        if made["EnvironmentStatus"] != "FAILED":
+        if made["Status"] != "FAILED":
             return StackPlan(stack, seen.name, change_set, tuple(rows_of(made["Changes"])))
         _delete(environment, seen.name, change_set)
     reason = made.get("StatusReason", "no reason is given")
-    if is_empty(made["EnvironmentStatus"], reason):
+    if is_empty(made["Status"], reason):
         return StackPlan(stack, seen.name)
     raise ProvisioningFailed(f"AWS cannot plan the stack {seen.name}: {reason}")
 
 
 @operation("forget the plan of {plan}")
 def forget_plan(environment: Environment, plan: StackPlan) -> None:
-    """Delete a change set that nobody will apply. An empty new stack stays, in REVIEW_IN_PROGRESS:
-    to delete a stack is nothing that a program should be able to do."""
+    """Delete a change set that nobody will apply.
+
+    A new stack stays, empty and in REVIEW_IN_PROGRESS: no program should be able to delete a stack.
+    """
     with translate_aws_errors(f"forget the plan of {plan.name}"):
         _delete(environment, plan.name, plan.change_set)
 
 
 @operation("apply {plan}")
-def apply_plan(environment: Environment, plan: StackPlan, demand: Callable[[], None]) -> None:
-    """Carry a plan out, and wait for its end.
+def apply_plan(environment: Environment, plan: StackPlan, ensure_held: Callable[[], None]) -> None:
+    """Apply a plan, and wait for its end.
 
-    Raises `ProvisioningFailed`, naming the resource that failed and why. Whoever is asked to stop
-    meanwhile leaves: AWS goes on with the stack by itself.
+    Raises `ProvisioningFailed`, naming the resource that failed and why, and what `ensure_held`
+    raises
+    where this run has to stop meanwhile: AWS then continues with the stack by itself.
     """
-    demand()
+    ensure_held()
     with translate_aws_errors(f"apply the plan of {plan.name}"):
         _execute(environment, plan)
 
-    def look() -> list[dict[str, Any]]:
-        demand()
+    def look() -> list[StackEvent]:
+        ensure_held()
         return list(_events(environment, plan))
 
     with translate_aws_errors(f"look at the stack {plan.name}", SENT):
@@ -156,7 +167,7 @@ def apply_plan(environment: Environment, plan: StackPlan, demand: Callable[[], N
             _patience(environment),
             what=f"the end of the operation on {plan.name}",
         )
-    demand_applied(plan.name, events)
+    require_applied(plan.name, events)
 
 
 def _create(
@@ -165,7 +176,7 @@ def _create(
     given = desired.parameters.items()
     role = environment.provisioning.stack_role_arn
     try:
-        environment.reads(SERVICE).create_change_set(
+        environment.retrying(SERVICE).create_change_set(
             StackName=name,
             ChangeSetName=change_set,
             ChangeSetType=kind,
@@ -176,15 +187,15 @@ def _create(
             **({"RoleARN": role} if role else {}),
         )
     except ClientError as error:
-        # A run that died, or a request whose answer was lost, made the very same.
+        # A killed run, or a request whose answer was lost, made the same change set.
         if error.response["Error"]["Code"] != "AlreadyExistsException":
             raise
 
 
-def _described(environment: Environment, name: str, change_set: str) -> dict[str, Any]:
-    """A change set with the changes of all its pages."""
+def _described(environment: Environment, name: str, change_set: str) -> ChangeSet:
+    """Read a change set with the changes of all its pages."""
     pages = list(
-        environment.reads(SERVICE)
+        environment.retrying(SERVICE)
         .get_paginator("describe_change_set")
         .paginate(StackName=name, ChangeSetName=change_set)
     )
@@ -192,24 +203,24 @@ def _described(environment: Environment, name: str, change_set: str) -> dict[str
 
 
 def _delete(environment: Environment, name: str, change_set: str) -> None:
-    environment.reads(SERVICE).delete_change_set(StackName=name, ChangeSetName=change_set)
+    environment.retrying(SERVICE).delete_change_set(StackName=name, ChangeSetName=change_set)
 
 
 def _execute(environment: Environment, plan: StackPlan) -> None:
     try:
-        environment.reads(SERVICE).execute_change_set(
+        environment.retrying(SERVICE).execute_change_set(
             StackName=plan.name, ChangeSetName=plan.change_set, ClientRequestToken=plan.change_set
         )
     except ClientError as error:
-        # The answer to our own request was lost, and it was sent again.
+        # The answer to our first request was lost, and botocore sent it again.
         if error.response["Error"]["Code"] in GONE_ALREADY and any(_events(environment, plan)):
             return
         raise
 
 
-def _events(environment: Environment, plan: StackPlan) -> Iterator[dict[str, Any]]:
-    """The events of our own operation, which is the newest or has not begun, newest first."""
-    pages = environment.reads(SERVICE).get_paginator("describe_stack_events")
+def _events(environment: Environment, plan: StackPlan) -> Iterator[StackEvent]:
+    """Yield the events of our operation, newest first; it is the newest one, or has not begun."""
+    pages = environment.retrying(SERVICE).get_paginator("describe_stack_events")
     for page in pages.paginate(StackName=plan.name):
         for event in page["StackEvents"]:
             if event.get("ClientRequestToken") != plan.change_set:

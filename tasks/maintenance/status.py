@@ -1,4 +1,4 @@
-"""What is live, is it well, and how do I get back: read from the cloud and the ledger."""
+"""Read from the cloud and the ledger what is live, whether it is well, and the way back."""
 
 import time
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from delivery.text import duration
 from tasks import fact, operation
 from tasks.aws_errors import translate_aws_errors
 from tasks.deploy.colours import read_snapshot
-from tasks.deploy.rollback import choose_target, steps_back
+from tasks.deploy.rollback import find_target_version, steps_back
 from tasks.maintenance.alerts import drift_of
 from tasks.platform.app_runner.service import last_duration_s, live_service
 from tasks.platform.health import ask
@@ -33,7 +33,7 @@ NO_ADDRESS = HealthAnswer(0, None, 0, "no address yet")
 
 
 class _Reading:
-    """Reads part after part; what cannot be read is remembered, and does not hide the others."""
+    """Reads part after part; a part that cannot be read is remembered, and the others are read."""
 
     def __init__(self) -> None:
         self.unread: dict[str, str] = {}
@@ -49,9 +49,14 @@ class _Reading:
 
 @fact("what is live in {environment.name}, and is it well?")
 def read_status(environment: Environment) -> EnvironmentStatus:
-    """Everything a person on call asks for, at this moment; changes nothing.
+    """Read everything that a person on call asks for; changes nothing."""
+    return collect_status(environment)
 
-    A part that cannot be read is said to be so, and the others are told all the same.
+
+def collect_status(environment: Environment) -> EnvironmentStatus:
+    """Do what `read_status` does, where there is no run.
+
+    A part that cannot be read is named in `unread`, and the others are read all the same.
     """
     reading, env = _Reading(), environment
     is_blue_green = env.strategy == "blue-green"
@@ -60,7 +65,7 @@ def read_status(environment: Environment) -> EnvironmentStatus:
     )
     env = reading.part("the proof of what is live", lambda: _as_live(environment, releases), env)
     service = reading.part(
-        "the service", lambda: None if is_blue_green else live_service.fn(env), None
+        "the service", lambda: None if is_blue_green else live_service(env), None
     )
     address = _address(env, service)
     snapshot = reading.part(
@@ -96,7 +101,7 @@ def read_status(environment: Environment) -> EnvironmentStatus:
 
 @operation("show the status")
 def show_status(status: EnvironmentStatus) -> str:
-    """Publish the status as an artifact that is brought up to date, and return it as text."""
+    """Publish the status as an artifact, which each run updates, and return it as text."""
     create_markdown_artifact(
         as_markdown(status), key=f"status-{status.environment}", description=headline(status)
     )
@@ -106,7 +111,7 @@ def show_status(status: EnvironmentStatus) -> str:
 def _drift(
     environment: Environment, snapshot: Snapshot | None, releases: list[Release], lock: LockRow
 ) -> str:
-    """In what the cloud differs from the ledger; in place nothing is known while a run is on."""
+    """Say how the cloud differs from the ledger; in place it is unknown while a run is active."""
     if snapshot:
         return drift(snapshot, releases)
     is_known = environment.strategy == "in-place" and lock.holder is None
@@ -114,7 +119,7 @@ def _drift(
 
 
 def _as_live(environment: Environment, releases: list[Release]) -> Environment:
-    """The environment, with the health endpoint that the live version was proven to have."""
+    """Return the environment with the health endpoint that the live version was proven with."""
     live = releases[-1] if releases else None
     for proven in ledger.read_proven(environment, live.revision) if live else ():
         if live and proven.digest == live.digest:
@@ -129,7 +134,7 @@ def _address(environment: Environment, service: Service | None) -> str:
 
 
 def _state(service: Service | None, reading: _Reading) -> str:
-    """What App Runner says of the one service; unknown is not none."""
+    """Return the status of the one service; one that could not be read is unknown, not absent."""
     if "the service" in reading.unread:
         return "unknown"
     return service.status if service else "no service"
@@ -148,7 +153,7 @@ def _way_back(environment: Environment, snapshot: Snapshot | None, releases: lis
     if not releases:
         return "none: nothing was live before"
     try:
-        target = choose_target.fn(environment, "previous", False)
+        target = find_target_version(environment, "previous", False)
     except (RequestRefused, UnknownRevision, NeverProven) as error:
         return f"none: {error}"
     steps = "; ".join(steps_back(environment, snapshot, target))
@@ -156,9 +161,9 @@ def _way_back(environment: Environment, snapshot: Snapshot | None, releases: lis
 
 
 def _how_long(environment: Environment, snapshot: Snapshot | None, target: Version) -> str:
-    """How long a rollback takes: the write of a route, or as long as App Runner took lately."""
+    """Say how long a rollback takes: a write of the route, or what App Runner took last."""
     if snapshot and snapshot.colour_of(target.digest):
         return "seconds"
-    service = snapshot.services[snapshot.idle] if snapshot else live_service.fn(environment)
+    service = snapshot.services[snapshot.idle] if snapshot else live_service(environment)
     took = last_duration_s(environment, service) if service else None
     return f"the last deployment there took {duration(took)}" if took else "about five minutes"

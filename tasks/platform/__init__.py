@@ -1,3 +1,4 @@
-"""Where the application runs: images, versions, services, routers, health and metrics. `versions`
-and `router` are the front doors; `app_runner` is one platform.
+"""Build images, find versions, and read and change services, routes, health and metrics.
+
+`versions` and `router` are the front doors; `app_runner` is one platform.
 """

@@ -1,4 +1,4 @@
-"""CloudFront as the router: the route document is a key of its KeyValueStore."""
+"""Route with CloudFront: the route document is a key of its KeyValueStore."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,16 +16,16 @@ ROUTE_KEY = "route"
 
 
 class CloudFront:
-    """The document as a key of a KeyValueStore; the default origin of the distribution."""
+    """Keep the document in a KeyValueStore, and the default origin at the live colour."""
 
     def __init__(self, environment: Environment, settings: CloudFrontRouter) -> None:
         self._environment = environment
         self._settings = settings
 
     def read(self) -> VersionedRoute:
-        client = self._environment.reads("cloudfront-keyvaluestore")
+        client = self._environment.retrying("cloudfront-keyvaluestore")
         store = self._settings.route_store
-        # The ETag first: were the document newer than it, a write would only be refused.
+        # The ETag is read first: if the document is newer than it, a write is only refused.
         etag: str = client.describe_key_value_store(KvsARN=store)["ETag"]
         try:
             found = client.get_key(KvsARN=store, Key=ROUTE_KEY)
@@ -36,7 +36,7 @@ class CloudFront:
         return VersionedRoute(read_route(found["Value"]), etag)
 
     def write(self, route: Route, etag: str) -> str | None:
-        client = self._environment.writes("cloudfront-keyvaluestore")
+        client = self._environment.sending_once("cloudfront-keyvaluestore")
         try:
             answer = client.put_key(
                 KvsARN=self._settings.route_store,
@@ -51,16 +51,16 @@ class CloudFront:
         written: str = answer["ETag"]
         return written
 
-    def keep_default(self, host: str, demand: Callable[[], None]) -> bool:
+    def set_default_origin(self, host: str, ensure_held: Callable[[], None]) -> bool:
         if self._settings.distribution is None:
             return False
-        client = self._environment.reads("cloudfront")
+        client = self._environment.retrying("cloudfront")
         answer = client.get_distribution_config(Id=self._settings.distribution)
         configuration = answer["DistributionConfig"]
         if not _lead_to(configuration, host):
             return False
-        demand()
-        self._environment.writes("cloudfront").update_distribution(
+        ensure_held()
+        self._environment.sending_once("cloudfront").update_distribution(
             Id=self._settings.distribution,
             IfMatch=answer["ETag"],
             DistributionConfig=configuration,
@@ -69,8 +69,8 @@ class CloudFront:
 
 
 def default_origin(environment: Environment, distribution: str) -> str:
-    """The host that a distribution leads edges to which cannot read the document."""
-    answer = environment.reads("cloudfront").get_distribution_config(Id=distribution)
+    """Return the host to which edges go that cannot read the document."""
+    answer = environment.retrying("cloudfront").get_distribution_config(Id=distribution)
     return str(_default_of(answer["DistributionConfig"])["DomainName"])
 
 
@@ -85,7 +85,7 @@ def _default_of(configuration: dict[str, Any]) -> dict[str, Any]:
 
 
 def _lead_to(configuration: dict[str, Any], host: str) -> bool:
-    """Make the default origin that of `host`; whether that was a change."""
+    """Make `host` the default origin; return whether that was a change."""
     origin = _default_of(configuration)
     name, _, port = host.partition(":")
     settings = origin.get("CustomOriginConfig", {})

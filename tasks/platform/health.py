@@ -1,4 +1,4 @@
-"""The application over HTTP: is it ready, and which revision answers?"""
+"""Ask the application over HTTP: is it ready, and which revision answers?"""
 
 import json
 import ssl
@@ -18,20 +18,20 @@ from delivery.errors import (
     TimedOut,
 )
 from delivery.patience import Patience, wait_until
-from delivery.platform.health import NONE_DEMANDED, HealthAnswer, good_in_a_row
+from delivery.platform.health import NONE_REQUIRED, HealthAnswer, good_in_a_row
 from delivery.platform.service import Service
 from delivery.text import plain
 from tasks import fact
-from tasks.platform.app_runner.service import live_service, no_demand
+from tasks.platform.app_runner.service import live_service, no_fence
 from tasks.platform.routing import router_of
 
 ONE_ANSWER_S = 5
 HEALTH_LINES = '[health] path = "/" and revision = false'
 LARGEST_ANSWER = 64 * 1024
 SECRETS_UNPROVEN = (
-    "Old and new credentials are both still good, and nothing is retired. Read the application's "
+    "Old and new credentials are both still valid, and nothing is retired. Read the application's "
     "log; its health endpoint must name the versions in `secrets`. Then rotate again with the "
-    "same rotation_id: it goes on here."
+    "same rotation_id: the rotation continues at this step."
 )
 LONGEST_VERSION = 64
 
@@ -41,17 +41,17 @@ def await_revision(
     environment: Environment,
     service: Service,
     revision: str,
-    demand: Callable[[], None] = no_demand,
+    ensure_held: Callable[[], None] = no_fence,
 ) -> str:
-    """Wait for consecutive ready answers of `revision`; the address they came from.
+    """Wait for consecutive ready answers of `revision`; return the address they came from.
 
-    Where the policy says that the application does not answer its revision, any 200 is ready.
-    `demand` is called at each look, and raises where the run may not go on.
+    If the policy says that the application does not answer its revision, any 200 is ready.
+    `ensure_held` is called before each request, and raises if the run may not continue.
 
     Raises `NeverBecameHealthy`, with the last answer, if they do not come in time.
     """
     expected = revision if environment.policy.answers_revision else None
-    return _await_answers(environment, service, expected, revision[:10], NONE_DEMANDED, demand)
+    return _await_answers(environment, service, expected, revision[:10], NONE_REQUIRED, ensure_held)
 
 
 @fact("does {environment.name} run with the new secrets?")
@@ -60,16 +60,16 @@ def await_secrets(
     service: Service,
     revision: str | None,
     versions: Mapping[str, str],
-    demand: Callable[[], None] = no_demand,
+    ensure_held: Callable[[], None] = no_fence,
 ) -> str:
-    """Wait for consecutive ready answers that name these versions of the secrets; the address.
+    """Wait for consecutive ready answers that name these versions of the secrets.
 
-    None: any revision may answer. Raises `NeverBecameHealthy`, with the last answer, if they do
-    not come in time.
+    Returns the address they came from. With `revision` None any revision may answer. Raises
+    `NeverBecameHealthy`, with the last answer, if they do not come in time.
     """
     expected = revision if environment.policy.answers_revision else None
     wanted = "running with the current secrets"
-    return _await_answers(environment, service, expected, wanted, versions, demand)
+    return _await_answers(environment, service, expected, wanted, versions, ensure_held)
 
 
 def _await_answers(
@@ -78,17 +78,17 @@ def _await_answers(
     expected: str | None,
     wanted: str,
     versions: Mapping[str, str],
-    demand: Callable[[], None],
+    ensure_held: Callable[[], None],
 ) -> str:
     address = _address(environment, service)
     policy = environment.policy
     answers: list[HealthAnswer] = []
 
     def look() -> str:
-        demand()
+        ensure_held()
         answers.append(ask(f"{address}{policy.readiness_path}"))
-        told = {kind: answers[-1].secrets.get(kind, "none") for kind in versions}
-        return f"{answers[-1]}, with {told}" if told else str(answers[-1])
+        running = {kind: answers[-1].secrets.get(kind, "none") for kind in versions}
+        return f"{answers[-1]}, with {running}" if running else str(answers[-1])
 
     try:
         wait_until(
@@ -107,7 +107,7 @@ def _await_answers(
 
 
 def _hint(answers: list[HealthAnswer]) -> str | None:
-    """How to go on with an application that has no health endpoint of our kind."""
+    """Return a hint for an application whose health endpoint reports no revision."""
     if not answers or answers[-1].status not in (200, 404) or answers[-1].revision:
         return None
     return (
@@ -117,16 +117,16 @@ def _hint(answers: list[HealthAnswer]) -> str | None:
 
 
 def answer_of(environment: Environment, service: Service) -> HealthAnswer:
-    """What a service answers about itself at this moment."""
+    """Return what a service answers about itself at this moment."""
     return ask(f"{_address(environment, service)}{environment.policy.readiness_path}")
 
 
 def what_serves(environment: Environment) -> str:
-    """What users meet at this moment, in a sentence; for messages about what went wrong."""
+    """Describe in a sentence what serves the users now, for messages about failures."""
     try:
         if environment.strategy == "blue-green":
             return _by_the_router(environment)
-        service = live_service.fn(environment)
+        service = live_service(environment)
         if service is None:
             return "nothing: there is no service of that name yet"
         if service.is_paused:
@@ -136,10 +136,10 @@ def what_serves(environment: Environment) -> str:
         return f"unknown: it could not be asked ({type(error).__name__})"
     if service.status == "OPERATION_IN_PROGRESS":
         return (
-            f"{answer}; an operation towards {_short(service.image)} is under way and cannot be "
+            f"{answer}; an operation towards {_digest(service.image)} is under way and cannot be "
             "cancelled: look again when it has ended"
         )
-    return f"{_short(service.image)}, which answers {answer}"
+    return f"{_digest(service.image)}, which answers {answer}"
 
 
 def _by_the_router(environment: Environment) -> str:
@@ -151,7 +151,7 @@ def _by_the_router(environment: Environment) -> str:
     return f"{route}; the public name answers {answer}"
 
 
-def _short(image: str) -> str:
+def _digest(image: str) -> str:
     return image.rpartition("@")[2][:19]
 
 
@@ -163,7 +163,7 @@ def _address(environment: Environment, service: Service) -> str:
 
 
 def ask(url: str, cookies: Mapping[str, str] | None = None) -> HealthAnswer:
-    """One look on a connection of its own: a kept one could belong to the old version."""
+    """Ask once, on a new connection: a kept one could belong to the old version."""
     began = time.monotonic()
     try:
         with (
@@ -178,17 +178,17 @@ def ask(url: str, cookies: Mapping[str, str] | None = None) -> HealthAnswer:
             body = b"".join(_at_most(response, LARGEST_ANSWER, began + ONE_ANSWER_S))
     except httpx.HTTPError as error:
         return HealthAnswer(0, None, _since(began), type(error).__name__)
-    return HealthAnswer(response.status_code, *_read(body, began))
+    return _read(response.status_code, body, _since(began))
 
 
 @cache
 def _trust() -> ssl.SSLContext:
-    """All certificates, read once: to do so anew for each look takes longer than the look."""
+    """Return all trusted certificates, read once: reading them takes longer than a request."""
     return httpx.create_ssl_context()
 
 
 def _at_most(response: httpx.Response, size: int, deadline: float) -> Iterator[bytes]:
-    """The body, up to a size and a time: an answer that drips must not hold the look."""
+    """Yield the body up to a size and a deadline: a slow answer must not block the request."""
     for chunk in response.iter_bytes():
         size -= len(chunk)
         if size < 0 or time.monotonic() > deadline:
@@ -196,30 +196,31 @@ def _at_most(response: httpx.Response, size: int, deadline: float) -> Iterator[b
         yield chunk
 
 
-def _read(body: bytes, began: float) -> tuple[str | None, float, str, dict[str, str]]:
-    """The revision, the milliseconds, what is not ready, and the versions of the secrets."""
+def _read(status: int, body: bytes, milliseconds: float) -> HealthAnswer:
+    """Read the revision, the parts that are not ready, and the versions of the secrets."""
     try:
         said = json.loads(body)
     except ValueError:
-        return None, _since(began), "not JSON", {}
+        return HealthAnswer(status, None, milliseconds, "not JSON")
     if not isinstance(said, dict):
-        return None, _since(began), "not an object", {}
+        return HealthAnswer(status, None, milliseconds, "not an object")
     revision, checks = said.get("revision"), said.get("checks")
     unready = [
         str(name)
         for name, check in (checks.items() if isinstance(checks, dict) else ())
         if isinstance(check, dict) and check.get("ok") is False
     ]
-    return (
+    return HealthAnswer(
+        status,
         revision if isinstance(revision, str) else None,
-        _since(began),
+        milliseconds,
         plain(f"not ready: {', '.join(unready)}")[:100] if unready else "",
         _versions(said.get("secrets")),
     )
 
 
 def _versions(said: object) -> dict[str, str]:
-    """Ids of versions by kind of secret; whatever is no plain id is passed over."""
+    """Return the ids of versions by kind of secret; skip anything that is no plain id."""
     return {
         str(kind): plain(version)[:LONGEST_VERSION]
         for kind, version in (said.items() if isinstance(said, dict) else ())

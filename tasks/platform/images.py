@@ -1,7 +1,7 @@
-"""Container images: build one from a revision, put it into ECR, find it again.
+"""Build a container image from a revision, push it to ECR, and find it again.
 
-The tag of an image is the full revision and never moves; from the push on an
-image is addressed by its digest alone.
+The tag of an image is the full revision and never moves; once it is pushed, an image is addressed
+by its digest only.
 """
 
 import base64
@@ -37,19 +37,21 @@ LAST_LINES = 30
 
 @fact("is {source.revision:.10} in ECR already?")
 def find_image(environment: Environment, source: Source) -> Image | None:
-    """The image of this revision, if ECR holds one."""
+    """Return the image of this revision, or None if ECR has none."""
     with translate_aws_errors("look for the image in ECR"):
         digest = _digest_of(environment, source.revision)
         return Image(repository_of(environment), digest, source.revision) if digest else None
 
 
 @operation("build the image of {source.revision:.10}")
-def build_image(environment: Environment, source: Source, place: Workspace, plan: CheckPlan) -> str:
-    """Build the committed tree, and nothing else that lies in the workspace; the image's id.
+def build_image(
+    environment: Environment, source: Source, workspace: Workspace, plan: CheckPlan
+) -> str:
+    """Build the committed tree, and nothing else of the workspace; return the image's id.
 
     Raises `ImageFailed` with the last lines of the build.
     """
-    context = source_archive(source, place.home / "build-context") / plan.table.folder
+    context = source_archive(source, workspace.home / "build-context") / plan.table.folder
     with engine(environment) as client:
         return _built(environment, client, context, source, plan.table.dockerfile)
 
@@ -65,7 +67,7 @@ def push_image(environment: Environment, source: Source, image_id: str) -> Image
         address = _pushing_address(environment, repository)
         client.images.get(image_id).tag(address, tag=source.revision)
         digest = _pushed(environment, client, address, source.revision)
-        # The layers stay for the next build; the name would only pile up.
+        # The layers stay for the next build; names would only accumulate.
         client.images.remove(f"{address}:{source.revision}", noprune=True)
         _confirm(environment, source.revision, digest)
         return Image(repository, digest, source.revision)
@@ -106,7 +108,7 @@ def _built(
 
 @contextmanager
 def _deadline(client: DockerClient, seconds: float) -> Iterator[Callable[[], bool]]:
-    """Close the client once `seconds` are over: a build's stream has no time-out of its own."""
+    """Close the client after `seconds`: a build's stream has no time-out of its own."""
     timer = threading.Timer(seconds, client.close)
     timer.daemon = True
     timer.start()
@@ -117,7 +119,7 @@ def _deadline(client: DockerClient, seconds: float) -> Iterator[Callable[[], boo
 
 
 def _pushed(environment: Environment, client: DockerClient, address: str, tag: str) -> str:
-    """Push, and return the digest that the registry answered."""
+    """Push an image, and return the digest that the registry answered."""
     digest = ""
     events: Iterable[dict[str, Any]] = client.images.push(
         address, tag=tag, auth_config=_login(environment), stream=True, decode=True
@@ -132,7 +134,7 @@ def _pushed(environment: Environment, client: DockerClient, address: str, tag: s
 
 
 def _refused(environment: Environment, tag: str, reason: str) -> None:
-    """Say why a push was refused; an immutable tag that is taken is a conflict."""
+    """Raise why a push was refused; an immutable tag that is taken is a conflict."""
     holder = _digest_of(environment, tag)
     if holder and ("immutable" in reason or "tag invalid" in reason):
         raise ImageConflict(f"ECR already holds {tag[:10]} as {holder[:19]}, which is not ours")
@@ -151,14 +153,14 @@ def _confirm(environment: Environment, tag: str, digest: str) -> None:
 
 def _login(environment: Environment) -> dict[str, str]:
     # The token goes into the request of this push: not to a file, not to argv.
-    [granted] = environment.reads("ecr").get_authorization_token()["authorizationData"]
+    [granted] = environment.retrying("ecr").get_authorization_token()["authorizationData"]
     user, password = base64.b64decode(granted["authorizationToken"]).decode().split(":", 1)
     return {"username": user, "password": password}
 
 
 def repository_of(environment: Environment) -> str:
-    """The address of the environment's ECR repository, by which App Runner takes images."""
-    answer = environment.reads("ecr").describe_repositories(
+    """Return the URI of the environment's ECR repository, from which App Runner pulls images."""
+    answer = environment.retrying("ecr").describe_repositories(
         repositoryNames=[environment.ecr_repository]
     )
     uri: str = answer["repositories"][0]["repositoryUri"]
@@ -177,9 +179,9 @@ def _digest_of(environment: Environment, tag: str) -> str | None:
 
 
 def described_image(environment: Environment, wanted: dict[str, str]) -> dict[str, Any] | None:
-    """What ECR says of an image, by `imageTag` or `imageDigest`; None if it holds none such."""
+    """Return what ECR says of an image, by `imageTag` or `imageDigest`; None if it has none."""
     try:
-        found = environment.reads("ecr").describe_images(
+        found = environment.retrying("ecr").describe_images(
             repositoryName=environment.ecr_repository, imageIds=[wanted]
         )
     except ClientError as error:

@@ -1,4 +1,4 @@
-"""What CloudWatch measured of each colour, and which alarms ring.
+"""Read what CloudWatch measured of each colour, and which alarms ring.
 
 App Runner publishes per minute under `AWS/AppRunner`, with the dimensions ServiceName and
 ServiceID. A metric without data was not zero: it was not measured.
@@ -20,9 +20,9 @@ LATENCY = ("RequestLatency", "p95")
 def read_traffic(
     environment: Environment, services: Sequence[Service | None], since: Sequence[datetime]
 ) -> list[Traffic]:
-    """What users met on each service since its time, with one call; nothing where there is none.
+    """Read with one call what users met on each service since its own start, if it exists.
 
-    A time is the beginning of a period. A period that is not over is not whole, or not there yet.
+    `since` are beginnings of periods. A period that is not over is missing or incomplete.
     """
     period = environment.policy.metric_period_s
     queries = [
@@ -32,7 +32,7 @@ def read_traffic(
         for name, (metric, statistic) in {**METRICS, "latency": LATENCY}.items()
     ]
     measured: dict[str, list[tuple[datetime, float]]] = {}
-    pages = environment.reads("cloudwatch").get_paginator("get_metric_data")
+    pages = environment.retrying("cloudwatch").get_paginator("get_metric_data")
     for page in pages.paginate(
         MetricDataQueries=queries,
         StartTime=min(since),
@@ -48,11 +48,11 @@ def read_traffic(
 
 
 def ringing(environment: Environment) -> list[str]:
-    """The alarms of the policy that ring. Raises `ConfigurationError` if one does not exist."""
+    """Return the policy's alarms that ring. Raises `ConfigurationError` if one does not exist."""
     names = environment.policy.alarms
     if not names:
         return []
-    answer = environment.reads("cloudwatch").describe_alarms(
+    answer = environment.retrying("cloudwatch").describe_alarms(
         AlarmNames=names, AlarmTypes=["MetricAlarm", "CompositeAlarm"]
     )
     found = [*answer.get("MetricAlarms", []), *answer.get("CompositeAlarms", [])]

@@ -1,8 +1,8 @@
-"""The router: what decides which colour the public name leads to.
+"""A router decides which colour the public name leads to.
 
-A router reads the route document together with its ETag, and writes one in its place only if
-nothing was written since. CloudFront with a function and a KeyValueStore is the one there is; an
-Application Load Balancer would be another `Router` beside it.
+It reads the route document together with its ETag, and replaces it only if nobody has written
+since. CloudFront with a function and a KeyValueStore is the only one so far; an Application Load
+Balancer would be another `Router` beside it.
 """
 
 from collections.abc import Callable
@@ -12,25 +12,27 @@ from delivery.platform.route import Route
 
 
 class VersionedRoute(NamedTuple):
-    """The route as it was read, None where there is none yet, and the ETag of that moment."""
+    """The route as it was read (None if there is none yet), and its ETag at that moment."""
 
     route: Route | None
     etag: str
 
 
 class Router(Protocol):
-    """Where the route document of one environment lives."""
+    """Store the route document of one environment."""
 
     def read(self) -> VersionedRoute: ...
 
     def write(self, route: Route, etag: str) -> str | None:
-        """Put the document in place of the one of `etag`, and return the new ETag.
+        """Replace the document that has `etag`, and return the new ETag.
 
-        None if that one is there no more.
+        None if the document has another ETag by now.
         """
 
-    def keep_default(self, host: str, demand: Callable[[], None]) -> bool:
-        """Lead edges that cannot read the document to `host`; whether that was a change.
+    def set_default_origin(self, host: str, ensure_held: Callable[[], None]) -> bool:
+        """Lead edges that cannot read the document to `host`; return whether that was a change.
 
-        `demand` is called between reading and writing, which is refused if another wrote since.
+        `ensure_held` is called between reading and writing. The write is refused if somebody else
+        has
+        written since.
         """

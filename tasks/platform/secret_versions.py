@@ -1,4 +1,4 @@
-"""Which version of each secret is current: ids for the ledger, never a value."""
+"""Find which version of each secret is current: ids for the ledger, never a value."""
 
 from botocore.exceptions import BotoCoreError, ClientError
 from prefect.logging import get_run_logger
@@ -9,9 +9,10 @@ from tasks.aws_errors import describe
 
 
 def secret_versions(environment: Environment) -> dict[str, str]:
-    """The id of the current version for each variable that is read from a secret.
+    """Return the id of the current version for each variable that is read from a secret.
 
-    What cannot be asked is left out, with a warning: a release is not stopped for its record.
+    A version that cannot be read is left out, with a warning: a release does not fail for its
+    record.
     """
     current: dict[str, str] = {}
     found: dict[str, str] = {}
@@ -26,9 +27,9 @@ def secret_versions(environment: Environment) -> dict[str, str]:
 
 def _current(environment: Environment, secret: str) -> str:
     try:
-        stages = environment.reads("secretsmanager").describe_secret(SecretId=secret)
+        stages = environment.retrying("secretsmanager").describe_secret(SecretId=secret)
     except (ClientError, BotoCoreError) as error:
-        get_run_logger().warning("the version of a secret is not on record: %s", describe(error))
+        get_run_logger().warning("the version of a secret is not recorded: %s", describe(error))
         return ""
     versions: dict[str, list[str]] = stages.get("VersionIdsToStages", {})
     return next((v for v, labels in versions.items() if "AWSCURRENT" in labels), "")

@@ -1,6 +1,7 @@
-"""Which image a person means, and whether it passed its checks."""
+"""Find the image that a person means, and whether it passed its checks."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from blocks.environment import Environment
 from delivery.checks.plan import CheckPlan
@@ -18,7 +19,7 @@ from tasks.workspace.checkout import Source
 
 @dataclass(frozen=True)
 class Version:
-    """An image that may go live: what it is, and how it was proven."""
+    """An image that may go live, and the proof that it passed its checks."""
 
     image: Image
     proven: Proven
@@ -39,9 +40,9 @@ class Version:
 def record_proof(
     environment: Environment, source: Source, plan: CheckPlan, image: Image
 ) -> Version:
-    """Write into the ledger that the checks of this revision passed, and as which image.
+    """Record in the ledger that the checks of this revision passed, and for which image.
 
-    Raises `NeverProven` if they passed as another image before.
+    Raises `NeverProven` if they passed for another image before.
     """
     proven = Proven(
         revision=source.revision,
@@ -62,7 +63,7 @@ def record_proof(
 
 
 def as_proven(environment: Environment, version: Version) -> Environment:
-    """The environment, with the health endpoint that this version was proven to have."""
+    """Return the environment with the health endpoint that this version was proven to have."""
     proven = version.proven
     says_revision = environment.policy.answers_revision and proven.answers_revision
     return environment.answering(proven.readiness_path, says_revision)
@@ -70,9 +71,9 @@ def as_proven(environment: Environment, version: Version) -> Environment:
 
 @fact("which image is {version}?")
 def choose_version(environment: Environment, version: str) -> Version:
-    """The image that is meant by a revision, a tag or a digest, and its proof.
+    """Return the image that a revision, a tag or a digest names, with its proof.
 
-    Raises `UnknownRevision` if ECR holds none such, `NeverProven` if it did not pass `ci`.
+    Raises `UnknownRevision` if ECR has no such image, `NeverProven` if it did not pass `ci`.
     """
     with translate_aws_errors(f"look for {version} in ECR"):
         return find_version(environment, version)
@@ -80,8 +81,9 @@ def choose_version(environment: Environment, version: str) -> Version:
 
 def find_version(environment: Environment, version: str) -> Version:
     proven = _by_revision(environment, version)
-    digest, tags = _in_ecr(environment, version, proven)
-    revisions = [tag for tag in tags if is_revision(tag)]
+    found = _in_ecr(environment, version, proven)
+    digest = str(found["imageDigest"])
+    revisions = [tag for tag in found.get("imageTags", []) if is_revision(tag)]
     if not revisions:
         raise NeverProven(f"{version} in ECR carries no revision as tag, so `ci` did not push it")
     image = Image(repository_of(environment), digest, revisions[0])
@@ -91,17 +93,17 @@ def find_version(environment: Environment, version: str) -> Version:
 
 
 def _by_revision(environment: Environment, version: str) -> Proven | None:
-    """The proof whose revision begins so; None for what is no revision, or has no proof."""
+    """Return the proof whose revision begins with `version`; None if there is none."""
     if not is_revision(version) or len(version) < SHORTEST_REVISION:
         return None
     found = ledger.read_proven(environment, version)
     if len(found) > 1:
-        raise RequestRefused(f"{version} fits {len(found)} revisions: give more of its digits")
+        raise RequestRefused(f"{version} matches {len(found)} revisions: give more of its digits")
     return found[0] if found else None
 
 
-def _in_ecr(environment: Environment, version: str, proven: Proven | None) -> tuple[str, list[str]]:
-    """Digest and tags of the image that is meant."""
+def _in_ecr(environment: Environment, version: str, proven: Proven | None) -> dict[str, Any]:
+    """Return what ECR says of the image. Raises `UnknownRevision` if it has none."""
     if proven:
         wanted = {"imageTag": proven.revision}
     elif DIGEST.fullmatch(version):
@@ -114,11 +116,11 @@ def _in_ecr(environment: Environment, version: str, proven: Proven | None) -> tu
             f"ECR holds no image {version} in {environment.ecr_repository}",
             hint="Run `ci` for it first, or look in ECR for its tag or digest.",
         )
-    return found["imageDigest"], found.get("imageTags", [])
+    return found
 
 
 def proof_of(environment: Environment, revision: str, digest: str) -> Proven:
-    """The proof of an image. Raises `NeverProven` if there is none, or one of another image."""
+    """Return the proof of an image. Raises `NeverProven` if none, or another image, is proven."""
     found = ledger.read_proven(environment, revision)
     same = [each for each in found if each.digest == digest]
     if not same:

@@ -1,1 +1,1 @@
-"""The steps of a GitHub release, from the tag to the published assets: `plan` is the front door."""
+"""Make a GitHub release, from the tag to the published assets: `plan` is the front door."""

@@ -1,4 +1,4 @@
-"""What a release tells: its thread in Slack, and the summary on its page."""
+"""Announce a release: write its thread in Slack, and the summary on its run's page."""
 
 from collections.abc import Sequence
 
@@ -36,7 +36,7 @@ def conclude_release(
     page: str,
     how: str,
 ) -> None:
-    """Say what was released, with the notes, and where it is."""
+    """Announce what was released, with the notes and the links."""
     run_id, seconds = this_run(), seconds_so_far()
     names = [each.name for each in assets]
     remarks = [*notes.remarks, *plan.remarks]
@@ -44,7 +44,7 @@ def conclude_release(
     what = _what(environment, tagged)
     message = messages.released(what, how, notes.lines, remarks, names, links, seconds)
     if why := tell(environment, run_id, message):
-        get_run_logger().warning("Slack was not told: %s", why)
+        get_run_logger().warning("Slack did not get the message: %s", why)
     facts = [
         ("release", page),
         ("revision", f"{tagged.revision} ({tagged.source.subject})"),

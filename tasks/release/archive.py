@@ -1,6 +1,6 @@
-"""An archive whose bytes depend on its content alone: not on time, user, folder or order.
+"""Write an archive whose bytes depend on its content only: not on time, user, folder or order.
 
-The same bytes need the same zlib, too; gzip promises no more.
+The same bytes also need the same version of zlib; gzip promises no more.
 """
 
 import gzip
@@ -20,9 +20,9 @@ def write_archive(
 ) -> None:
     """Pack `folder` as `stem`/… into the new file `into`, a .tar.gz.
 
-    `moment` (seconds since 1970) is the time of every entry. `replaced` maps what a build left of
-    its own place and chance in text files to what stands there instead. Raises `RequestRefused`
-    for a link that leads out of the folder, and for what is neither file, folder nor link.
+    `moment` (seconds since 1970) is the time of every entry. In text files every key of `replaced`,
+    such as the build's own folder, is replaced by its value. Raises `RequestRefused` for a link
+    that leads out of the folder, and for anything that is neither a file, a folder nor a link.
     """
     with (
         into.open("xb") as file,
@@ -38,7 +38,7 @@ def write_archive(
 
 
 def _sorted(folder: Path) -> Iterator[Path]:
-    """The folder and all in it, each before what it holds, whatever order the disk has."""
+    """Yield the folder and everything in it by name, each folder before its content."""
     yield folder
     for name in sorted(os.listdir(folder)):
         path = folder / name
@@ -51,7 +51,7 @@ def _sorted(folder: Path) -> Iterator[Path]:
 def _described(
     entry: tarfile.TarInfo, path: Path, folder: Path, replaced: Mapping[bytes, bytes]
 ) -> bytes:
-    """Fill in the entry of a path; the content of a file."""
+    """Fill in the entry of a path; return the content of a file."""
     if path.is_symlink():
         entry.type, entry.mode = tarfile.SYMTYPE, LINK
         entry.linkname = _inside(path, folder)
@@ -71,7 +71,7 @@ def _described(
 
 
 def _inside(link: Path, folder: Path) -> str:
-    """Where a link leads, relative to itself, if that is in the folder."""
+    """Return where a link leads, relative to itself. Raises `RequestRefused` if it leads out."""
     root = folder.resolve()
     target = Path(os.readlink(link))
     leads_to = (link.parent / target).resolve()

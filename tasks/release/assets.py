@@ -1,4 +1,4 @@
-"""The files of a release: the archive, what it consists of, where it came from, their sums."""
+"""Make the files of a release: the archive, its SBOM, its provenance, and checksums."""
 
 import hashlib
 from pathlib import Path
@@ -15,6 +15,7 @@ from delivery.release.assets import (
     TEXT,
     Asset,
     Build,
+    Resource,
     checksums,
     names_of,
     provenance,
@@ -38,21 +39,21 @@ SBOM_TIMEOUT_S = 300
 @operation("make the assets of {tagged}")
 def make_assets(
     environment: Environment,
-    place: Workspace,
+    workspace: Workspace,
     tagged: Tagged,
     plan: CheckPlan,
     built: Built,
     version: Version,
 ) -> list[Asset]:
-    """The archive of a build, its SBOM, its provenance, and the sums of all three."""
+    """Make the archive of a build, its SBOM, its provenance, and the checksums of the first two."""
     names = names_of(environment.github_repository or "", tagged.tag)
-    folder = place.home / "assets"
+    folder = workspace.home / "assets"
     archive = pack(built, tagged, names.stem, folder)
-    sbom = _written(folder / names.sbom, _sbom(place, tagged, plan, built))
+    sbom = _written(folder / names.sbom, _sbom(workspace, tagged, plan, built))
     assets = [_asset(archive, GZIP), _asset(sbom, SBOM)]
     build = _build(environment, tagged, plan, version)
     stated = _written(folder / names.provenance, provenance(build, assets))
-    # Of files that are the same for every run: a provenance names the run that wrote it.
+    # Only of files that are the same for every run: the provenance names the run that wrote it.
     sums = _asset(_written(folder / names.checksums, checksums(assets)), TEXT)
     assets += [sums, _asset(stated, PROVENANCE)]
     create_table_artifact(
@@ -72,17 +73,19 @@ def _written(path: Path, text: str) -> Path:
     return path
 
 
-def _sbom(place: Workspace, tagged: Tagged, plan: CheckPlan, built: Built) -> str:
-    """What npm says that the application consists of; of the committed lockfile, if it is npm's."""
+def _sbom(workspace: Workspace, tagged: Tagged, plan: CheckPlan, built: Built) -> str:
+    """Return the SBOM that npm makes: from the committed lockfile, if that is npm's."""
     by_lockfile = plan.manager.lockfile == "package-lock.json"
-    # No script of the application has touched the commit's own files.
-    tree = source_archive(tagged.source, place.home / "committed") if by_lockfile else built.tree
+    # No script of the application has changed the files of the commit.
+    tree = (
+        source_archive(tagged.source, workspace.home / "committed") if by_lockfile else built.tree
+    )
     argv = [
         *("npm", "sbom", "--sbom-format", "cyclonedx", "--sbom-type", "application"),
         *("--omit", "dev", *(["--package-lock-only"] if by_lockfile else [])),
     ]
     folder = tree / plan.table.folder
-    written = answer_of(argv, place, "npm-sbom", folder=folder, timeout_s=SBOM_TIMEOUT_S)
+    written = answer_of(argv, workspace, "npm-sbom", folder=folder, timeout_s=SBOM_TIMEOUT_S)
     path = package_path(plan)
     name = read_package(read_committed(tagged.source, path) or "{}", path).name
     return sbom_of(written, tagged.revision, tagged.source.committed_at, name)
@@ -95,7 +98,7 @@ def _build(environment: Environment, tagged: Tagged, plan: CheckPlan, version: V
         revision=tagged.revision,
         committed_at=tagged.source.committed_at,
         environment=environment.name,
-        image=(version.image.repository, version.digest),
+        image=Resource(version.image.repository, version.digest),
         lockfile=_lockfile(tagged, plan),
         tools=plan.tools,
         builder=environment.ui_address,
@@ -104,14 +107,14 @@ def _build(environment: Environment, tagged: Tagged, plan: CheckPlan, version: V
 
 
 def _site(api: str) -> str:
-    """Where the repositories are of the GitHub whose REST API has the address `api`."""
+    """Return the address of the GitHub whose REST API has the address `api`."""
     parts = urlsplit(api)
     host = "github.com" if parts.netloc == "api.github.com" else parts.netloc
     return f"{parts.scheme}://{host}"
 
 
-def _lockfile(tagged: Tagged, plan: CheckPlan) -> tuple[str, str]:
-    """Name and SHA-256 of the file that says what was installed, as it was committed."""
+def _lockfile(tagged: Tagged, plan: CheckPlan) -> Resource:
+    """Return the file that says what was installed, as it was committed."""
     path = str(Path(plan.manager.root) / (plan.manager.lockfile or "package.json"))
     text = read_committed(tagged.source, path) or ""
-    return path, hashlib.sha256(text.encode()).hexdigest()
+    return Resource(path, hashlib.sha256(text.encode()).hexdigest())

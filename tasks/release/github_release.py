@@ -1,7 +1,7 @@
-"""A release on GitHub, brought to what it should be one step at a time.
+"""Bring a release on GitHub to what it should be, one step at a time.
 
-What is to be done is decided in delivery/release/steps.py, from what GitHub has; every write is
-sent once, and one whose answer is lost is followed by another look.
+delivery/release/steps.py decides each step from what GitHub has. Every write is sent once; if its
+answer is lost, GitHub is read before the next step is decided (`tasks.confirmed`).
 """
 
 from collections.abc import Sequence
@@ -9,10 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from prefect.logging import get_run_logger
-
 from blocks.environment import Environment
-from delivery.errors import AnswerLost, GitHubRefused, NotOnGitHub, OutcomeUnknown
+from delivery.errors import GitHubRefused, OutcomeUnknown
 from delivery.release.assets import Asset, fingerprint
 from delivery.release.steps import (
     Do,
@@ -24,7 +22,8 @@ from delivery.release.steps import (
     refuse_what_cannot_be_adopted,
 )
 from tasks import fact, operation
-from tasks.github.api import GitHub, github_of
+from tasks.confirmed import confirm_write
+from tasks.github.api import GitHub, github_of, is_lost
 from tasks.release.tag import Tagged
 from tasks.workspace.workspace import Workspace
 
@@ -35,17 +34,20 @@ MOST_LOST = 5
 
 
 @fact("can {tagged} be released on GitHub?")
-def demand_no_other_release(environment: Environment, tagged: Tagged) -> None:
-    """Refuse a tag with a release that is not ours, or of another revision. `RequestRefused`."""
+def require_no_other_release(environment: Environment, tagged: Tagged) -> None:
+    """Refuse a tag whose release this pipeline did not make, or made of another revision.
+
+    Raises `RequestRefused`.
+    """
     held = [_held(each, {}) for each in github_of(environment).read_all("releases")]
     refuse_what_cannot_be_adopted(held, tagged.tag.name, tagged.revision)
 
 
 @dataclass
 class RemoteRelease:
-    """What GitHub has of one release, as far as its answers told us.
+    """Hold what GitHub has of one release, by its last answers.
 
-    `prints` are the fingerprints of assets that were downloaded, by their id.
+    `prints` maps the id of each asset that was downloaded to its fingerprint.
     """
 
     github: GitHub
@@ -59,7 +61,7 @@ class RemoteRelease:
     page: str = ""
 
     def look(self) -> None:
-        """Ask GitHub anew."""
+        """Read from GitHub which releases of the tag it has."""
         self.releases = [
             each for each in self.github.read_all("releases") if each["tag_name"] == self.wanted.tag
         ]
@@ -67,6 +69,13 @@ class RemoteRelease:
     def next(self, publish: bool) -> ReleaseStep:
         held = [_held(each, self.prints) for each in self.releases]
         return next_step(held, self.wanted, publish=publish)
+
+    def is_unclear(self, error: Exception) -> bool:
+        """Return whether a step may have been carried out; count such errors, up to a limit."""
+        # What exists already was made by somebody who was faster, or by an earlier request.
+        exists = isinstance(error, GitHubRefused) and "already_exists" in error.codes
+        self.lost += exists or is_lost(error)
+        return (exists or is_lost(error)) and self.lost <= MOST_LOST
 
     def release(self, number: int) -> dict[str, Any]:
         return next(each for each in self.releases if each["id"] == number)
@@ -78,15 +87,14 @@ def draft_release(
     tagged: Tagged,
     notes: str,
     assets: Sequence[Asset],
-    place: Workspace,
+    workspace: Workspace,
     *,
     prerelease: bool,
 ) -> RemoteRelease:
-    """Create or adopt the release, send what is missing, and download all of it again.
+    """Create or adopt the release, upload what is missing, and download all of it again.
 
-    Raises `RequestRefused` where there is a release that is none of ours, and what
-    `tasks.github.api`
-    raises.
+    Raises `RequestRefused` for a release that this pipeline did not make, and what
+    `tasks.github.api` raises.
     """
     prints = {each.name: fingerprint(each.name, each.path) for each in assets}
     wanted = Wanted(tagged.tag.name, tagged.revision, prints)
@@ -97,63 +105,58 @@ def draft_release(
         "body": f"{notes}\n\n{wanted.marker}",
         "prerelease": prerelease or not tagged.tag.is_stable,
     }
-    back = place.home / "downloaded"
+    back = workspace.home / "downloaded"
     back.mkdir(mode=0o700, exist_ok=True)
     files = {each.name: each for each in assets}
     remote = RemoteRelease(github_of(environment), wanted, files, body, back)
-    _settle(remote, publish=False)
+    _complete(remote, publish=False)
     return remote
 
 
 @operation("publish {tagged}")
 def publish_release(remote: RemoteRelease, tagged: Tagged) -> None:
-    """Make a draft public whose assets are proven. Harmless to repeat."""
-    _settle(remote, publish=True)
+    """Publish a draft whose assets are verified. Harmless to repeat."""
+    _complete(remote, publish=True)
 
 
-def _settle(remote: RemoteRelease, *, publish: bool) -> None:
-    """Take steps until there is none left."""
-    remote.look()
-    for _ in range(MOST_STEPS):
-        step = remote.next(publish)
-        if step.do is Do.NOTHING:
-            remote.page = str(remote.release(step.id)["html_url"])
-            return
-        try:
-            take_step(remote, step, f"{step.do.value} {step.name}".strip())
-        except AnswerLost as lost:
-            _look_after(remote, lost)
-        except GitHubRefused as refused:
-            # Somebody was faster, or an earlier request of ours was carried out late.
-            if "already_exists" not in refused.codes:
-                raise
-            _look_after(remote, refused)
-    raise OutcomeUnknown(
-        f"the release {remote.wanted.tag} was not complete after {MOST_STEPS} steps",
-        hint="Does somebody else change it? It is a draft; run again when they do not.",
+def _complete(remote: RemoteRelease, *, publish: bool) -> None:
+    """Take one step after the other, each chosen from what GitHub has, until none is left."""
+
+    def look() -> ReleaseStep:
+        remote.look()
+        return remote.next(publish)
+
+    def take(step: ReleaseStep) -> ReleaseStep:
+        take_step(remote, step, f"{step.do.value} {step.name}".strip())
+        return remote.next(publish)
+
+    def is_last(step: ReleaseStep) -> bool:
+        return step.do is Do.NOTHING
+
+    def unknown(*_: object) -> OutcomeUnknown:
+        return OutcomeUnknown(
+            f"the release {remote.wanted.tag} was not complete after {MOST_STEPS} steps",
+            hint="Does somebody else change it? It is a draft; run again when they do not.",
+        )
+
+    last = confirm_write(
+        look(), take, look, is_last, remote.is_unclear, unknown=unknown, tries=MOST_STEPS
     )
-
-
-def _look_after(remote: RemoteRelease, error: GitHubRefused | AnswerLost) -> None:
-    remote.lost += 1
-    if remote.lost > MOST_LOST:
-        raise error
-    get_run_logger().warning("%s; looking what GitHub has", error)
-    remote.look()
+    remote.page = str(remote.release(last.id)["html_url"])
 
 
 @operation("{sentence}")
 def take_step(remote: RemoteRelease, step: ReleaseStep, sentence: str) -> None:
-    """Carry out one step, and keep in mind what GitHub answered."""
+    """Carry out one step, and remember what GitHub answered."""
     github = remote.github
     match step.do:
         case Do.CREATE:
             remote.releases.append(github.write("POST", "releases", {**remote.body, "draft": True}))
         case Do.DELETE_RELEASE:
-            _gone(github, f"releases/{step.id}")
+            github.remove(f"releases/{step.id}")
             remote.releases.remove(remote.release(step.id))
         case Do.DELETE_ASSET:
-            _gone(github, f"releases/assets/{step.id}")
+            github.remove(f"releases/assets/{step.id}")
             for each in remote.releases:
                 each["assets"] = [a for a in each["assets"] if a["id"] != step.id]
         case Do.UPLOAD:
@@ -165,21 +168,14 @@ def take_step(remote: RemoteRelease, step: ReleaseStep, sentence: str) -> None:
             github.download(f"releases/assets/{step.id}", copy, LARGEST_ASSET)
             remote.prints[step.id] = fingerprint(step.name, copy)
         case Do.PUBLISH:
-            # By GitHub's own rule: a mend of an old version does not become the latest one.
+            # By GitHub's own rule: a fix of an old version does not become the latest release.
             patch = {**remote.body, "draft": False, "make_latest": "legacy"}
             made = github.write("PATCH", f"releases/{step.id}", patch)
             remote.releases[remote.releases.index(remote.release(step.id))] = made
 
 
-def _gone(github: GitHub, path: str) -> None:
-    try:
-        github.write("DELETE", path)
-    except NotOnGitHub:
-        return  # an earlier request of ours, or somebody, was faster
-
-
 def _held(release: dict[str, Any], prints: dict[int, str]) -> HeldRelease:
-    """What GitHub says of a release, as the decisions want it."""
+    """Read a release as GitHub describes it."""
     assets = tuple(
         HeldAsset(a["id"], a["name"], a["state"] == "uploaded", prints.get(a["id"]))
         for a in release["assets"]

@@ -1,4 +1,4 @@
-"""The version tag of an image: put beside its revision's by digest, never by a second build.
+"""Tag an image with a version: by the digest of its revision, never by a second build.
 
 Protocol: https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-retag.html
 """
@@ -19,23 +19,23 @@ from tasks.platform.images import ECR_LAG, described_image
 from tasks.platform.versions import Version, find_version
 from tasks.release.tag import Tagged
 
-# Both kinds that Docker pushes; without them ECR would answer in an older one, of another digest.
+# The kinds that Docker pushes; without them ECR would answer an older one, of another digest.
 MANIFESTS = [
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 ]
-# ECR has it so already, or under another tag of the same name.
+# ECR has this image with this tag already, or another image with this tag.
 _THERE = ("ImageAlreadyExistsException", "ImageTagAlreadyExistsException")
 
 
 @fact("which image is {tagged}?")
 def image_of(environment: Environment, tagged: Tagged) -> Version:
-    """The image that `ci` proved for the tag's revision.
+    """Return the image that `ci` proved for the tag's revision.
 
-    Raises `UnknownRevision` or `NeverProven` if there is none, and `ImageConflict` if the version's
-    tag is on another image.
+    Raises `UnknownRevision` or `NeverProven` if there is none, and `ImageConflict` if another image
+    has the version's tag.
     """
     with translate_aws_errors(f"look for {tagged.revision[:10]} in ECR"):
         try:
@@ -59,7 +59,7 @@ def tag_image(environment: Environment, version: Version, tag: VersionTag) -> No
             return
         manifest = _manifest(environment, version)
         try:
-            environment.writes("ecr").put_image(
+            environment.sending_once("ecr").put_image(
                 repositoryName=environment.ecr_repository,
                 imageManifest=manifest["imageManifest"],
                 imageManifestMediaType=manifest["imageManifestMediaType"],
@@ -69,9 +69,9 @@ def tag_image(environment: Environment, version: Version, tag: VersionTag) -> No
         except (ClientError, BotoCoreError) as error:
             if not _may_be_there(error):
                 raise
-            get_run_logger().warning("ECR: %s; looking whether it was done", describe(error))
+            get_run_logger().warning("ECR: %s; reading whether it was done", describe(error))
             if not _is_tagged(environment, version, tag):
-                raise
+                raise  # sent once, in no loop: the next run sends it
         wait_until(
             lambda: _is_tagged(environment, version, tag), bool, ECR_LAG, what=f"{tag} in ECR"
         )
@@ -89,7 +89,7 @@ def _is_tagged(environment: Environment, version: Version, tag: VersionTag) -> b
 
 
 def _manifest(environment: Environment, version: Version) -> dict[str, Any]:
-    found = environment.reads("ecr").batch_get_image(
+    found = environment.retrying("ecr").batch_get_image(
         repositoryName=environment.ecr_repository,
         imageIds=[{"imageDigest": version.digest}],
         acceptedMediaTypes=MANIFESTS,

@@ -1,4 +1,4 @@
-"""The notes of a release, from the commits since the version before."""
+"""Write the notes of a release from the commits since the previous version."""
 
 import sys
 from dataclasses import dataclass
@@ -34,12 +34,12 @@ class Notes:
 
 @fact("what is new in {tagged}?")
 def write_notes(
-    environment: Environment, place: Workspace, tagged: Tagged, plan: CheckPlan
+    environment: Environment, workspace: Workspace, tagged: Tagged, plan: CheckPlan
 ) -> Notes:
-    """Group the commits since the version before, by git-cliff, and write them down."""
+    """Group the commits since the previous version with git-cliff, and write the notes."""
     remarks = tuple(filter(None, [_of_package(tagged, plan)]))
-    changes = _changes(place, tagged)
-    before = tagged.previous[1] if tagged.previous else None
+    changes = _changes(workspace, tagged)
+    before = tagged.previous.tag if tagged.previous else None
     text = notes(changes, before, remarks)
     for remark in remarks:
         get_run_logger().warning("%s", remark)
@@ -53,15 +53,16 @@ def _of_package(tagged: Tagged, plan: CheckPlan) -> str:
     return version_remark(tagged.tag, package.version)
 
 
-def _changes(place: Workspace, tagged: Tagged) -> list[CommitChange]:
-    """What git-cliff says of the commits, which no program of the application has touched yet."""
-    wanted = f"{tagged.previous[0]}..{tagged.revision}" if tagged.previous else tagged.revision
-    # An empty folder to work in: the repository's own settings for git-cliff do not count.
-    empty = place.home / "empty"
+def _changes(workspace: Workspace, tagged: Tagged) -> list[CommitChange]:
+    """Read the commits with git-cliff, before any program of the application has run on them."""
+    before = tagged.previous
+    wanted = f"{before.revision}..{tagged.revision}" if before else tagged.revision
+    # It runs in an empty folder: the repository's own settings for git-cliff do not count.
+    empty = workspace.home / "empty"
     empty.mkdir(exist_ok=True)
     argv = [
         *(str(Path(sys.executable).with_name("git-cliff")), "--offline", "--no-exec"),
         *("--config", str(SETTINGS), "--repository", str(tagged.source.folder)),
         *("--workdir", str(empty), "--context", "--", wanted),
     ]
-    return read_changes(answer_of(argv, place, "git-cliff", folder=empty, timeout_s=TIMEOUT_S))
+    return read_changes(answer_of(argv, workspace, "git-cliff", folder=empty, timeout_s=TIMEOUT_S))

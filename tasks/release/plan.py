@@ -1,4 +1,4 @@
-"""What a release must pass before it is built."""
+"""Decide what a release must pass before it is built."""
 
 from prefect.logging import get_run_logger
 
@@ -24,5 +24,5 @@ def plan_release(environment: Environment, tagged: Tagged) -> CheckPlan:
 
 
 def package_path(plan: CheckPlan) -> str:
-    """Where the application's package.json is in its repository."""
+    """Return the path of the application's package.json in its repository."""
     return "package.json" if plan.table.folder == "." else f"{plan.table.folder}/package.json"

@@ -1,4 +1,4 @@
-"""The application as a folder that runs by itself: built anew from the commit, and packed."""
+"""Build the application as a standalone folder, from the commit only, and pack it."""
 
 import shutil
 from dataclasses import dataclass, replace
@@ -28,7 +28,10 @@ SCRIPT = "build"
 
 @dataclass(frozen=True)
 class Built:
-    """A built application: its `folder`, the place it was built in, and its committed `tree`."""
+    """A built application in `folder`, from the committed `tree`.
+
+    `replaced` maps traces of the build, such as its folder, to what stands in the archive instead.
+    """
 
     folder: Path
     replaced: dict[bytes, bytes]
@@ -37,15 +40,15 @@ class Built:
 
 @operation("build the standalone application of {tagged}")
 def build_standalone(
-    environment: Environment, place: Workspace, tagged: Tagged, plan: CheckPlan
+    environment: Environment, workspace: Workspace, tagged: Tagged, plan: CheckPlan
 ) -> Built:
     """Build the committed tree in a folder of its own, which no test has touched.
 
-    Raises `CheckFailed` with the last lines of the build, and `ConfigurationError` where it leaves
-    no standalone application.
+    Raises `CheckFailed` with the last lines of the build, and `ConfigurationError` if it leaves no
+    standalone application.
     """
-    tree = source_archive(tagged.source, place.home / "build" / "tree")
-    there = replace(place, source=tree)
+    tree = source_archive(tagged.source, workspace.home / "build" / "tree")
+    there = replace(workspace, source=tree)
     app = (tree / plan.table.folder).resolve()
     if SCRIPT not in read_package((app / "package.json").read_text()).scripts:
         raise CheckFailed(
@@ -64,11 +67,13 @@ def build_standalone(
     )
     if not outcome.passed:
         raise CheckFailed(format_outcome(SCRIPT, command, outcome))
-    return _gathered(app, tree.resolve(), place, tagged, plan)
+    return _gathered(app, tree.resolve(), workspace, tagged, plan)
 
 
-def _gathered(app: Path, tree: Path, place: Workspace, tagged: Tagged, plan: CheckPlan) -> Built:
-    """The standalone folder with what Next.js leaves to others: static files and public/."""
+def _gathered(
+    app: Path, tree: Path, workspace: Workspace, tagged: Tagged, plan: CheckPlan
+) -> Built:
+    """Copy the standalone folder, with what Next.js leaves out: static files and public/."""
     made = app / STANDALONE
     if not made.is_dir():
         raise ConfigurationError(
@@ -77,16 +82,16 @@ def _gathered(app: Path, tree: Path, place: Workspace, tagged: Tagged, plan: Che
         )
     if not made.resolve().is_relative_to(tree):
         raise RequestRefused(f"{STANDALONE} leads out of the build")
-    folder = place.home / "build" / "standalone"
+    folder = workspace.home / "build" / "standalone"
     shutil.copytree(made, folder, symlinks=True)
-    # In a monorepo the application lies in it as it lies in the repository.
+    # In a monorepo the application has the same path in it as in the repository.
     own = folder / plan.table.folder if (folder / plan.table.folder / ".next").is_dir() else folder
     for name in (".next/static", "public"):
         if (app / name).is_dir() and not (own / name).exists():
             shutil.copytree(app / name, own / name, symlinks=True)
     shutil.rmtree(own / ".next/cache", ignore_errors=True)
     for environment_file in {*folder.glob(".env*"), *own.glob(".env*")}:
-        # Next.js copies them along; what configures one place is no part of a release.
+        # Next.js copies them; the settings of one environment are no part of a release.
         environment_file.unlink()
     build_id, prerender, references = (
         _text(own / name) for name in (BUILD_ID, PRERENDER, REFERENCES)
@@ -105,7 +110,7 @@ def _text(path: Path) -> str:
 
 @operation("pack {tagged}")
 def pack(built: Built, tagged: Tagged, stem: str, into: Path) -> Path:
-    """Pack a built application as `stem`/… in the folder `into`; the archive's path."""
+    """Pack a built application as `stem`/… in the folder `into`; return the archive's path."""
     into.mkdir(mode=0o700, exist_ok=True)
     archive = into / f"{stem}.tar.gz"
     archive.unlink(missing_ok=True)

@@ -1,7 +1,8 @@
-"""The tag of a release: where it is, and that it stays there while we release it."""
+"""Check out the tag of a release, and demand that it stays where it is meanwhile."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 
 from blocks.environment import Environment
 from delivery.errors import NotOnGitHub, RequestRefused
@@ -11,25 +12,31 @@ from tasks import fact, operation
 from tasks.github.api import github_of, quoted
 from tasks.workspace.checkout import Source
 from tasks.workspace.mirrors import mirror_of
-from tasks.workspace.repository import check_out
+from tasks.workspace.repository import fetch_source
 from tasks.workspace.workspace import Workspace
 
 _TAG_IT = "Make it with `git tag --annotate`, push it, and release that."
 
 
+class PreviousVersion(NamedTuple):
+    """The version before the one that is released."""
+
+    revision: str
+    tag: str
+
+
 @dataclass(frozen=True)
 class Tagged:
-    """An annotated tag and what it points at.
+    """An annotated tag and the revision it points at.
 
-    `object` is the name of git's tag object, which another tag of the same name does not have;
-    `previous` the revision of the version before, and its tag.
+    `object` is the name of git's tag object: a tag that was moved has another one.
     """
 
     tag: VersionTag
     object: str
     source: Source
     tagger: str
-    previous: tuple[str, str] | None = None
+    previous: PreviousVersion | None = None
 
     @property
     def revision(self) -> str:
@@ -37,7 +44,7 @@ class Tagged:
 
     @property
     def moment(self) -> int:
-        """When the revision was committed, in seconds since 1970."""
+        """Return when the revision was committed, in seconds since 1970."""
         return int(datetime.fromisoformat(self.source.committed_at).timestamp())
 
     def __str__(self) -> str:
@@ -45,21 +52,21 @@ class Tagged:
 
 
 @operation("check out {tag}")
-def check_out_tag(environment: Environment, place: Workspace, tag: str) -> Tagged:
-    """Check out what a tag points at, which is a revision of the release branch.
+def check_out_tag(environment: Environment, workspace: Workspace, tag: str) -> Tagged:
+    """Check out the revision that a tag points at, which must be on the release branch.
 
     Raises `RequestRefused` for a tag that is no semantic version, not annotated, not on the branch
     of the environment's policy or moved meanwhile, and what `tasks.workspace.checkout.check_out`
     raises.
     """
     version = read_tag(tag)
-    source = check_out.fn(environment, place, environment.repository, "", version.ref)
-    with mirror_of(source.repository, place.mirrors, {}) as mirror:
+    source = fetch_source(environment, workspace, environment.repository, "", version.ref)
+    with mirror_of(source.repository, workspace.mirrors, {}) as mirror:
         kind, name = mirror.object_of(version.ref)
         if kind != "tag":
             raise RequestRefused(
                 f"{version} is a lightweight tag: nobody signed it with a name and a time",
-                hint=f"A release wants an annotated tag. {_TAG_IT}",
+                hint=f"A release needs an annotated tag. {_TAG_IT}",
             )
         if mirror.tip(version.ref) != source.revision:
             raise _moved(version)
@@ -72,12 +79,12 @@ def check_out_tag(environment: Environment, place: Workspace, tag: str) -> Tagge
         found = Tagged(version, name, source, plain(mirror.tagger(version.ref))[:200])
         before = previous_tag(version, mirror.tags_within(source.revision))
         start = mirror.tip(f"refs/tags/{before}") if before else None
-    return replace(found, previous=(start, before)) if start and before else found
+    return replace(found, previous=PreviousVersion(start, before)) if start and before else found
 
 
 @fact("does GitHub have {tagged} where we found it?")
-def demand_tag(environment: Environment, tagged: Tagged) -> None:
-    """Demand that GitHub's tag is the one that was checked out. Raises `RequestRefused`."""
+def require_tag(environment: Environment, tagged: Tagged) -> None:
+    """Demand that the tag on GitHub is the one that was checked out. Raises `RequestRefused`."""
     try:
         found = github_of(environment).read(f"git/ref/tags/{quoted(tagged.tag.name)}")["object"]
     except NotOnGitHub:

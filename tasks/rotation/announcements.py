@@ -1,4 +1,4 @@
-"""What a rotation is asked for, what it tells, and the table it leaves on its page."""
+"""What a rotation was asked for, its Slack messages, and the table on its page."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -30,12 +30,12 @@ def rotation_request(
     force_logout: bool,
     compromised: bool,
 ) -> RotationRequest:
-    """What a run was asked for. Raises `RequestRefused` before anything is looked at."""
+    """What a run was asked for. Raises `RequestRefused` where the parameters do not fit."""
     for name, is_asked in (("force_logout", force_logout), ("compromised", compromised)):
         if is_asked and not plain(reason):
             raise RequestRefused(
                 f"{name} needs a reason",
-                hint="Say why, for the ledger and for those who read Slack. Nothing was changed.",
+                hint="Say why, for the ledger and for the readers of Slack. Nothing was changed.",
             )
     kinds = tuple(dict.fromkeys(SecretKind(each).value for each in secrets))
     if not kinds:
@@ -46,7 +46,7 @@ def rotation_request(
 
 
 def _scheduled() -> datetime:
-    """The moment for which this run was scheduled, or at which it was asked for."""
+    """The moment for which this run was scheduled, or at which it was requested."""
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         raise RuntimeError("only a run has a slot")
@@ -57,16 +57,19 @@ def _scheduled() -> datetime:
 
 
 def announce_rotation(
-    lock: DeployLock, request: RotationRequest, rotations: Sequence[Rotation], cannot: Sequence[str]
+    lock: DeployLock,
+    request: RotationRequest,
+    rotations: Sequence[Rotation],
+    excluded: Sequence[str],
 ) -> None:
-    """Open the thread of a rotation."""
+    """Open the Slack thread of a rotation; `excluded` says which secrets cannot be rotated."""
     holder = lock.holder
     message = messages.rotation_started(
         lock.environment.name,
         str(request),
         holder.reason,
         holder.actor,
-        [*_overdue(rotations), *cannot],
+        [*_overdue(rotations), *excluded],
         run_url(lock.environment, this_run()),
     )
     announce(lock.environment, message, first=True)
@@ -74,34 +77,34 @@ def announce_rotation(
 
 @operation("conclude: how far each secret is")
 def conclude_rotation(
-    lock: DeployLock, rotations: Sequence[Rotation], cannot: Sequence[str]
+    lock: DeployLock, rotations: Sequence[Rotation], excluded: Sequence[str]
 ) -> str:
-    """Leave the table, tell the thread, and say it in a sentence."""
+    """Write the table and the Slack messages; how far each secret is, in one line."""
     environment, seconds = lock.environment, seconds_so_far()
     outcomes = [outcome_of(each) for each in rotations]
-    said = [*_overdue(rotations), *cannot]
+    warnings = [*_overdue(rotations), *excluded]
     create_table_artifact(
-        [each.row() for each in outcomes] + [{"secret": each} for each in said],
+        [each.row() for each in outcomes] + [{"secret": each} for each in warnings],
         key="rotation",
-        description=f"Secrets of {environment.name}: ids of versions, and what is next",
+        description=f"Secrets of {environment.name}: ids of versions, and the next step",
     )
     for outcome in outcomes:
-        _tell(lock, messages.secret_told(outcome))
+        _tell(lock, messages.secret_progress(outcome))
     url = run_url(environment, this_run())
-    ended = messages.rotation_ended(environment.name, outcomes, said, seconds, url)
+    ended = messages.rotation_ended(environment.name, outcomes, warnings, seconds, url)
     _tell(lock, ended)
     facts = [(each.secret, each.sentence) for each in outcomes]
     write_summary(environment, this_run(), plain(ended.headline), facts, seconds=seconds)
-    return "; ".join([*(each.sentence for each in outcomes), *said])
+    return "; ".join([*(each.sentence for each in outcomes), *warnings])
 
 
 def _overdue(rotations: Sequence[Rotation]) -> list[str]:
-    """What this run found that should have been over long since."""
+    """A sentence for each earlier rotation that this run found overdue."""
     return [each.overdue for each in rotations if each.overdue]
 
 
 def outcome_of(rotation: Rotation) -> SecretOutcome:
-    """How far a secret is, for people."""
+    """How far a secret is, as people see it."""
     facts = rotation.facts
     row = facts.of_current
     return SecretOutcome(

@@ -1,6 +1,6 @@
-"""What may not be quoted: the text of an error that nobody foresaw, where secrets are at hand.
+"""Keep the text of unexpected errors out of Prefect while secrets are in memory.
 
-Prefect keeps the text of an exception in its database, its logs and its events.
+Prefect stores the text of an exception in its database, its logs and its events.
 """
 
 import traceback
@@ -13,9 +13,9 @@ from delivery.errors import DeliveryError, Unforeseen
 
 @contextmanager
 def redacted(doing: str) -> Iterator[None]:
-    """Say of an error that is none of ours where it was raised, and not what it says.
+    """Re-raise an unexpected error as `Unforeseen`, with its type and place only.
 
-    `doing` completes "while we wanted to …". Raises `Unforeseen`.
+    Its text may hold a secret. `doing` completes "while we wanted to …".
     """
     try:
         yield
@@ -25,5 +25,5 @@ def redacted(doing: str) -> Iterator[None]:
         where = traceback.extract_tb(error.__traceback__)[-1]
         raise Unforeseen(
             f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno} while we wanted "
-            f"to {doing}; what it says is kept back, since it may quote a secret"
+            f"to {doing}; its text is not shown, since it may quote a secret"
         ) from None

@@ -1,7 +1,7 @@
-"""What `reconcile` does for rotations: old credentials that are due are retired, others told of.
+"""What `reconcile` does for rotations: it retires old credentials and reports overdue ones.
 
-It restarts no service and makes no version; a rotation that waits for more than a retirement is
-gone on with by `rotate-secrets`.
+It restarts no service and makes no version: `rotate-secrets` resumes a rotation that needs more
+than a retirement.
 """
 
 import time
@@ -10,12 +10,12 @@ from dataclasses import replace
 
 from blocks.environment import Environment
 from delivery.rotation.facts import SecretPolicy
-from delivery.rotation.messages import retired
+from delivery.rotation.messages import credentials_retired
 from delivery.rotation.record import Record, RotationStep, is_overdue, retirement_due
 from tasks import fact, operation
 from tasks.aws_errors import translate_aws_errors
 from tasks.rotation.announcements import outcome_of
-from tasks.rotation.preflight import KINDS, begun_rotation
+from tasks.rotation.preflight import MAKE_CREDENTIAL, begin_rotation
 from tasks.rotation.rolling_restart import Consumer, look_at_consumers
 from tasks.rotation.rotate import advance
 from tasks.rotation.state import Rotation, RotationRequest
@@ -28,13 +28,13 @@ MAY_TAKE = (RotationStep.RETIRE, RotationStep.DELETE)
 
 @fact("which old credentials of {environment.name} are due?")
 def what_is_due(environment: Environment) -> list[str]:
-    """The kinds of secrets whose newest rotation is rolled, not over, and past its overlap."""
+    """The kinds of secrets whose newest rotation is past its restart and overlap, but not over."""
     with translate_aws_errors("look for old credentials"):
         newest = _newest(ledger.read_rotations(environment))
     now, due = time.time(), []
     for kind, secret in environment.rotated.items():
         row = newest.get(secret)
-        if row and _is_due(row, KINDS[kind](environment).policy, now):
+        if row and _is_due(row, MAKE_CREDENTIAL[kind](environment).policy, now):
             due.append(str(kind))
     return due
 
@@ -55,31 +55,33 @@ def _is_due(row: Record, policy: SecretPolicy, now: float) -> bool:
 
 @operation("retire what is due of {lock.environment.name}")
 def retire_due(lock: DeployLock, kinds: Sequence[str]) -> list[str]:
-    """Retire the old credentials of these kinds, and say in sentences what people must hear.
+    """Retire the old credentials of these kinds; a sentence for each that people must know of.
 
-    One that somebody is still connected with is looked at again the next time.
+    One that a client is still connected with is left to the next run.
     """
     if not kinds:
         return []
-    environment, told = lock.environment, []
+    environment, sentences = lock.environment, list[str]()
     consumers = look_at_consumers(environment)
     newest = _newest(ledger.read_rotations(environment))
     for kind, secret in environment.rotated.items():
         if kind in kinds:
-            told += _retired(lock, kind, newest[secret], consumers)
-    return told
+            sentences += _retire_kind(lock, kind, newest[secret], consumers)
+    return sentences
 
 
-def _retired(lock: DeployLock, kind: str, row: Record, consumers: Sequence[Consumer]) -> list[str]:
-    rotation = begun_rotation(lock.environment, RotationRequest((kind,), row.slot), kind)
+def _retire_kind(
+    lock: DeployLock, kind: str, row: Record, consumers: Sequence[Consumer]
+) -> list[str]:
+    rotation = begin_rotation(lock.environment, RotationRequest((kind,), row.slot), kind)
     advance(lock, rotation, consumers, MAY_TAKE)
     if rotation.taken:
         return [outcome_of(rotation).sentence]
-    return _overdue(lock, rotation)
+    return _report_overdue(lock, rotation)
 
 
-def _overdue(lock: DeployLock, rotation: Rotation) -> list[str]:
-    """Said once of a rotation; the table of `rotate-secrets` says it each week."""
+def _report_overdue(lock: DeployLock, rotation: Rotation) -> list[str]:
+    """Report an overdue rotation once; the table of `rotate-secrets` shows it each week."""
     row = rotation.facts.of_current
     if row is None or row.is_told or not is_overdue(row, rotation.facts.now):
         return []
@@ -87,8 +89,9 @@ def _overdue(lock: DeployLock, rotation: Rotation) -> list[str]:
     return [f"overdue for more than 48 hours: {outcome_of(rotation).sentence}"]
 
 
-def announce_retirement(lock: DeployLock, told: Sequence[str]) -> str:
-    """Tell the channel, where there is something to tell; all of it in a sentence."""
-    if told:
-        announce(lock.environment, retired(lock.environment.name, told), first=True)
-    return "; ".join(told)
+def announce_retirement(lock: DeployLock, sentences: Sequence[str]) -> str:
+    """Post these sentences to the channel, if there are any; all of them in one line."""
+    if sentences:
+        message = credentials_retired(lock.environment.name, sentences)
+        announce(lock.environment, message, first=True)
+    return "; ".join(sentences)

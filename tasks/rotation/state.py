@@ -1,12 +1,13 @@
-"""What a run was asked to rotate, and how far each secret is in it."""
+"""What a run was asked to rotate, and how far each secret has come in it."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from delivery.errors import Drift
+from delivery.errors import DeliveryError, Drift
 from delivery.rotation.facts import Facts
 from delivery.rotation.next_step import Next
 from delivery.rotation.record import Record, RotationStep, token_of
-from tasks.credentials.credential import Rotated
+from tasks.credentials.credential import Credential
 
 
 @dataclass(frozen=True)
@@ -23,16 +24,26 @@ class RotationRequest:
         return f"rotate {', '.join(self.kinds)} ({self.slot}{how})"
 
 
-class Rotation:
-    """One secret in one run: what this run did to it, and what it saw last.
+class Failed(NamedTuple):
+    """Why a secret stopped in this run, and when, on the monotonic clock."""
 
-    `overdue` says that this run found the rotation before without its end, long after the roll.
-    No dataclass: Prefect may copy those, and what one step has set the next must see.
+    error: DeliveryError
+    at: float
+
+
+class Rotation:
+    """One secret in one run: the steps that this run took, and the facts that it read last.
+
+    `overdue` is a sentence if the rotation before it should have ended long ago, else empty;
+    `was_just_restarted` says that services were restarted for it after its facts were read. This is
+    no dataclass: Prefect may copy those, and each step must see what the step before it has set.
     """
 
-    def __init__(self, rotated: Rotated, request: RotationRequest, arn: str, current: str) -> None:
-        self.rotated = rotated
-        self.secret = rotated.secret
+    def __init__(
+        self, credential: Credential, request: RotationRequest, arn: str, current: str
+    ) -> None:
+        self.credential = credential
+        self.secret = credential.secret
         self.slot = request.slot
         self.compromised = request.compromised
         self.token = token_of(arn, request.slot)
@@ -40,20 +51,22 @@ class Rotation:
         self.was_set = ""
         self.was_tested = ""
         self.overdue = ""
+        self.failure: Failed | None = None
+        self.was_just_restarted = False
         self._facts: Facts | None = None
-        self.next = Next(RotationStep.WAIT, "nobody has looked yet")
+        self.next = Next(RotationStep.WAIT, "nothing was read yet")
         self.taken: list[RotationStep] = []
 
     @property
     def facts(self) -> Facts:
-        """What was seen last."""
+        """The facts that were read last."""
         if self._facts is None:
-            raise RuntimeError(f"nobody has looked at {self} yet")
+            raise RuntimeError(f"nothing was read of {self} yet")
         return self._facts
 
     @facts.setter
-    def facts(self, seen: Facts) -> None:
-        self._facts = seen
+    def facts(self, read: Facts) -> None:
+        self._facts, self.was_just_restarted = read, False
 
     @property
     def row(self) -> Record:
@@ -61,6 +74,16 @@ class Rotation:
         if self.facts.of_current is None:
             raise Drift(f"the ledger does not know who made the current version of {self}")
         return self.facts.of_current
+
+    @property
+    def needs_restart(self) -> bool:
+        """Whether services must be restarted, or at least proven, before its next step."""
+        return self.next.step is RotationStep.RESTART
+
+    @property
+    def restarts_for_earlier(self) -> bool:
+        """Whether that restart belongs to an earlier rotation, which was interrupted before it."""
+        return self.needs_restart and self.next.version != self.facts.target
 
     def __str__(self) -> str:
         return self.secret

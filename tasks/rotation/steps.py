@@ -1,4 +1,4 @@
-"""The steps of a rotation: each changes one thing, and is harmless to repeat."""
+"""The steps of a rotation: each changes one thing and is harmless to repeat."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -26,9 +26,9 @@ from tasks.run.lock import DeployLock
 
 @operation("give {rotation} a new version, not yet in use")
 def create(lock: DeployLock, rotation: Rotation, following: Next) -> None:
-    """Write the row, then the version; what is stored already under its id is kept."""
-    rotated, facts = rotation.rotated, rotation.facts
-    environment, version, current = rotated.environment, following.version, following.instead_of
+    """Write the row, then the version; a value that is stored under its id already is kept."""
+    credential, facts = rotation.credential, rotation.facts
+    environment, version, current = credential.environment, following.version, following.instead_of
     mine = facts.mine
     if mine is None or mine.new_version != version:
         row = Record(
@@ -46,7 +46,7 @@ def create(lock: DeployLock, rotation: Rotation, following: Next) -> None:
         if facts.pending_value is PendingValue.NAMELESS:
             entered = read_value(environment, rotation.secret, facts.pending) or {}
             return {**entered, VERSION: version}
-        return rotated.make(version, current)
+        return credential.make(version, current)
 
     with _intended(lock, rotation, following):
         put_pending(environment, rotation.secret, version, make)
@@ -54,32 +54,37 @@ def create(lock: DeployLock, rotation: Rotation, following: Next) -> None:
 
 @operation("set the idle account of {rotation}")
 def set_account(lock: DeployLock, rotation: Rotation, following: Next) -> None:
+    """Give the idle account the password of the new version."""
     with _intended(lock, rotation, following):
-        rotation.rotated.set(following.version, following.instead_of)
+        rotation.credential.set(following.version, following.instead_of)
     rotation.was_set = following.version
 
 
 @operation("prove the new version of {rotation}")
 def prove(lock: DeployLock, rotation: Rotation, following: Next) -> None:
+    """Use the new version as the application will. Raises `CredentialUnfit`."""
     with redacted(f"prove the new version of {rotation}"):
-        rotation.rotated.prove(following.version, following.instead_of)
+        rotation.credential.prove(following.version, following.instead_of)
     rotation.was_tested = following.version
 
 
 @operation("make the new version of {rotation} current")
 def make_current(lock: DeployLock, rotation: Rotation, following: Next) -> None:
+    """Move AWSCURRENT, if the version before still has it. Raises `Drift` otherwise."""
     with _intended(lock, rotation, following):
         promote(lock.environment, rotation.secret, following.version, following.instead_of)
 
 
-@operation("take the label AWSPENDING from {rotation}")
+@operation("remove the label AWSPENDING of {rotation}")
 def tidy(lock: DeployLock, rotation: Rotation, following: Next) -> None:
+    """Remove AWSPENDING from a version that is current."""
     with _intended(lock, rotation, following):
         remove_pending(lock.environment, rotation.secret, following.version)
 
 
-@operation("write that all run with the new version of {rotation}")
-def write_rolled(lock: DeployLock, rotation: Rotation) -> None:
+@operation("record that every service runs with the new version of {rotation}")
+def record_restart(lock: DeployLock, rotation: Rotation) -> None:
+    """Write when that was proven, since the overlap begins then; a lost row is written again."""
     facts = rotation.facts
     row = facts.of_current or Record(
         secret=rotation.secret,
@@ -89,30 +94,33 @@ def write_rolled(lock: DeployLock, rotation: Rotation) -> None:
         began=facts.now,
         compromised=rotation.compromised,
     )
-    rolled = replace(row, rolled_at=time.time(), drained_since=None, step=RotationStep.ROLL)
-    ledger.write_rotation(lock.environment, rolled, lock.token)
-    rotation.taken.append(RotationStep.ROLL)
+    restarted = replace(row, rolled_at=time.time(), drained_since=None, step=RotationStep.RESTART)
+    ledger.write_rotation(lock.environment, restarted, lock.token)
+    rotation.taken.append(RotationStep.RESTART)
+    rotation.was_just_restarted = True
 
 
 @operation("retire the old version of {rotation}")
 def retire(lock: DeployLock, rotation: Rotation, following: Next) -> None:
+    """Take the old credential away where it is checked. Raises `StillAccepted`."""
     facts = rotation.facts
     row = rotation.row
     at_once = rotation.compromised or row.compromised
     with _intended(lock, rotation, following):
-        rotation.rotated.retire(following.version, facts.current, at_once=at_once)
-    gone = replace(row, retired_at=time.time(), step=RotationStep.RETIRE)
-    ledger.write_rotation(lock.environment, gone, lock.token)
+        rotation.credential.retire(following.version, facts.current, at_once=at_once)
+    retired = replace(row, retired_at=time.time(), step=RotationStep.RETIRE)
+    ledger.write_rotation(lock.environment, retired, lock.token)
 
 
 @operation("delete the old version of {rotation} where it is checked")
 def delete(lock: DeployLock, rotation: Rotation, following: Next) -> None:
+    """Delete the old credential, which can then not be made active again."""
     with _intended(lock, rotation, following):
-        rotation.rotated.delete(rotation.row, time.time())
+        rotation.credential.delete(rotation.row, time.time())
 
 
-Taking = Callable[[DeployLock, Rotation, Next], None]
-STEPS: dict[RotationStep, Taking] = {
+StepFunction = Callable[[DeployLock, Rotation, Next], None]
+STEPS: dict[RotationStep, StepFunction] = {
     RotationStep.CREATE: create,
     RotationStep.ADOPT: create,
     RotationStep.SET: set_account,
@@ -125,7 +133,7 @@ STEPS: dict[RotationStep, Taking] = {
 
 
 def close(lock: DeployLock, rotation: Rotation) -> None:
-    """Write that the rotation of the current version is over."""
+    """Write that the rotation that made the current version is over."""
     row = rotation.facts.of_current
     if row and not row.is_over and row.rolled_at is not None:
         ledger.write_rotation(lock.environment, replace(row, step=RotationStep.DONE), lock.token)

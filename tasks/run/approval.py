@@ -1,4 +1,4 @@
-"""Asking a person, and remembering who agreed and why."""
+"""Approval asks a person, and keeps who agreed and why."""
 
 import math
 import threading
@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
+from dataclasses import dataclass
 
 from httpx import HTTPError
 from prefect import get_client, pause_flow_run
@@ -24,7 +25,7 @@ LOOK_AGAIN_S = 1
 GRACE_S = 60
 
 
-class Consent(RunInput):
+class ConsentForm(RunInput):
     """The form that the Prefect UI shows at `Resume`."""
 
     go_on: bool = Field(default=False, description="Whether the run may go on.")
@@ -32,30 +33,45 @@ class Consent(RunInput):
     why: str = Field(min_length=1, max_length=300, description="Why you decide so.")
 
 
-def agreed(lock: DeployLock, message: Message, question: str) -> bool:
-    """Ask in the Prefect UI and in Slack, and wait; whether a person agreed. Silence is a no."""
+@dataclass(frozen=True)
+class Consent:
+    """Consent is the answer to a question: whether a person agreed, and in which words."""
+
+    is_given: bool
+    words: str = ""
+
+    def __str__(self) -> str:
+        return self.words or "nobody agreed"
+
+
+def ask_consent(lock: DeployLock, message: Message, question: str) -> Consent:
+    """Ask in the Prefect UI and in Slack, and wait for an answer. Silence is a no.
+
+    The ledger keeps the answer with the reason of this run.
+    """
     policy = lock.environment.policy
     announce(lock.environment, message)
     try:
         with _answered_in_time(lock):
             answer = pause_flow_run(
-                wait_for_input=Consent.with_initial_data(description=question),
+                wait_for_input=ConsentForm.with_initial_data(description=question),
                 timeout=math.ceil(policy.ask_timeout_s) + GRACE_S,
                 poll_interval=LOOK_AGAIN_S,
             )
     except FlowPauseTimeout:
         get_run_logger().warning("nobody answered within %g s", policy.ask_timeout_s)
-        return False
-    lock.demand()
+        return Consent(False)
+    lock.ensure_held()
     verdict = "agreed" if answer.go_on else "refused"
-    lock.note(f"{answer.who} {verdict}: {answer.why}")
-    get_run_logger().info("%s %s: %s", answer.who, verdict, answer.why)
-    return answer.go_on
+    words = f"{answer.who} {verdict}: {answer.why}"
+    lock.note(words)
+    get_run_logger().info("%s", words)
+    return Consent(answer.go_on, words)
 
 
 @contextmanager
 def _answered_in_time(lock: DeployLock) -> Iterator[None]:
-    """Answer no in a person's place when time is up, or the deploy lock is lost or asked back.
+    """Answer no in a person's place once time is up, or the deploy lock is lost or asked back.
 
     Prefect looks for nothing but an answer while a run is paused; and a pause that it lets run out
     ends the run in a state that hides our own reason.
@@ -66,7 +82,7 @@ def _answered_in_time(lock: DeployLock) -> Iterator[None]:
 
     def why_no() -> str:
         try:
-            lock.demand()
+            lock.ensure_held()
         except DeliveryError as error:
             return str(error)[:300]
         return f"nobody answered in {patience:g} s" if time.monotonic() > deadline else ""

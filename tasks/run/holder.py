@@ -1,4 +1,4 @@
-"""This run as the holder of a deploy lock: what it does, for whom and why."""
+"""A holder describes this run as the owner of a deploy lock: what it does, for whom and why."""
 
 import time
 from typing import Any
@@ -27,7 +27,7 @@ def this_holder(kind: str, title: str, reason: str) -> Holder:
 
 
 def actor_of(run: Any) -> str:
-    """Who asked for a run: a tag `by:NAME`, what Prefect knows, or the words `not named`."""
+    """Return who asked for a run: a tag `by:NAME`, what Prefect knows, or `not named`."""
     named = [tag.removeprefix("by:") for tag in run.tags if tag.startswith("by:")]
     by = run.created_by.display_value if run.created_by else None
     return (named[0] if named else by) or "not named"

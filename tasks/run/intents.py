@@ -1,4 +1,4 @@
-"""Saying what we are about to change, before we do: what a dead run leaves is then on record."""
+"""An intent records a change before it is sent, so that what a killed run leaves is on record."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +18,8 @@ from tasks.run.lock import DeployLock
 def intent(lock: DeployLock, kind: str, colour: str, **detail: Any) -> Iterator[None]:
     """Write that a change is about to be sent, and afterwards what became of it.
 
-    A run that dies in between leaves the intent open, and whoever holds the deploy lock next
-    settles it.
+    A run that is killed in between leaves the intent open, and the next holder of the deploy lock
+    closes it.
     So does an end that cannot be written, which is no reason to fail what has succeeded.
     """
     said = Intent(
@@ -35,7 +35,7 @@ def intent(lock: DeployLock, kind: str, colour: str, **detail: Any) -> Iterator[
     try:
         yield
     except Exception as error:
-        # A release may be live although its end could not be seen or written: reading settles it.
+        # A release may be live although its end could not be seen or written: reading tells.
         if "release" not in detail:
             _close(lock, said, f"failed: {type(error).__name__}")
         raise

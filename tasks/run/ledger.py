@@ -1,7 +1,7 @@
 """The ledger: a DynamoDB table of deploy locks, proven images, releases and intents.
 
 One table serves all environments: the partition key `environment` names one, the sort key `entry`
-says what a row is (`lock`, `waiting#…`, `proven#…`, `release#…`, `intent#…`,
+says what a row is (`turn` for the deploy lock, `waiting#…`, `proven#…`, `release#…`, `intent#…`,
 `rotation#secret#slot`). What a row says is
 JSON in `said`; only what a condition asks for is an attribute of its own.
 """
@@ -25,13 +25,13 @@ Row = dict[str, Any]
 
 
 def read_releases(environment: Environment) -> Iterator[Release]:
-    """Every release of an environment, in the order they went live."""
+    """Yield every release of an environment, in the order they went live."""
     for row in rows(environment, "release#"):
         yield Release.read(row["said"]["S"])
 
 
 def read_intents(environment: Environment) -> list[Intent]:
-    """The intents that are open, oldest first."""
+    """Return the intents that are open, oldest first."""
     read = (Intent.read(row["said"]["S"]) for row in rows(environment, "intent#open#"))
     return list(read)
 
@@ -47,7 +47,7 @@ def record_proven(environment: Environment, proven: Proven) -> None:
 
 
 def read_proven(environment: Environment, revision: str) -> list[Proven]:
-    """The proven images whose revision begins so."""
+    """Return the proven images whose revision begins so."""
     found = rows(environment, f"proven#{revision}")
     return [Proven.read(row["said"]["S"]) for row in found]
 
@@ -64,7 +64,7 @@ def close_intent(environment: Environment, intent: Intent) -> None:
     table = environment.ledger_table
     closed = {**key(environment, _place(intent, "closed")), "said": {"S": intent.text()}}
     with _table_named(environment):
-        environment.reads("dynamodb").transact_write_items(
+        environment.retrying("dynamodb").transact_write_items(
             TransactItems=[
                 {"Put": {"TableName": table, "Item": closed}},
                 {"Delete": {"TableName": table, "Key": key(environment, _place(intent, "open"))}},
@@ -73,7 +73,7 @@ def close_intent(environment: Environment, intent: Intent) -> None:
 
 
 def read_rotations(environment: Environment, secret: str = "") -> list[Record]:
-    """The rotations of a secret, or of all of them, whatever became of them."""
+    """Return the rotations of one secret or of all, finished ones too."""
     beginning = f"rotation#{secret}#" if secret else "rotation#"
     return [Record.read(row["said"]["S"]) for row in rows(environment, beginning)]
 
@@ -81,11 +81,11 @@ def read_rotations(environment: Environment, secret: str = "") -> list[Record]:
 def write_rotation(environment: Environment, record: Record, token: int) -> None:
     """Write how far a rotation is, under the lock of that `token`.
 
-    Raises `Fenced` if a later lock wrote it. A lost answer is settled by sending again.
+    Raises `Fenced` if a later lock wrote it. After a lost answer it is sent again.
     """
     try:
         with _table_named(environment):
-            environment.reads("dynamodb").put_item(
+            environment.retrying("dynamodb").put_item(
                 TableName=environment.ledger_table,
                 Item={
                     **key(environment, f"rotation#{record.secret}#{record.slot}"),
@@ -105,11 +105,11 @@ def write_rotation(environment: Environment, record: Record, token: int) -> None
 def add(environment: Environment, entry: str, said: str) -> bool:
     """Write a row that is not there yet, and say whether it was not.
 
-    Harmless to repeat, so a lost answer is settled by sending again.
+    Harmless to repeat, so after a lost answer it is sent again.
     """
     try:
         with _table_named(environment):
-            environment.reads("dynamodb").put_item(
+            environment.retrying("dynamodb").put_item(
                 TableName=environment.ledger_table,
                 Item={**key(environment, entry), "said": {"S": said}},
                 ConditionExpression="attribute_not_exists(entry)",
@@ -122,12 +122,12 @@ def add(environment: Environment, entry: str, said: str) -> bool:
 
 
 def rows(environment: Environment, beginning: str) -> Iterator[Row]:
-    """The rows of an environment whose entry begins so, in order, as they are at this moment."""
+    """Yield the rows whose entry begins so, in order, by a consistent read."""
     page: dict[str, Any] = {"LastEvaluatedKey": None}
     while "LastEvaluatedKey" in page:
         start = page["LastEvaluatedKey"]
         with _table_named(environment):
-            page = environment.reads("dynamodb").query(
+            page = environment.retrying("dynamodb").query(
                 TableName=environment.ledger_table,
                 KeyConditionExpression="environment = :e AND begins_with(entry, :b)",
                 ExpressionAttributeValues={":e": {"S": environment.name}, ":b": {"S": beginning}},
@@ -138,9 +138,9 @@ def rows(environment: Environment, beginning: str) -> Iterator[Row]:
 
 
 def row(environment: Environment, entry: str) -> Row:
-    """One row as it is at this moment; empty if there is none."""
+    """Return one row by a consistent read; it is empty if there is none."""
     with _table_named(environment):
-        answer = environment.reads("dynamodb").get_item(
+        answer = environment.retrying("dynamodb").get_item(
             TableName=environment.ledger_table, Key=key(environment, entry), ConsistentRead=True
         )
     found: Row = answer.get("Item", {})
@@ -152,7 +152,7 @@ def key(environment: Environment, entry: str) -> Mapping[str, Any]:
 
 
 def now() -> str:
-    """This moment in ISO 8601, to the millisecond, in UTC."""
+    """Return this moment in ISO 8601, to the millisecond, in UTC."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
@@ -162,7 +162,7 @@ def _place(intent: Intent, state: str) -> str:
 
 @contextmanager
 def _table_named(environment: Environment) -> Iterator[None]:
-    """Say which table is missing, in place of AWS's own sentence."""
+    """Name the missing table, in place of AWS's own sentence."""
     try:
         yield
     except ClientError as error:

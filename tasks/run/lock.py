@@ -12,15 +12,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
-from delivery.errors import DeliveryError, Fenced, PlatformBusy, Superseded, TakenBack
-from delivery.run.ledger import KINDS, Holder, LockRow, is_next, superseded_by
+from delivery.errors import AbortedByRollback, DeliveryError, Fenced, PlatformBusy, Superseded
+from delivery.run.ledger import KINDS_THAT_SUPERSEDE, Holder, LockRow, is_next, superseded_by
 from tasks import operation
 from tasks.aws_errors import translate_aws_errors
 from tasks.run import ledger
@@ -52,17 +50,13 @@ WHEN_STOPPED = {
 
 
 class DeployLock:
-    """The deploy lock that this run holds: its `token`, and whether it may still go on."""
+    """A deploy lock that this run holds: its `token`, and whether it may still go on."""
 
     def __init__(self, environment: Environment, token: int, holder: Holder) -> None:
         self.environment = environment
         self.token = token
         self.holder = holder
         self.taken_over_from = ""
-        self.operation: str | None = None  # App Runner's, that brought this run's version up
-        self.has_moved_traffic = False
-        self.last_word = ""  # what a person answered to our question
-        self.said: PrefectFuture[Any] | None = None  # the first message, if it is still on its way
         self._steps = 0
         self._stop = ""
         self._lost = ""
@@ -74,10 +68,11 @@ class DeployLock:
     def is_rollback(self) -> bool:
         return self.holder.kind == "rollback"
 
-    def demand(self) -> None:
+    def ensure_held(self) -> None:
         """Return if this run may go on; asks the ledger where no heartbeat said so lately.
 
-        Raises `Fenced` if another run holds the deploy lock, `TakenBack` if a person asked for the
+        Raises `Fenced` if another run holds the deploy lock, `AbortedByRollback` if a person asked
+        for the
         old
         version.
         """
@@ -88,16 +83,17 @@ class DeployLock:
             raise Fenced(f"{self.holder.title} lost the deploy lock: {self._lost}")
         if self._stop:
             hint = WHEN_STOPPED.get(self.holder.kind)
-            raise TakenBack(f"{self.holder.title} was asked to stop: {self._stop}", hint=hint)
+            raise AbortedByRollback(
+                f"{self.holder.title} was asked to stop: {self._stop}", hint=hint
+            )
 
-    def demand_now(self) -> None:
-        """The same, after asking the ledger: before a change that no token guards."""
+    def ensure_held_now(self) -> None:
+        """Do the same after asking the ledger: for a change that no token guards."""
         self._see(read_lock(self.environment))
-        self.demand()
+        self.ensure_held()
 
     def note(self, remark: str) -> None:
         """Keep what a person said with the reason of this run, for the ledger."""
-        self.last_word = remark
         self.holder = replace(self.holder, reason=f"{self.holder.reason}; {remark}"[:500])
 
     def next_step(self) -> int:
@@ -168,7 +164,7 @@ def deploy_lock(
 def deploy_lock_unless_held(
     environment: Environment, title: str, reason: str
 ) -> Iterator[DeployLock | None]:
-    """The lock to put things in order, or None while a living run has it."""
+    """Acquire the lock for `reconcile`, or yield None while a living run holds it."""
     try:
         lock = acquire_lock(environment, "reconcile", title, reason, only_if_dead=True)
     except PlatformBusy as error:
@@ -198,14 +194,14 @@ def acquire_lock(
     *,
     only_if_dead: bool = False,
 ) -> DeployLock:
-    """acquire the deploy lock, once it is free or its holder is dead; or do not wait for a living
+    """Acquire the deploy lock, once it is free or its holder is dead; or do not wait for a living
     one.
     """
     mine = this_holder(kind, title, reason)
     with translate_aws_errors("acquire the deploy lock"):
         others = [each for each in read_waiting(environment) if each.run != mine.run]
         row = read_lock(environment)
-        # Whoever waits already goes first, above all a rollback.
+        # A run that waits already goes first, above all a rollback.
         taken = _taken(environment, mine, row) if is_next(mine, others) else None
         return taken or _after_waiting(environment, mine, only_if_dead)
 
@@ -247,7 +243,7 @@ def _after_waiting(environment: Environment, mine: Holder, only_if_dead: bool) -
 
 
 class _Silence:
-    """How long the holder has been silent, by our own clock."""
+    """Measures how long the holder has been silent, by our own clock."""
 
     def __init__(self, lease_s: float) -> None:
         self._lease_s = lease_s
@@ -287,7 +283,7 @@ def _taken(
         condition = "#token = :t AND beat = :b"
     elif not row.token:
         condition, seen = "attribute_not_exists(#token)", {}
-    remembered = f", last_{mine.kind} = :asked" if mine.kind in KINDS else ""
+    remembered = f", last_{mine.kind} = :asked" if mine.kind in KINDS_THAT_SUPERSEDE else ""
     taken = update_lock(
         environment,
         f"SET #token = :token, beat = :zero, heard = :now, holder = :holder{remembered}"

@@ -1,4 +1,4 @@
-"""The rows of the deploy lock in the ledger: who has it, and who waits for it."""
+"""The ledger holds one row for the deploy lock and one for each run that waits for it."""
 
 import time
 from contextlib import suppress
@@ -11,7 +11,7 @@ from prefect import get_client
 from prefect.exceptions import PrefectException
 
 from blocks.environment import Environment
-from delivery.run.ledger import KINDS, Holder, LockRow
+from delivery.run.ledger import KINDS_THAT_SUPERSEDE, Holder, LockRow
 from tasks.run import ledger
 from tasks.run.ledger import REFUSED
 
@@ -21,12 +21,12 @@ WAITING = "waiting#"
 
 
 def read_lock(environment: Environment) -> LockRow:
-    """Who holds the deploy lock at this moment, and who was told to stop."""
+    """Return who holds the deploy lock at this moment, and whether it was asked to stop."""
     return _row_of(ledger.row(environment, LOCK))
 
 
 def read_waiting(environment: Environment) -> list[Holder]:
-    """The runs that wait for the turn and said so within the last lease."""
+    """Return the runs that wait for the lock and said so within the last lease."""
     now, lease = time.time(), environment.policy.lock_lease_s
     return [
         Holder.read(row["said"]["S"])
@@ -56,12 +56,12 @@ def update_lock(
 ) -> LockRow | None:
     """Change the row of the lock; None if the condition does not hold.
 
-    A lost answer is settled by sending again, which the condition makes harmless: what was
+    After a lost answer it is sent again, which the condition makes harmless: what was
     written already is then refused, and the next look shows whose it is.
     """
     names = {"#token": "token", **({"#stop": "stop"} if stop else {})}
     try:
-        answer = environment.reads("dynamodb").update_item(
+        answer = environment.retrying("dynamodb").update_item(
             TableName=environment.ledger_table,
             Key=ledger.key(environment, LOCK),
             UpdateExpression=update,
@@ -85,18 +85,22 @@ def _row_of(row: dict[str, Any]) -> LockRow:
         heard=float(row.get("heard", {}).get("N", 0)),
         holder=Holder.read(held) if held else None,
         stop=row.get("stop", {}).get("S", ""),
-        last={kind: float(row[f"last_{kind}"]["N"]) for kind in KINDS if f"last_{kind}" in row},
+        last={
+            kind: float(row[f"last_{kind}"]["N"])
+            for kind in KINDS_THAT_SUPERSEDE
+            if f"last_{kind}" in row
+        },
     )
 
 
 def at_this_moment() -> dict[str, str]:
-    """The time as a row holds it: seconds since 1970."""
+    """Return the time as a row holds it: seconds since 1970."""
     return {"N": f"{time.time():.3f}"}
 
 
 def say_waiting(environment: Environment, mine: Holder, *, no_longer: bool = False) -> None:
     """Write that a run waits for the deploy lock, and is alive; or take that back."""
-    client, entry = environment.reads("dynamodb"), f"{WAITING}{mine.run}"
+    client, entry = environment.retrying("dynamodb"), f"{WAITING}{mine.run}"
     where = ledger.key(environment, entry)
     if no_longer:
         with suppress(ClientError, BotoCoreError):  # an old row is not believed for long
@@ -107,7 +111,7 @@ def say_waiting(environment: Environment, mine: Holder, *, no_longer: bool = Fal
 
 
 def is_finished(run: str) -> bool:
-    """Whether Prefect calls a run finished; unknown is no."""
+    """Return whether Prefect calls a run finished; unknown is no."""
     try:
         with get_client(sync_client=True) as client:
             state = client.read_flow_run(UUID(run)).state

@@ -1,6 +1,7 @@
-"""What a run ended with, and that people were told: an event that Prefect's server waits for.
+"""The outcome of a run, and the event that says people have been notified of it.
 
-Where it does not come, the server tells them itself (deployments/server/automations.py).
+Prefect's server waits for the event, and alerts people itself if it is missing
+(deployments/server/automations.py).
 """
 
 from typing import Any
@@ -12,7 +13,7 @@ TOLD = "kanvaro.run.told"
 
 
 def error_of(state: State[Any]) -> BaseException | None:
-    """The exception that a run ended with, or None where there is none to be read."""
+    """Return the exception that a run ended with, or None where none can be read."""
     try:
         found = state.result(raise_on_failure=False)
     except Exception:  # the exception stayed in a process that is gone
@@ -21,9 +22,10 @@ def error_of(state: State[Any]) -> BaseException | None:
 
 
 def note_told(run: FlowRun, state: State[Any]) -> None:
-    """Let the server know that people were told; `state` is the one that its hook was given.
+    """Emit an event once people have been notified; the server alerts if it is missing.
 
-    It has the time of that state and follows its event, whose id is the state's: so the server
+    `state` is the one that the hook was given. The event has its time and follows its event, whose
+    id is the state's: so the server
     takes them in this order however they arrive, and whatever the clock of this machine says.
     """
     ended = {"prefect.resource.id": f"prefect.flow-run.{run.id}"}

@@ -1,3 +1,1 @@
-"""A commit checked out, and programs and containers that run on it: `workspace` is the front
-door.
-"""
+"""Check a commit out, and run programs and containers on it: `workspace` is the front door."""

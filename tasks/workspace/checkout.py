@@ -1,4 +1,4 @@
-"""The application's source: a commit, checked out into a folder of its own."""
+"""Check a commit of the application out into a folder of its own."""
 
 import functools
 import os
@@ -19,10 +19,10 @@ _NOTED_AT_MOST = 3
 
 @dataclass(frozen=True)
 class Source:
-    """A commit and its check-out in `folder`.
+    """A commit and its checkout in `folder`.
 
-    `tree` identifies the content of the whole repository, whatever the commit;
-    `committed_at` is in ISO 8601; `notes` tell what the check-out leaves out.
+    `tree` identifies the content of the whole repository: commits with the same content have the
+    same tree. `committed_at` is in ISO 8601; `notes` say what the checkout leaves out.
     """
 
     revision: str
@@ -40,38 +40,38 @@ def check_out(
     repository: str,
     revision: str | None,
     ref: str,
-    workspace: Path,
+    folder: Path,
     cache: Path,
     credentials: Mapping[str, str] | None = None,
     *,
     fresh: bool = True,
 ) -> Source:
-    """Check `revision` out into the new folder `workspace`.
+    """Check `revision` out into the new folder `folder`.
 
-    No `revision` means the tip of `ref`. `fresh` asks the repository where `ref` is
-    now; otherwise that is done only when the mirror in `cache` lacks something.
-    `credentials` is an environment as of `tasks.workspace.git.credentials_env`. Submodules and
-    LFS objects are not fetched, which `Source.notes` says.
+    No `revision` means the tip of `ref`. `fresh` asks the repository where `ref` is now; without it
+    the repository is asked only when the mirror in `cache` lacks something. `credentials` are
+    variables made by `tasks.workspace.git.credentials_env`. Submodules and LFS objects are not
+    fetched, which `Source.notes` says.
 
     Raises `RequestRefused`, `UnknownRevision`, `AccessDenied` or `TimedOut`.
     """
     address = _absolute(repository_address(repository))
     ref = full_ref(ref)
     wanted = plain_revision(revision) if revision else None
-    if workspace.exists() and any(workspace.iterdir()):
-        raise ConfigurationError(f"the workspace {workspace} is not empty")
+    if folder.exists() and any(folder.iterdir()):
+        raise ConfigurationError(f"the folder {folder} is not empty")
     with mirror_of(address, cache, credentials or {}) as mirror:
         commit = _commit_on(mirror, ref, wanted, fresh)
-        _populate(mirror, commit, workspace)
-    return _described(mirror, commit, ref, workspace)
+        _populate(mirror, commit, folder)
+    return _described(mirror, commit, ref, folder)
 
 
 @dataclass(frozen=True)
 class Branch:
     """What a pull request would merge: its `source`, checked out, and the `paths` it changes.
 
-    `base` is the newest of the branch to merge it into, `fork` where it left that branch; both
-    share the folder of `source`, where git has their objects.
+    `base` is the newest commit of the branch to merge it into, `fork` the commit at which it left
+    that branch; both share the folder of `source`, where git has their objects.
     """
 
     source: Source
@@ -85,13 +85,13 @@ def check_out_pull(
     number: int,
     revision: str,
     base: str,
-    workspace: Path,
+    folder: Path,
     cache: Path,
     credentials: Mapping[str, str] | None = None,
 ) -> Branch:
     """Check out a revision of a pull request, whose branch may be in a fork.
 
-    Git hosts of GitHub's kind have it as refs/pull/NUMBER/head; `base` is a full ref. Raises what
+    GitHub and similar hosts have it as refs/pull/NUMBER/head; `base` is a full ref. Raises what
     `check_out` raises.
     """
     address, head = _absolute(repository_address(repository)), f"refs/pull/{number:d}/head"
@@ -100,9 +100,9 @@ def check_out_pull(
         if (tip := mirror.tip(full_ref(base))) is None:
             raise _no_such_ref(mirror, base)
         left = mirror.fork_point(tip, commit) or tip
-        _populate(mirror, commit, workspace)
+        _populate(mirror, commit, folder)
         paths, trees = mirror.changed(left, commit), (mirror.tree(tip), mirror.tree(left))
-    found = _described(mirror, commit, head, workspace)
+    found = _described(mirror, commit, head, folder)
     return Branch(
         found,
         replace(found, revision=tip, tree=trees[0], ref=base),
@@ -112,9 +112,9 @@ def check_out_pull(
 
 
 def inside(source: Source, path: str | Path) -> Path:
-    """The real path of something in the check-out.
+    """Return the real path of something in the checkout.
 
-    Raises `RequestRefused` when it leads out of it, by `..` or by a link in the repository.
+    Raises `RequestRefused` when it leads out of the checkout, by `..` or by a link.
     """
     real = (source.folder / path).resolve()
     if not real.is_relative_to(source.folder.resolve()):
@@ -125,14 +125,14 @@ def inside(source: Source, path: str | Path) -> Path:
 
 
 def remove_workspace(folder: Path) -> bool:
-    """Remove a workspace, also what a check made read-only; whether nothing is left of it.
+    """Remove a folder of a run, also what a check made read-only; return whether it is gone.
 
-    Never raises: what is in the way of tidying up must not become the verdict of a run.
+    Never raises: an error of cleaning up must not become the verdict of a run.
     """
 
     def insist(_remove: object, path: str, _error: object) -> None:
         for each in (Path(path).parent, Path(path)):
-            # Nothing outside is touched: the parent of a workspace may be /tmp.
+            # Nothing outside is changed: the parent of the folder may be /tmp.
             if each.is_relative_to(folder) and not each.is_symlink():
                 with suppress(OSError):
                     each.chmod(0o700)
@@ -148,12 +148,12 @@ def remove_workspace(folder: Path) -> bool:
 
 
 def is_same_repository(one: str, other: str) -> bool:
-    """Whether two addresses name the same repository, as far as their text tells."""
+    """Return whether two addresses name the same repository, judged by their text."""
 
-    def plain(address: str) -> str:
+    def normal(address: str) -> str:
         return _absolute(address).rstrip("/").removesuffix(".git")
 
-    return plain(one) == plain(other)
+    return normal(one) == normal(other)
 
 
 def _absolute(address: str) -> str:
@@ -161,7 +161,7 @@ def _absolute(address: str) -> str:
 
 
 def _commit_on(mirror: Mirror, ref: str, revision: str | None, fresh: bool) -> str:
-    """The commit that is meant, which is on `ref`; the repository is asked once at most."""
+    """Find the commit, which must be on `ref`; the repository is asked at most once."""
     fetch_once = functools.cache(mirror.fetch)
     if fresh or not (mirror.folder / "HEAD").exists() or mirror.tip(ref) is None:
         fetch_once()
@@ -187,10 +187,10 @@ def _no_such_ref(mirror: Mirror, ref: str) -> UnknownRevision:
     )
 
 
-def _populate(mirror: Mirror, commit: str, workspace: Path) -> None:
-    """Fill the workspace in one step, so that a half-made one is never taken for a whole."""
-    workspace.parent.mkdir(parents=True, exist_ok=True)
-    made = workspace.with_name(f"{workspace.name}.partial-{os.getpid()}-{threading.get_ident()}")
+def _populate(mirror: Mirror, commit: str, folder: Path) -> None:
+    """Fill the folder in one step, so that nobody takes a half-made checkout for a whole one."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = folder.with_name(f"{folder.name}.partial-{os.getpid()}-{threading.get_ident()}")
     remove_workspace(made)
     try:
         made.mkdir(mode=0o700)
@@ -203,9 +203,9 @@ def _populate(mirror: Mirror, commit: str, workspace: Path) -> None:
         run_git("remote", "set-url", "origin", mirror.address, folder=made, settings=settings)
         run_git("checkout", "--quiet", "--detach", commit, "--", folder=made, settings=settings)
         made.chmod(0o700)
-        if workspace.exists():
-            workspace.rmdir()
-        made.replace(workspace)
+        if folder.exists():
+            folder.rmdir()
+        made.replace(folder)
     except GitFailed as failure:
         raise RequestRefused(
             f"the commit {commit[:12]} cannot be checked out; git said: {last_words(failure)}",
@@ -223,8 +223,8 @@ def _described(mirror: Mirror, commit: str, ref: str, folder: Path) -> Source:
     settings = _settings_of(folder)
 
     def ask(*arguments: str) -> str:
-        said = run_git(*arguments, folder=folder, settings=settings)
-        return said.decode(errors="replace")
+        output = run_git(*arguments, folder=folder, settings=settings)
+        return output.decode(errors="replace")
 
     shown = ask("log", "-1", "--no-show-signature", "--format=%T%x00%an%x00%cI%x00%s", commit)
     tree, author, committed_at, subject = shown.rstrip("\n").split("\0")
@@ -259,5 +259,5 @@ def _some(paths: list[str]) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Printable and short: commits are written by anyone, and shown in Slack and in logs."""
+    """Make text of a commit printable and short: anyone writes it, and Slack and logs show it."""
     return "".join(c if c.isprintable() else " " for c in text)[:200].strip()

@@ -1,8 +1,8 @@
-"""What a commit holds, whatever the programs that ran since have made of its check-out.
+"""Read what a commit holds, whatever programs have done to its checkout.
 
-Those programs run as our user: they can change files, the index, and the settings,
-attributes and replacements in `.git`. None of that is asked here, only git's objects,
-and the commit by its number.
+Those programs run as the worker's user: they can change files, the index, and the settings,
+attributes and replacements in `.git`. None of these is read here, only git's objects, and the
+commit by its SHA.
 """
 
 import os
@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from delivery.errors import RequestRefused
 from delivery.workspace.packages import FILES_OF_INTEREST
@@ -25,7 +26,7 @@ _LEADS_NOWHERE = ("dangling", "loop", "notdir")
 
 @dataclass(frozen=True)
 class TreeEntry:
-    """What a path of the commit is: the `kind` and name of git's object, and its bytes."""
+    """What the commit has at a path: the `kind` and name of git's object, and its size in bytes."""
 
     kind: str = "missing"
     oid: str = ""
@@ -39,10 +40,10 @@ class TreeEntry:
 
 
 def source_archive(source: Source, folder: Path) -> Path:
-    """Export the committed tree into the new `folder`: nothing else, and nothing changed.
+    """Export the committed tree, exactly as it is, into the new `folder`.
 
-    Unlike `git archive` it keeps files marked export-ignore, which a Dockerfile may copy,
-    and links that lead out of the tree, which the Docker engine takes as links.
+    Unlike `git archive` this keeps files marked export-ignore, which a Dockerfile may copy, and
+    links that lead out of the tree, which the Docker engine takes as links.
     """
     folder.mkdir(mode=0o700, parents=True)
     with _only_objects(source) as (settings, extra):
@@ -53,7 +54,7 @@ def source_archive(source: Source, folder: Path) -> Path:
 
 
 def look_up(source: Source, path: str) -> TreeEntry:
-    """What the commit holds at `path`, through links inside the tree.
+    """Return what the commit has at `path`, following links inside the tree.
 
     Raises `RequestRefused` when the path leads out of it, by `..` or by a link.
     """
@@ -61,7 +62,7 @@ def look_up(source: Source, path: str) -> TreeEntry:
 
 
 def read_committed(source: Source, path: str) -> str | None:
-    """The text of a file of the commit, or None when there is none.
+    """Return the text of a file of the commit, or None when there is none.
 
     Raises `RequestRefused` when it leads out of the tree, or is larger than 20 MB.
     """
@@ -69,36 +70,44 @@ def read_committed(source: Source, path: str) -> str | None:
 
 
 def tracked_files(source: Source) -> list[str]:
-    """The repository paths of all files of the commit, submodules excepted."""
+    """Return the repository paths of all files of the commit, without submodules."""
     with _only_objects(source) as (settings, extra):
         listed = run_git("ls-tree", "-rz", source.revision, settings=settings, extra=extra)
     entries = [os.fsdecode(entry).split("\t", 1) for entry in listed.split(b"\0") if entry]
     return [path for about, path in entries if " blob " in about]
 
 
-def package_files(source: Source, folder: str = ".") -> tuple[dict[str, str], tuple[str, ...]]:
-    """What `delivery.workspace.packages.choose_manager` wants: texts by path, and Yarn's
-    releases.
+class PackageFiles(NamedTuple):
+    """What `choose_manager` reads of a commit: texts by path, and the paths of Yarn's releases."""
+
+    texts: dict[str, str]
+    yarn_releases: tuple[str, ...]
+
+
+def package_files(source: Source, folder: str = ".") -> PackageFiles:
+    """Read the files that decide about packages, in the application's folder and above it.
+
+    Raises `RequestRefused` where there is no such folder.
     """
     if not look_up(source, folder).is_dir():
         raise RequestRefused(f"there is no folder {folder!r} in this revision")
-    places = [posixpath.normpath(str(each)) for each in (Path(folder), *Path(folder).parents)]
-    paths = [posixpath.normpath(f"{each}/{name}") for each in places for name in FILES_OF_INTEREST]
-    yarns = [posixpath.normpath(f"{each}/.yarn/releases") for each in places]
+    folders = [posixpath.normpath(str(each)) for each in (Path(folder), *Path(folder).parents)]
+    paths = [posixpath.normpath(f"{each}/{name}") for each in folders for name in FILES_OF_INTEREST]
+    yarns = [posixpath.normpath(f"{each}/.yarn/releases") for each in folders]
     releases = [path for yarn in yarns for path in _names(source, yarn) if path.endswith(".cjs")]
-    return _texts(source, paths), tuple(releases)
+    return PackageFiles(_texts(source, paths), tuple(releases))
 
 
 @contextmanager
 def _only_objects(source: Source) -> Iterator[tuple[Path, Mapping[str, str]]]:
-    """Settings and an environment that see the objects of the check-out, and nothing else of it."""
-    with TemporaryDirectory(prefix="kanvaro-git-") as place:
-        settings = write_settings(Path(place, "settings"))
-        run_git("init", "--quiet", "--bare", "--template=", f"{place}/git", settings=settings)
+    """Yield settings and variables with which git sees the objects of the checkout only."""
+    with TemporaryDirectory(prefix="kanvaro-git-") as empty:
+        settings = write_settings(Path(empty, "settings"))
+        run_git("init", "--quiet", "--bare", "--template=", f"{empty}/git", settings=settings)
         yield (
             settings,
             {
-                "GIT_DIR": f"{place}/git",
+                "GIT_DIR": f"{empty}/git",
                 "GIT_OBJECT_DIRECTORY": str((source.folder / ".git/objects").resolve()),
                 "GIT_NO_REPLACE_OBJECTS": "1",
             },
@@ -123,7 +132,7 @@ def _texts(source: Source, paths: list[str]) -> dict[str, str]:
 
 
 def _names(source: Source, folder: str) -> list[str]:
-    """The files that lie in a folder of the commit."""
+    """Return the files directly in a folder of the commit."""
     with _only_objects(source) as (settings, extra):
         listed = run_git(
             *("ls-tree", "-z", source.revision, "--", f"{folder}/"), settings=settings, extra=extra
@@ -143,7 +152,7 @@ def _look_up(source: Source, paths: list[str]) -> dict[str, TreeEntry]:
             *("cat-file", "--batch-check", "--follow-symlinks"),
             settings=settings,
             extra=extra,
-            told="".join(asked).encode(errors="surrogateescape"),
+            stdin="".join(asked).encode(errors="surrogateescape"),
         )
     found = {}
     for path in paths:
@@ -152,7 +161,7 @@ def _look_up(source: Source, paths: list[str]) -> dict[str, TreeEntry]:
         if words[0] == "symlink":
             raise _leads_out(path)
         if words[0] in _LEADS_NOWHERE:
-            # What follows is as many bytes of the link's target, and a line feed.
+            # The link's target follows, of that many bytes, and a line feed.
             answer = answer[int(words[1]) + 1 :]
         is_there = len(words) == 3 and words[1] in ("blob", "tree", "commit")
         found[path] = TreeEntry(words[1], words[0], int(words[2])) if is_there else TreeEntry()

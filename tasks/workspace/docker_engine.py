@@ -15,7 +15,7 @@ from delivery.errors import EngineUnavailable
 
 @contextmanager
 def engine(environment: Environment) -> Iterator[docker.DockerClient]:
-    """A client of the environment's engine, closed at the end.
+    """Yield a client of the environment's engine, and close it at the end.
 
     Raises `EngineUnavailable` if it does not answer, now or in the middle of the work.
     """

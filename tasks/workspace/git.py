@@ -1,4 +1,4 @@
-"""Git, without its surprises: no shell, no hooks, no prompts, nobody's settings but ours."""
+"""Run git without a shell, hooks, prompts or any settings but those of this module."""
 
 import fcntl
 import os
@@ -60,7 +60,7 @@ _REFUSED_OBJECT = re.compile(r"not our ref|unadvertised object|couldn't find rem
 
 
 class GitFailed(Exception):
-    """Git ended with an error; the text is what it said, for `verdict_about` to judge."""
+    """Git ended with an error; the text is its output, which `verdict_about` judges."""
 
 
 def run_git(
@@ -68,20 +68,20 @@ def run_git(
     folder: Path | None = None,
     settings: Path,
     extra: Mapping[str, str] | None = None,
-    told: bytes = b"",
+    stdin: bytes = b"",
     timeout_s: float = LONGEST_LOCAL_S,
 ) -> bytes:
-    """Run git, which reads `told`, and return what it wrote.
+    """Run git, which reads `stdin`, and return what it wrote.
 
-    `settings` is the file made by `write_settings`; `extra` is added to the environment,
-    which otherwise holds nothing of the worker's but its path, proxies and ssh agent.
-    Raises `GitFailed`, and `TimedOut` after `timeout_s` seconds.
+    `settings` is the file made by `write_settings`; `extra` is added to the environment, which
+    otherwise has only the worker's path, home, certificates, proxies and ssh agent. Raises
+    `GitFailed`, and `TimedOut` after `timeout_s` seconds.
     """
-    place = ["-C", str(folder)] if folder else []
-    # Never a repository further up, should the one meant be broken: a prune would hit that one.
+    at = ["-C", str(folder)] if folder else []
+    # If this repository is broken, git must not find one further up: a prune would change that one.
     ceiling = {"GIT_CEILING_DIRECTORIES": str(folder.resolve().parent)} if folder else {}
     running = subprocess.Popen(
-        ["git", *place, *arguments],
+        ["git", *at, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -89,7 +89,7 @@ def run_git(
         start_new_session=True,
     )
     try:
-        output, complaint = running.communicate(told, timeout=timeout_s)
+        output, complaint = running.communicate(stdin, timeout=timeout_s)
     except subprocess.TimeoutExpired:
         raise TimedOut(
             f"git {arguments[0]} was stopped after {timeout_s:g} s",
@@ -105,9 +105,9 @@ def run_git(
 
 
 def credentials_env(url: str, token: str) -> dict[str, str]:
-    """The environment that lets git read `url` over https with a GitHub token.
+    """Return the variables that let git read `url` over https with a GitHub token.
 
-    The token is bound to that server, and never part of an argument list or a file.
+    The token is bound to that server, and is never part of an argument list or a file.
     """
     parts = urlsplit(url)
     basic = b64encode(f"x-access-token:{token}".encode()).decode()
@@ -119,7 +119,7 @@ def credentials_env(url: str, token: str) -> dict[str, str]:
 
 
 def checked_credentials(environment: Mapping[str, str]) -> dict[str, str]:
-    """The credentials of a fetch, which may hold nothing that changes what git does."""
+    """Return the credentials of a fetch. Raises `ValueError` if they would change what git does."""
     for name, value in environment.items():
         steers_git = name.startswith("GIT_CONFIG_KEY_") and not re.fullmatch(
             r"(?:http\.(?:https?://[^\s]+\.)?extraheader|credential\.\S+)", value, re.IGNORECASE
@@ -130,7 +130,7 @@ def checked_credentials(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def write_settings(path: Path) -> Path:
-    """Write the only settings file git shall read; harmless to repeat."""
+    """Write the only settings file that git reads; harmless to repeat."""
     if not path.exists() or path.read_text() != _SETTINGS:
         temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}")
         temporary.write_text(_SETTINGS)
@@ -139,16 +139,16 @@ def write_settings(path: Path) -> Path:
 
 
 def verdict_about(repository: str, failure: GitFailed) -> DeliveryError | None:
-    """Say in our words why the repository could not be read; None when it is not settled."""
-    said = str(failure)
-    if _DENIED.search(said):
+    """Say why the repository could not be read; None when git's words do not decide it."""
+    output = str(failure)
+    if _DENIED.search(output):
         return AccessDenied(
             f"{repository} refused our credentials, or wants some",
             hint="Check that the token or key of the environment may read this repository.",
         )
-    if _REFUSED_OBJECT.search(said):
+    if _REFUSED_OBJECT.search(output):
         return None
-    if _ABSENT.search(said):
+    if _ABSENT.search(output):
         return UnknownRevision(
             f"there is no repository at {repository}, or we may not see it",
             hint="Check the address; a private repository also needs credentials.",
@@ -157,7 +157,7 @@ def verdict_about(repository: str, failure: GitFailed) -> DeliveryError | None:
 
 
 def last_words(failure: GitFailed) -> str:
-    """The last line git wrote, shortened."""
+    """Return the last line that git wrote, at most 300 characters."""
     return (str(failure).splitlines() or ["nothing"])[-1][:300]
 
 
@@ -165,7 +165,7 @@ def last_words(failure: GitFailed) -> str:
 def locked(path: Path, patience: Patience) -> Iterator[None]:
     """Hold the lock file at `path`, against other processes and other threads.
 
-    The lock ends with its holder, however that ends. Raises `TimedOut`.
+    The kernel frees the lock when its holder ends, however it ends. Raises `TimedOut`.
     """
     with path.open("a") as file:
 

@@ -1,14 +1,12 @@
-"""Start one program and let nothing of it outlive the worker that asked for it.
+"""Start one program, and end it and its descendants with the worker that started it.
 
-Run as `python -I -S launcher.py GRACE PROGRAM [ARGUMENT…]`. Standard input is a
-lifeline: it is never written to, and it ends when the worker wants the program
-stopped, or when the worker itself is gone, however it died. The launcher makes
-itself the reaper of all its descendants (Linux: PR_SET_CHILD_SUBREAPER, man 2
-prctl), so that one which leaves its session and its parent is still found here.
+Run it as `python -I -S launcher.py GRACE PROGRAM [ARGUMENT…]`. Standard input is a lifeline:
+nothing is written to it, and it ends when the worker wants the program stopped, or when the worker
+itself is gone, however it died. The launcher makes itself the reaper of all its descendants (Linux:
+PR_SET_CHILD_SUBREAPER, man 2 prctl), so that it still finds one that left its session and parent.
 
-Exit code: the program's own, 128 + the signal that ended it, or 127 when it
-could not be started. Imports the standard library only, and little of it: every
-check waits for this file to be loaded.
+Exit code: the program's own, 128 + the signal that ended it, or 127 when it could not be started.
+It imports little, and only from the standard library: every check waits until this file is loaded.
 """
 
 import ctypes
@@ -66,9 +64,9 @@ def _wake_when_a_child_ends() -> int:
 
 def _start(program: list[str]) -> int:
     nothing = os.open(os.devnull, os.O_RDONLY)
-    # Python ignores two of these for itself, and ignored signals are inherited.
+    # Python ignores two of these, and a child inherits which signals are ignored.
     ignored = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ]
-    # `make test &` in a script would hand this one down.
+    # A shell that runs `make test &` ignores this one, and the child would inherit that.
     ignored.append(signal.SIGQUIT)
     return os.posix_spawnp(
         program[0],
@@ -82,7 +80,7 @@ def _start(program: list[str]) -> int:
 
 
 def _end_all(grace_s: float, ended: dict[int, int]) -> None:
-    """Ask every descendant to end, and kill those that have not after `grace_s` seconds."""
+    """Ask every descendant to end, and kill those that have not ended after `grace_s` seconds."""
     began = time.monotonic()
     asked: set[int] = set()
     while (alive := _descendants(ended)) and time.monotonic() < began + grace_s + _GIVE_UP_S:
@@ -95,7 +93,7 @@ def _end_all(grace_s: float, ended: dict[int, int]) -> None:
 
 
 def _descendants(ended: dict[int, int]) -> set[int]:
-    """Every living descendant; those that have ended are reaped on the way."""
+    """Return every living descendant; reap those that have ended."""
     _reap(ended)
     parents = dict(_parents())
     found: set[int] = set()
@@ -106,7 +104,7 @@ def _descendants(ended: dict[int, int]) -> set[int]:
 
 
 def _parents() -> list[tuple[int, int]]:
-    """(process, its parent) for all processes that are not zombies."""
+    """Return (process, its parent) for all processes that are not zombies."""
     pairs = []
     for name in os.listdir("/proc"):
         if name.isdecimal():

@@ -1,4 +1,4 @@
-"""A bare copy of every repository, so that a run fetches only what is new."""
+"""Keep a bare copy of every repository, so that a run fetches only what is new."""
 
 import hashlib
 import re
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from delivery.errors import RequestRefused, TimedOut, UnknownRevision
 from delivery.patience import Patience
@@ -32,11 +33,18 @@ _NO_SUCH_REF = re.compile(r"couldn't find remote ref")
 _EVERYTHING = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 
 
+class GitObject(NamedTuple):
+    """An object of git: its kind (`tag`, `commit`) and its name, the SHA."""
+
+    kind: str
+    sha: str
+
+
 @dataclass(frozen=True)
 class Mirror:
     """The bare copy at `folder` of the repository at `address`.
 
-    `also` are refspecs fetched besides branches and tags; their refs must be there.
+    `also` are refspecs to fetch besides branches and tags; their refs must exist.
     """
 
     address: str
@@ -58,7 +66,7 @@ class Mirror:
                 return self._fetch(*_EVERYTHING, *self.also)
             except GitFailed as failure:
                 if _BROKEN.search(str(failure)):
-                    # What a killed run left is cheaper thrown away than mended.
+                    # To delete what a killed run left is cheaper than to repair it.
                     shutil.rmtree(self.folder)
                     self._create()
                 elif self.also and _NO_SUCH_REF.search(str(failure)):
@@ -77,7 +85,7 @@ class Mirror:
         ) from last
 
     def fetch_commit(self, revision: str) -> None:
-        """Try to bring a commit that no branch or tag leads to; servers may refuse that."""
+        """Try to fetch a commit that no branch or tag leads to; servers may refuse that."""
         try:
             self._fetch(revision)
         except GitFailed as failure:
@@ -85,40 +93,40 @@ class Mirror:
                 raise verdict from failure
 
     def commits(self, prefix: str) -> list[str]:
-        """Every commit whose SHA begins with `prefix`."""
+        """Return every commit whose SHA begins with `prefix`."""
         found = self._ask("rev-parse", f"--disambiguate={prefix}").split()
         return [sha for sha in found if self._ask("cat-file", "-t", sha) == "commit"]
 
     def tip(self, ref: str) -> str | None:
-        """The commit that `ref` leads to, or None when there is no such ref."""
+        """Return the commit that `ref` leads to, or None when there is no such ref."""
         try:
             return self._ask("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
         except GitFailed:
             return None
 
     def holds(self, ref: str, revision: str) -> bool:
-        """Whether `revision` is reachable from `ref`."""
+        """Return whether `revision` is reachable from `ref`."""
         ahead = self._ask("rev-list", "--max-count=1", revision, f"^{ref}", "--")
         return ahead == ""
 
     def tree(self, revision: str) -> str:
-        """What identifies the content of a commit."""
+        """Return the tree of a commit, which identifies its content."""
         return self._ask("rev-parse", "--verify", f"{revision}^{{tree}}")
 
     def fork_point(self, one: str, other: str) -> str | None:
-        """The newest commit that both come from, or None if they have nothing in common."""
+        """Return the newest common ancestor of two commits, or None if they have none."""
         try:
             return self._ask("merge-base", one, other)
         except GitFailed:
             return None
 
     def changed(self, before: str, after: str) -> tuple[str, ...]:
-        """The paths that differ between two commits."""
+        """Return the paths that differ between two commits."""
         listed = self._ask("diff-tree", "-r", "-z", "--name-only", "--no-renames", before, after)
         return tuple(path for path in listed.split("\0") if path)
 
     def branches(self) -> list[str]:
-        """The names of some branches, the most recently changed first."""
+        """Return the names of at most five branches, the most recently changed first."""
         return self._ask(
             "for-each-ref",
             "--sort=-committerdate",
@@ -127,22 +135,19 @@ class Mirror:
             "refs/heads",
         ).split()
 
-    def object_of(self, ref: str) -> tuple[str, str]:
-        """What `ref` points at itself, as git's kind (`tag`, `commit`) and the object's name.
-
-        Both are empty where there is no such ref.
-        """
-        kind, _, oid = self._ask(
+    def object_of(self, ref: str) -> GitObject:
+        """Return the object that `ref` itself points at; both parts are empty if there is none."""
+        kind, _, sha = self._ask(
             "for-each-ref", "--count=1", "--format=%(objecttype) %(objectname)", ref
         ).partition(" ")
-        return kind, oid
+        return GitObject(kind, sha)
 
     def tagger(self, ref: str) -> str:
-        """Who made an annotated tag, as they call themselves."""
+        """Return the name that the author of an annotated tag gave."""
         return self._ask("for-each-ref", "--count=1", "--format=%(taggername)", ref)
 
     def tags_within(self, revision: str) -> list[str]:
-        """The names of all tags of a commit and of its history."""
+        """Return the names of all tags of a commit and of its history."""
         return self._ask(
             "for-each-ref", f"--merged={revision}", "--format=%(refname:strip=2)", "refs/tags"
         ).splitlines()
@@ -165,17 +170,17 @@ class Mirror:
         )
 
     def _ask(self, *arguments: str) -> str:
-        said = run_git(*arguments, folder=self.folder, settings=self.settings)
-        return said.decode(errors="replace").strip()
+        output = run_git(*arguments, folder=self.folder, settings=self.settings)
+        return output.decode(errors="replace").strip()
 
 
 @contextmanager
 def mirror_of(
     address: str, cache: Path, credentials: Mapping[str, str], *also: str
 ) -> Iterator[Mirror]:
-    """The mirror of the repository at `address` (of `delivery.workspace.source_names`), ours alone.
+    """Yield the mirror of the repository at `address`, which no other run changes meanwhile.
 
-    `also` are more refspecs to fetch.
+    `address` is one of `delivery.workspace.source_names`; `also` are more refspecs to fetch.
     """
     folder = cache / "mirrors"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -186,7 +191,7 @@ def mirror_of(
 
 
 def find_commit(mirror: Mirror, revision: str, *, fetch: Callable[[], None]) -> str:
-    """The full SHA of `revision`, for which `fetch` is called when the mirror lacks it.
+    """Return the full SHA of `revision`; call `fetch` when the mirror lacks it.
 
     Raises `UnknownRevision`, and `RequestRefused` when several commits begin like this.
     """

@@ -1,7 +1,7 @@
-"""Processes that outlived the run which started them, found by a mark in their environment.
+"""Find and kill processes that outlived their run, by a mark in their environment.
 
-The mark names the worker (`delivery.workspace.process_identity`), so that a sweep never touches
-the programs of a worker that lives, nor those of another container.
+The mark names the worker (`delivery.workspace.process_identity`), so that programs of a living
+worker or of another container are never killed.
 """
 
 import os
@@ -21,26 +21,26 @@ _PREFIX = f"{MARKER}=".encode()
 
 
 def our_mark() -> str:
-    """A new mark of this worker."""
+    """Return a new mark of this worker."""
     return f"{uuid.uuid4().hex}:{our_identity()}"
 
 
 def remove_orphans() -> tuple[str, ...]:
-    """Kill what dead workers of this machine left running, and say what it was.
+    """Kill what dead workers of this machine left running, and return what it was.
 
-    Processes whose environment may not be read belong to others and are left alone.
+    Processes whose environment may not be read belong to other users and are left alone.
     """
     return _kill(is_orphaned)
 
 
 def kill_marked(mark: str) -> tuple[str, ...]:
-    """Kill every process that carries `mark`, and say what it was."""
+    """Kill every process that carries `mark`, and return what it was."""
     return _kill(lambda found: found == mark)
 
 
 def _kill(is_meant: Callable[[str], bool]) -> tuple[str, ...]:
     killed: dict[int, str] = {}
-    # A process may start another between our look and our signal, so we look again.
+    # A process may start another one before it is killed, so look again.
     for _ in range(20):
         meant = [pid for pid, mark in _marked() if is_meant(mark)]
         if not meant:
@@ -67,7 +67,7 @@ def _marked() -> Iterator[tuple[int, str]]:
 
 
 def is_orphaned(mark: str) -> bool:
-    """Whether the worker that made `mark` is certainly dead; never true of another machine's."""
+    """Return whether the worker of `mark` is certainly dead; false for one of another machine."""
     return is_gone(mark.partition(":")[2])
 
 

@@ -1,11 +1,10 @@
-"""What a program of the application may see of this machine: little, and nothing secret.
+"""Decide what a program of the application sees of this machine: little, and nothing secret.
 
-It gets a home of its own, so that a check cannot read the worker's ~/.aws, ~/.npmrc
-or ~/.docker, and an environment made from an allow-list. The caches it needs to be
-quick are ours and shared by all runs.
+It gets a home of its own, so that a check does not find the worker's ~/.aws, ~/.npmrc or ~/.docker,
+and an environment made from an allow-list. The caches that make it quick are shared by all runs.
 
-Limit: it runs as the worker's user, and what that user may read by an absolute path
-it may read as well. Give untrusted code a worker of its own.
+Limit: it runs as the worker's user, and can read by an absolute path what that user can read. Give
+untrusted code a worker of its own.
 """
 
 import os
@@ -35,7 +34,7 @@ _PASSED_ON = re.compile(
     "|DOCKER_HOST|(?:PLAYWRIGHT|PUPPETEER|CHROME|CYPRESS)_[A-Z_]*(?:PATH|BIN|HOST|FOLDER|DIR)"
     "|PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD|PUPPETEER_SKIP_DOWNLOAD"
 )
-# Settings of npm that say where things are, and none that say who we are:
+# Settings of npm that say where things are, and none that log in:
 # https://docs.npmjs.com/cli/using-npm/config
 _NPM_SETTING = re.compile(
     r"(?:@[\w.-]+:)?registry|cafile|strict-ssl|(?:https?-)?proxy|noproxy|nodedir|maxsockets"
@@ -52,8 +51,8 @@ def program_environment(
 ) -> dict[str, str]:
     """Make the private folder `home`, and return the environment for programs of one run.
 
-    `cache` outlives the run; `worker` and `worker_home` are this process's own
-    environment and home unless given.
+    `cache` outlives the run; `worker` and `worker_home` are the environment and the home of this
+    process unless given.
     """
     worker = os.environ if worker is None else worker
     worker_home = Path.home() if worker_home is None else worker_home
@@ -85,7 +84,7 @@ def _may_pass(name: str, value: str) -> bool:
 
 
 def withheld_proxies(worker: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """The proxy variables of the worker that do not pass because their address logs in."""
+    """Return the worker's proxy variables that are withheld, since their address has a password."""
     worker = os.environ if worker is None else worker
     proxies = (name for name in worker if name.lower().endswith("_proxy"))
     return tuple(sorted(name for name in proxies if _holds_a_password(worker[name])))
@@ -103,21 +102,21 @@ def _caches(cache: Path) -> dict[str, str]:
 
 
 def _browsers(worker: Mapping[str, str], worker_home: Path) -> dict[str, str]:
-    """Browsers are installed once per machine, in the home of whoever did it."""
-    places = {
+    """Return where browsers are: installed once per machine, in the worker's home."""
+    folders = {
         "PLAYWRIGHT_BROWSERS_PATH": worker_home / ".cache/ms-playwright",
         "PUPPETEER_CACHE_DIR": worker_home / ".cache/puppeteer",
         "CYPRESS_CACHE_FOLDER": worker_home / ".cache/Cypress",
     }
     return {
-        name: worker.get(name, str(place))
-        for name, place in places.items()
-        if name in worker or place.is_dir()
+        name: worker.get(name, str(folder))
+        for name, folder in folders.items()
+        if name in worker or folder.is_dir()
     }
 
 
 def _without_credentials(npmrc: Path) -> str:
-    """The lines of an .npmrc that say where registries are, without those that log in."""
+    """Return the lines of an .npmrc that say where registries are, without those that log in."""
     try:
         lines = npmrc.read_text(errors="replace").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Asking a program that is no check, such as git-cliff or npm, and reading what it answers."""
+"""Run a program that is no check, such as git-cliff or npm, and read its standard output."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,14 +12,14 @@ from tasks.workspace.workspace import Workspace
 
 
 def answer_of(
-    argv: Sequence[str], place: Workspace, name: str, *, folder: Path, timeout_s: float
+    argv: Sequence[str], workspace: Workspace, name: str, *, folder: Path, timeout_s: float
 ) -> str:
-    """What a program writes to its standard output; its complaints go to the run's log.
+    """Return what a program writes to its standard output; its standard error goes to the log.
 
-    Raises `ConfigurationError` with its last lines if it does not end well.
+    Raises `ConfigurationError` with its last lines if it fails.
     """
-    home = place.home / name
-    variables = program_environment(home, place.cache)
+    home = workspace.home / name
+    variables = program_environment(home, workspace.cache)
     answer = home / "answer"
     outcome = run_program(
         argv,
@@ -27,11 +27,11 @@ def answer_of(
         environment=variables,
         timeout_s=timeout_s,
         log=lambda line: get_run_logger().info("%s", line),
-        full_log=place.logs / f"{name}.log",
-        stop=place.stop_sign.exists,
+        full_log=workspace.logs / f"{name}.log",
+        stop=workspace.stop_sign.exists,
         answer=answer,
     )
     if not outcome.passed:
-        said = "\n".join(outcome.last_lines)
-        raise ConfigurationError(f"{name} did not answer; its last lines:\n{said}")
+        last_lines = "\n".join(outcome.last_lines)
+        raise ConfigurationError(f"{name} failed; its last lines:\n{last_lines}")
     return answer.read_text()

@@ -1,4 +1,4 @@
-"""The application's own programs: run them, hear them, and leave nothing of them behind."""
+"""Run the application's own programs, pass on what they write, and leave no process behind."""
 
 import os
 import selectors
@@ -24,7 +24,7 @@ _LOOK_EVERY_S = 0.2
 
 @dataclass(frozen=True)
 class ProgramOutcome:
-    """How a program ended; `exit_code` is 128 + signal when one ended it, 127 when not found."""
+    """How a program ended; `exit_code` is 128 + a signal that ended it, 127 when not found."""
 
     exit_code: int
     seconds: float
@@ -50,15 +50,14 @@ def run_program(
     grace_s: float = GRACE_S,
     answer: Path | None = None,
 ) -> ProgramOutcome:
-    """Run `argv` in `folder` and wait for it, passing on what it says line by line.
+    """Run `argv` in `folder`, pass each line that it writes to `log`, and wait for its end.
 
-    `environment` is all the program gets (see `tasks.workspace.program_environment`). `stop` is
-    asked
-    five times a second. Once it says so, or after `timeout_s`, or when this call is
-    left by any exception, every descendant of the program is asked to end and killed
-    `grace_s` seconds later; those it leaves behind at its own end are treated alike.
-    The bytes it wrote are kept in `full_log`, readable by us alone, up to 200 MB.
-    With `answer`, its standard output goes to that file, and only its complaints are told.
+    `environment` is all that the program gets (see `tasks.workspace.program_environment`). `stop`
+    is called five times a second. When it returns true, after `timeout_s`, or when an exception
+    leaves this call, every descendant of the program is asked to end, and killed `grace_s` seconds
+    later; so are descendants that still live when the program ends by itself. `full_log` keeps up
+    to 200 MB of its output, readable by this user only. With `answer`, standard output goes to that
+    file, and only standard error is logged.
     """
     began = time.monotonic()
     mark = our_mark()
@@ -116,10 +115,10 @@ def _launch(
 
 
 def _chunks(launcher: subprocess.Popen[bytes], until: float = float("inf")) -> Iterator[bytes]:
-    """What the program writes; an empty chunk when it is silent, so that the caller can look up.
+    """Yield what the program writes, and empty chunks while it is silent, for the caller's checks.
 
-    Ends when nobody holds the writing end any more, when the launcher is gone, after
-    whom nothing should be there to hold it, or at the time `until`.
+    Ends when no process holds the writing end any more, at the time `until`, or when the launcher
+    is gone, after which no process should hold it.
     """
     output = _pipe(launcher.stdout or launcher.stderr)
     with selectors.DefaultSelector() as selector:
@@ -137,7 +136,7 @@ def _chunks(launcher: subprocess.Popen[bytes], until: float = float("inf")) -> I
 
 
 def _let_go(launcher: subprocess.Popen[bytes]) -> None:
-    """Cut the lifeline: the launcher ends the program and all that came of it."""
+    """Cut the lifeline: the launcher then ends the program and its descendants."""
     _pipe(launcher.stdin).close()
 
 
@@ -151,7 +150,7 @@ def _end(launcher: subprocess.Popen[bytes], mark: str, grace_s: float) -> int:
     finally:
         _pipe(launcher.stdout or launcher.stderr).close()
     if code < 0:
-        # Without its launcher, what is left of the program is known by its mark alone.
+        # The launcher was killed: only their mark still identifies processes of the program.
         kill_marked(mark)
         return 128 - code
     return code
@@ -164,7 +163,7 @@ def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
 
 
 class _FullLog:
-    """The program's own bytes in a file that only we can read, up to a limit."""
+    """The program's output in a file that only this user can read, up to a limit."""
 
     def __init__(self, path: Path) -> None:
         self._left = LARGEST_LOG

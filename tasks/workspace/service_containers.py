@@ -1,7 +1,7 @@
-"""Service containers: the databases a check runs against, its own and gone afterwards.
+"""Service containers: the databases that a check runs against, removed after it.
 
-Each check gets containers of its own, so that two checks at once cannot see
-each other's rows. They listen on random ports of the loopback interface.
+Each check gets containers of its own, so that two checks at once cannot see each other's rows. They
+listen on random ports of the loopback interface.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -31,10 +31,10 @@ def service_containers(
     check: str,
     stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[dict[str, str]]:
-    """Run the named services while the block lasts; the variables that carry their addresses.
+    """Run the named services while the block lasts; yield the variables with their addresses.
 
-    Raises `ConfigurationError` if an image is not to be had, `CheckFailed` with the service's
-    last lines if it does not become healthy.
+    Raises `ConfigurationError` if an image cannot be had, `CheckFailed` with the service's last
+    lines if it does not become healthy.
     """
     if not names:
         yield {}
@@ -100,8 +100,8 @@ def _await_health(
 ) -> None:
     """Ask until the service answers, and no longer.
 
-    The engine's own health check would go on for as long as the check runs, and start a shell of
-    the database twice a second beside it.
+    The engine's own health check would continue while the check runs, and start a shell of the
+    database twice a second.
     """
 
     def health() -> str:
@@ -132,13 +132,13 @@ def _probed(client: DockerClient, container: Container, image: ServiceImage) -> 
     except TimedOut:
         return f"its health command did not end within {ONE_PROBE.timeout:g} s"
     except APIError as error:
-        # It may have ended between the two calls; the next look tells.
+        # The container may have ended between the two calls; the next look shows it.
         return str(error.explanation or error)
     return "healthy" if seen["ExitCode"] == 0 else f"its health command ended {seen['ExitCode']}"
 
 
 def _argv(health_command: list[str]) -> list[str]:
-    """The argument list of a health check in Docker's notation: CMD, CMD-SHELL or neither."""
+    """Return the argument list of a health check in Docker's form: CMD, CMD-SHELL or neither."""
     kind, *rest = health_command
     if kind == "CMD-SHELL":
         return ["/bin/sh", "-c", *rest]
@@ -155,6 +155,6 @@ def _remove(container: Container) -> None:
     try:
         container.remove(force=True, v=True)
     except APIError as error:
-        # Gone already, or a neighbour is removing it at this moment.
+        # It is gone already, or another run is removing it at this moment.
         if error.status_code not in (404, 409):
             raise

@@ -1,4 +1,4 @@
-"""The place on the worker's disk where one run works, and what is kept of it."""
+"""Make and remove the folders on the worker's disk in which one run works."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ from tasks.workspace.checkout import remove_workspace
 from tasks.workspace.orphans import is_orphaned, our_mark, remove_orphans
 
 DAY_S = 86_400
-# No run goes on for longer: what one in another container left on the same volume may go then.
+# No run takes longer: what a run in another container left on the same volume may then go.
 LONGEST_RUN_S = 2 * DAY_S
 OWNER = "owner"
 HOME = "kanvaro-"
@@ -27,9 +27,9 @@ HOME = "kanvaro-"
 
 @dataclass(frozen=True)
 class Workspace:
-    """Folders of one run: `source` and `home` go with it, `logs` stay for a while.
+    """The folders of one run: `source` and `home` are removed with it, `logs` stay for a while.
 
-    `mirrors`, `cache` and `reports` are shared by all runs of this worker.
+    All runs of this worker share `mirrors`, `cache` and `reports`.
     """
 
     source: Path
@@ -43,14 +43,14 @@ class Workspace:
     def stop_sign(self) -> Path:
         """A file that asks every program of this run to end, once it exists.
 
-        It stays when the workspace goes, for a check that was late to begin.
+        It stays when the workspace is removed, for a check that was late to begin.
         """
         return self.logs / "stop"
 
 
 @contextmanager
-def workspace(environment: Environment) -> Iterator[Workspace]:
-    """Folders for this run, closed to other users; removed at the end, however it comes.
+def open_workspace(environment: Environment) -> Iterator[Workspace]:
+    """Make folders for this run, closed to other users, and remove them however the run ends.
 
     What earlier runs of dead workers left behind is removed first.
     """
@@ -75,7 +75,7 @@ def workspace(environment: Environment) -> Iterator[Workspace]:
     finally:
         left = [str(own) for own in (source, home) if not remove_workspace(own)]
         if left:
-            get_logger("prefect.flow_runs").warning("not all of it could be removed: %s", left)
+            get_logger("prefect.flow_runs").warning("could not be removed: %s", left)
 
 
 def _tidy(data_dir: Path, days: int) -> None:
@@ -105,7 +105,7 @@ def _made(folder: Path) -> Path:
 
 
 def _run_name() -> str:
-    # A run that Prefect starts again after a crash must not meet its own half-done folders.
+    # A run that Prefect starts again after a crash must not find its own half-made folders.
     context = FlowRunContext.get()
     run = str(context.flow_run.id) if context and context.flow_run else "no-run"
     return f"{run}-{os.getpid()}-{uuid.uuid4().hex[:6]}"

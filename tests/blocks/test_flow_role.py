@@ -35,7 +35,7 @@ def env(aws, way):
 
 
 def who(environment):
-    return environment.reads("sts").get_caller_identity()["Arn"]
+    return environment.retrying("sts").get_caller_identity()["Arn"]
 
 
 def test_calls_for_a_flow_are_made_in_its_role_and_name_the_run(env):
@@ -62,8 +62,8 @@ def test_the_role_is_taken_once_for_all_services_and_not_before_it_is_needed(env
     assert not way.sessions
 
     who(acting)
-    acting.reads("dynamodb").list_tables()
-    acting.writes("dynamodb").list_tables()
+    acting.retrying("dynamodb").list_tables()
+    acting.sending_once("dynamodb").list_tables()
 
     assert way.sessions == [f"{NOT_OURS}.{RUN}"]
     assert way.signed_by == {"ASIA"}
@@ -113,7 +113,7 @@ def test_credentials_that_have_ended_are_told_as_such(env, way):
     way.is_over = True
 
     with pytest.raises(AccessDenied, match=r"credentials with which .*ExpiredToken") as refused:
-        env.act_for(NOT_OURS, RUN).reads("dynamodb").list_tables()
+        env.act_for(NOT_OURS, RUN).retrying("dynamodb").list_tables()
 
     assert "Renew the worker's credentials" in refused.value.hint
 
@@ -144,7 +144,7 @@ def test_a_role_that_may_not_be_taken_is_told_with_what_to_do(env, way, caplog):
     way.closed = {ROLE.format(flow=NOT_OURS)}
 
     with pytest.raises(AccessDenied) as refused:
-        env.act_for(NOT_OURS, RUN).reads("dynamodb").list_tables()
+        env.act_for(NOT_OURS, RUN).retrying("dynamodb").list_tables()
 
     assert f"AWS does not let {NOT_OURS} take its role {ROLE.format(flow=NOT_OURS)}" in str(
         refused.value

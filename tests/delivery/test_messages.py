@@ -1,7 +1,7 @@
 import pytest
 
 from delivery.deploy.messages import failed, started
-from delivery.messages import Failure, Message, Mood, Subject
+from delivery.messages import Failure, Message, RunStatus, Subject
 from delivery.text import duration, escaped, plain
 
 SUBJECT = Subject("production", "a" * 40, "refs/heads/main", "http://prefect/runs/1")
@@ -44,4 +44,4 @@ def test_durations_are_said_as_people_say_them(seconds, said):
 
 
 def test_the_mood_comes_first():
-    assert Message(Mood.WELL, "done").text == "✅ done"
+    assert Message(RunStatus.WELL, "done").text == "✅ done"

@@ -265,7 +265,7 @@ class Runs:
 
     @property
     def service(self):
-        found = self.environment.reads("apprunner").list_services()["ServiceSummaryList"]
+        found = self.environment.retrying("apprunner").list_services()["ServiceSummaryList"]
         mine = [s for s in found if s["ServiceName"] == self.environment.service.name]
         return mine[0] if mine else None
 
@@ -275,11 +275,11 @@ class Runs:
 
     def changes(self):
         """The calls that changed this environment's service, in order."""
-        reads = ("Describe", "List")
+        retrying = ("Describe", "List")
         return [
             call.operation
             for call in self.sandbox.app_runner.calls
-            if not call.operation.startswith(reads)
+            if not call.operation.startswith(retrying)
             and self.environment.service.name in str(call.parameters)
         ]
 

@@ -191,14 +191,14 @@ def rename_service(environment, name):
 def arn_of(environment, colour):
     """The ARN of the service of a colour."""
     name = environment.on(colour).service.name
-    listed = environment.reads("apprunner").list_services()["ServiceSummaryList"]
+    listed = environment.retrying("apprunner").list_services()["ServiceSummaryList"]
     [arn] = [each["ServiceArn"] for each in listed if each["ServiceName"] == name]
     return arn
 
 
 def remove_services(environment):
     """Delete its services: a region holds so many of them, and one in a container costs time."""
-    client = environment.writes("apprunner")
+    client = environment.sending_once("apprunner")
     for each in client.list_services()["ServiceSummaryList"]:
         if each["ServiceName"].startswith(environment.service.name):
             with suppress(ClientError):  # one whose operation is under way cannot be deleted

@@ -23,7 +23,7 @@ from sandbox.app_runner.errors import (
 from sandbox.app_runner.instances.front import Front
 from sandbox.app_runner.region import Region, Work
 from sandbox.app_runner.scaling import ScalingConfiguration
-from sandbox.app_runner.services import Operation, Service
+from sandbox.app_runner.service_store import Operation, Service
 
 _MOST_TAGS = 50
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from sandbox.app_runner.errors import invalid_request, not_found
 from sandbox.app_runner.region import Region
-from sandbox.app_runner.services import Picture
+from sandbox.app_runner.service_store import Picture
 
 Item = TypeVar("Item")
 

@@ -1,1 +1,1 @@
-"""AWS App Runner as the platform: `service` is the front door."""
+"""Run the application on AWS App Runner: `service` is the front door."""

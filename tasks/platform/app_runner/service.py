@@ -1,13 +1,15 @@
-"""App Runner: make the service run an image, and wait for the verdict of our own operation.
+"""Make a service of App Runner run an image, and wait for the verdict of that operation.
 
-App Runner carries out one operation at a time, knows no idempotency token and
-has no way to cancel. So each change is decided by reading, sent once, and a
-lost answer is settled by reading again (`rollout` in docs/decisions.md).
+App Runner carries out one operation at a time, has no idempotency token and cannot cancel. So
+each change is decided by reading and sent once; if its answer is lost, the service's operations
+are read (`rollout` in docs/decisions.md).
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from functools import partial
+from typing import Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -18,23 +20,23 @@ from delivery.patience import Patience, wait_until
 from delivery.platform import app_runner
 from delivery.platform.app_runner import NextAction, Operation
 from delivery.platform.images import Image
-from delivery.platform.service import Deployment, Service, demand_sent
+from delivery.platform.service import Deployment, Service, require_sent
 from tasks import fact, operation
 from tasks.aws_errors import classify, describe, translate_aws_errors
-from tasks.platform.app_runner.settings import wanted_settings
+from tasks.confirmed import aws_error_is, confirm_write
+from tasks.platform.app_runner.settings import ServiceSettings, wanted_settings
 from tasks.platform.app_runner.state import described, operations_of, service_of
 
 SENT = "The deployment was sent and may go on: look at the service's operations, then run again."
 
 # How long an accepted operation may stay out of ListOperations before we call it lost.
 LISTING_LAG_S = 60
-# How long DescribeService may tell of the time before an operation that has ended.
+# How long after the end of an operation DescribeService may still show the state before it.
 DESCRIPTION_LAG_S = 10
 
 
-@fact("what does {environment.service.name} run?")
 def live_service(environment: Environment) -> Service | None:
-    """The service as App Runner describes it; None if there is none of that name."""
+    """Return the service as App Runner describes it; None if there is none of that name."""
     with translate_aws_errors("describe the service"):
         return service_of(environment)
 
@@ -45,36 +47,36 @@ def deploy(environment: Environment, image: Image) -> Deployment:
 
     Returns as soon as the request is accepted; `await_deployment` waits for its verdict.
     Raises `PlatformBusy` if another operation does not end in time, `OutcomeUnknown` if an
-    answer was lost and no operation of ours appears.
+    answer was lost and no new operation appears.
     """
     with translate_aws_errors(f"deploy to {environment.service.name}"):
         return change_service(environment, image)
 
 
-def no_demand() -> None:
-    """Where nothing can have changed since it was asked whether the run may go on."""
+def no_fence() -> None:
+    """Do nothing: the deploy lock needs no re-check here."""
 
 
 @fact("did {environment.name} take {deployment}?")
 def await_deployment(
-    environment: Environment, deployment: Deployment, demand: Callable[[], None] = no_demand
+    environment: Environment, deployment: Deployment, ensure_held: Callable[[], None] = no_fence
 ) -> Service:
     """Wait until our operation is over and the service runs our digest.
 
-    `demand` is called at each look, and raises where the run may not go on. Raises `RolledBack` or
-    `RolloutFailed` if the operation ended otherwise, `TimedOut` if it did not end.
+    `ensure_held` is called before each reading, and raises if the run may not continue. Raises
+    `RolledBack` or `RolloutFailed` if the operation failed, `TimedOut` if it did not end.
     """
     with translate_aws_errors("follow the deployment", hint=SENT):
         if deployment.operation_id:
             ended = _await_operation(
-                environment, deployment.service_arn, deployment.operation_id, demand
+                environment, deployment.service_arn, deployment.operation_id, ensure_held
             )
-            app_runner.demand_success(ended, environment.service.name)
-        return _demand_image(environment, deployment)
+            app_runner.require_success(ended, environment.service.name)
+        return _require_image(environment, deployment)
 
 
-def _demand_image(environment: Environment, deployment: Deployment) -> Service:
-    """The service, once App Runner says that it runs our image: its answers may lag behind."""
+def _require_image(environment: Environment, deployment: Deployment) -> Service:
+    """Return the service once App Runner shows our image on it; its answers may lag behind."""
     seen: list[Service] = []
 
     def look() -> str:
@@ -92,14 +94,21 @@ def _demand_image(environment: Environment, deployment: Deployment) -> Service:
     return seen[-1]
 
 
+class Started(NamedTuple):
+    """An operation that App Runner has accepted, and its service."""
+
+    service_arn: str
+    operation_id: str
+
+
 @dataclass
 class _Progress:
-    """What was seen last on the way to a deployment; `sent` once our change is accepted."""
+    """Hold what was seen last on the way to a deployment; `sent` once our change is accepted."""
 
-    demand: Callable[[], None]
+    ensure_held: Callable[[], None]
     seen: str = ""
     previous: str | None = None
-    # What a service resumes with may be the secrets of the day on which it was paused.
+    # A resumed service may still have the secrets of the day on which it was paused.
     resumed: bool = False
     sent: Deployment | None = None
 
@@ -108,15 +117,16 @@ class _Progress:
 
 
 def change_service(
-    environment: Environment, image: Image, demand: Callable[[], None] = no_demand
+    environment: Environment, image: Image, ensure_held: Callable[[], None] = no_fence
 ) -> Deployment:
-    """Take step after step until one sends our change, or none is needed.
+    """Take one step after the other until our change is sent, or none is needed.
 
-    `demand` is called just before each change is sent: App Runner knows no token that could
-    refuse a run which lost the deploy lock, and so the gap must be as small as can be.
+    `ensure_held` is called just before each change is sent: App Runner cannot refuse a run that
+    has lost
+    the deploy lock, since it knows no fencing token. So the time in between must be short.
     """
     wanted = wanted_settings(environment, image)
-    progress = _Progress(demand)
+    progress = _Progress(ensure_held)
 
     def look() -> _Progress:
         service = service_of(environment)
@@ -133,7 +143,7 @@ def change_service(
         elif service and step is NextAction.NOTHING:
             progress.sent = Deployment(service.arn, None, image.reference, progress.previous)
         elif service and step is NextAction.RESUME:
-            if not progress.resumed:  # what App Runner says may lag behind what it did
+            if not progress.resumed:  # App Runner's answers may lag behind
                 _resume(environment, service, progress)
         elif step is not NextAction.WAIT:
             _change(environment, service, wanted, image, progress)
@@ -146,14 +156,14 @@ def restart_service(
     environment: Environment,
     image: Image,
     is_needed: Callable[[], bool],
-    demand: Callable[[], None] = no_demand,
+    ensure_held: Callable[[], None] = no_fence,
 ) -> Deployment:
-    """Let a running service start anew with what it has, so that it reads today's secrets.
+    """Restart a running service with the image that it has, so that it reads the current secrets.
 
-    While an operation is under way it is waited for, and then asked whether it `is_needed` still:
-    what a dead run has sent is not sent again. A service that was paused meanwhile is left.
+    It waits for an operation that is under way, and then asks whether a restart still `is_needed`:
+    a restart that a dead run has sent is not sent again. A paused service is left paused.
     """
-    progress = _Progress(demand)
+    progress = _Progress(ensure_held)
 
     def look() -> _Progress:
         service = service_of(environment)
@@ -177,52 +187,41 @@ def _once_sent(environment: Environment, look: Callable[[], _Progress]) -> Deplo
         )
     except TimedOut as error:
         raise PlatformBusy(f"{environment.service.name} could not be changed: {error}") from None
-    return demand_sent(seen.sent)
+    return require_sent(seen.sent)
 
 
 def _restart(environment: Environment, service: Service, image: Image, progress: _Progress) -> None:
-    client = environment.writes("apprunner")
-
-    def restart() -> dict[str, Any]:
-        answer = client.start_deployment(ServiceArn=service.arn)
-        return {"Service": {"ServiceArn": service.arn}, "OperationId": answer["OperationId"]}
-
+    restart = partial(
+        environment.sending_once("apprunner").start_deployment, ServiceArn=service.arn
+    )
     if sent := _send(environment, service, "START_DEPLOYMENT", restart, progress):
         progress.sent = Deployment(*sent, image.reference, service.image)
 
 
 def _resume(environment: Environment, service: Service, progress: _Progress) -> None:
-    """Resume a paused service, and demand that it succeeds: a second try would end alike."""
-    client = environment.writes("apprunner")
-
-    def resume() -> dict[str, Any]:
-        return cast(dict[str, Any], client.resume_service(ServiceArn=service.arn))
-
-    sent = _send(environment, service, "RESUME_SERVICE", resume, progress)
-    if sent:
-        ended = _await_operation(environment, *sent, progress.demand)
-        app_runner.demand_success(ended, environment.service.name)
+    """Resume a paused service, and demand success: a second try would end in the same way."""
+    resume = partial(environment.sending_once("apprunner").resume_service, ServiceArn=service.arn)
+    if sent := _send(environment, service, "RESUME_SERVICE", resume, progress):
+        ended = _await_operation(environment, *sent, progress.ensure_held)
+        app_runner.require_success(ended, environment.service.name)
         progress.resumed = True
 
 
 def _change(
     environment: Environment,
     service: Service | None,
-    wanted: dict[str, Any],
+    wanted: ServiceSettings,
     image: Image,
     progress: _Progress,
 ) -> None:
     """Send the one change that makes the service run the image."""
-    client, name = environment.writes("apprunner"), environment.service.name
-    known = service if service and service.exists else None
-    kind = "UPDATE_SERVICE" if known else "CREATE_SERVICE"
-
-    def change() -> dict[str, Any]:
-        if known:
-            return cast(dict[str, Any], client.update_service(ServiceArn=known.arn, **wanted))
-        return cast(dict[str, Any], client.create_service(ServiceName=name, **wanted))
-
-    sent = _send(environment, known, kind, change, progress)
+    client, name = environment.sending_once("apprunner"), environment.service.name
+    if service and service.exists:
+        update = partial(client.update_service, ServiceArn=service.arn, **wanted)
+        sent = _send(environment, service, "UPDATE_SERVICE", update, progress)
+    else:
+        create = partial(client.create_service, ServiceName=name, **wanted)
+        sent = _send(environment, None, "CREATE_SERVICE", create, progress)
     if sent:
         progress.sent = Deployment(*sent, image.reference, progress.previous)
 
@@ -231,58 +230,63 @@ def _send(
     environment: Environment,
     service: Service | None,
     kind: str,
-    sending: Callable[[], dict[str, Any]],
+    request: Callable[[], Any],
     progress: _Progress,
-) -> tuple[str, str] | None:
-    """Send one change; its service ARN and operation id, or None if it was not accepted."""
+) -> Started | None:
+    """Send one change, once; return None if it was not accepted, so that it may be sent later."""
     known = [o.id for o in operations_of(environment, service.arn)] if service else []
-    progress.demand()
+    nothing: Started | None = None
+    is_lost = aws_error_is(Refusal.OUTCOME_UNKNOWN)
+
+    def send(_: object) -> Started:
+        answer = request()
+        arn = service.arn if service else answer["Service"]["ServiceArn"]
+        return Started(arn, answer["OperationId"])
+
+    def read() -> Started | None:
+        return _newly_started(environment, service, kind, known)
+
+    def unknown(_: object, error: Exception | None) -> OutcomeUnknown:
+        why = describe(error) if error else "no answer"
+        return OutcomeUnknown(
+            f"the answer to {kind} was lost ({why}) and no such operation appeared",
+            hint="It may have been accepted all the same. Run again: it reads before it sends.",
+        )
+
+    progress.ensure_held()
     try:
-        answer = sending()
-        return answer["Service"]["ServiceArn"], answer["OperationId"]
+        return confirm_write(nothing, send, read, bool, is_lost, unknown=unknown, tries=1)
     except (ClientError, BotoCoreError) as error:
-        match classify(error):
-            case Refusal.TRY_AGAIN | Refusal.BUSY:
-                progress.seen = describe(error)
-                return None
-            case Refusal.INVALID if _is_busy(environment, service):
-                # StartDeployment and its kin call a busy service an invalid request.
-                progress.seen = describe(error)
-                return None
-            case Refusal.OUTCOME_UNKNOWN:
-                return _adopted(environment, service, kind, known, describe(error))
-            case Refusal.DENIED if kind == "CREATE_SERVICE":
-                name = environment.service.name
-                raise AccessDenied(
-                    f"AWS refused to create {name}: {describe(error)}", hint=CLOSED
-                ) from None
-            case _:
-                raise
+        meaning = classify(error)
+        # StartDeployment and its kin call a busy service an invalid request.
+        if meaning in (Refusal.TRY_AGAIN, Refusal.BUSY) or (
+            meaning is Refusal.INVALID and _is_busy(environment, service)
+        ):
+            progress.seen = describe(error)
+            return None
+        if meaning is Refusal.DENIED and kind == "CREATE_SERVICE":
+            said = f"AWS refused to create {environment.service.name}: {describe(error)}"
+            raise AccessDenied(said, hint=CLOSED) from None
+        raise
 
 
-def _adopted(
-    environment: Environment, service: Service | None, kind: str, known: list[str], why: str
-) -> tuple[str, str]:
-    """The operation that a request with a lost answer started, found by reading."""
+def _newly_started(
+    environment: Environment, service: Service | None, kind: str, known: list[str]
+) -> Started | None:
+    """Wait for the operation that a request with a lost answer started; None if none appears."""
 
-    def ours() -> tuple[str, str] | None:
+    def look() -> Started | None:
         try:
             found = service or service_of(environment)
             listed = operations_of(environment, found.arn) if found else []
         except (ClientError, BotoCoreError):
-            return None  # whatever ails the answers may end within the lag
+            return None  # the service may answer again within the lag
         new = app_runner.newly_started(listed, known, {kind})
-        return (found.arn, new.id) if found and new else None
+        return Started(found.arn, new.id) if found and new else None
 
-    lag = _lag(environment, LISTING_LAG_S)
-    try:
-        adopted = wait_until(ours, bool, lag, what=f"a {kind} of ours")
-    except TimedOut:
-        raise OutcomeUnknown(
-            f"the answer to {kind} was lost ({why}) and no such operation appeared",
-            hint="It may have been accepted all the same. Run again: it reads before it sends.",
-        ) from None
-    return demand_sent(adopted)
+    with suppress(TimedOut):
+        return wait_until(look, bool, _lag(environment, LISTING_LAG_S))
+    return None
 
 
 def _is_busy(environment: Environment, service: Service | None) -> bool:
@@ -291,10 +295,10 @@ def _is_busy(environment: Environment, service: Service | None) -> bool:
 
 
 def _await_operation(
-    environment: Environment, arn: str, operation_id: str, demand: Callable[[], None]
+    environment: Environment, arn: str, operation_id: str, ensure_held: Callable[[], None]
 ) -> Operation | None:
     def ours() -> Operation | None:
-        demand()
+        ensure_held()
         return next((o for o in operations_of(environment, arn) if o.id == operation_id), None)
 
     return wait_until(
@@ -315,12 +319,12 @@ def _patience(environment: Environment) -> Patience:
 
 
 def _lag(environment: Environment, seconds: float) -> Patience:
-    """So long on AWS; shorter where the environment polls faster than every five seconds."""
+    """Wait so long on AWS; less where the environment polls faster than every five seconds."""
     interval = environment.policy.operation_interval_s
     return Patience(timeout=seconds * min(1.0, interval / 5), interval=interval)
 
 
 def last_duration_s(environment: Environment, service: Service) -> float | None:
-    """How long the newest operation that brought an image up took; None if none is listed."""
+    """Return the seconds that the newest successful start of an image took, if one is listed."""
     took = [o.seconds for o in operations_of(environment, service.arn) if o.brought_up]
     return took[0] if took else None

@@ -1,15 +1,23 @@
-"""How App Runner is told to run the application: one configuration, always the whole of it."""
+"""Describe the application to App Runner: one configuration, always complete."""
 
-from typing import Any
+from typing import Any, TypedDict
 
 from blocks.environment import Environment
 from delivery.platform.images import Image
 
 
-def wanted_settings(environment: Environment, image: Image) -> dict[str, Any]:
-    """The whole configuration: App Runner replaces what an update leaves out."""
+class ServiceSettings(TypedDict):
+    """What CreateService and UpdateService of App Runner's API take alike."""
+
+    SourceConfiguration: dict[str, Any]
+    InstanceConfiguration: dict[str, str]
+    HealthCheckConfiguration: dict[str, str | int]
+
+
+def wanted_settings(environment: Environment, image: Image) -> ServiceSettings:
+    """Return the complete configuration: App Runner does not keep what an update leaves out."""
     service = environment.service
-    source: dict[str, Any] = {
+    source = {
         "ImageRepository": {
             "ImageIdentifier": image.reference,
             "ImageRepositoryType": "ECR",
@@ -19,7 +27,7 @@ def wanted_settings(environment: Environment, image: Image) -> dict[str, Any]:
                 "RuntimeEnvironmentSecrets": dict(service.secrets),
             },
         },
-        # A push must not deploy by itself, past the checks and the lock.
+        # A push to ECR must not deploy by itself, without the checks and the lock.
         "AutoDeploymentsEnabled": False,
         "AuthenticationConfiguration": {"AccessRoleArn": service.access_role_arn},
     }

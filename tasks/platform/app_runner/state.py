@@ -1,4 +1,4 @@
-"""App Runner's services and their operations, as it describes them."""
+"""Read App Runner's services and their operations."""
 
 from collections.abc import Container, Iterator
 from typing import Any
@@ -13,7 +13,7 @@ def service_of(environment: Environment) -> Service | None:
 
 
 def described_services(environment: Environment, names: Container[str]) -> Iterator[Service]:
-    """The services of these names that exist, as App Runner describes them."""
+    """Yield the services of these names that exist, as App Runner describes them."""
     for summary in _services(environment):
         if summary["ServiceName"] in names and summary["Status"] != "DELETED":
             yield described(environment, summary["ServiceArn"])
@@ -24,12 +24,12 @@ def _services(environment: Environment) -> Iterator[dict[str, Any]]:
     page: dict[str, Any] = {"NextToken": ""}
     while "NextToken" in page:
         token = {"NextToken": page["NextToken"]} if page["NextToken"] else {}
-        page = environment.reads("apprunner").list_services(**token)
+        page = environment.retrying("apprunner").list_services(**token)
         yield from page["ServiceSummaryList"]
 
 
 def described(environment: Environment, arn: str) -> Service:
-    found = environment.reads("apprunner").describe_service(ServiceArn=arn)["Service"]
+    found = environment.retrying("apprunner").describe_service(ServiceArn=arn)["Service"]
     repository = found["SourceConfiguration"].get("ImageRepository", {})
     return Service(
         arn=found["ServiceArn"],
@@ -41,8 +41,8 @@ def described(environment: Environment, arn: str) -> Service:
 
 
 def operations_of(environment: Environment, arn: str) -> list[Operation]:
-    """The newest twenty operations: ours is among them, since there is only one at a time."""
-    answer = environment.reads("apprunner").list_operations(ServiceArn=arn, MaxResults=20)
+    """Return the newest twenty operations; ours is among them, since only one runs at a time."""
+    answer = environment.retrying("apprunner").list_operations(ServiceArn=arn, MaxResults=20)
     return [
         Operation(o["Id"], o["Type"], o["Status"], o["StartedAt"], o.get("EndedAt"))
         for o in answer["OperationSummaryList"]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from delivery.checks.coverage import Coverage, Covered
-from delivery.checks.handover import read_verdict, told_failure, told_report
+from delivery.checks.handover import read_verdict, write_failure, write_report
 from delivery.checks.plan import CheckReport
 from delivery.errors import CheckFailed, CheckTimedOut, EngineUnavailable, StageLost
 
@@ -15,13 +15,13 @@ COVERAGE = Coverage(Covered(8, 10, 1, 2), {"a.ts": Covered(8, 10, 1, 2)})
 
 @pytest.mark.parametrize("report", [REPORT, replace(REPORT, coverage=COVERAGE)])
 def test_a_report_is_read_as_it_was_told(report):
-    assert read_verdict(told_report(report)) == report
+    assert read_verdict(write_report(report)) == report
 
 
 @pytest.mark.parametrize("kind", [CheckFailed, CheckTimedOut, EngineUnavailable])
 def test_a_failure_is_raised_as_it_was_told(kind):
     with pytest.raises(kind) as raised:
-        read_verdict(told_failure(kind("lint said no", hint="Mend it.")))
+        read_verdict(write_failure(kind("lint said no", hint="Mend it.")))
     assert type(raised.value) is kind
     assert (str(raised.value), raised.value.hint) == ("lint said no", "Mend it.")
 

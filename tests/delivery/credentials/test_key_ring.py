@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from delivery.credentials.key_ring import (
     Key,
+    KeyPair,
     KeyRing,
-    Lives,
-    Pair,
+    KeyRings,
     PreviousKey,
-    Rings,
+    TokenLifetimes,
     bootstrap,
     emergency_rings,
     legacy_pair,
@@ -19,13 +19,13 @@ from delivery.credentials.key_ring import (
     pruned,
     random_pair,
     read_rings,
-    rotated,
-    rotated_rings,
+    rotate_ring,
+    rotate_rings,
 )
 from delivery.credentials.key_ring_checks import why_not_promoted
 from delivery.errors import SecretMalformed
 
-LIVES = Lives()
+LIVES = TokenLifetimes()
 WEEK = 7 * 24 * 3600
 NOW = 1_800_000_000
 CANARY = "c4nary" * 8
@@ -37,17 +37,17 @@ def key(name):
 
 
 def pair(name):
-    return Pair(key(f"a{name}"), key(f"r{name}"))
+    return KeyPair(key(f"a{name}"), key(f"r{name}"))
 
 
 def rings(*names, now=NOW):
     """Rings after so many rotations, a second apart: the last name is the next key."""
     first, second, *others = names
-    ring = Rings(
+    ring = KeyRings(
         KeyRing(key(f"a{first}"), key(f"a{second}")), KeyRing(key(f"r{first}"), key(f"r{second}"))
     )
     for name in others:
-        ring = rotated_rings(ring, pair(name), now, LIVES)
+        ring = rotate_rings(ring, pair(name), now, LIVES)
     return ring
 
 
@@ -57,7 +57,7 @@ def text(of, version="v"):
 
 def test_the_next_key_signs_and_the_one_that_did_still_verifies():
     old = KeyRing(key("one"), key("two"))
-    new = rotated(old, key("three"), not_after=NOW + WEEK, now=NOW)
+    new = rotate_ring(old, key("three"), not_after=NOW + WEEK, now=NOW)
 
     assert new.current == old.next
     assert new.next == key("three")
@@ -71,8 +71,8 @@ def test_a_key_is_pruned_when_it_verifies_nothing_any_more_and_not_before():
     assert pruned(ring, NOW).previous == ()
 
 
-def test_a_demoted_key_outlives_the_last_token_of_a_late_roll_of_a_run_that_was_started_again():
-    new = rotated_rings(rings("1", "2"), pair("3"), NOW, LIVES)
+def test_a_demoted_key_outlives_the_last_token_of_a_late_restart_of_a_resumed_run():
+    new = rotate_rings(rings("1", "2"), pair("3"), NOW, LIVES)
     a_day_later = NOW + 24 * 3600
 
     assert new.access.previous[0].not_after == needed_until(a_day_later, LIVES.access_s)
@@ -88,7 +88,7 @@ def test_bootstrap_signs_with_the_old_secrets_until_the_new_keys_are_known_every
     assert first.access.next == key("a1")
     assert not why_not_promoted(LEGACY_VALUE, text(first), NOW, LIVES)
 
-    second = rotated_rings(first, pair("2"), NOW, LIVES)
+    second = rotate_rings(first, pair("2"), NOW, LIVES)
     assert second.value("v")["jwt_secret"] == key("a1").k
     assert [each.kid for each in second.access.previous] == ["legacy"]
     assert not why_not_promoted(text(first), text(second), NOW, LIVES)
@@ -105,7 +105,7 @@ def test_an_emergency_leaves_no_key_of_before_not_even_the_next():
 
 def test_a_ring_whose_keys_were_compromised_is_no_emergency_ring():
     old = rings("1", "2")
-    new = rotated_rings(old, pair("3"), NOW, LIVES)
+    new = rotate_rings(old, pair("3"), NOW, LIVES)
 
     told = why_not_promoted(text(old), text(new), NOW, LIVES, compromised=True)
     assert "a1 is one of the compromised keys" in told
@@ -142,13 +142,13 @@ def test_whenever_rotations_come_each_may_follow_and_no_key_goes_before_its_toke
         assert read_rings(text(ring)) == ring
         now, value = now + pause, text(ring)
         demoted[ring.refresh.current.kid] = needed_until(now, LIVES.refresh_s)
-        ring = rotated_rings(ring, random_pair(), now, LIVES)
+        ring = rotate_rings(ring, random_pair(), now, LIVES)
         there = {each.kid for each in ring.refresh.keys}
         assert {kid for kid, until in demoted.items() if until > now} <= there
 
 
 OLD = rings("1", "2", "3")
-NEW = rotated_rings(OLD, pair("4"), NOW, LIVES)
+NEW = rotate_rings(OLD, pair("4"), NOW, LIVES)
 REFRESH = NEW.refresh
 
 
@@ -166,9 +166,9 @@ def with_access(**changes):
         (with_access(next=Key("a4", REFRESH.next.k)), "a4 is the same key as another"),
         (with_access(next=Key("legacy", key("a4").k)), "its next access key is not new"),
         (with_access(next=key("a2")), "its next access key is not new"),
-        (with_access(current=key("a9")), "its current access key is not the next one of before"),
-        (with_access(current=Key("a3", key("a3").k.swapcase())), "is not the next one of before"),
-        (with_access(current=Key("a9", key("a3").k)), "is not the next one of before"),
+        (with_access(current=key("a9")), "its current access key is not the former next key"),
+        (with_access(current=Key("a3", key("a3").k.swapcase())), "is not the former next key"),
+        (with_access(current=Key("a9", key("a3").k)), "is not the former next key"),
         (
             with_access(previous=(*NEW.access.previous, PreviousKey("p", key("p").k, NOW + 1))),
             "a previous access key never signed",

@@ -1,8 +1,8 @@
-"""Sessions over six weekly rotations of four instances that are rolled one after the other.
+"""Sessions over six weekly rotations of four instances that are restarted one after the other.
 
 A token is signed by one instance and met by any of them until it expires. It is lost when an
 instance that meets it does not verify its key. The moments are drawn with a seed, half of them in
-the hours in which instances are rolled and in which tokens end, where mistakes show.
+the hours in which instances are restarted and in which tokens end, where mistakes show.
 """
 
 import random
@@ -12,19 +12,19 @@ import pytest
 
 from delivery.credentials.key_ring import (
     Key,
+    KeyPair,
     KeyRing,
-    Lives,
-    Pair,
+    TokenLifetimes,
     bootstrap,
     random_pair,
-    rotated_rings,
+    rotate_rings,
 )
 
 WEEK, MINUTE = 7 * 24 * 3600, 60
 BETWEEN_INSTANCES = 3 * MINUTE
 ROTATIONS, INSTANCES, TOKENS, LOOKS = 6, 4, 20_000, 4
-LIVES = Lives()
-LEGACY = Pair(Key("legacy", "old access secret"), Key("legacy", "old refresh secret"))
+LIVES = TokenLifetimes()
+LEGACY = KeyPair(Key("legacy", "old access secret"), Key("legacy", "old refresh secret"))
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Fleet:
     promoted: list
 
     def rings_of(self, instance, moment):
-        """What the instance has at that moment: it is rolled some minutes after a promotion."""
+        """What the instance has at that moment: it is restarted some minutes after a promotion."""
         late = BETWEEN_INSTANCES * (instance + 1)
         return [rings for since, rings in self.promoted if since + late <= moment][-1]
 
@@ -86,7 +86,7 @@ def _look(lots, signed, life_s):
 
 
 def ours(rings, new, now):
-    return rotated_rings(rings, new, now, LIVES)
+    return rotate_rings(rings, new, now, LIVES)
 
 
 def without_next(rings, new, now):

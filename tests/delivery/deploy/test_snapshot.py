@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from delivery.deploy.snapshot import Recovery, Snapshot, drift, happened, recovery
+from delivery.deploy.snapshot import Recovery, Snapshot, drift, outcome_of, recovery
 from delivery.platform.route import Colour, Route
 from delivery.platform.service import Service
 from delivery.run.ledger import Intent, Release
@@ -91,7 +91,7 @@ def intent(kind, colour="green", route_version=9):
     ],
 )
 def test_what_became_of_the_intent_of_a_dead_run_is_read_from_the_cloud(left, seen, outcome):
-    assert happened(left, seen) == outcome
+    assert outcome_of(left, seen) == outcome
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from delivery.github.commit_statuses import (
     to_send,
 )
 from delivery.github.coverage_comment import MARKER, Comment, Compared, Todo, markdown, to_do
-from delivery.github.pull_request import demand_head, read_pull
+from delivery.github.pull_request import read_pull, require_head
 
 RUN, OTHER = "http://ui/runs/flow-run/1", "http://ui/runs/flow-run/2"
 OURS = "kanvaro-delivery[bot]"
@@ -66,11 +66,11 @@ class TestThePullRequest:
             read_pull(said)
 
     def test_must_be_open_and_at_the_revision(self):
-        demand_head(read_pull(answer()), "a" * 7)
+        require_head(read_pull(answer()), "a" * 7)
         with pytest.raises(RequestRefused, match="pull request 7 is merged"):
-            demand_head(read_pull(answer(state="closed", merged_at="2026")), "a" * 40)
+            require_head(read_pull(answer(state="closed", merged_at="2026")), "a" * 40)
         with pytest.raises(Superseded, match="is at aaaaaaaaaa now, not at bbbbbbbbbb"):
-            demand_head(read_pull(answer()), "b" * 40)
+            require_head(read_pull(answer()), "b" * 40)
 
 
 class TestStatuses:

@@ -13,7 +13,7 @@ from delivery.maintenance.alarm_events import (
     read_notice,
     why_refused,
 )
-from delivery.messages import Mood
+from delivery.messages import RunStatus
 
 TOPIC = "arn:aws:sns:us-west-2:123456789012:MyTopic"
 CERTIFICATE = (
@@ -190,7 +190,7 @@ def test_an_alarm_says_what_since_when_why_and_how_to_get_back():
 def test_an_alarm_that_is_over_asks_nobody_to_do_anything():
     message = alarm(NewStateValue="OK")
 
-    assert message.mood is Mood.WELL
+    assert message.status is RunStatus.WELL
     assert message.text == "✅ production: the alarm kanvaro-blue-errors is over"
     assert "rollback" not in shown(message)
 
@@ -198,7 +198,7 @@ def test_an_alarm_that_is_over_asks_nobody_to_do_anything():
 def test_an_alarm_without_figures_says_so():
     message = alarm(NewStateValue="INSUFFICIENT_DATA", StateChangeTime="9999999")
 
-    assert (message.mood, "nothing to go by" in message.headline) == (Mood.STOPPED, True)
+    assert (message.status, "too little data" in message.headline) == (RunStatus.STOPPED, True)
     assert "a time that it does not say" in shown(message)
 
 
@@ -227,5 +227,5 @@ def test_what_is_no_alarm_is_told_as_it_is():
 def test_an_end_of_the_subscription_is_told():
     message = alarm_message(notice(SUBSCRIPTION, Type="UnsubscribeConfirmation"), "production")
 
-    assert "told here no more" in message.text
+    assert "no longer reported here" in message.text
     assert "docs/monitoring.md" in shown(message)

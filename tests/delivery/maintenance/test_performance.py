@@ -13,10 +13,10 @@ from delivery.maintenance.performance import (
     failure_rate,
     frequency,
     lead_time,
+    performance_message,
     performance_of,
     plot,
     time_to_restore,
-    told,
     weekly_series,
 )
 from delivery.run.ledger import Proven, Release
@@ -147,6 +147,8 @@ def test_whatever_the_ledger_holds_each_delivery_is_counted_once_and_the_plot_st
     assert max(map(len, plot(seen).splitlines())) < 60
 
 
-@pytest.mark.parametrize("text", [as_markdown, lambda seen: told(seen, "http://run").text])
+@pytest.mark.parametrize(
+    "text", [as_markdown, lambda seen: performance_message(seen, "http://run").text]
+)
 def test_what_is_told_names_the_environment(text):
     assert "production" in text(report([release(1, 0)]))

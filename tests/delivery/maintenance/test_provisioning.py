@@ -9,9 +9,9 @@ from delivery.maintenance.provisioning import (
     StackPlan,
     as_markdown,
     change_set_name,
-    demand_applied,
     is_empty,
     readiness,
+    require_applied,
     rows_of,
     settings_to_write,
     stack_name,
@@ -95,8 +95,8 @@ def test_the_resource_that_failed_first_is_named_with_its_reason():
         event("First", "UPDATE_FAILED", "the name is taken"),
     ]
     with pytest.raises(ProvisioningFailed, match=r"First .* the name is taken"):
-        demand_applied("s", newest_first)
-    demand_applied("s", [event("stack", "UPDATE_COMPLETE"), *newest_first])
+        require_applied("s", newest_first)
+    require_applied("s", [event("stack", "UPDATE_COMPLETE"), *newest_first])
 
 
 def test_what_was_made_by_hand_is_told_with_both_ways_out():
@@ -105,7 +105,7 @@ def test_what_was_made_by_hand_is_told_with_both_ways_out():
         event("Table", "CREATE_FAILED", "kanvaro-delivery already exists in stack arn:aws:…"),
     ]
     with pytest.raises(ProvisioningFailed, match="already exists") as raised:
-        demand_applied("s", newest_first)
+        require_applied("s", newest_first)
     for way_out in ("`stacks`", "IMPORT", "delete-stack"):
         assert way_out in raised.value.hint
 

@@ -53,10 +53,10 @@ HELD = LockRow(3, 1, HOLDER)
         (replace(WELL, drift="the route says blue"), "drift: the route says blue"),
         (
             replace(WELL, intents=[INTENT]),
-            "intents are open and nobody living holds the deploy lock",
+            "intents are open and no living run holds the deploy lock",
         ),
         (replace(WELL, intents=[INTENT], lock=HELD), ""),
-        (SHIFTING, "a shift is half done and nobody living holds the deploy lock"),
+        (SHIFTING, "a shift is half done and no living run holds the deploy lock"),
         (replace(SHIFTING, lock=HELD), ""),
         (replace(SHIFTING, lock=HELD, public=HealthAnswer(200, "b" * 40, 5)), ""),
         (replace(WELL, lock=replace(HELD, stop="the cart is empty")), "stop: the cart is empty"),
@@ -65,7 +65,7 @@ HELD = LockRow(3, 1, HOLDER)
         (replace(WELL, lock=HELD, silent_s=99, lease_s=30), "silent for 99 s, as a dead one is"),
         (
             replace(WELL, lock=HELD, silent_s=99, lease_s=30, intents=[INTENT]),
-            "intents are open and nobody living",
+            "intents are open and no living run",
         ),
         (
             replace(WELL, unread={"the deploy lock": "AWS says no"}),

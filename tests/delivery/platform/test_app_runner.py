@@ -6,11 +6,11 @@ from delivery.errors import OutcomeUnknown, RolledBack, RolloutFailed
 from delivery.platform.app_runner import (
     NextAction,
     Operation,
-    demand_success,
     is_within,
     newly_started,
     next_step,
     normal,
+    require_success,
 )
 from delivery.platform.service import Service
 
@@ -66,19 +66,19 @@ def test_no_variables_wanted_and_none_reported_are_alike():
 
 
 def test_only_success_is_success():
-    demand_success(ended("SUCCEEDED"), "kanvaro")
+    require_success(ended("SUCCEEDED"), "kanvaro")
 
 
 def test_an_operation_that_was_rolled_back_is_a_failure_though_the_service_runs():
     with pytest.raises(RolledBack) as raised:
-        demand_success(ended("ROLLBACK_SUCCEEDED"), "kanvaro")
+        require_success(ended("ROLLBACK_SUCCEEDED"), "kanvaro")
 
     assert "old version still serves" in raised.value.hint
 
 
 def test_a_failed_rollback_pages():
     with pytest.raises(RolloutFailed) as raised:
-        demand_success(ended("ROLLBACK_FAILED"), "kanvaro")
+        require_success(ended("ROLLBACK_FAILED"), "kanvaro")
 
     assert "page the owner" in raised.value.hint
 
@@ -86,12 +86,12 @@ def test_a_failed_rollback_pages():
 @pytest.mark.parametrize("status", ["FAILED", "SOMETHING_NEW"])
 def test_any_other_end_is_a_failure(status):
     with pytest.raises(RolloutFailed, match=status):
-        demand_success(ended(status), "kanvaro")
+        require_success(ended(status), "kanvaro")
 
 
 def test_an_operation_that_is_not_listed_is_not_taken_for_a_success():
     with pytest.raises(OutcomeUnknown):
-        demand_success(None, "kanvaro")
+        require_success(None, "kanvaro")
 
 
 def test_of_the_operations_that_appeared_only_one_of_our_kind_is_ours():

@@ -9,14 +9,14 @@ from delivery.platform.route import (
     LARGEST_DOCUMENT,
     Colour,
     Route,
-    claimed,
-    demand_ours,
     first_route,
     promoted,
     put_back,
     read_route,
+    require_ours,
     shifted,
     swapped,
+    with_token,
 )
 
 BLUE, GREEN = Colour.BLUE, Colour.GREEN
@@ -30,7 +30,7 @@ HOST = st.from_regex(r"[a-z0-9]{10}\.ap-southeast-2\.awsapprunner\.com", fullmat
 CHANGE = st.one_of(
     st.tuples(st.just("shifted"), st.integers(1, 100), HOST),
     st.tuples(st.just("swapped"), HOST),
-    st.tuples(st.sampled_from(["put_back", "promoted", "claimed"])),
+    st.tuples(st.sampled_from(["put_back", "promoted", "with_token"])),
 )
 
 
@@ -43,8 +43,8 @@ def changed(route, change, token):
             return swapped(route, host, token)
         case ("put_back",):
             return put_back(route, token)
-        case ("claimed",):
-            return claimed(route, token)
+        case ("with_token",):
+            return with_token(route, token)
     try:
         return promoted(route, token)
     except ValueError:
@@ -140,8 +140,8 @@ def test_a_document_that_the_store_would_not_take_is_never_sent():
 
 
 def test_whoever_wrote_in_a_later_lock_fences_us_off():
-    demand_ours(None, 3)
-    demand_ours(SPLIT, 3)
-    demand_ours(SPLIT, 4)
+    require_ours(None, 3)
+    require_ours(SPLIT, 3)
+    require_ours(SPLIT, 4)
     with pytest.raises(Fenced, match="lock 3, and ours is 2"):
-        demand_ours(SPLIT, 2)
+        require_ours(SPLIT, 2)

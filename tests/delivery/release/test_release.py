@@ -336,5 +336,5 @@ def test_an_asset_that_somebody_put_into_the_draft_stops_the_release():
     github.run(WANTED, publish=False)
     github.releases[0]["a"][50] = ("malware.exe", True, "9")
 
-    with pytest.raises(RequestRefused, match="none of ours"):
+    with pytest.raises(RequestRefused, match="an asset that this pipeline did not upload"):
         github.run(WANTED, publish=True)

@@ -9,7 +9,7 @@ from itertools import combinations
 
 import pytest
 
-from delivery.rotation.facts import Facts, Old, PendingValue
+from delivery.rotation.facts import Facts, OldCredential, PendingValue
 from delivery.rotation.next_step import next_step
 from delivery.rotation.record import Record, RotationStep
 
@@ -80,7 +80,7 @@ class Run:
     def go(self):
         while (following := self.ask()).step not in (RotationStep.DONE, RotationStep.WAIT):
             assert following.step is not RotationStep.STOP, following.why
-            getattr(self, f"do_{following.step}")(following)
+            getattr(self, f"do_{following.step.shown}")(following)
         return following
 
     def ask(self):
@@ -99,7 +99,10 @@ class Run:
                 pending_value=PendingValue.READY if is_there else PendingValue.EMPTY,
                 set_version=self.set_version,
                 tested_version=self.tested_version,
-                old=row and (Old.WORKS if world.logs_in(row.old_version) else Old.REFUSED),
+                old=row
+                and (
+                    OldCredential.WORKS if world.logs_in(row.old_version) else OldCredential.REFUSED
+                ),
             )
         )
 
@@ -153,7 +156,7 @@ class Run:
     def do_tidy(self, _):
         self.world.effect(lambda: self.world.labels.pop("AWSPENDING"))
 
-    def do_roll(self, following):
+    def do_restart(self, following):
         for service in following.services:
             self.world.effect(
                 lambda service=service: self.world.runs_with.update({service: following.version})
@@ -262,7 +265,7 @@ def test_the_model_finds_a_step_that_locks_somebody_out(mutant):
     class Mutant(Run):
         def ask(self):
             following = super().ask()
-            if mutant == "too early" and following.step is RotationStep.ROLL:
+            if mutant == "too early" and following.step is RotationStep.RESTART:
                 return replace(following, step=RotationStep.RETIRE, version="by hand")
             if mutant == "wrong account" and following.step is RotationStep.SET:
                 self.world.values[following.version] = ("a", "another")

@@ -8,8 +8,10 @@ from delivery.rotation.facts import (
     KEY_RINGS,
     SES_KEYS,
     Facts,
-    Old,
     PendingValue,
+)
+from delivery.rotation.facts import (
+    OldCredential as Old,
 )
 from delivery.rotation.next_step import next_step
 from delivery.rotation.record import Record, RotationStep
@@ -33,7 +35,7 @@ def row(slot="this", old="old", new="token", **fields):
 
 # The rotation of a week ago, which made `old`; it is over.
 LAST_WEEK = row("last", "older", "old", began=-7 * DAY, rolled_at=-7 * DAY, step=RotationStep.DONE)
-LAST_IS_OPEN = replace(LAST_WEEK, step=RotationStep.ROLL)
+LAST_IS_OPEN = replace(LAST_WEEK, step=RotationStep.RESTART)
 MINE = row()
 
 
@@ -84,10 +86,10 @@ STATES = [
     ("S3: promoted, and the label left", facts("token", "token", "old",
      records=(LAST_WEEK, MINE)), RotationStep.TIDY, "token"),
     ("S4: nobody runs with it", facts("token", previous="old", records=(LAST_WEEK, MINE),
-     consumers={"blue": "old", "green": "old"}), RotationStep.ROLL, "token"),
+     consumers={"blue": "old", "green": "old"}), RotationStep.RESTART, "token"),
     ("S4: all run with it, and that is not proven", facts("token", previous="old",
-     records=(LAST_WEEK, MINE)), RotationStep.ROLL, "token"),
-    ("S4: and the row is lost", facts("token", previous="old"), RotationStep.ROLL, "token"),
+     records=(LAST_WEEK, MINE)), RotationStep.RESTART, "token"),
+    ("S4: and the row is lost", facts("token", previous="old"), RotationStep.RESTART, "token"),
     ("S5: in the overlap", promoted(now=DAY - 1), RotationStep.WAIT, "old"),
     ("S5: nobody has looked who is connected", promoted(now=DAY), RotationStep.WAIT, "old"),
     ("S5: drained too shortly", promoted(now=DAY, drained_since=DAY - 60), RotationStep.WAIT,
@@ -96,7 +98,7 @@ STATES = [
     ("S5: retired in part", promoted(now=DAY, drained_since=0.0, old=Old.REFUSED),
      RotationStep.RETIRE, "old"),
     ("S5: a colour was resumed with the old one", promoted(now=DAY, drained_since=0.0,
-     consumers={"blue": "token", "green": "old"}), RotationStep.ROLL, "token"),
+     consumers={"blue": "token", "green": "old"}), RotationStep.RESTART, "token"),
     ("retired, and works again", promoted(now=2 * DAY, drained_since=0.0, retired_at=DAY),
      RotationStep.RETIRE, "old"),
     ("over, and works again", promoted(now=2 * DAY, drained_since=0.0, retired_at=DAY,
@@ -120,17 +122,17 @@ STATES = [
     ("first: changed by hand after the preflight", facts("by hand", at_preflight="old",
      records=()), RotationStep.STOP, ""),
     ("first: promoted, and the row is lost", facts("token", previous="old", at_preflight="old",
-     records=()), RotationStep.ROLL, "token"),
+     records=()), RotationStep.RESTART, "token"),
     # the rotation before
-    ("before: a colour was never rolled", facts(consumers={"blue": "old", "green": "older"}),
-     RotationStep.ROLL, "old"),
-    ("before: a colour was never rolled, and the new one is pending", facts(pending="token",
+    ("before: a colour was never restarted", facts(consumers={"blue": "old", "green": "older"}),
+     RotationStep.RESTART, "old"),
+    ("before: a colour was never restarted, and the new one is pending", facts(pending="token",
      pending_value=READY, records=(LAST_WEEK, MINE), consumers={"blue": "old", "green": "older"}),
-     RotationStep.ROLL, "old"),
-    ("before: its roll was not proven", facts(records=(replace(LAST_IS_OPEN, rolled_at=None),)),
-     RotationStep.ROLL, "old"),
+     RotationStep.RESTART, "old"),
+    ("before: its restart was not proven", facts(records=(replace(LAST_IS_OPEN, rolled_at=None),)),
+     RotationStep.RESTART, "old"),
     ("before: not proven, and the new one is pending", facts(pending="token", pending_value=READY,
-     records=(replace(LAST_IS_OPEN, rolled_at=None), MINE)), RotationStep.ROLL, "old"),
+     records=(replace(LAST_IS_OPEN, rolled_at=None), MINE)), RotationStep.RESTART, "old"),
     ("before: in its overlap", facts(records=(replace(LAST_IS_OPEN, rolled_at=-HOUR),)),
      RotationStep.WAIT, "older"),
     ("before: in its overlap, and a version is pending", facts(pending="token",
@@ -150,12 +152,12 @@ STATES = [
      RotationStep.CREATE, "token"),
     # put back, and late
     ("put back by hand", facts(previous="token", records=(LAST_WEEK, MINE)), RotationStep.STOP, ""),
-    ("put back by hand after the roll", facts(records=(LAST_WEEK, replace(MINE, rolled_at=0.0))),
+    ("put back by hand after the restart", facts(records=(LAST_WEEK, replace(MINE, rolled_at=0.0))),
      RotationStep.STOP, ""),
     ("put back, and another slot is due", facts(slot="next", token="t2", previous="token",
      records=(LAST_WEEK, MINE)), RotationStep.CREATE, "t2"),
     ("put back, a colour runs with what was, and another slot is due", facts(slot="next",
-     token="t2", records=(MINE,), consumers={"blue": "", "green": "token"}), RotationStep.ROLL,
+     token="t2", records=(MINE,), consumers={"blue": "", "green": "token"}), RotationStep.RESTART,
      "old"),
     ("an old slot is run again", facts("t2", previous="token", records=(LAST_WEEK,
      replace(MINE, rolled_at=0.0), row("next", "token", "t2", began=1.0))), RotationStep.DONE,
@@ -169,8 +171,9 @@ STATES = [
     # compromised
     ("compromised: retired at once", promoted(compromised=True), RotationStep.RETIRE, "old"),
     ("compromised: by this run", replace(promoted(), compromised=True), RotationStep.RETIRE, "old"),
-    ("compromised: not before the roll", facts("token", previous="old", records=(LAST_WEEK, MINE),
-     consumers={"blue": "token", "green": "old"}, compromised=True), RotationStep.ROLL, "token"),
+    ("compromised: not before the restart", facts("token", previous="old",
+     records=(LAST_WEEK, MINE), consumers={"blue": "token", "green": "old"}, compromised=True),
+     RotationStep.RESTART, "token"),
     ("compromised: in the overlap of the one before", facts(compromised=True,
      records=(replace(LAST_IS_OPEN, rolled_at=-HOUR),)), RotationStep.RETIRE, "older"),
 ]  # fmt: skip
@@ -201,13 +204,13 @@ OTHER_KINDS = [
      "token"),
     ("key rings: our own cannot be", key_facts(KEY_RINGS, pending="token", pending_value=UNFIT,
      records=(LAST_WEEK, MINE)), RotationStep.STOP, ""),
-    ("key rings: the one before was rolled just now", key_facts(KEY_RINGS,
+    ("key rings: the one before was restarted just now", key_facts(KEY_RINGS,
      records=(replace(LAST_IS_OPEN, rolled_at=-HOUR),)), RotationStep.CREATE, "token"),
     ("key rings: and the new one is pending", key_facts(KEY_RINGS, pending="token",
      pending_value=READY, records=(replace(LAST_IS_OPEN, rolled_at=-HOUR), MINE)),
      RotationStep.TEST, "token"),
     ("key rings: the next key is not known everywhere", key_facts(KEY_RINGS,
-     consumers={"blue": "old", "green": "older"}), RotationStep.ROLL, "old"),
+     consumers={"blue": "old", "green": "older"}), RotationStep.RESTART, "old"),
     ("SES: nothing is set", key_facts(SES_KEYS, pending="token", pending_value=READY,
      records=(LAST_WEEK, MINE)), RotationStep.TEST, "token"),
     ("SES: due", replace(promoted(now=DAY, drained_since=0.0), policy=SES_KEYS),
@@ -249,14 +252,14 @@ def test_each_kind_of_secret_skips_what_it_does_not_need(seen, step, version):
     assert (following.step, following.version) == (step, version)
 
 
-def test_only_services_that_run_with_another_version_are_rolled():
+def test_only_services_that_run_with_another_version_are_restarted():
     seen = facts("token", records=(LAST_WEEK, MINE), consumers={"blue": "token", "green": "old"})
 
     assert next_step(seen).services == ("green",)
     assert "green" in next_step(seen).why
 
 
-def test_a_service_that_does_not_say_what_it_runs_with_is_not_taken_for_rolled():
+def test_a_service_that_does_not_report_what_it_runs_with_is_not_taken_for_restarted():
     seen = promoted(now=DAY, drained_since=0.0, consumers={"blue": "token", "green": ""})
 
     assert next_step(seen).services == ("green",)
@@ -275,7 +278,10 @@ def test_a_promotion_names_the_version_that_must_still_be_current():
         (promoted(now=HOUR), DAY),
         (promoted(now=DAY), DAY + 900),
         (promoted(now=DAY, drained_since=DAY - 60), DAY + 840),
-        (replace(promoted(now=DAY, retired_at=DAY, old=Old.REFUSED), policy=SES_KEYS), 2 * DAY),
+        (
+            replace(promoted(now=DAY, retired_at=DAY, old=Old.REFUSED), policy=SES_KEYS),
+            2 * DAY,
+        ),
         (facts(policy=ENTERED_BY_HAND), None),
         (replace(promoted(now=HOUR), policy=ENTERED_BY_HAND), DAY),
         (replace(promoted(now=DAY), policy=ENTERED_BY_HAND), None),

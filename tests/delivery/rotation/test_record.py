@@ -57,7 +57,7 @@ def test_each_slot_of_each_secret_has_a_version_of_its_own(one, other):
 
 def test_a_row_reads_as_it_was_written():
     row = Record(
-        "s", "slot", "old", "new", 1.5, RotationStep.ROLL, 2.0, 3.0, None, compromised=True
+        "s", "slot", "old", "new", 1.5, RotationStep.RESTART, 2.0, 3.0, None, compromised=True
     )
 
     assert Record.read(row.text()) == row
@@ -93,6 +93,6 @@ def test_an_old_version_that_was_not_retired_for_two_days_is_overdue(record, now
     assert is_overdue(record, now) is overdue
 
 
-def test_the_old_version_may_go_once_the_overlap_has_passed_since_the_roll():
+def test_the_old_version_may_go_once_the_overlap_has_passed_since_the_restart():
     assert retirement_due(row(), 24 * HOUR) is None
     assert retirement_due(row(rolled_at=10.0), 24 * HOUR) == 24 * HOUR + 10

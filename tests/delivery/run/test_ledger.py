@@ -116,7 +116,7 @@ def test_what_was_never_live_is_unknown(asked):
 
 def test_too_few_digits_are_refused_and_not_guessed():
     one, other = release(1, "a"), replace(release(2, "b"), revision="a" * 39 + "b")
-    with pytest.raises(RequestRefused, match="fits several"):
+    with pytest.raises(RequestRefused, match="matches several"):
         find_target("a" * 10, [one, other], other)
 
 

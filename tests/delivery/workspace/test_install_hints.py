@@ -60,9 +60,15 @@ IGNORE_SCRIPTS = 'install = "npm ci --ignore-scripts"'
             'npm error notsup Required: {"node":">=24"}',
             "refuses this Node version",
         ),
-        ("npm error code E401\nnpm error Incorrect or missing password.", "registry refused us"),
-        ("npm error code E403\nnpm error 403 Forbidden - GET https://r/x", "registry refused us"),
-        (" ERR_PNPM_FETCH_401  GET https://r/x: Unauthorized - 401", "registry refused us"),
+        (
+            "npm error code E401\nnpm error Incorrect or missing password.",
+            "registry refused access",
+        ),
+        (
+            "npm error code E403\nnpm error 403 Forbidden - GET https://r/x",
+            "registry refused access",
+        ),
+        (" ERR_PNPM_FETCH_401  GET https://r/x: Unauthorized - 401", "registry refused access"),
         ("npm error code E404\nnpm error 404  'left-pod@1' is not in this registry.", "published"),
         ("npm error code ENOSPC\nnpm error nospc ENOSPC: no space left on device", "disk is full"),
         ("npm error code EINTEGRITY\nnpm error sha512-x integrity checksum failed", "Find out why"),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delivery.workspace.lines import LONGEST_LINE, LineReader, plain
+from delivery.workspace.lines import LONGEST_LINE, LineReader, printable
 
 
 def lines_of(*chunks):
@@ -55,7 +55,7 @@ def test_a_progress_bar_that_never_ends_its_line_does_not_fill_the_memory():
 
 
 def test_direction_marks_cannot_disguise_a_log_line():
-    assert plain("a\u202eb\u2066c\u2028d") == "abcd"
+    assert printable("a\u202eb\u2066c\u2028d") == "abcd"
 
 
 @given(st.binary(max_size=200), st.integers(0, 200))

@@ -29,8 +29,8 @@ def test_a_process_that_ended_is_gone(identity_of_a_dead_one):
 
 
 def test_a_number_that_is_used_again_is_another_process():
-    pid, _, place = our_identity().split(":")
-    assert is_gone(f"{pid}:1:{place}")
+    pid, _, machine = our_identity().split(":")
+    assert is_gone(f"{pid}:1:{machine}")
 
 
 def test_a_process_of_another_machine_is_never_gone(identity_of_a_dead_one):

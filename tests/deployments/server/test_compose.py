@@ -23,7 +23,7 @@ from delivery.patience import Patience, wait_until
 from deployments import ROOT
 from deployments.server.compose_secrets import VALUES, make_secrets
 from deployments.server.processes import prefect_server, prefect_worker, using
-from deployments.server.server_access import demand_answer
+from deployments.server.server_access import require_answer
 from deployments.server.work_pools import POOL
 from sandbox.host.machine import ensure
 from sandbox.parts.ports import LOOPBACK, free_port
@@ -151,7 +151,7 @@ def test_whose_certificate_it_is_must_be_said_and_what_answers_is_told(secrets, 
 
     def refusal(address):
         with pytest.raises((Unreachable, ConfigurationError)) as raised:
-            demand_answer({"PREFECT_API_URL": f"{address}/api"})
+            require_answer({"PREFECT_API_URL": f"{address}/api"})
         return f"{raised.value} {raised.value.hint}"
 
     with nginx_before(f"{LOOPBACK}:1", tmp_path, secrets) as address:

@@ -23,10 +23,10 @@ from blocks.environment import Environment
 from blocks.serving import AppRunnerService
 from delivery.errors import AccessDenied, ConfigurationError, Unreachable
 from delivery.github.events import Start
-from delivery.messages import Message, Mood
+from delivery.messages import Message, RunStatus
 from deployments.server.processes import prefect_server, using
 from deployments.server.security import BLOCK_KEY, PASSWORD, block_key, server_settings
-from deployments.server.server_access import client_variables, demand_answer
+from deployments.server.server_access import client_variables, require_answer
 from deployments.webhooks.github_webhook import start_run
 from deployments.webhooks.sns_webhook import channel_of
 from sandbox.parts.certificates import write_certificate
@@ -122,7 +122,7 @@ def test_what_is_no_key_is_said_before_a_server_cannot_read_its_blocks(keys, tmp
 
 def test_a_server_that_is_down_is_said_in_a_sentence():
     with pytest.raises(Unreachable, match="no Prefect server answers at") as raised:
-        demand_answer({"PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api"})
+        require_answer({"PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api"})
     assert "make server" in raised.value.hint
 
 
@@ -139,7 +139,9 @@ def test_a_server_that_does_not_let_us_in_is_said_in_a_sentence(status, given, s
         Answering(status) as answering,
         pytest.raises((AccessDenied, ConfigurationError), match=said),
     ):
-        demand_answer({"PREFECT_API_URL": f"{answering.url}/api", "PREFECT_API_AUTH_STRING": given})
+        require_answer(
+            {"PREFECT_API_URL": f"{answering.url}/api", "PREFECT_API_AUTH_STRING": given}
+        )
 
 
 @pytest.fixture
@@ -170,10 +172,10 @@ def test_a_server_is_trusted_where_prefects_own_client_trusts_it(
     with temporary_settings(settings):
         refused = SyncPrefectClient(server["PREFECT_API_URL"]).api_healthcheck()
         if answers:
-            demand_answer(server)
+            require_answer(server)
         else:
             with pytest.raises(Unreachable, match="nobody that this machine trusts"):
-                demand_answer(server)
+                require_answer(server)
 
     assert (refused is None) == answers
 
@@ -226,7 +228,7 @@ def test_the_door_finds_the_password_of_this_machines_server(guarded):
             service=AppRunnerService(access_role_arn="arn:aws:iam::1:role/ecr"),
         ).save("production")
 
-    why_not = channel_of("production")(Message(Mood.FAILED, "it rings"))
+    why_not = channel_of("production")(Message(RunStatus.FAILED, "it rings"))
     start = Start("checks/kanvaro", {"revision": "a" * 40, "ref": "refs/heads/main"})
     asyncio.run(start_run(start, "github-1"))
 

@@ -59,7 +59,7 @@ def test_without_a_server_each_command_ends_in_a_sentence_and_what_to_do(
 
 def test_a_worker_without_its_pool_says_that_nobody_registered(backend):
     with pytest.raises(ConfigurationError, match="no work pool 'delivery'") as raised:
-        worker.demand_pool()
+        worker.require_pool()
     assert "make register" in raised.value.hint
 
 

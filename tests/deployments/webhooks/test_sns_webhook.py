@@ -155,7 +155,7 @@ def test_a_confirmation_that_leads_elsewhere_is_not_followed(receiver, topic, ad
 def test_the_end_of_a_subscription_is_told_and_not_taken_back(receiver, topic):
     assert receiver.post(topic.about_subscription("UnsubscribeConfirmation")) == [200]
     assert topic.fetched == [CERTIFICATE]
-    assert "told here no more" in receiver.told[0]
+    assert "no longer reported here" in receiver.told[0]
 
 
 @pytest.mark.parametrize(

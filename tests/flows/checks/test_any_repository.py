@@ -113,7 +113,7 @@ def test_what_npm_init_wrote_is_no_test(run, stranger):
     state, summary = run(stranger.commit({"test": placeholder}))
     assert state.is_completed()
     assert "`test` is npm's placeholder" in summary
-    assert "nothing of the application's own was checked" in summary
+    assert "none of the application's own checks ran" in summary
 
 
 def test_a_lint_that_asks_a_question_gets_no_answer_and_does_not_hang(run, stranger):

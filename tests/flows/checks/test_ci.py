@@ -45,7 +45,7 @@ class TestAGoodRevision:
 
         runs.ok(revision)
 
-        [image] = runs.environment.reads("ecr").describe_images(
+        [image] = runs.environment.retrying("ecr").describe_images(
             repositoryName="kanvaro", imageIds=[{"imageTag": revision}]
         )["imageDetails"]
         assert image["imageDigest"] in runs.summary
@@ -319,7 +319,7 @@ def refused(**parameters):
         ({"package.json": "{"}, [], "package.json is not valid JSON"),
         ({"delivery.toml": "[checks"}, [], "delivery.toml is not valid TOML"),
         ({"delivery.toml": "[checks.lint]\nretries = 3\n"}, [], "retries"),
-        ({"delivery.toml": '[checks.lint]\ncommand = "a && b"\n'}, [], "no shell is offered"),
+        ({"delivery.toml": '[checks.lint]\ncommand = "a && b"\n'}, [], "there is no shell"),
         ({"delivery.toml": "[checks.e2e]\nrequired = true\n"}, [], "test:e2e"),
     ],
     ids=lambda value: str(value)[:50],

@@ -59,7 +59,7 @@ def on_the_pool(folder, sandbox):
     runs = Runs(environment_of(app, sandbox), sandbox)
     environment = runs.environment
     bucket = f"handover-{uuid.uuid4().hex[:8]}"
-    s3 = environment.writes("s3")
+    s3 = environment.sending_once("s3")
     s3.create_bucket(Bucket=bucket)
     environment.policy.stages = "on the pool"
     environment.policy.checks_at_once = 3

@@ -94,14 +94,14 @@ def started_and_busy(operated):
 def secrets_of(operated, sandbox):
     """Every secret that this run could have come across."""
     environment = operated.runs.environment
-    store = environment.reads("secretsmanager")
+    store = environment.retrying("secretsmanager")
     values = [
         _without_version(
             store.get_secret_value(SecretId=name, VersionStage="AWSCURRENT")["SecretString"]
         )
         for name in ("kanvaro/jwt", "kanvaro/email", "kanvaro/database", "kanvaro/admin/database")
     ]
-    [login] = environment.reads("ecr").get_authorization_token()["authorizationData"]
+    [login] = environment.retrying("ecr").get_authorization_token()["authorizationData"]
     generated = [part for value in values for part in value.split('"') if len(part) > 16]
     return {
         **CANARIES,

@@ -201,7 +201,7 @@ class Play:
 
     def _on_idle(self):
         route = self.world.route()
-        client = self.world.environment.reads("apprunner")
+        client = self.world.environment.retrying("apprunner")
         arn = arn_of(self.world.environment, route.idle)
         service = client.describe_service(ServiceArn=arn)["Service"]
         image = service["SourceConfiguration"]["ImageRepository"]["ImageIdentifier"]

@@ -44,7 +44,7 @@ class World:
         self.schedule = self._very_first = ""
         self._route, self._first = None, 0.0
         self._kvs = stand.aws.client("cloudfront-keyvaluestore")
-        self._app_runner = self.environment.reads("apprunner")
+        self._app_runner = self.environment.retrying("apprunner")
         stand.edge.set_propagation(PROPAGATION_S)
 
     @property

@@ -205,6 +205,7 @@ def without_engine():
             patch("tasks.deploy.watch.create_progress_artifact", lambda **_: uuid4())
         )
         stack.enter_context(patch("tasks.deploy.watch.update_progress_artifact", lambda **_: None))
+        stack.enter_context(patch("tasks.run.progress.get_client"))  # no run to label
         # Prefect goes on to call a run under SIGKILL Running: a whole lease must pass.
         stack.enter_context(patch("tasks.run.lock.is_finished", lambda _: False))
         stack.callback(log.setLevel, level)

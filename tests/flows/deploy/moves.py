@@ -127,9 +127,9 @@ class Moves:
                 else first_route(colour, service.address, number)
             )
             write_route(self.environment, seen, wanted)
-            router_of(self.environment).keep_default(service.address, lambda: None)
+            router_of(self.environment).set_default_origin(service.address, lambda: None)
             ledger.record_release(self.environment, self._release(number, revision, colour, wanted))
-            self.environment.reads("dynamodb").update_item(
+            self.environment.retrying("dynamodb").update_item(
                 TableName=self.environment.ledger_table,
                 Key=ledger.key(self.environment, LOCK),
                 UpdateExpression="SET #token = :token",
@@ -239,7 +239,7 @@ class Moves:
 
     def services(self):
         """The status of each service of this environment, by its name's last word."""
-        found = self.environment.reads("apprunner").list_services()["ServiceSummaryList"]
+        found = self.environment.retrying("apprunner").list_services()["ServiceSummaryList"]
         prefix = f"{self.environment.service.name}-"
         return {
             each["ServiceName"].removeprefix(prefix): each["Status"]
@@ -252,7 +252,7 @@ class Moves:
 
     def services_in_place(self):
         """The one service of an environment without colours, as App Runner describes it."""
-        client = self.environment.reads("apprunner")
+        client = self.environment.retrying("apprunner")
         return [
             client.describe_service(ServiceArn=each["ServiceArn"])["Service"]
             for each in client.list_services()["ServiceSummaryList"]

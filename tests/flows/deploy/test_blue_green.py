@@ -13,15 +13,15 @@ from prefect._internal import control_listener
 from prefect.exceptions import TerminationSignal
 
 from delivery.errors import (
+    AbortedByRollback,
+    CanaryFailed,
     Drift,
     NeverBecameHealthy,
     NeverProven,
-    NotConvincing,
     RequestRefused,
     RolloutFailed,
     SmokeFailed,
     Superseded,
-    TakenBack,
     TimedOut,
     UnknownRevision,
     Unreachable,
@@ -173,7 +173,7 @@ def test_post_promotion_fail_a_version_that_sickens_with_users_is_taken_back(liv
     health = SickWithUsers(lambda: bad, users=env.environment.policy.public_answers)
     bad = env.publish(health)
 
-    error = env.fail(NotConvincing, bad)
+    error = env.fail(CanaryFailed, bad)
 
     assert health.met >= env.environment.policy.public_answers
     assert "3 looks in a row failed" in str(error)
@@ -199,7 +199,7 @@ def test_post_promotion_fail_errors_that_only_users_meet_are_seen_in_cloudwatch(
 
     error = run.error()
 
-    assert isinstance(error, NotConvincing), error
+    assert isinstance(error, CanaryFailed), error
     assert "requests failed" in str(error)
     assert env.live() == env.first
 
@@ -238,12 +238,12 @@ def test_abort_retry_promote(live, monkeypatch):
         monkeypatch.setattr(place, "get_intent", lambda: "cancel")
     # Whatever becomes of the run: a signal that finds it gone must not end the tests.
     before_the_run = signal.signal(signal.SIGTERM, lambda *_: None)
-    writes = []
+    sending_once = []
 
     def cancel_once_it_has_traffic():
         until(lambda: env.live() == version, "the new version has the traffic")
         time.sleep(0.3)  # in the bake
-        writes.append(env.route().version)
+        sending_once.append(env.route().version)
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=cancel_once_it_has_traffic, daemon=True).start()
@@ -254,7 +254,7 @@ def test_abort_retry_promote(live, monkeypatch):
         signal.signal(signal.SIGTERM, before_the_run)
 
     assert env.live() == env.first
-    assert env.route().version == writes[0] + 1
+    assert env.route().version == sending_once[0] + 1
     assert env.holder() is None
 
     monkeypatch.undo()
@@ -323,7 +323,7 @@ def test_an_alarm_that_begins_to_ring_takes_the_traffic_back(live):
 
     error = run.error()
 
-    assert isinstance(error, NotConvincing), error
+    assert isinstance(error, CanaryFailed), error
     assert "users-suffer" in str(error)
     assert env.live() == env.first
 
@@ -373,7 +373,7 @@ def test_a_rollback_during_a_deploy_is_obeyed_at_once(live):
     state = env.go_back(reason="the cart is empty")
 
     assert state.is_completed(), state
-    assert isinstance(deploying.error(), TakenBack), deploying.error()
+    assert isinstance(deploying.error(), AbortedByRollback), deploying.error()
     assert "the cart is empty" in str(deploying.error())
     assert env.live() == env.first
     assert env.all_on() is Colour.BLUE
@@ -388,7 +388,7 @@ def test_a_rollback_does_not_wait_for_the_proof_of_what_is_not_live_yet(live):
     state = env.go_back(env.first, reason="stop this")
 
     assert state.is_completed(), state
-    assert isinstance(deploying.error(), TakenBack), deploying.error()
+    assert isinstance(deploying.error(), AbortedByRollback), deploying.error()
     assert env.live() == env.first
 
 
@@ -450,7 +450,7 @@ def test_too_few_requests_a_person_is_asked_and_what_they_say_is_done(live, agre
 def test_a_question_that_nobody_answers_is_a_no(live):
     env = live(fewest_requests=10_000, extensions=0, ask_timeout_s=1, bake_s=0.1)
 
-    error = env.fail(NotConvincing, env.publish())
+    error = env.fail(CanaryFailed, env.publish())
 
     assert "too few requests" in str(error)
     assert env.live() == env.first
@@ -466,7 +466,7 @@ def test_a_rollback_does_not_wait_until_somebody_answers_a_question(live):
     state = env.go_back()
 
     assert state.is_completed(), state
-    assert isinstance(deploying.error(), TakenBack)
+    assert isinstance(deploying.error(), AbortedByRollback)
     assert env.live() == env.first
 
 
@@ -511,7 +511,7 @@ def test_a_plan_changes_nothing_and_names_every_call_that_the_run_then_makes(liv
     assert env.row() == rows
     assert env.changes() == ["CreateService"]
     planned = [line.split()[0] for line in text.splitlines() if ":" in line.split()[0]]
-    writes = env.route().version
+    sending_once = env.route().version
     env.ok(version)
     made = [call.operation for call in env.stand.app_runner.calls[sent:]]
     made = [name for name in made if not name.startswith(("Describe", "List"))]
@@ -519,7 +519,7 @@ def test_a_plan_changes_nothing_and_names_every_call_that_the_run_then_makes(liv
         f"apprunner:{name}" for name in made
     ]
     puts = [each for each in planned if each.endswith(":PutKey")]
-    assert len(puts) == env.route().version - writes
+    assert len(puts) == env.route().version - sending_once
     assert "cloudfront:UpdateDistribution" in planned
 
 

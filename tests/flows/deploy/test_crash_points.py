@@ -19,7 +19,7 @@ EVERY_CALL = [
 DRAWN, DRAWN_SECONDS = 400, 600
 
 
-def demand_none(result):
+def assert_none(result):
     print(result)
     assert not result.violations, "\n".join([str(result), *result.violations])
     assert result.killed, "no run was killed, so nothing was shown"
@@ -29,14 +29,14 @@ def test_a_sample_of_crashes_leaves_users_served_and_the_ledger_closed(stand):
     seed = int(os.environ["KANVARO_TEST_SEED"])
     print(f"seed {seed}: run_schedules({seed}, {SAMPLE}) plays the same ones")
 
-    demand_none(run_schedules(seed, SAMPLE, stand))
+    assert_none(run_schedules(seed, SAMPLE, stand))
 
 
 @pytest.mark.proof
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(("begun", "then"), EVERY_CALL)
 def test_every_single_crash_leaves_users_served_and_the_ledger_closed(stand, begun, then):
-    demand_none(run_singles(begun, then, stand))
+    assert_none(run_singles(begun, then, stand))
 
 
 @pytest.mark.proof
@@ -45,4 +45,4 @@ def test_single_and_double_crashes_leave_users_served_and_the_ledger_closed(stan
     seed = secrets.randbelow(10**6)
     print(f"seed {seed}: run_schedules({seed}, {DRAWN}) plays the same ones")
 
-    demand_none(run_schedules(seed, DRAWN, stand, DRAWN_SECONDS))
+    assert_none(run_schedules(seed, DRAWN, stand, DRAWN_SECONDS))

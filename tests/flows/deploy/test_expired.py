@@ -14,7 +14,7 @@ from flows.reconcile import reconcile
 @contextmanager
 def expired_after(event):
     """Let every request to AWS be refused once the one that `event` names was answered."""
-    reads, writes, is_over = Environment.reads, Environment.writes, []
+    retrying, sending_once, is_over = Environment.retrying, Environment.sending_once, []
 
     def refuse(request, event_name, **_):
         if is_over:
@@ -32,8 +32,8 @@ def expired_after(event):
         return made
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Environment, "reads", expiring(reads))
-        patch.setattr(Environment, "writes", expiring(writes))
+        patch.setattr(Environment, "retrying", expiring(retrying))
+        patch.setattr(Environment, "sending_once", expiring(sending_once))
         yield
         assert is_over, f"{event} never came"
 

@@ -65,13 +65,13 @@ class Held:
 def state(world):
     """What a run can change: the route, both services, the default origin, the ledger."""
     environment = world.environment
-    client = environment.reads("apprunner")
+    client = environment.retrying("apprunner")
     services = [
         client.describe_service(ServiceArn=each["ServiceArn"])["Service"]
         for each in client.list_services()["ServiceSummaryList"]
         if each["ServiceName"].startswith(environment.service.name)
     ]
-    distribution = environment.reads("cloudfront").get_distribution_config(
+    distribution = environment.retrying("cloudfront").get_distribution_config(
         Id=world.stand.distribution.id
     )["DistributionConfig"]
     return {

@@ -34,7 +34,7 @@ def service(env):
 
 
 def pause(env):
-    client = env.environment.writes("apprunner")
+    client = env.environment.sending_once("apprunner")
     client.pause_service(ServiceArn=service(env)["ServiceArn"])
     until(lambda: service(env)["Status"] == "PAUSED", "it is paused")
 
@@ -98,7 +98,7 @@ def test_a_service_that_does_not_answer_well_is_a_worry(env):
 
 
 def test_a_service_that_somebody_deleted_is_a_worry(env):
-    client = env.environment.writes("apprunner")
+    client = env.environment.sending_once("apprunner")
     client.delete_service(ServiceArn=service(env)["ServiceArn"])
     until(lambda: not env.services_in_place(), "it is gone")
 
@@ -136,13 +136,13 @@ def test_an_open_intent_of_a_dead_run_is_settled_and_told(env):
 
     text = reconcile(env.name)
 
-    assert "settled restart blue by run a-dead-r: open; " in text
+    assert "recovered restart blue by run a-dead-r: open; " in text
     assert "held the deploy lock, and was silent" in text
     assert not env.intents()
     assert env.holder() is None
     assert env.changes() == changes
     [told] = told_since(env, before)
-    assert "what a dead run left half done was settled" in told
+    assert "what a killed run left half done was recovered" in told
     assert seen(env).is_well
 
 
@@ -176,7 +176,7 @@ def _update_without_a_word(env, version):
     source = service(env)["SourceConfiguration"]
     repository = source["ImageRepository"]["ImageIdentifier"].partition("@")[0]
     source["ImageRepository"]["ImageIdentifier"] = f"{repository}@{env.digests[version]}"
-    env.environment.writes("apprunner").update_service(
+    env.environment.sending_once("apprunner").update_service(
         ServiceArn=service(env)["ServiceArn"], SourceConfiguration=source
     )
     until(lambda: seen(env).public.is_from(version), "App Runner runs it")

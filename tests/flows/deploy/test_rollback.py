@@ -56,7 +56,7 @@ def test_to_a_warm_colour_it_is_one_write_and_app_runner_is_not_asked_for_anythi
 def test_to_a_paused_colour_it_resumes_proves_and_shifts(served):
     env = served()
     arn = arn_of(env.environment, Colour.BLUE)
-    env.environment.writes("apprunner").pause_service(ServiceArn=arn)
+    env.environment.sending_once("apprunner").pause_service(ServiceArn=arn)
     said = way_back(env)
 
     state = env.go_back()

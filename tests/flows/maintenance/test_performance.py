@@ -30,7 +30,7 @@ def delivered(moves):
 
 
 def overwrite(env, release):
-    env.environment.writes("dynamodb").put_item(
+    env.environment.sending_once("dynamodb").put_item(
         TableName=env.environment.ledger_table,
         Item={
             **ledger.key(env.environment, f"release#{release.number:010d}"),

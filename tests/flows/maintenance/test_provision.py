@@ -30,7 +30,7 @@ from tasks.maintenance import stacks
 from tasks.maintenance.provisioning import in_order, name_of
 from tasks.maintenance.stack_parameters import desired_stack
 from tasks.maintenance.stacks import read_stack, stack_at_rest
-from tasks.platform.app_runner.service import no_demand
+from tasks.platform.app_runner.service import no_fence
 from tasks.platform.cloudfront import default_origin
 from tasks.run.lock_row import read_lock
 from tests.flows.deploy.moves import Beside, answer, until
@@ -93,7 +93,7 @@ class Account:
         return [self.seen(stack) for stack in Stack]
 
     def change_sets(self, stack):
-        client = self.environment.reads("cloudformation")
+        client = self.environment.retrying("cloudformation")
         listed = client.list_change_sets(StackName=name_of(self.environment, stack))["Summaries"]
         return [each for each in listed if each["ExecutionStatus"] != "EXECUTE_COMPLETE"]
 
@@ -103,7 +103,7 @@ class Account:
 
     def promote(self, host):
         """What a promotion does behind the stack's back."""
-        client = self.environment.writes("cloudfront")
+        client = self.environment.sending_once("cloudfront")
         found = client.get_distribution_config(Id=self.distribution)
         found["DistributionConfig"]["Origins"]["Items"][0]["DomainName"] = host
         client.update_distribution(
@@ -218,7 +218,7 @@ def test_no_bucket_is_made_where_no_workspace_is_handed_over(account):
 def test_credentials_that_expire_in_the_middle_are_told_with_what_goes_on(stand, monkeypatch):
     account = Account(stand)
     account.ok(Stack.LEDGER)
-    reads = Environment.reads
+    retrying = Environment.retrying
 
     def expire(request, **_):
         said = {"Code": "ExpiredToken", "Message": "The security token is expired"}
@@ -226,36 +226,36 @@ def test_credentials_that_expire_in_the_middle_are_told_with_what_goes_on(stand,
         raise ClientError(answer, "DescribeStackEvents")
 
     def until_it_is_sent(self, service):
-        client = reads(self, service)
+        client = retrying(self, service)
         if service == "cloudformation":
             place = "before-send.cloudformation.DescribeStackEvents"
             client.meta.events.register_first(place, expire, unique_id="expired")
         return client
 
-    monkeypatch.setattr(Environment, "reads", until_it_is_sent)
+    monkeypatch.setattr(Environment, "retrying", until_it_is_sent)
     error = account.fail(AccessDenied, Stack.REGISTRY)
     monkeypatch.undo()
 
     assert "ExpiredToken" in str(error)
-    assert "AWS goes on with the stack by itself" in error.hint
+    assert "AWS continues with the stack by itself" in error.hint
     assert "every stack was as it should be" in account.ok(Stack.REGISTRY)
 
 
 def test_an_operation_of_somebody_else_is_waited_for_and_not_for_ever(account, monkeypatch):
     name = name_of(account.environment, Stack.EDGE)
-    busy, left = stacks.VersionedRoute(name, "UPDATE_IN_PROGRESS"), [2]
+    busy, left = stacks.StackState(name, "UPDATE_IN_PROGRESS"), [2]
 
     def read(environment, name):
         left[0] -= 1
         return busy if left[0] >= 0 else read_stack(environment, name)
 
     monkeypatch.setattr(stacks, "read_stack", read)
-    assert stack_at_rest.fn(account.environment, name, no_demand).status.endswith("_COMPLETE")
+    assert stack_at_rest.fn(account.environment, name, no_fence).status.endswith("_COMPLETE")
 
     left[0] = 10**9
     account.environment.policy.operation_timeout_s = 0.2
     with pytest.raises(TimedOut, match=f"the stack {name}.*UPDATE_IN_PROGRESS"):
-        stack_at_rest.fn(account.environment, name, no_demand)
+        stack_at_rest.fn(account.environment, name, no_fence)
 
 
 @pytest.fixture(scope="module")
@@ -274,7 +274,7 @@ def with_services(stand):
         "AuthenticationConfiguration": {"AccessRoleArn": env.service.access_role_arn},
     }
     account.services = [
-        env.writes("apprunner").create_service(ServiceName=name, SourceConfiguration=source)[
+        env.sending_once("apprunner").create_service(ServiceName=name, SourceConfiguration=source)[
             "Service"
         ]
         for name in (env.on(Colour.BLUE).service.name, env.service.name)

@@ -69,7 +69,7 @@ def test_a_shift_that_a_dead_run_left_is_put_back_and_told(served):
     assert not env.intents()
     assert "a shift is under way" in text
     told = str([each.blocks for each in env.stand.fakes.slack.messages[-1:]])
-    assert "what a dead run left half done was settled" in told
+    assert "what a killed run left half done was recovered" in told
 
 
 def test_a_promotion_that_a_dead_run_did_not_write_down_is_written_down(served):

@@ -11,7 +11,7 @@ from delivery.platform.route import Colour, shifted, swapped
 from delivery.run.ledger import Holder, Intent
 from flows.status import status
 from tasks.deploy.colours import read_snapshot
-from tasks.maintenance.status import read_status
+from tasks.maintenance.status import collect_status
 from tasks.platform.routing import router_of
 from tasks.run import ledger
 from tasks.run.lock_row import ask_to_stop, read_lock, update_lock
@@ -28,7 +28,7 @@ def env(moves):
 
 
 def seen(env):
-    return read_status.fn(env.environment)
+    return collect_status(env.environment)
 
 
 def write(env, change):
@@ -103,12 +103,14 @@ def test_drift_is_a_worry(env):
 
 
 def test_an_image_changed_by_hand_is_drift(env):
-    client = env.environment.reads("apprunner")
+    client = env.environment.retrying("apprunner")
     arn = arn_of(env.environment, Colour.GREEN)
     source = client.describe_service(ServiceArn=arn)["Service"]["SourceConfiguration"]
     other = source["ImageRepository"]["ImageIdentifier"].partition("@")[0]
     source["ImageRepository"]["ImageIdentifier"] = f"{other}@{env.digests[env.versions[0]]}"
-    env.environment.writes("apprunner").update_service(ServiceArn=arn, SourceConfiguration=source)
+    env.environment.sending_once("apprunner").update_service(
+        ServiceArn=arn, SourceConfiguration=source
+    )
 
     assert any("App Runner says sha256:" in each for each in seen(env).alerts)
 
@@ -117,7 +119,7 @@ def test_open_intents_of_nobody_are_a_worry_and_those_of_a_living_run_are_not(en
     open_intent(env)
     told = seen(env)
     assert any(
-        "intents are open and nobody living holds the deploy lock" in each for each in told.alerts
+        "intents are open and no living run holds the deploy lock" in each for each in told.alerts
     )
     assert "shift blue by run a-dead-r: open" in status(env.name)
 
@@ -130,7 +132,7 @@ def test_a_shift_that_nobody_goes_on_with_is_a_worry_and_one_under_way_is_not(en
     write(env, lambda route: shifted(route, 50, route.hosts[Colour.BLUE], route.token))
     told = seen(env)
     assert any(
-        "a shift is half done and nobody living holds the deploy lock" in each
+        "a shift is half done and no living run holds the deploy lock" in each
         for each in told.alerts
     )
 
@@ -162,14 +164,14 @@ def test_a_run_that_is_not_heard_of_is_a_worry(env):
 
 def without_app_runner(monkeypatch):
     """Let App Runner, and nothing else, be out of reach of whoever looks."""
-    reads = Environment.reads
+    retrying = Environment.retrying
 
     def unless_of_app_runner(self, service):
         if service == "apprunner":
             raise EndpointConnectionError(endpoint_url="https://apprunner")
-        return reads(self, service)
+        return retrying(self, service)
 
-    monkeypatch.setattr(Environment, "reads", unless_of_app_runner)
+    monkeypatch.setattr(Environment, "retrying", unless_of_app_runner)
 
 
 def test_what_cannot_be_read_hides_nothing_else(env, monkeypatch):
@@ -184,7 +186,7 @@ def test_what_cannot_be_read_hides_nothing_else(env, monkeypatch):
 
 def test_a_cold_way_back_says_how_long_app_runner_took_there(env):
     blue = read_snapshot(env.environment).services[Colour.BLUE]
-    env.environment.writes("apprunner").pause_service(ServiceArn=blue.arn)
+    env.environment.sending_once("apprunner").pause_service(ServiceArn=blue.arn)
     until(lambda: env.services()["blue"] == "PAUSED", "it is paused")
 
     assert "the last deployment there took" in seen(env).way_back

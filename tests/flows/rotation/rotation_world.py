@@ -274,7 +274,9 @@ class Rotating:
     def in_the_ledger(self):
         """All rows of the account's ledger."""
         table = self.environment.ledger_table
-        pages = self.environment.reads("dynamodb").get_paginator("scan").paginate(TableName=table)
+        pages = (
+            self.environment.retrying("dynamodb").get_paginator("scan").paginate(TableName=table)
+        )
         return [row for page in pages for row in page["Items"]]
 
     def texts(self):

@@ -47,7 +47,7 @@ def untouched(env):
     return labels, env.env.changes(), env.rows("email"), users and env.mail.keys(users)
 
 
-def test_a_key_of_ses_is_made_rolled_made_inactive_and_deleted(served):
+def test_a_key_of_ses_is_made_put_to_use_made_inactive_and_deleted(served):
     env = served("ses")
     first, before = env.value("email"), len(env.env.changes())
 
@@ -156,7 +156,7 @@ def test_a_key_that_is_refused_is_not_promoted_and_keeps_no_other_secret_from_it
     assert len(keys(env)) == 2
 
 
-def test_a_value_by_hand_is_waited_for_tested_rolled_and_the_old_one_is_the_persons(served):
+def test_a_value_by_hand_is_waited_for_tested_and_used_and_a_person_withdraws_the_old_one(served):
     env = served("operator")
     first, before = env.value("email"), untouched(env)
 

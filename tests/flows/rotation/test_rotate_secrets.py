@@ -17,6 +17,7 @@ from delivery.errors import (
     DeliveryError,
     Drift,
     NeverBecameHealthy,
+    OutcomeUnknown,
     PlatformBusy,
     RequestRefused,
     SecretMalformed,
@@ -27,9 +28,10 @@ from delivery.rotation.record import RotationStep
 from flows.rotate_secrets import rotate_secrets
 from sandbox.aws.first_secrets import _key_rings
 from sandbox.load import Sessions
-from tasks.credentials.database import RotatedDatabase
+from tasks.credentials.database import DatabaseCredential
 from tasks.platform.cloudfront import default_origin
 from tasks.platform.routing import router_of
+from tasks.rotation.rolling_restart import look_at_consumers
 from tasks.run import ledger
 from tasks.run.lock_row import read_lock
 from tests.flows.deploy.moves import Beside, until
@@ -60,7 +62,7 @@ def changes(rotating):
     return rotating.env.changes()[rotating.began :]
 
 
-def test_all_secrets_are_rotated_rolled_once_and_the_old_ones_stay_good(served):
+def test_all_secrets_are_rotated_with_one_restart_and_the_old_ones_still_work(served):
     env = served()
     before = {kind: (env.current(kind), env.value(kind)) for kind in ("database", "jwt")}
 
@@ -110,22 +112,22 @@ def test_users_who_are_signed_in_notice_nothing_of_two_rotations(served, figure)
     assert sessions.refused["/api/session 401"] > 0
 
 
-def test_the_idle_colour_is_rolled_before_the_live_one(served):
+def test_the_idle_colour_is_restarted_before_the_live_one(served):
     env = served()
 
     env.ok()
 
-    rolled = [
+    restarted = [
         str(call.parameters["ServiceArn"])
         for call in env.stand.app_runner.calls
         if call.operation == "StartDeployment"
         and env.environment.service.name in str(call.parameters)
     ]
-    assert ["blue" in rolled[0], "green" in rolled[1]] == [True, True]
+    assert ["blue" in restarted[0], "green" in restarted[1]] == [True, True]
     assert env.env.all_on() == "green"
 
 
-def test_a_service_without_colours_is_started_anew_in_place(served):
+def test_a_service_without_colours_is_restarted_in_place(served):
     env = served()
     env.environment.strategy, env.environment.public_address = "in-place", None
     env.save()
@@ -154,7 +156,7 @@ def test_in_place_a_service_is_given_what_it_lacks_and_resumes_with_todays_secre
 
     env.ok(reason="a test")
     [service] = env.env.services_in_place()
-    env.environment.writes("apprunner").pause_service(ServiceArn=service["ServiceArn"])
+    env.environment.sending_once("apprunner").pause_service(ServiceArn=service["ServiceArn"])
     until(lambda: env.env.services_in_place()[0]["Status"] == "PAUSED", "it is paused")
     env.env.ok(env.env.versions[1])
 
@@ -169,7 +171,7 @@ def test_a_shift_that_a_dead_run_left_is_put_back_before_anything_is_rotated(ser
     write(env.env, lambda route: shifted(route, 50, route.hosts[Colour.BLUE], route.token))
     open_intent(env.env)
     hold(env.env, "a-dead-run")
-    router_of(env.env.environment).keep_default("elsewhere.invalid", lambda: None)
+    router_of(env.env.environment).set_default_origin("elsewhere.invalid", lambda: None)
     before = env.current("jwt")
 
     env.ok(secrets=["jwt"], reason="a test")
@@ -184,7 +186,7 @@ def test_a_shift_that_a_dead_run_left_is_put_back_before_anything_is_rotated(ser
 def test_a_paused_colour_that_is_gone_back_to_is_started_with_todays_secrets(served):
     env = served()
     arn = arn_of(env.environment, Colour.BLUE)
-    env.environment.writes("apprunner").pause_service(ServiceArn=arn)
+    env.environment.sending_once("apprunner").pause_service(ServiceArn=arn)
 
     state = env.env.go_back()
 
@@ -236,7 +238,7 @@ def unclosed(served):
     [row] = env.rows("jwt")
     assert row.is_over
     token = read_lock(env.environment).token
-    ledger.write_rotation(env.environment, replace(row, step=RotationStep.ROLL), token)
+    ledger.write_rotation(env.environment, replace(row, step=RotationStep.RESTART), token)
     env.age()
     return env
 
@@ -320,14 +322,14 @@ def test_a_weekly_run_says_what_is_overdue_since_the_last_one_and_goes_on(served
 def test_two_runs_at_the_same_time_take_turns_and_make_one_version(served, monkeypatch):
     env = served()
     is_proving, may_prove = threading.Event(), threading.Event()
-    prove = RotatedDatabase.prove
+    prove = DatabaseCredential.prove
 
     def proving(*args):
         is_proving.set()
         assert may_prove.wait(60)
         prove(*args)
 
-    monkeypatch.setattr(RotatedDatabase, "prove", proving)
+    monkeypatch.setattr(DatabaseCredential, "prove", proving)
     asked = {"environment": env.environment.name, "secrets": ["database"], "rotation_id": "first"}
     first = Beside(rotate_secrets, asked)
     assert is_proving.wait(60)
@@ -436,7 +438,7 @@ def test_a_version_that_does_not_say_its_secrets_is_refused_before_anything_is_c
     assert env.everything() == before
 
 
-def test_a_roll_that_is_not_proven_retires_nothing_and_is_gone_on_with(served):
+def test_a_restart_that_is_not_proven_retires_nothing_and_the_next_run_resumes_it(served):
     """App Runner says that it succeeded; the application goes on with what it had."""
     stuck = SimpleNamespace(revision="", secrets={}, is_stuck=True)
 
@@ -464,6 +466,48 @@ def test_a_roll_that_is_not_proven_retires_nothing_and_is_gone_on_with(served):
     new = env.current("database")
     assert "waits, until" in env.ok(secrets=["database"])
     assert env.current("database") == new
+
+
+@pytest.fixture
+def misread(monkeypatch):
+    """Lets so many looks after a restart miss the versions that the services report."""
+
+    def make(looks):
+        left = [looks]
+
+        def look(environment):
+            left[0] -= 1
+            found = look_at_consumers(environment)
+            if left[0] < 0:
+                return found
+            return [replace(each, answer=replace(each.answer, secrets={})) for each in found]
+
+        monkeypatch.setattr("tasks.rotation.rolling_restart.look_at_consumers", look)
+
+    return make
+
+
+def test_a_restart_that_one_look_misses_is_proven_again_and_not_repeated(served, misread):
+    env = served()
+    misread(1)
+
+    text = env.ok(secrets=["database"])
+
+    assert "waits, until" in text
+    assert changes(env) == ["StartDeployment", "StartDeployment"]
+
+
+def test_services_that_seem_behind_again_and_again_end_the_run(served, misread):
+    env = served()
+    first = env.value("database")
+    misread(100)
+
+    error = env.fail(secrets=["database"])
+
+    assert isinstance(error, OutcomeUnknown), error
+    assert "again and again" in str(error)
+    assert changes(env) == ["StartDeployment", "StartDeployment"]
+    assert env.logs_in(first)
 
 
 def no_secret(env):
@@ -581,7 +625,7 @@ def quoting(*values):
 @pytest.mark.parametrize(
     "place",
     [
-        "tasks.rotation.preflight.begun_rotation",
+        "tasks.rotation.preflight.begin_rotation",
         "tasks.credentials.secrets_manager._put",
         "tasks.credentials.redis_account.set_account",
         "tasks.credentials.mongodb_account.prove_account",

@@ -16,7 +16,7 @@ SAMPLE = 3  # each is a crashed rotation and one with a lost answer
 PARTS = 16  # of about a quarter of an hour each
 
 
-def demand_none(result, figure):
+def assert_none(result, figure):
     figure(str(result))
     assert not result.violations, "\n".join([str(result), *result.violations])
     assert result.killed, "no run was killed, so nothing was shown"
@@ -26,14 +26,14 @@ def test_a_sample_of_crashes_locks_nobody_out(moves, rotation_parts, figure):
     seed = int(os.environ["KANVARO_TEST_SEED"])
     print(f"seed {seed}")
     with world(moves, *rotation_parts) as made:
-        demand_none(play_sample(made, seed, SAMPLE), figure)
+        assert_none(play_sample(made, seed, SAMPLE), figure)
 
 
 @pytest.mark.proof
 @pytest.mark.timeout(1800)
 def test_every_single_crash_locks_nobody_out(moves, rotation_parts, figure):
     with world(moves, *rotation_parts) as made:
-        demand_none(play_singles(made), figure)
+        assert_none(play_singles(made), figure)
 
 
 @pytest.mark.proof
@@ -41,7 +41,7 @@ def test_every_single_crash_locks_nobody_out(moves, rotation_parts, figure):
 @pytest.mark.parametrize("part", range(PARTS))
 def test_every_double_crash_locks_nobody_out(moves, rotation_parts, part, figure):
     with world(moves, *rotation_parts) as made:
-        demand_none(play_doubles(made, part, PARTS), figure)
+        assert_none(play_doubles(made, part, PARTS), figure)
 
 
 @pytest.mark.proof

@@ -14,7 +14,7 @@ from delivery.patience import Patience
 from delivery.rotation.next_step import next_step
 from delivery.rotation.record import RotationStep
 from tasks.credentials import redis_account, ses_keys
-from tasks.credentials.database import RotatedDatabase
+from tasks.credentials.database import DatabaseCredential
 from tasks.credentials.secrets_manager import promote, read_labels
 from tasks.rotation import steps
 from tests.flows.deploy.crashes import Crash, here, live_process
@@ -62,7 +62,7 @@ def test_a_promotion_of_whatever_is_current_by_then_would_be_noticed(
 
 def stored_as_current(patch):
     def put(environment, secret, version, value):
-        environment.reads("secretsmanager").put_secret_value(
+        environment.retrying("secretsmanager").put_secret_value(
             SecretId=secret, ClientRequestToken=version, SecretString=json.dumps(value)
         )
 
@@ -84,11 +84,11 @@ def persisted_only_after_a_change(patch):
     patch.setattr(redis_account, "_save", saving)
 
 
-def retired_before_the_roll(patch):
+def retired_before_the_restart(patch):
     def too_early(facts):
         following, row = next_step(facts), facts.of_current
         if (
-            following.step is RotationStep.ROLL
+            following.step is RotationStep.RESTART
             and facts.policy.retires
             and row
             and not row.retired_at
@@ -101,18 +101,18 @@ def retired_before_the_roll(patch):
 
 def not_read_back(patch, is_so=lambda: True):
     """The account is given what was made again, and not what was stored."""
-    stored, set_account = RotatedDatabase.value, RotatedDatabase.set
+    stored, set_account = DatabaseCredential.value, DatabaseCredential.set
 
     def setting(self, version, current):
         made = self.make(version, current) if is_so() else stored(self, version)
         with pytest.MonkeyPatch.context() as inner:
             inner.setattr(
-                RotatedDatabase, "value", lambda _, v: made if v == version else stored(self, v)
+                DatabaseCredential, "value", lambda _, v: made if v == version else stored(self, v)
             )
             set_account(self, version, current)
 
-    patch.setattr(RotatedDatabase, "set", setting)
-    patch.setattr(RotatedDatabase, "prove", lambda *_: None)
+    patch.setattr(DatabaseCredential, "set", setting)
+    patch.setattr(DatabaseCredential, "prove", lambda *_: None)
 
 
 def made_again_on_a_retry(patch):
@@ -124,7 +124,7 @@ def an_id_by_chance(patch):
     """botocore names the version."""
 
     def put(environment, secret, _version, value):
-        environment.reads("secretsmanager").put_secret_value(
+        environment.retrying("secretsmanager").put_secret_value(
             SecretId=secret, SecretString=json.dumps(value), VersionStages=["AWSPENDING"]
         )
 
@@ -159,7 +159,7 @@ class Where:
 MUTANTS = {
     stored_as_current: Where(),
     persisted_only_after_a_change: Where("ACL SETUSER"),
-    retired_before_the_roll: Where(),
+    retired_before_the_restart: Where(),
     not_read_back: Where(),
     made_again_on_a_retry: Where("PutSecretValue"),
     an_id_by_chance: Where("PutSecretValue"),

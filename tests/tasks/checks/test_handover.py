@@ -32,11 +32,11 @@ def environment(account):
         service=AppRunnerService(access_role_arn="arn:aws:iam::1:role/ecr"),
         handover_bucket=f"handover-{uuid.uuid4().hex[:8]}",
     )
-    made.reads("s3").create_bucket(Bucket=made.handover_bucket)
+    made.retrying("s3").create_bucket(Bucket=made.handover_bucket)
     return made
 
 
-def place_in(folder):
+def workspace_in(folder):
     for name in ("run", "home", "logs"):
         (folder / name).mkdir(parents=True)
     shared = (folder / "mirrors", folder / "cache", folder / "reports")
@@ -45,19 +45,26 @@ def place_in(folder):
 
 @pytest.fixture
 def here(tmp_path):
-    place = place_in(tmp_path / "here")
-    programs = place.source / "node_modules" / ".bin"
+    workspace = workspace_in(tmp_path / "here")
+    programs = workspace.source / "node_modules" / ".bin"
     programs.mkdir(parents=True)
-    (place.source / "node_modules" / "tool.js").write_text("#!/usr/bin/env node\n")
-    (place.source / "node_modules" / "tool.js").chmod(0o755)
+    (workspace.source / "node_modules" / "tool.js").write_text("#!/usr/bin/env node\n")
+    (workspace.source / "node_modules" / "tool.js").chmod(0o755)
     (programs / "tool").symlink_to("../tool.js")
-    (place.source / "package.json").write_text("{}")
-    return place
+    (workspace.source / "package.json").write_text("{}")
+    return workspace
 
 
-def source_of(place):
+def source_of(workspace):
     when = "2026-11-27T10:00:00+00:00"
-    words = ("refs/heads/main", place.source, "https://git.invalid/r", "a “change”", "Ann", when)
+    words = (
+        "refs/heads/main",
+        workspace.source,
+        "https://git.invalid/r",
+        "a “change”",
+        "Ann",
+        when,
+    )
     return Source("1" * 40, "2" * 40, *words, notes=("no submodules",))
 
 
@@ -71,7 +78,7 @@ def tar(request, monkeypatch):
 @pytest.mark.usefixtures("tar")
 def test_a_workspace_comes_out_as_it_went_in(environment, here, tmp_path):
     digest = hand_over.fn(environment, source_of(here), here)
-    there = place_in(tmp_path / "there")
+    there = workspace_in(tmp_path / "there")
 
     source = take_over.fn(environment, there, digest)
 
@@ -94,14 +101,16 @@ def test_a_workspace_that_leads_out_of_its_folder_is_refused(environment, here, 
     digest = hand_over.fn(environment, source_of(here), here)
 
     with pytest.raises(RequestRefused, match=r"leads out of its folder.*source/link"):
-        take_over.fn(environment, place_in(tmp_path / "there"), digest)
+        take_over.fn(environment, workspace_in(tmp_path / "there"), digest)
 
 
 def test_a_workspace_that_was_exchanged_is_refused(environment, here, tmp_path):
     digest = hand_over.fn(environment, source_of(here), here)
     key = f"workspaces/{digest}.tar.gz"
-    environment.reads("s3").put_object(Bucket=environment.handover_bucket, Key=key, Body=b"other")
-    there = place_in(tmp_path / "there")
+    environment.retrying("s3").put_object(
+        Bucket=environment.handover_bucket, Key=key, Body=b"other"
+    )
+    there = workspace_in(tmp_path / "there")
     with pytest.raises(RequestRefused, match="is not what was handed over"):
         take_over.fn(environment, there, digest)
     assert not there.source.exists()
@@ -109,7 +118,7 @@ def test_a_workspace_that_was_exchanged_is_refused(environment, here, tmp_path):
 
 def test_a_workspace_that_is_gone_and_a_verdict_that_is_not_there_yet(environment, tmp_path):
     with pytest.raises(RequestRefused, match="no workspace 0000000000"):
-        take_over.fn(environment, place_in(tmp_path / "there"), "0" * 64)
+        take_over.fn(environment, workspace_in(tmp_path / "there"), "0" * 64)
     assert verdict_of(environment, uuid.uuid4()) is None
 
 

@@ -21,14 +21,14 @@ if (said) { console.error(said); process.exit(1); }
 @pytest.fixture
 def installing(tmp_path):
     """Install with a program that fails in these ways, one after the other; how often it ran."""
-    place = SimpleNamespace(
+    workspace = SimpleNamespace(
         source=tmp_path / "source",
         home=tmp_path / "home",
         cache=tmp_path / "cache",
         logs=tmp_path,
         stop_sign=tmp_path / "stop",
     )
-    place.source.mkdir()
+    workspace.source.mkdir()
 
     def install_it(*failures):
         argv = ("node", "-e", SCRIPT % list(failures))
@@ -36,9 +36,9 @@ def installing(tmp_path):
             manager=Manager("npm", ("npm",), argv), table=SimpleNamespace(install_timeout_s=60)
         )
         with disable_run_logger():
-            install.fn(None, place, plan)
+            install.fn(None, workspace, plan)
 
-    install_it.attempts = lambda: len((place.source / "attempts").read_text())
+    install_it.attempts = lambda: len((workspace.source / "attempts").read_text())
     return install_it
 
 

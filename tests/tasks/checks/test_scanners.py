@@ -293,7 +293,7 @@ VULNERABLE = {
         ({"ok": True}, 0, False, False, "did not run: its report lists nothing"),
         ({"ok": False, "error": f"bad token {TOKEN}"}, 2, False, False, "bad token .token."),
         ({"ok": False, "error": "none"}, 3, False, False, "found no project"),
-        ({"ok": False, "vulnerabilities": []}, 1, False, False, "names no vulnerability"),
+        ({"ok": False, "vulnerabilities": []}, 1, False, False, "names none"),
     ],
 )
 def test_snyk_is_believed_by_its_report_and_its_exit_code(

@@ -39,7 +39,7 @@ class Checked:
             subprocess.run(["git", "-C", str(upstream), *git], check=True)
         for made in ("home", "logs", "mirrors", "cache", "reports"):
             (folder / made).mkdir()
-        self.place = Workspace(
+        self.workspace = Workspace(
             source=folder / "source",
             home=folder / "home",
             logs=folder / "logs",
@@ -47,7 +47,9 @@ class Checked:
             cache=folder / "cache",
             reports=folder / "reports",
         )
-        self.source = check_out(str(upstream), None, "main", self.place.source, self.place.mirrors)
+        self.source = check_out(
+            str(upstream), None, "main", self.workspace.source, self.workspace.mirrors
+        )
         self.environment = Environment(
             strategy="in-place",
             name="test",
@@ -64,7 +66,7 @@ class Checked:
         plan = CheckPlan(DEFAULT_TABLE, choose_manager(FILES), {}, (), ())
         check = DEFAULT_TABLE.check("security")
         with disable_run_logger():
-            return security_report(self.environment, self.source, self.place, plan, check)
+            return security_report(self.environment, self.source, self.workspace, plan, check)
 
 
 @pytest.fixture
@@ -113,7 +115,7 @@ def test_an_excused_scanner_is_said_to_be_excused(checked):
 def test_a_scan_that_was_stopped_is_no_failure_of_its_own(checked):
     """Another check failed first, and that is what people should read."""
     app = checked({"leak.ts": f"'{AWS_KEY}'\n"})
-    app.place.stop_sign.touch()
+    app.workspace.stop_sign.touch()
 
     with pytest.raises(CheckCancelled):
         app.report()

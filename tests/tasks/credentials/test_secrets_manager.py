@@ -133,7 +133,7 @@ def test_an_empty_version_is_filled(environment, store, secret):
 
 
 def test_a_lost_answer_while_storing_makes_one_version(environment, secret, first):
-    lose_answers(environment.reads("secretsmanager"), "PutSecretValue", times=2)
+    lose_answers(environment.retrying("secretsmanager"), "PutSecretValue", times=2)
 
     version = pending(environment, secret)
 
@@ -158,7 +158,7 @@ def test_a_promotion_moves_the_label_once_however_often_it_is_asked_for(
 def test_a_lost_answer_to_a_promotion_has_one_effect(environment, secret, first, sent):
     version = pending(environment, secret)
     before = sent("UpdateSecretVersionStage")
-    lose_answers(environment.writes("secretsmanager"), "UpdateSecretVersionStage")
+    lose_answers(environment.sending_once("secretsmanager"), "UpdateSecretVersionStage")
 
     promote(environment, secret, version, first)
 
@@ -177,7 +177,7 @@ def test_a_promotion_is_settled_though_the_look_in_between_was_stale(
     monkeypatch.setattr(
         secrets_manager, "read_labels", lambda *asked: next(looks, None) or read_labels(*asked)
     )
-    lose_answers(environment.writes("secretsmanager"), "UpdateSecretVersionStage")
+    lose_answers(environment.sending_once("secretsmanager"), "UpdateSecretVersionStage")
 
     promote(environment, secret, version, first)
 
@@ -208,7 +208,7 @@ def test_a_version_that_somebody_else_made_current_is_not_overwritten(
 def test_a_promotion_that_nobody_answers_is_not_called_done(environment, secret, first):
     version = pending(environment, secret)
     refuse(
-        environment.writes("secretsmanager"),
+        environment.sending_once("secretsmanager"),
         "UpdateSecretVersionStage",
         EndpointConnectionError(endpoint_url="http://nowhere"),
     )
@@ -224,7 +224,7 @@ def test_a_denied_promotion_is_not_asked_for_again(environment, secret, first, s
     before = sent("UpdateSecretVersionStage")
     denied = {"Error": {"Code": "AccessDeniedException", "Message": "no"}}
     refuse(
-        environment.writes("secretsmanager"),
+        environment.sending_once("secretsmanager"),
         "UpdateSecretVersionStage",
         ClientError(denied, "UpdateSecretVersionStage"),
     )
@@ -240,7 +240,7 @@ def test_the_label_pending_is_taken_off_and_stays_off(environment, secret, first
     promote(environment, secret, version, first)
     before = sent("UpdateSecretVersionStage")
     if is_lost:
-        lose_answers(environment.writes("secretsmanager"), "UpdateSecretVersionStage")
+        lose_answers(environment.sending_once("secretsmanager"), "UpdateSecretVersionStage")
 
     for _ in range(2):
         remove_pending(environment, secret, version)

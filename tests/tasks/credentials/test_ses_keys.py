@@ -83,7 +83,7 @@ def test_a_new_key_stands_beside_the_live_one_and_hides_its_secret(environment, 
 
 def test_a_lost_answer_leaves_one_new_key_and_no_orphan(environment, user, live, sent):
     before = sent("CreateAccessKey"), sent("DeleteAccessKey")
-    lose_answers(environment.writes("iam"), "CreateAccessKey")
+    lose_answers(environment.sending_once("iam"), "CreateAccessKey")
 
     made = create_key(environment, user, {live}, ALWAYS)
 
@@ -127,7 +127,11 @@ def test_two_keys_in_use_are_left_alone(environment, iam, user, live, sent):
 
 
 def test_no_answer_three_times_is_unknown(environment, user, live):
-    refuse(environment.writes("iam"), "CreateAccessKey", ReadTimeoutError(endpoint_url="http://x"))
+    refuse(
+        environment.sending_once("iam"),
+        "CreateAccessKey",
+        ReadTimeoutError(endpoint_url="http://x"),
+    )
 
     with pytest.raises(OutcomeUnknown):
         create_key(environment, user, {live}, ALWAYS)
@@ -147,7 +151,9 @@ def test_a_key_from_before_the_rotation_is_somebody_elses(environment, iam, user
     foreign = make(iam, user)
     before = sent("CreateAccessKey"), sent("DeleteAccessKey"), sent("UpdateAccessKey")
 
-    with pytest.raises(RequestRefused, match=f"{foreign} .* made on 20..-..-.., is none of ours"):
+    with pytest.raises(
+        RequestRefused, match=f"{foreign} .* created on 20..-..-.., was not made by a rotation"
+    ):
         create_key(environment, user, {live}, time.time() + 60)
 
     assert ids(environment, user) == {live, foreign}
@@ -173,7 +179,7 @@ def test_a_missing_user_is_named(environment):
 def test_a_key_is_made_inactive_once(environment, user, live, is_lost, sent):
     before = sent("UpdateAccessKey")
     if is_lost:
-        lose_answers(environment.writes("iam"), "UpdateAccessKey")
+        lose_answers(environment.sending_once("iam"), "UpdateAccessKey")
 
     for _ in range(2):
         deactivate_key(environment, user, live)
@@ -189,7 +195,7 @@ def test_a_key_is_deleted_once_after_a_day_of_inactivity(environment, user, live
     with pytest.raises(RequestRefused, match="24 hours"):
         delete_key(environment, user, live, inactive_since=now - DAY_S + 60, now=now)
     if is_lost:
-        lose_answers(environment.writes("iam"), "DeleteAccessKey")
+        lose_answers(environment.sending_once("iam"), "DeleteAccessKey")
 
     for _ in range(2):
         delete_key(environment, user, live, inactive_since=now - DAY_S, now=now)
@@ -218,7 +224,7 @@ def test_a_key_that_vanishes_meanwhile_is_done(environment, iam, user, live):
     def vanish(**_):
         iam.delete_access_key(UserName=user, AccessKeyId=live)
 
-    client = environment.writes("iam")
+    client = environment.sending_once("iam")
     client.meta.events.register_first("before-send.iam.UpdateAccessKey", vanish)
 
     deactivate_key(environment, user, live)

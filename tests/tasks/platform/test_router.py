@@ -42,7 +42,7 @@ def test_what_is_written_is_read(environment, router, seen):
 
 def test_a_lost_answer_is_one_write(environment, router, seen):
     wanted = swapped(seen.route, "green.example", 2)
-    lose_answers(environment.writes(STORE), "PutKey")
+    lose_answers(environment.sending_once(STORE), "PutKey")
 
     now = write_route(environment, seen, wanted)
 
@@ -59,7 +59,7 @@ def test_a_request_that_never_arrived_is_sent_again(environment, router, seen):
             left[0] -= 1
             raise EndpointConnectionError(endpoint_url=request.url)
 
-    environment.writes(STORE).meta.events.register_first(f"before-send.{STORE}.PutKey", lose)
+    environment.sending_once(STORE).meta.events.register_first(f"before-send.{STORE}.PutKey", lose)
 
     assert write_route(environment, seen, wanted).route == wanted
     assert not left[0]
@@ -99,7 +99,7 @@ def test_a_route_that_somebody_else_wrote_is_not_written_over(environment, route
 
 def test_what_is_never_accepted_ends_with_what_was_said_last(environment, router, seen):
     gone = EndpointConnectionError(endpoint_url="http://nowhere")
-    refuse(environment.writes(STORE), "PutKey", gone)
+    refuse(environment.sending_once(STORE), "PutKey", gone)
 
     with pytest.raises(OutcomeUnknown, match="nowhere") as raised:
         write_route(environment, seen, swapped(seen.route, "green.example", 2))
@@ -116,7 +116,7 @@ def test_a_refusal_is_not_repeated(environment, router, seen):
         said = {"Error": {"Code": "AccessDeniedException"}}
         raise ClientError({**said, "ResponseMetadata": {"HTTPStatusCode": 403}}, "PutKey")
 
-    environment.writes(STORE).meta.events.register_first(f"before-send.{STORE}.PutKey", deny)
+    environment.sending_once(STORE).meta.events.register_first(f"before-send.{STORE}.PutKey", deny)
     with pytest.raises(ClientError):
         write_route(environment, seen, swapped(seen.route, "green.example", 2))
 
@@ -134,7 +134,7 @@ def test_a_document_that_is_not_ours_is_not_taken_for_an_empty_store(environment
         IfMatch=client.describe_key_value_store(KvsARN=store)["ETag"],
     )
 
-    with pytest.raises(ConfigurationError, match="not one of ours"):
+    with pytest.raises(ConfigurationError, match="this pipeline did not write the route document"):
         router.read()
 
 
@@ -147,12 +147,12 @@ def test_the_default_origin_follows_and_is_written_only_if_it_differs(environmen
         [one] = [each for each in configuration["Origins"]["Items"] if each["Id"] == wanted]
         return one, found["ETag"]
 
-    assert router.keep_default("green.example:8080", lambda: None)
+    assert router.set_default_origin("green.example:8080", lambda: None)
     one, etag = origin()
     assert one["DomainName"] == "green.example"
     assert one["CustomOriginConfig"]["HTTPPort"] == 8080
 
-    assert not router.keep_default("green.example:8080", lambda: None)
+    assert not router.set_default_origin("green.example:8080", lambda: None)
 
     assert origin()[1] == etag
 
@@ -163,11 +163,11 @@ def test_whoever_lost_its_lock_does_not_lead_the_default_origin_back(environment
     def lost():
         raise Fenced("we lost the deploy lock")
 
-    router.keep_default("green.example:8080", lambda: None)
+    router.set_default_origin("green.example:8080", lambda: None)
     with pytest.raises(Fenced):
-        router.keep_default("blue.example:8080", lost)
+        router.set_default_origin("blue.example:8080", lost)
 
-    assert not router.keep_default("green.example:8080", lambda: None)
+    assert not router.set_default_origin("green.example:8080", lambda: None)
 
 
 def test_an_environment_without_a_router_has_no_colours(aws):

@@ -7,11 +7,11 @@ from prefect_slack import SlackCredentials
 
 from blocks.environment import Environment
 from blocks.serving import AppRunnerService
-from delivery.messages import Message, Mood
+from delivery.messages import Message, RunStatus
 from sandbox.fakes import FakeServices
 from tasks.run import announce
 
-LAST_WORD = Message(Mood.FAILED, "it failed")
+LAST_WORD = Message(RunStatus.FAILED, "it failed")
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def environment(fakes):
 def thread(fakes, environment, monkeypatch):
     """That of a run which has begun."""
     first = environment.slack_client().chat_postMessage(channel="#deployments", text="begun")
-    where = first["channel"], first["ts"]
+    where = announce.Posted(first["channel"], first["ts"])
     monkeypatch.setattr(announce, "_thread", lambda _: where)
     return where
 

@@ -47,7 +47,7 @@ def test_a_release_is_never_written_over(environment):
 
 
 def test_a_lost_answer_leaves_one_release(environment):
-    lose_answers(environment.reads("dynamodb"), "PutItem", times=2)
+    lose_answers(environment.retrying("dynamodb"), "PutItem", times=2)
 
     ledger.record_release(environment, release(1))
 
@@ -123,14 +123,14 @@ def test_an_end_that_cannot_be_written_does_not_fail_what_has_succeeded(environm
     lock = DeployLock(environment, 4, take(environment).holder)
     gone = EndpointConnectionError(endpoint_url="http://nowhere")
     with intents.intent(lock, "shift", "green"):
-        refuse(environment.reads("dynamodb"), "TransactWriteItems", gone)
+        refuse(environment.retrying("dynamodb"), "TransactWriteItems", gone)
 
     assert len(ledger.read_intents(environment)) == 1
 
 
 def test_closing_twice_by_a_lost_answer_leaves_one_closed_intent(environment):
     lock = DeployLock(environment, 4, take(environment).holder)
-    lose_answers(environment.reads("dynamodb"), "TransactWriteItems")
+    lose_answers(environment.retrying("dynamodb"), "TransactWriteItems")
     with intents.intent(lock, "shift", "green"):
         pass
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from delivery.errors import Fenced, PlatformBusy, Superseded, TakenBack
+from delivery.errors import AbortedByRollback, Fenced, PlatformBusy, Superseded
 from delivery.patience import Patience, wait_until
 from delivery.run.ledger import Holder
 from tasks.run import lock as locks
@@ -126,7 +126,7 @@ def test_a_living_holder_renews_its_lock_and_is_waited_for(environment):
         with pytest.raises(PlatformBusy, match="version 1") as raised:
             take(environment, asked=2)
         assert time.monotonic() - began > 2 * LEASE
-        holder.demand()
+        holder.ensure_held()
         assert read_lock(environment).token == holder.token
         assert read_lock(environment).heartbeat >= 3
     finally:
@@ -179,16 +179,16 @@ def test_a_run_that_prefect_starts_again_takes_over_from_itself(environment):
 
     assert again.token == first.token + 1
     with pytest.raises(Fenced):
-        first.demand_now()
+        first.ensure_held_now()
 
 
 def test_who_lost_its_lock_may_do_nothing_and_leaves_the_new_holder_alone(environment):
     old = take(environment, title="version 1")
     new = take(environment, asked=2, title="version 2")
     old.start()
-    until(lambda: raises(Fenced, old.demand), "the old one notices")
+    until(lambda: raises(Fenced, old.ensure_held), "the old one notices")
     with pytest.raises(Fenced, match="version 1 lost the deploy lock"):
-        old.demand_now()
+        old.ensure_held_now()
 
     old.end()
 
@@ -206,17 +206,17 @@ def raises(kind, call):
 def test_who_cannot_renew_for_a_lease_takes_its_lock_for_lost(environment):
     holder = take(environment)
     refuse(
-        environment.reads("dynamodb"),
+        environment.retrying("dynamodb"),
         "UpdateItem",
         EndpointConnectionError(endpoint_url="http://nowhere"),
     )
     holder.start()
-    holder.demand()
+    holder.ensure_held()
 
-    until(lambda: raises(Fenced, holder.demand), "it gives up")
+    until(lambda: raises(Fenced, holder.ensure_held), "it gives up")
 
     with pytest.raises(Fenced, match="could not be renewed"):
-        holder.demand()
+        holder.ensure_held()
 
 
 def test_of_those_who_wait_only_the_newest_deployment_goes_on(environment):
@@ -263,18 +263,18 @@ def test_a_rollback_is_not_superseded_by_a_later_deployment(environment):
 def test_a_rollback_asks_a_deployment_under_way_to_take_its_change_back(environment):
     holder = take(environment)
     holder.start()
-    holder.demand()
+    holder.ensure_held()
     rollback = Waits(environment, "rollback", asked=20, title="back to version 0")
 
-    until(lambda: raises(TakenBack, holder.demand), "the holder hears of it")
+    until(lambda: raises(AbortedByRollback, holder.ensure_held), "the holder hears of it")
 
-    with pytest.raises(TakenBack, match="back to version 0: because"):
-        holder.demand()
-    with pytest.raises(TakenBack):
-        holder.demand_now()
+    with pytest.raises(AbortedByRollback, match="back to version 0: because"):
+        holder.ensure_held()
+    with pytest.raises(AbortedByRollback):
+        holder.ensure_held_now()
     holder.end()
     assert rollback.end().lock
-    rollback.lock.demand_now()
+    rollback.lock.ensure_held_now()
 
 
 def test_a_rollback_under_way_is_not_asked_to_stop(environment):
@@ -284,16 +284,16 @@ def test_a_rollback_under_way_is_not_asked_to_stop(environment):
     with pytest.raises(PlatformBusy):
         take(environment, "rollback", asked=20)
 
-    holder.demand_now()
+    holder.ensure_held_now()
     holder.end()
 
 
 def test_the_lost_answer_of_the_write_that_takes_the_lock_is_settled_by_reading(environment):
-    lose_answers(environment.reads("dynamodb"), "UpdateItem")
+    lose_answers(environment.retrying("dynamodb"), "UpdateItem")
 
     taken = take(environment)
 
-    taken.demand_now()
+    taken.ensure_held_now()
     assert read_lock(environment).holder == taken.holder
     assert read_lock(environment).token == taken.token
 
@@ -351,7 +351,7 @@ def test_a_row_that_was_written_yesterday_is_read_as_it_was_meant(environment):
         "asked": 7.5,
         "since": "2026-11-01T00:00:00.000+00:00",
     }
-    environment.writes("dynamodb").put_item(
+    environment.sending_once("dynamodb").put_item(
         TableName=environment.ledger_table,
         Item={
             "environment": {"S": environment.name},

@@ -71,7 +71,7 @@ def get(tmp_path):
 
     def get_it(repository, revision=None, ref="main", **how):
         where = repository.path if isinstance(repository, Repository) else repository
-        how.setdefault("workspace", tmp_path / f"workspace-{next(count)}")
+        how.setdefault("folder", tmp_path / f"workspace-{next(count)}")
         return check_out(str(where), revision, ref, cache=tmp_path / "cache", **how)
 
     return get_it
@@ -239,7 +239,7 @@ def test_a_workspace_in_use_is_not_written_over(repository, get, tmp_path):
     (tmp_path / "mine/thesis").write_text("years of work")
 
     with pytest.raises(ConfigurationError, match="is not empty"):
-        get(repository, workspace=tmp_path / "mine")
+        get(repository, folder=tmp_path / "mine")
 
     assert (tmp_path / "mine/thesis").read_text() == "years of work"
 

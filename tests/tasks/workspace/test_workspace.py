@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tasks.workspace.orphans import our_mark
-from tasks.workspace.workspace import OWNER, workspace
+from tasks.workspace.workspace import OWNER, open_workspace
 
 A_DAY = 24 * 3600
 
@@ -31,18 +31,18 @@ def elsewhere():
 
 
 def test_a_run_has_its_folders_while_it_goes_on_and_leaves_its_logs(environment):
-    with workspace(environment) as place:
-        (place.home / "x").touch()
-        (place.source.parent / "y").touch()
-    assert place.logs.is_dir()
-    assert not place.home.exists()
-    assert not place.source.parent.exists()
+    with open_workspace(environment) as workspace:
+        (workspace.home / "x").touch()
+        (workspace.source.parent / "y").touch()
+    assert workspace.logs.is_dir()
+    assert not workspace.home.exists()
+    assert not workspace.source.parent.exists()
 
 
 def test_what_a_living_run_works_in_is_left_alone_however_old(environment, left):
     ours = left(our_mark(), age_s=3 * A_DAY)
     theirs = left(elsewhere(), age_s=A_DAY)
-    with workspace(environment):
+    with open_workspace(environment):
         assert ours.exists()
         assert theirs.exists()
 
@@ -50,9 +50,9 @@ def test_what_a_living_run_works_in_is_left_alone_however_old(environment, left)
 def test_what_a_dead_run_left_is_removed_and_after_days_also_what_another_container_left(
     environment, left
 ):
-    mark, number, _, place = our_mark().split(":")
-    dead = left(f"{mark}:{number}:1:{place}")
+    mark, number, _, machine = our_mark().split(":")
+    dead = left(f"{mark}:{number}:1:{machine}")
     unseen = left(elsewhere(), age_s=3 * A_DAY)
-    with workspace(environment):
+    with open_workspace(environment):
         assert not dead.exists()
         assert not unseen.exists()

@@ -28,8 +28,8 @@ def roll_out(environment, revision):
 
 def sent(app_runner):
     """The calls that change something, in order."""
-    reads = ("Describe", "List")
-    return [name for name in app_runner.operation_names if not name.startswith(reads)]
+    retrying = ("Describe", "List")
+    return [name for name in app_runner.operation_names if not name.startswith(retrying)]
 
 
 def test_the_first_deployment_creates_the_service(environment, app_runner):
@@ -88,7 +88,7 @@ def test_a_version_that_never_listens_is_rolled_back_and_the_old_one_serves(envi
         roll_out(environment, SICK)
 
     assert "old version still serves" in raised.value.hint
-    service = live_service.fn(environment)
+    service = live_service(environment)
     assert service.status == "RUNNING"
     assert await_revision.fn(environment, service, V1)
     assert V1[:10] in what_serves(environment)
@@ -97,7 +97,7 @@ def test_a_version_that_never_listens_is_rolled_back_and_the_old_one_serves(envi
 def test_a_failed_creation_is_a_failure_and_can_be_mended_by_deploying_again(environment):
     with pytest.raises(RolloutFailed):
         roll_out(environment, SICK)
-    assert live_service.fn(environment).status == "CREATE_FAILED"
+    assert live_service(environment).status == "CREATE_FAILED"
 
     _, service = roll_out(environment, V1)
 
@@ -106,7 +106,7 @@ def test_a_failed_creation_is_a_failure_and_can_be_mended_by_deploying_again(env
 
 def test_a_paused_service_is_resumed_before_it_is_updated(environment, app_runner):
     _, service = roll_out(environment, V1)
-    environment.writes("apprunner").pause_service(ServiceArn=service.arn)
+    environment.sending_once("apprunner").pause_service(ServiceArn=service.arn)
 
     roll_out(environment, V2)
 
@@ -188,7 +188,7 @@ def test_a_denied_deployment_leaves_the_old_version_serving(environment, app_run
 
 
 def test_an_account_that_may_not_create_services_is_told_of_ecs(environment, app_runner):
-    refuse(environment.writes("apprunner"), "CreateService", denied("CreateService"))
+    refuse(environment.sending_once("apprunner"), "CreateService", denied("CreateService"))
 
     with pytest.raises(AccessDenied, match="AWS refused to create kanvaro: AccessDenied") as raised:
         deploy.fn(environment, image_of(V1))
@@ -249,7 +249,7 @@ def test_a_throttled_read_is_tried_again_by_botocore(environment, app_runner):
     _, service = roll_out(environment, V1)
     app_runner.faults.add(operation="DescribeService", fault="throttled", times=2)
 
-    assert live_service.fn(environment).image == service.image
+    assert live_service(environment).image == service.image
 
 
 def test_what_serves_is_said_even_when_aws_does_not_answer(environment, app_runner):
@@ -263,7 +263,7 @@ def test_a_writing_client_never_sends_twice(environment, app_runner):
     app_runner.faults.add(operation="CreateService", fault="server error", times=5)
 
     with pytest.raises(ClientError):
-        environment.writes("apprunner").create_service(
+        environment.sending_once("apprunner").create_service(
             ServiceName="other", SourceConfiguration={"AutoDeploymentsEnabled": False}
         )
 
@@ -286,7 +286,7 @@ def test_an_answer_is_lost_and_reading_fails_too_for_a_while(environment, app_ru
 
 def test_a_resume_that_fails_is_not_tried_again_and_again(environment, app_runner):
     _, service = roll_out(environment, V1)
-    environment.writes("apprunner").pause_service(ServiceArn=service.arn)
+    environment.sending_once("apprunner").pause_service(ServiceArn=service.arn)
     app_runner.faults.add(operation="ResumeService", fault="fails", times=5)
 
     with pytest.raises(RolloutFailed, match="RESUME_SERVICE"):
