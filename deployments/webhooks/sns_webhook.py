@@ -6,9 +6,9 @@
 KANVARO_ALARM_ENVIRONMENT is the registered environment whose channel gets the alarms, by default
 production.
 
-Only messages that SNS signed, for one of these topics, within the last hour are accepted. A message
-that could not be posted is answered with 503, and SNS sends it again; this process posts each one
-only once.
+Only messages that SNS signed, for one of these topics, within the last two hours are accepted. A
+message that could not be posted is answered with 503, and SNS sends it again; this process posts
+each one only once.
 """
 
 import asyncio
