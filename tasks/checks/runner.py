@@ -1,21 +1,20 @@
 """Run the application's own checks, except those that are proven already.
 
-Prefect's own cache remembers a pass by content (`delivery.checks.plan.proof_key`), so that an
-unchanged revision is not checked twice. A failure is never remembered.
+A pass is remembered by content (`delivery.checks.plan.proof_key`) in tasks/checks/passes.py, so
+that an unchanged revision is not checked twice. A failure is never remembered.
 """
 
 import time
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from prefect import task
+from prefect import State, task
 from prefect.artifacts import create_markdown_artifact
-from prefect.cache_policies import CacheKeyFnPolicy
+from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture, as_completed, wait
 from prefect.logging import get_run_logger
-from prefect.results import ResultStore, get_result_store
+from prefect.states import Completed
 
 from blocks.environment import Environment
 from delivery.checks.plan import (
@@ -33,6 +32,7 @@ from delivery.workspace.install_hints import explain_install_failure, is_worth_a
 from tasks import fact, operation
 from tasks.checks.evidence import keep_evidence
 from tasks.checks.handover import hand_over
+from tasks.checks.passes import find_pass, remember_pass
 from tasks.checks.remote import run_remotely
 from tasks.checks.security import security_report
 from tasks.workspace.checkout import Source
@@ -42,16 +42,10 @@ from tasks.workspace.service_containers import service_containers
 from tasks.workspace.workspace import Workspace
 
 TO_STOP_S = 20
+# The name of the state in which a check ends that an earlier run has proven.
+CACHED = "Cached"
 # npm gives its reason first, then a page about its use.
 LINES_OF_AN_INSTALL = 200
-
-
-def _key(_context: Any, given: dict[str, Any]) -> str | None:
-    """Return the key under which a pass is remembered; None, so never, for a check without one."""
-    environment, source, plan, check = (
-        given[name] for name in ("environment", "source", "plan", "check")
-    )
-    return key_of(environment, source, plan, check) if is_cacheable(check) else None
 
 
 def key_of(environment: Environment, source: Source, plan: CheckPlan, check: Check) -> str:
@@ -63,10 +57,9 @@ def proven_before(
     environment: Environment, source: Source, plan: CheckPlan, check: Check
 ) -> CheckReport | None:
     """Return the pass of a check that is on record for this content, or None."""
-    store = cast(ResultStore, get_result_store().update_for_task(run_check))
-    key = key_of(environment, source, plan, check)
-    found = store.read(key).result if is_cacheable(check) and store.exists(key) else None
-    return found if isinstance(found, CheckReport) else None
+    if not is_cacheable(check):
+        return None
+    return find_pass(environment, key_of(environment, source, plan, check))
 
 
 def install_unless_proven(
@@ -85,11 +78,10 @@ def install_unless_proven(
 @fact("which checks are proven already?")
 def unproven(environment: Environment, source: Source, plan: CheckPlan) -> list[str]:
     """Return the checks whose pass is not on record, and which so need the packages."""
-    store = cast(ResultStore, get_result_store().update_for_task(run_check))
     return [
         check.name
         for check in plan.checks
-        if is_cacheable(check) and not store.exists(key_of(environment, source, plan, check))
+        if is_cacheable(check) and not proven_before(environment, source, plan, check)
     ]
 
 
@@ -119,12 +111,7 @@ def _installed(workspace: Workspace, plan: CheckPlan) -> ProgramOutcome:
     )
 
 
-@task(
-    task_run_name="{check.name}",
-    cache_policy=CacheKeyFnPolicy(cache_key_fn=_key),
-    persist_result=True,
-    result_serializer="json",
-)
+@task(task_run_name="{check.name}", cache_policy=NO_CACHE, persist_result=False)
 def run_check(
     environment: Environment,
     source: Source,
@@ -132,15 +119,22 @@ def run_check(
     plan: CheckPlan,
     check: Check,
     handover: str = "",
-) -> CheckReport:
-    """Run one check, here or (if there is a `handover`) on another worker; return its report.
+) -> CheckReport | State[CheckReport]:
+    """Return the report of one check: a remembered pass, or run here or on another worker.
 
-    Raises as `check_here` does, and `StageLost` for one on another worker.
+    A `handover` sends it to another worker. Raises as `check_here` does, and `StageLost` for one
+    on another worker.
     """
-    if not handover:
-        return check_here(environment, source, workspace, plan, check)
-    proof = key_of(environment, source, plan, check)
-    return run_remotely(environment, check, handover, proof, workspace.stop_sign.exists)
+    if known := proven_before(environment, source, plan, check):
+        return Completed(name=CACHED, message="an earlier run has proven it", data=known)
+    key = key_of(environment, source, plan, check)
+    if handover:
+        report = run_remotely(environment, check, handover, key, workspace.stop_sign.exists)
+    else:
+        report = check_here(environment, source, workspace, plan, check)
+    if is_cacheable(check) and report.verdict == "passed":
+        remember_pass(key, report)
+    return report
 
 
 def check_here(
@@ -202,11 +196,9 @@ def run_checks(
     The first failure stops the others, unless the policy lets all of them run. Raises it.
     """
     watcher = watcher or Watcher()
-    remembered = timedelta(days=environment.policy.result_days)
-    checking = run_check.with_options(cache_expiration=remembered)
     is_on_another_machine = environment.policy.stages == "on the pool"
     handover = hand_over(environment, source, workspace) if is_on_another_machine else ""
-    waiting, running = list(plan.checks), dict[PrefectFuture[CheckReport], Check]()
+    waiting, running = list(plan.checks), dict[PrefectFuture[Any], Check]()
     reports: list[CheckReport] = []
     failures: list[CheckFailed] = []
     try:
@@ -214,14 +206,14 @@ def run_checks(
             while waiting and len(running) < environment.policy.checks_at_once:
                 check = next_check(waiting, list(running.values()))
                 waiting.remove(check)
-                started = checking.submit(environment, source, workspace, plan, check, handover)
+                started = run_check.submit(environment, source, workspace, plan, check, handover)
                 running[started] = check
                 watcher.began(check)
             done = next(iter(as_completed(list(running))))
             check = running.pop(done)
             try:
                 reports.append(done.result())
-                watcher.passed(reports[-1], before=done.state.name == "Cached")
+                watcher.passed(reports[-1], before=done.state.name == CACHED)
             except CheckCancelled as cancelled:
                 watcher.failed(check, cancelled)
             except CheckFailed as failure:
