@@ -195,7 +195,9 @@ def _populate(mirror: Mirror, commit: str, folder: Path) -> None:
     try:
         made.mkdir(mode=0o700)
         run_git(
-            *("clone", "--quiet", "--local", "--no-checkout", "--no-tags", "--template="),
+            # Copies and no hard links: a check that writes into an object writes into its own.
+            *("clone", "--quiet", "--local", "--no-hardlinks"),
+            *("--no-checkout", "--no-tags", "--template="),
             *("--", str(mirror.folder), str(made)),
             settings=mirror.settings,
         )

@@ -59,6 +59,10 @@ _ABSENT = re.compile(
 _REFUSED_OBJECT = re.compile(r"not our ref|unadvertised object|couldn't find remote ref|bad object")
 
 
+# On the command line, too: the file with the settings lies where checks might write.
+NO_HOOKS = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false")
+
+
 class GitFailed(Exception):
     """Git ended with an error; the text is its output, which `verdict_about` judges."""
 
@@ -81,7 +85,7 @@ def run_git(
     # If this repository is broken, git must not find one further up: a prune would change that one.
     ceiling = {"GIT_CEILING_DIRECTORIES": str(folder.resolve().parent)} if folder else {}
     running = subprocess.Popen(
-        ["git", *at, *arguments],
+        ["git", *NO_HOOKS, *at, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

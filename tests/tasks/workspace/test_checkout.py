@@ -23,7 +23,7 @@ from tasks.workspace.committed import (
     read_committed,
     source_archive,
 )
-from tasks.workspace.git import checked_credentials, credentials_env
+from tasks.workspace.git import checked_credentials, credentials_env, run_git
 from tests.answering import Answering
 
 GIT_ENV = {
@@ -272,6 +272,38 @@ def test_a_repository_may_lie_in_a_strangely_named_folder(tmp_path, get, name):
     revision = made.commit("first")
 
     assert get(made).revision == revision
+
+
+def test_a_check_that_rewrites_an_object_rewrites_its_own_and_not_the_mirrors(repository, get):
+    """Hard links would lead back: the next check out on an unchanged main would be another one."""
+    source = get(repository)
+    objects = [path for path in (source.folder / ".git" / "objects").rglob("*") if path.is_file()]
+    assert objects
+    for path in objects:
+        path.chmod(0o600)
+        path.write_bytes(b"rewritten by a check")
+
+    again = get(repository)
+
+    assert again.tree == source.tree
+    assert (again.folder / "readme").read_text() == "hello"
+
+
+def test_hooks_are_not_run_though_the_file_with_the_settings_was_rewritten(
+    repository, get, tmp_path
+):
+    pwned = tmp_path / "pwned"
+    source = get(repository)
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    (hooks / "post-checkout").write_text(f"#!/bin/sh\ntouch {pwned}\n")
+    (hooks / "post-checkout").chmod(0o755)
+    settings = source.folder.with_name("rewritten")
+    settings.write_text(f"[core]\n\thooksPath = {hooks}\n[safe]\n\tdirectory = *\n")
+
+    run_git("checkout", "--detach", source.revision, folder=source.folder, settings=settings)
+
+    assert not pwned.exists()
 
 
 def test_hooks_and_settings_of_the_worker_or_repository_are_not_run(repository, get, monkeypatch):
