@@ -9,7 +9,9 @@ KANVARO_DEPLOY_REF is the ref that is deployed, by default refs/heads/main. For 
 Prefect's server and password as our commands do (deployments/server/server_access.py), so it keeps
 running while the server is down.
 
-A delivery that comes twice starts one run: its id is the run's idempotency key, kept by Prefect.
+A delivery that comes twice starts one run: the digest of its signed body is the run's idempotency
+key, kept by Prefect. GitHub's id of the delivery would not do, since that header is not signed: a
+recorded push could be sent again under another id.
 Signature: https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
 """
 
@@ -76,7 +78,7 @@ def events(secret: str, repository: str, branch: str, run: Runner) -> Route:
         if isinstance(what, str):
             return json_answer(202, f"ignored: {what}")
         try:
-            await run(what, f"github-{delivery}")
+            await run(what, f"github-{hashlib.sha256(body).hexdigest()}")
         except Exception as error:  # its text may hold an address, and GitHub shows answers
             return json_answer(503, f"not started ({type(error).__name__}); redeliver it")
         return json_answer(202, f"started: {what.deployment}")

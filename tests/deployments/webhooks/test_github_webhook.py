@@ -69,7 +69,22 @@ def test_an_event_starts_its_deployment_once_however_often_it_comes(event, paylo
     answers = [deliver.post(event, {**OURS, **payload}).status_code for _ in range(2)]
 
     assert answers == [202, 202]
-    assert deliver.started == {"github-1": started}
+    assert list(deliver.started.values()) == [started]
+
+
+def test_a_recorded_delivery_that_is_sent_again_under_another_id_starts_nothing():
+    """The id is a header that nobody signs; the signature is over the body."""
+    deliver = Deliveries()
+    event = {**OURS, "ref": "refs/heads/main", "after": SHA}
+
+    for delivery in ("1", "2", "somebody's"):
+        assert deliver.post("push", event, delivery=delivery).status_code == 202
+    deliver.post("push", {**event, "after": "b" * 40}, delivery="1")
+
+    assert [parameters["revision"] for _, parameters in deliver.started.values()] == [
+        SHA,
+        "b" * 40,
+    ]
 
 
 @pytest.mark.parametrize(
