@@ -16,6 +16,9 @@ _LTS |= {"gallium": 16, "hydrogen": 18, "iron": 20, "jod": 22, "krypton": 24}
 _PARTIAL = r"[v=]?\s*(\d+|[xX*])(?:\.(\d+|[xX*]))?(?:\.(\d+|[xX*]))?"
 _COMPARATOR = re.compile(rf"(>=|<=|>|<|\^|~|=)?\s*{_PARTIAL}")
 _SPAN = re.compile(rf"{_PARTIAL}\s+-\s+{_PARTIAL}")
+# A range is a stranger's text: the patterns above are quadratic in its blanks, and Python refuses
+# to read a number of more than 4,300 digits.
+LONGEST_RANGE = 256
 _ANY = ("*", "x", "X", "", "node", "current", "latest", "stable", "system")
 _NO_END: Version = (10**6, 0, 0)
 
@@ -50,6 +53,8 @@ def _version(text: str) -> Version:
 
 def _intervals(wanted: str, have: Version) -> list[Interval] | None:
     """Return the intervals of which one must hold the version; None for an unreadable range."""
+    if len(wanted) > LONGEST_RANGE:
+        return None
     found: list[Interval] = []
     for alternative in wanted.strip().split("||"):
         interval = _alternative(alternative.strip(), have)

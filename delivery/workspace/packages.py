@@ -28,6 +28,8 @@ FILES_OF_INTEREST = (
 _YARN_CLASSIC = "1.22.22"
 _YARN_BY_METADATA = {4: "2.4.2", 5: "3.8.7", 6: "3.8.7", 8: "4.9.2"}
 _PNPM_BY_LOCKFILE = {"5.3": "6.35.1", "5.4": "7.33.7", "6.0": "8.15.9", "9.0": "9.15.9"}
+# One pass over the text, whatever blanks it has: a lockfile is a stranger's.
+_BERRY = re.compile(r"^__metadata:[ \t]*\r?\n[ \t]+version:[ \t]*['\"]?(\d{1,6})", re.MULTILINE)
 _MANAGER_OF = {"pnpm-lock.yaml": "pnpm", "yarn.lock": "yarn"}
 _MANAGER_OF |= dict.fromkeys(NPM_LOCKS, "npm") | dict.fromkeys(BUN_LOCKS, "bun")
 
@@ -177,7 +179,7 @@ def _check_npm_lock(text: str, name: str) -> None:
 
 
 def _pnpm(package: Package, lock: str) -> Manager:
-    written = re.search(r"^lockfileVersion:\s*['\"]?([\d.]+)", lock, re.MULTILINE)
+    written = re.search(r"^lockfileVersion:[ \t]*['\"]?([\d.]{1,20})", lock, re.MULTILINE)
     known = _PNPM_BY_LOCKFILE.get(written[1] if written else "9.0" if not lock else "")
     version = _version_for("pnpm", package) or known
     if version is None:
@@ -195,7 +197,7 @@ def _yarn(
 ) -> Manager:
     lock = _in(files, root, "yarn.lock")
     version = _version_for("yarn", package)
-    metadata = re.search(r"^__metadata:\s*\n\s+version:\s*['\"]?(\d+)", lock, re.MULTILINE)
+    metadata = _BERRY.search(lock)
     if metadata is None and (version is None or version.startswith("1.")):
         program = ("npx", "--yes", f"yarn@{version or _YARN_CLASSIC}")
         install = (*program, "install", "--frozen-lockfile")
@@ -221,7 +223,7 @@ def _yarn(
 
 
 def _committed_yarn(settings: str, root: str, releases: Collection[str]) -> str | None:
-    named = re.search(r"^yarnPath:\s*['\"]?([^'\"\s]+)", settings, re.MULTILINE)
+    named = re.search(r"^yarnPath:[ \t]*['\"]?([^'\"\s]+)", settings, re.MULTILINE)
     wanted = _at(root, named[1]) if named else None
     if wanted in releases:
         return wanted

@@ -59,3 +59,12 @@ def test_a_wish_is_decided_or_called_unreadable(wanted, have, verdict):
 def test_what_is_not_a_version_is_not_compared():
     with pytest.raises(ValueError, match="not a Node version"):
         node_is_wanted("20", "sh: node: not found")
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [">=" + " " * 1_000_000 + "x", "9" * 5000, ">=20 " * 100_000, "1 " + " " * 200_000 + "-"],
+)
+def test_a_range_longer_than_any_is_unreadable_and_costs_nothing(wanted):
+    assert not is_readable_range(wanted)
+    assert node_is_wanted(wanted, "v20.11.1") is None

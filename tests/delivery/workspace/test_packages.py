@@ -250,3 +250,20 @@ def test_a_deeply_nested_value_is_no_crash(key):
             read_package(text)
     else:
         assert read_package(text).name == "the application"
+
+
+@pytest.mark.parametrize(
+    "lock", ["__metadata:" + "\n" * 1_000_000, "__metadata:\n" + " " * 1_000_000 + "x"]
+)
+def test_a_lockfile_of_a_million_blanks_is_read_in_one_pass(lock):
+    """A pattern that goes back for each of them would take hours; a test ends after minutes."""
+    manager = choose_manager({"package.json": PACKAGE, "yarn.lock": lock})
+
+    assert manager.name == "yarn"
+
+
+def test_a_lockfile_version_of_thousands_of_digits_is_no_number():
+    lock = f"__metadata:\n  version: {'9' * 5000}\n"
+
+    with pytest.raises(RequestRefused):
+        choose_manager({"package.json": PACKAGE, "yarn.lock": lock})

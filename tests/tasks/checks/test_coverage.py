@@ -7,7 +7,7 @@ import pytest
 
 from delivery.checks.coverage import Covered
 from delivery.errors import CheckFailed, RequestRefused
-from tasks.checks.coverage import read_lcov, upload_coverage
+from tasks.checks.coverage import LARGEST_LCOV, read_lcov, upload_coverage
 from tasks.workspace.checkout import Source
 from tasks.workspace.program_environment import program_environment
 from tests.answering import Answering
@@ -166,3 +166,11 @@ def test_a_codecov_that_does_not_answer_is_a_warning_in_time(upload):
 
 def test_a_strange_repository_name_is_not_sent(upload):
     assert "not of the form owner/name" in upload("http://127.0.0.1:9", slug="--help/x")
+
+
+def test_a_report_larger_than_any_is_refused_before_it_is_read(source):
+    with (source.folder / "coverage/lcov.info").open("wb") as sparse:
+        sparse.truncate(LARGEST_LCOV + 1)
+
+    with pytest.raises(CheckFailed, match="is larger than 10 MB"):
+        read_lcov(source)
