@@ -1,4 +1,4 @@
-"""A web server for tests, with one answer to everything."""
+"""Run a web server that answers every request of a test in the same way."""
 
 import json
 import threading
@@ -13,9 +13,9 @@ class Request(NamedTuple):
 
 
 class Answering:
-    """Answers every request with `status` and, as JSON, `body`; remembers its `requests`.
+    """Answers every request with `status` and, as JSON, `body`; records its `requests`.
 
-    `tls` is the context of a server that speaks TLS.
+    With the context `tls` it serves TLS.
     """
 
     def __init__(self, status=200, body=None, headers=None, tls=None):

@@ -1,4 +1,4 @@
-"""Which tests run one after the other, and which beside them."""
+"""Divide the tests into rows, which run in parallel."""
 
 import atexit
 import os
@@ -13,24 +13,24 @@ from botocore.client import ClientCreator
 
 ROOT = Path(__file__).parent
 ROWS = ("engine", "github", "rest")
-# Compares what all rows have seen, and so is run when they have ended.
+# It compares what all rows recorded, and so runs after them.
 AFTER_THE_ROWS = "test_permissions.py"
-# They share the Docker engine, count its containers and fill both processors by themselves.
+# They share the Docker engine, count its containers and keep both processors busy by themselves.
 ON_THE_ENGINE = (
     *("flows/checks/", "sandbox/test_sandbox.py", "sandbox/host/test_engine.py"),
     *("sandbox/images/test_base_images.py", "sandbox/databases/"),
     *("sandbox/app_runner/test_containers.py", "blocks/", "tasks/", "deployments/"),
-    # These only even out how long the two rows take.
+    # These only balance the duration of the two rows.
     *("flows/maintenance/test_reconcile.py", "flows/deploy/test_rollback.py"),
 )
-# They wait more than they compute, and so run beside both others.
+# They wait more than they compute, and so run beside both other rows.
 WITH_GITHUB = (
     *("flows/github/", "flows/release/", "flows/rotation/", "sandbox/github/"),
     *("deployments/server/test_ui.py", "deployments/server/test_server.py"),
     *("deployments/server/test_security.py", "deployments/server/test_compose.py"),
     "benchmarks/",
 )
-# Of `make proof`, which takes hours and may be stopped early: every suite shows something first.
+# In `make proof`, which takes hours and may be stopped early, every suite begins with a part.
 AT_THE_END = (
     "test_a_bad_day_of_any_operation",
     "test_the_schedules_notice_it_without_being_told_where",
@@ -41,16 +41,16 @@ AT_THE_END = (
 
 
 def pytest_configure():
-    """What is drawn at random is drawn the same each time, unless another seed is given."""
+    """Set the seed of random tests, which is the same each time unless another one is given."""
     _require_rows_of_tests_that_exist()
     os.environ.setdefault("KANVARO_TEST_SEED", "20261123")
-    # Each client of Prefect, here and in the processes that tests start, reads all authorities that
-    # it trusts: 25 ms. Its servers here speak no TLS, so that one is enough.
+    # Each Prefect client, here and in processes that tests start, loads all certificates that it
+    # trusts, in 25 ms. The servers of the tests use no TLS, so one certificate is enough.
     os.environ.setdefault("PREFECT_API_SSL_CERT_FILE", _one_authority())
 
 
 def _require_rows_of_tests_that_exist():
-    """A test that moved would silently change its row, and with it what it runs beside."""
+    """Fail if a listed test does not exist: a moved test would silently change its row."""
     tests = [str(path.relative_to(ROOT)) for path in ROOT.rglob("test_*.py")]
     for beginning in (*ON_THE_ENGINE, *WITH_GITHUB, AFTER_THE_ROWS):
         if not any(test.startswith(beginning) for test in tests):
@@ -70,7 +70,7 @@ FIGURES = pytest.StashKey[list[str]]()
 
 @pytest.fixture(scope="session", autouse=True)
 def authorities_read_once():
-    """Every client of httpx, too, reads all that it trusts."""
+    """Load the certificates once, since every client of httpx loads all of them, too."""
     make, usual = ssl.create_default_context, (certifi.where(), os.environ.get("SSL_CERT_FILE"))
     made = cache(lambda file: make(cafile=file))
 
@@ -86,7 +86,7 @@ def authorities_read_once():
 
 @pytest.fixture(scope="session", autouse=True)
 def client_classes_made_once():
-    """boto3 makes a class for each client, with a method for each operation of its service."""
+    """Cache boto3's classes: it makes one for each client, with a method for each operation."""
     make, made = ClientCreator._create_client_class, {}
 
     def once(creator, name, model):
@@ -101,7 +101,7 @@ def client_classes_made_once():
 
 @pytest.fixture
 def figure(request):
-    """Say what was counted, at the end of all tests: what a test prints is shown if it fails."""
+    """Print a figure at the end of all tests: a test's own output is shown only if it fails."""
     return request.config.stash.setdefault(FIGURES, []).append
 
 
@@ -121,7 +121,7 @@ def pytest_addoption(parser):
 
 
 def pytest_ignore_collect(collection_path, config):
-    """Rows of tests, which `make test` runs side by side: all of them on two processors.
+    """Select the tests of one row: `make test` runs the rows in parallel, all on two processors.
 
     A row has one Prefect server, one sandbox and one stand, which are slow to start; it does not
     even import what the others need.

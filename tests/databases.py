@@ -1,7 +1,7 @@
-"""Prefect servers of tests, which find their tables made.
+"""Start Prefect servers for tests, with a database that already has its tables.
 
-To make them takes Prefect about as long as to start, so it is done once for each version of it;
-and what `prefect_test_harness` does takes as long again in the tests' own process, because it loads
+Prefect takes about as long to create the tables as to start, so it is done once for each version of
+Prefect. `prefect_test_harness` would take as long again in the tests' own process, because it loads
 the whole server there as well.
 """
 
@@ -34,7 +34,7 @@ from sandbox.parts import lifeline
 from sandbox.parts.ports import LOOPBACK, free_port
 
 KEPT = Path("~/.cache/kanvaro-delivery/tests")
-# What asks the database again and again, and has nothing to do where nothing is deployed.
+# Services that poll the database all the time, and do nothing while nothing is deployed.
 IDLE = {
     f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false"
     for name in ("SCHEDULER", "LATE_RUNS", "FOREMAN", "TRIGGERS")
@@ -44,7 +44,7 @@ STOP_S = 10
 
 
 def migrated_database(home):
-    """The URL of a new database where a server looks whose PREFECT_HOME is that folder."""
+    """Return the URL of a new database for a server whose PREFECT_HOME is that folder."""
     made = Path(home) / "prefect.db"
     made.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(_tables(), made)
@@ -53,29 +53,29 @@ def migrated_database(home):
 
 @contextmanager
 def throwaway_server():
-    """A Prefect server that nobody knew before; everything in this process speaks to it."""
+    """Run a new Prefect server; everything in this process uses it."""
     with TemporaryDirectory(prefix="kanvaro-prefect-") as folder:
         database = migrated_database(folder)
         with _server(database) as api:
             settings = {PREFECT_API_URL: api, PREFECT_SERVER_DATABASE_CONNECTION_URL: database}
             with (
                 temporary_settings(settings),
-                # A thread that tests start has no settings but those of the process.
+                # A thread that a test starts inherits only the settings of the process.
                 _temporary_global_settings_context(get_settings_context()),
             ):
                 try:
                     yield
                 finally:
-                    # What is sent after the server's end would be tried again and again.
+                    # Events that are sent after the server's end would be retried again and again.
                     APILogWorker.drain_all()
                     EventsWorker.drain_all()
 
 
 @contextmanager
 def types_registered_once():
-    """To save a block, Prefect registers its class and all that it is made of; here, once a server.
+    """Register each block type once per server: Prefect would do so whenever it saves a block.
 
-    A class remembers what the server that it was registered with last calls it.
+    A class remembers its id at the server that it was registered with last.
     """
     register, known = Block.register_type_and_schema.__func__, {}
 
@@ -101,7 +101,7 @@ def _server(database):
             **os.environ,
             URL: database,
             "PREFECT_UI_ENABLED": "0",
-            # As `prefect_test_harness` does.
+            # `prefect_test_harness` does the same.
             "PREFECT__SERVER_EPHEMERAL": "1",
             "PREFECT__SERVER_FINAL": "1",
             **IDLE,
@@ -109,7 +109,7 @@ def _server(database):
     )
     address = f"http://{LOOPBACK}:{port}/api"
     try:
-        with httpx.Client() as client:  # one, because each reads all certificates
+        with httpx.Client() as client:  # one client, because each loads all certificates
             wait_until(
                 lambda: process.poll() is not None or _is_well(client, address),
                 bool,
@@ -130,12 +130,12 @@ def _is_well(client, address):
 
 
 def _tables():
-    """A database that nobody has used, which is made if this version of Prefect has none yet."""
+    """Return an unused database, which is created if this version of Prefect has none yet."""
     folder = KEPT.expanduser()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     kept = folder / f"prefect-{prefect.__version__}.db"
     with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # rows of tests begin side by side
+        fcntl.flock(lock, fcntl.LOCK_EX)  # rows of tests start at the same time
         if not kept.exists():
             _make_tables(kept)
     return kept
@@ -150,9 +150,9 @@ def _make_tables(kept):
             check=True,
             capture_output=True,
         )
-        # With what still stands in its journal.
+        # Including what is still in its journal.
         with closing(sqlite3.connect(made)) as source, closing(sqlite3.connect(whole)) as copy:
             source.backup(copy)
-            # As Prefect wants it; to change that takes the whole database, which others then miss.
+            # Prefect needs this mode; changing it later would lock the whole database.
             copy.execute("PRAGMA journal_mode=WAL")
         whole.replace(kept)

@@ -1,4 +1,4 @@
-"""A way to a server on which answers get lost, for tests: a TCP proxy."""
+"""Run a TCP proxy that loses answers of a server."""
 
 import socket
 import threading
@@ -6,10 +6,10 @@ from contextlib import suppress
 
 
 class Losing:
-    """Listens on `port` and passes everything on to `target`, a port of this machine.
+    """Listens on `port` and forwards everything to `target`, a port of this machine.
 
     `lose_answer_to(word)`: the next request with that word is carried out, and the connection ends
-    before its answer comes. `passed` counts the requests with a word that reached the server.
+    before its answer arrives. `passed` counts the requests with a word that reached the server.
     """
 
     def __init__(self, target):

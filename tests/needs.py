@@ -1,36 +1,36 @@
-"""What a call of AWS needs to be allowed: actions, each on a resource as policies name it."""
+"""Map a call of AWS to the permissions it needs: actions on resources, as policies name them."""
 
 from typing import NamedTuple
 
 from sandbox.aws.aws import ACCOUNT
 
-# What policies call a service, where botocore's name for it is another.
+# The names of services in policies, where they differ from botocore's.
 SERVICES = {"cloudwatch-logs": "logs", "secrets-manager": "secretsmanager"}
-# Calls that act on no resource which a policy could name, and so are allowed on "*" or not at all.
+# Calls that act on no resource that a policy could name, and so are allowed on "*" or not at all.
 ON_NO_RESOURCE = {
-    "cloudwatch:DescribeAlarms": "what is allowed on less is told of no composite alarm",
-    "apprunner:ListServices": "an account's services are listed, whoever's they are",
+    "cloudwatch:DescribeAlarms": "with anything narrower AWS returns no composite alarms",
+    "apprunner:ListServices": "it lists all services of an account",
     "cloudwatch:GetMetricData": "AWS's own metrics are no resources",
     "ecr:GetAuthorizationToken": "a login is to all repositories of an account",
     "logs:DescribeLogGroups": "an account's groups are listed; a prefix of a name is no name",
 }
-# S3 tells a missing object from a forbidden one only to who may list.
+# S3 distinguishes a missing from a forbidden object only for callers that may list.
 READING = {"HeadObject": "GetObject", "GetObject": "GetObject"}
 WRITING = dict.fromkeys(
     ("PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"), "PutObject"
 )
 ITEMS = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem"}
-# To whom a role is passed, by the parameter that gives it: App Runner is said not to tell, so that
-# no condition on it holds.
+# The service that gets a role, by the parameter that passes it. App Runner reportedly does not
+# identify itself, so that no condition on it holds.
 ACTING = {
     "AccessRoleArn": "",
     "InstanceRoleArn": "",
     "RoleARN": "cloudformation.amazonaws.com",
 }
-# Ends of ARNs that are drawn at random, for resources which a call names without them.
+# Random ends of ARNs, for resources that a call names without them.
 SERVICE_ID, STACK_ID = "0" * 32, "00000000-0000-0000-0000-000000000000"
 SECRET_ID = "Ab0Cd1"
-# How a resource is named after `arn:aws:service:region:account:`, or its whole ARN.
+# The resource's name after `arn:aws:service:region:account:`, or its whole ARN.
 RESOURCES = {
     "apprunner": lambda p: p.get("ServiceArn") or f"service/{p['ServiceName']}/{SERVICE_ID}",
     "cloudformation": lambda p: f"stack/{p['StackName']}/{STACK_ID}",
@@ -46,7 +46,7 @@ UNKNOWN = "a resource that tests/needs.py cannot tell"
 
 
 class Need(NamedTuple):
-    """An action on a resource; `passed_to` is who will act in a role, where AWS is told."""
+    """An action on a resource; `passed_to` is the service that will use a role, if AWS knows it."""
 
     action: str
     resource: str
@@ -54,10 +54,10 @@ class Need(NamedTuple):
 
 
 def needs_of(service, operation, params, region, owners):
-    """All that must be allowed for a call; `owners` are the IAM users of access keys."""
+    """Return all permissions that a call needs; `owners` are the IAM users of access keys."""
     service = SERVICES.get(service, service)
     action = f"{service}:{operation}"
-    if action == "sts:GetCallerIdentity":  # nobody can be denied it
+    if action == "sts:GetCallerIdentity":  # always allowed
         return set()
     if action in ON_NO_RESOURCE:
         return {Need(action, "*")}
@@ -70,7 +70,7 @@ def needs_of(service, operation, params, region, owners):
 
 
 def _singly(operation, params, owners):
-    """The actions of a call, each with the parameters that name one resource."""
+    """Yield the actions of a call, each with the parameters that name one resource."""
     match operation:
         case "TransactWriteItems":
             return [(ITEMS[k], item[k]) for item in params["TransactItems"] for k in item]
@@ -107,7 +107,7 @@ def _whole(name):
 
 
 def _given_roles(params):
-    """The roles in the parameters of a call, however deep, by the parameter's name."""
+    """Return the roles in the parameters of a call, at any depth, by the parameter's name."""
     for name, value in params.items():
         if name in ACTING:
             yield name, value

@@ -1,8 +1,8 @@
-"""What the flows call of AWS while they are tested, and what their roles allow.
+"""Record what the flows call in AWS during the tests, and compare it with their roles.
 
-A role is that of an environment: its resources are those that the environment names. So each call
-is held against the template of the roles, filled in with what the environment under test says of
-itself; and against the same template with other names, which must not allow it.
+A role belongs to an environment: its resources are those that the environment names. So each call
+is compared with the template of the roles, filled in with the names of the environment under test;
+and with the same template with other names, which must not allow it.
 """
 
 import json
@@ -31,14 +31,14 @@ FLOWS = {
     each["entrypoint"].rpartition(":")[2].replace("_", "-")
     for each in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 }
-# By environment, the IAM user of its mail: only the value of its secret names it.
+# The IAM user of each environment's mail, which only the value of its secret names.
 MAIL_USERS: dict[str, str] = {}
 
 
 def names_of(environment):
-    """What an environment says of itself, by the template's parameters and AWS's own.
+    """Return an environment's names, by the template's parameters and AWS's own.
 
-    What it does not say is missing, and so are the resources that would be called so.
+    A name that it lacks is missing, and so are the resources of that name.
     """
     router = environment.router
     said = {
@@ -61,7 +61,7 @@ def names_of(environment):
 
 
 def others(names):
-    """The names of another environment in the same account, which shares nothing with this one."""
+    """Return the names of another environment in the same account, which shares nothing."""
     return {
         parameter: name if parameter.startswith("AWS::") else "another"
         for parameter, name in names.items()
@@ -69,7 +69,7 @@ def others(names):
 
 
 class Grant(NamedTuple):
-    """An action that is allowed on a resource, `pattern` as the template has it."""
+    """An action that is allowed on a resource; `pattern` is as in the template."""
 
     action: str
     pattern: str
@@ -84,7 +84,7 @@ class Grant(NamedTuple):
 
 
 def _filled(pattern, names):
-    # What has no name stays as it is, and so matches nothing that there is.
+    # A placeholder without a name stays, and so matches no existing resource.
     return re.sub(r"\$\{([\w:]+)\}", lambda found: names.get(found[1], found[0]), pattern)
 
 
@@ -95,15 +95,15 @@ def _expression(pattern):
 
 
 def is_allowed(grants, need, names):
-    """Whether one of some grants covers what is needed."""
+    """Return whether one of the grants covers the need."""
     return any(grant.covers(need, names) for grant in grants)
 
 
 @dataclass
 class Seen:
-    """Something that was called, in an environment of those names, and the tasks that needed it.
+    """A recorded need, in an environment of those names, and the tasks that needed it.
 
-    Of calls which the same grants cover it is the first.
+    Of needs that the same grants cover, only the first is kept.
     """
 
     need: Need
@@ -112,7 +112,7 @@ class Seen:
 
 
 class Called:
-    """What each flow needed to be allowed."""
+    """The permissions that each flow needed."""
 
     def __init__(self, grants=None):
         self._grants = grants or {flow: grants_of(roles()[flow]) for flow in FLOWS}
@@ -123,7 +123,7 @@ class Called:
 
     @contextmanager
     def listening(self):
-        """Within it, every call of a client that acts for a flow is noted, from any thread."""
+        """Record every call of a client that acts for a flow, from any thread, in the block."""
         make, make_all = Clients._new_client, Environment._new_clients
 
         def make_and_name(environment):
@@ -147,7 +147,7 @@ class Called:
 
     def _note(self, flow, names, params, event_name, **_):
         _, service, operation = event_name.split(".", 2)
-        if operation == "AssumeRole":  # which the credentials do, before there is a role
+        if operation == "AssumeRole":  # the credentials' own call, before there is a role
             return
         context = TaskRunContext.get()
         task = context.task.name if context else "outside of tasks"
@@ -164,13 +164,13 @@ class Called:
         return self._seen[asked]
 
     def _learn(self, parsed, **_):
-        """Whose an access key is: AWS tells it to who lists or makes them."""
+        """Learn whose access key it is: AWS tells that in calls that list or create keys."""
         made = [parsed["AccessKey"]] if "AccessKey" in parsed else []
         for each in [*parsed.get("AccessKeyMetadata", []), *made]:
             self._owners[each["AccessKeyId"]] = each["UserName"]
 
     def beyond_roles(self):
-        """What a flow called and its role does not allow, or allows others; each is said once."""
+        """Yield calls that a flow's role does not allow, or that it allows to others, once each."""
         found = {
             (flow, seen.need): wrong
             for (flow, *_), seen in list(self._rows.items())
@@ -190,7 +190,7 @@ class Called:
 
 
 def read(row):
-    """What a row of tests has written, by flow."""
+    """Return what a row of tests has recorded, by flow."""
     read = {}
     for each in json.loads((FOLDER / f"{row}.json").read_text()):
         seen = Seen(Need(*each["need"]), each["names"], set(each["tasks"]))
@@ -199,7 +199,7 @@ def read(row):
 
 
 def wrong_with(flow, seen, grants):
-    """What is wrong with the grants of a flow that called something; empty if nothing is."""
+    """Return what is wrong with the grants of a flow; empty if nothing is."""
     need = seen.need
     what = f"{flow} called {need.action} on {need.resource} in {', '.join(sorted(seen.tasks))}"
     if not is_allowed(grants, need, seen.names):
@@ -210,7 +210,7 @@ def wrong_with(flow, seen, grants):
 
 
 def idle(grants, seen):
-    """The grants without any of which all that was seen would be allowed still."""
+    """Return the grants without which everything recorded would still be allowed."""
     return [grant for grant in grants if not _is_needed(grant, grants, seen)]
 
 
@@ -224,7 +224,7 @@ def _is_needed(grant, grants, seen):
 
 
 def grants_of(statements):
-    """What some statements allow, action by action and resource by resource."""
+    """Return the grants of some statements, action by action and resource by resource."""
     return [
         Grant(action, pattern_of(resource), _passed_to(each.get("Condition")))
         for each in statements
@@ -235,7 +235,7 @@ def grants_of(statements):
 
 
 def pattern_of(resource):
-    """A resource of a statement as text, in which the template's parameters still are."""
+    """Return a statement's resource as text that still contains the template's parameters."""
     match resource:
         case {"Sub": text}:
             return text
@@ -246,7 +246,7 @@ def pattern_of(resource):
 
 
 def twins_of(pattern):
-    """The same of both colours, or of every stack; what is of neither is its own twin."""
+    """Return the same grant of both colours, or of every stack; any other is its own twin."""
     before, is_stack, _ = pattern.partition(":stack/")
     if is_stack:
         names = (stack_name("${Prefix}", "${Environment}", each) for each in Stack)
@@ -265,7 +265,7 @@ def _passed_to(condition):
 
 
 def roles():
-    """The statements of each role of the template, by the flow (or service) that takes it."""
+    """Return the statements of each role of the template, by the flow (or service) that uses it."""
     resources = template()["Resources"]
     return {
         name_of(role): [
@@ -285,12 +285,12 @@ def roles():
 
 
 def name_of(role):
-    """The last words of a role's name: those of the flow that takes it."""
+    """Return the last words of a role's name: those of its flow."""
     return role["RoleName"]["Sub"].removeprefix("${Name}-")
 
 
 def actions(statements):
-    """The actions that some statements allow."""
+    """Return the actions that some statements allow."""
     return {
         action
         for statement in statements
@@ -300,12 +300,12 @@ def actions(statements):
 
 
 def listed(one_or_many):
-    """What a policy gives as one or as a list, as a list."""
+    """Return a list, for what a policy gives as one value or as a list."""
     return one_or_many if isinstance(one_or_many, list) else [one_or_many]
 
 
 def template(path=TEMPLATE):
-    """A template, that of the roles; what a function such as !Sub makes is it by its name."""
+    """Read a template, by default that of the roles; !Sub and others stay as tagged values."""
     return yaml.load(path.read_text(), Loader=Tagged)  # noqa: S506 - a safe one
 
 

@@ -1,4 +1,4 @@
-"""A way to the emulated account on which a role is given only to who may take it."""
+"""Proxy the emulated account, and give a role only to callers that may assume it."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -17,10 +17,10 @@ not authorized to perform: sts:AssumeRole on resource: {role}</Message></Error><
 
 
 class StrictSts(AwsProxy):
-    """ministack asks no trust policy: here every role but those in `closed` may be taken.
+    """Denies the roles in `closed`, or all if `is_over`, since ministack evaluates no trust policy.
 
-    None may where `is_over`: who asks has credentials that have ended. `sessions` are the names
-    of those that were given, `signed_by` the keys of all other calls.
+    With `is_over` the caller's credentials have expired. `sessions` are the names of the sessions
+    it gave, `signed_by` the keys of all other calls.
     """
 
     def __init__(self, endpoint):
@@ -43,7 +43,7 @@ class StrictSts(AwsProxy):
 
 
 def _expired(given):
-    """A session that has a minute left, so that botocore takes the next one at the next call."""
+    """Return a session with a minute left, so that botocore gets a new one for the next call."""
     soon = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
     text = re.sub("<Expiration>.*</Expiration>", f"<Expiration>{soon}</Expiration>", given.text)
     return web.Response(status=200, text=text, content_type="text/xml")

@@ -27,7 +27,7 @@ from tests.permissions import (
 ROLES = roles()
 # Those of AWS itself belong to no dataset, which is all that this action can be restricted to.
 METRICS = {"cloudwatch:GetMetricData"}
-# What is allowed on less is told of no composite alarm (API reference, DescribeAlarms).
+# With anything narrower AWS returns no composite alarms (API reference, DescribeAlarms).
 WHOLE = {"cloudwatch:DescribeAlarms"}
 # What CloudFormation acts in.
 STACKS = "stacks"

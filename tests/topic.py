@@ -1,4 +1,4 @@
-"""A topic of SNS: it signs as Amazon does, with a key and a certificate of its own."""
+"""Emulate a topic of SNS: it signs as Amazon does, with a key and a certificate of its own."""
 
 import base64
 import datetime
@@ -14,7 +14,7 @@ TOPIC = "arn:aws:sns:us-east-1:123456789012:kanvaro-alerts"
 HOST = "https://sns.us-east-1.amazonaws.com"
 CONFIRM = f"{HOST}/?Action=ConfirmSubscription&TopicArn={TOPIC}&Token=0123abc"
 CERTIFICATE = f"{HOST}/SimpleNotificationService-0123456789abcdef0123456789abcdef.pem"
-# By hand from AWS's documentation, and not from what is tested.
+# Written from AWS's documentation, independently of the tested code.
 NOTIFICATION = ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type")
 OF_A_SUBSCRIPTION = (
     "Message",
@@ -28,7 +28,7 @@ OF_A_SUBSCRIPTION = (
 
 
 def rings(name="kanvaro-blue-errors", *, state="ALARM", **changed):
-    """The text of an alarm, as CloudWatch publishes it."""
+    """Return the text of an alarm, as CloudWatch publishes it."""
     return json.dumps(
         {
             "AlarmName": name,
@@ -47,7 +47,7 @@ def rings(name="kanvaro-blue-errors", *, state="ALARM", **changed):
 
 
 class Topic:
-    """Signs messages, and has its certificate at `CERTIFICATE`; `fetched` is what was asked."""
+    """Signs messages, and serves its certificate at `CERTIFICATE`; `fetched` lists requests."""
 
     def __init__(self):
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -77,7 +77,7 @@ class Topic:
         )
 
     def signed(self, message, version="2"):
-        """The message with its signature; what is changed in it afterwards is not signed."""
+        """Return the message with its signature; later changes of it are not signed."""
         names = NOTIFICATION if message["Type"] == "Notification" else OF_A_SUBSCRIPTION
         text = "".join(f"{name}\n{message[name]}\n" for name in names if name in message)
         hashed = hashes.SHA256() if version == "2" else hashes.SHA1()  # noqa: S303  as SNS does

@@ -1,10 +1,10 @@
-"""Waiting in tests for what another process or thread does."""
+"""Wait in tests for what another process or thread does."""
 
 import time
 
 
 def becomes_true(condition, seconds=90):
-    """Whether it does, looked at until it has or the time is over."""
+    """Return whether the condition became true, polling until it does or the time is over."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if condition():

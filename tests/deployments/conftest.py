@@ -1,4 +1,4 @@
-"""The Docker engine, and the image of the workers built from this checkout."""
+"""Provide the Docker engine, and the worker image built from this checkout."""
 
 from contextlib import closing
 
@@ -20,7 +20,7 @@ def engine():
 
 @pytest.fixture(scope="session")
 def worker_image(engine):
-    """Built from this checkout, as `WORKER_IMAGE`; layers that did not change are the engine's."""
+    """Build the image from this checkout, as `WORKER_IMAGE`; unchanged layers are cached."""
     ensure_base_images(engine, (ROOT / DOCKERFILE).read_text())
     made, _ = engine.images.build(path=str(ROOT), dockerfile=DOCKERFILE, tag=WORKER_IMAGE, rm=True)
     return made

@@ -86,4 +86,4 @@ def test_only_schedules_of_unknown_environments_are_paused_and_none_is_resumed(s
 
     know("staging")
     assert pause_without_environment() == []
-    assert paused(server) == {"staging"}, "to resume it may be against somebody's wish"
+    assert paused(server) == {"staging"}, "somebody may have paused it on purpose"

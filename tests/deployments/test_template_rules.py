@@ -1,4 +1,4 @@
-"""What checkov finds is told, and what it did not check is no success."""
+"""Findings of checkov are reported, and what it did not check is no success."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A Prefect backend and a whole sandbox, once for all flows; an application of a few lines."""
+"""Provide a Prefect backend and a sandbox for all flows, and a small application."""
 
 import json
 import sys
@@ -51,7 +51,7 @@ CMD ["node", "/server.js"]
 
 @pytest.fixture(scope="session", autouse=True)
 def prefect_backend(tmp_path_factory):
-    """Results of this session are kept apart, so that no pass of yesterday is believed."""
+    """Keep the results of this session apart, so that no earlier result is reused."""
     store = tmp_path_factory.mktemp("results")
     with (
         throwaway_server(),
@@ -63,7 +63,7 @@ def prefect_backend(tmp_path_factory):
 
 @pytest.fixture(scope="session", autouse=True)
 def called(request):
-    """What the flows of this row call of AWS; tests/test_permissions.py compares it all."""
+    """Record what the flows of this row call in AWS; tests/test_permissions.py compares it."""
     with Called().listening() as record:
         yield record
     if row := request.config.getoption("--row"):
@@ -72,7 +72,7 @@ def called(request):
 
 @pytest.fixture(autouse=True)
 def within_its_role(called):
-    """A permission that is missing fails the test that needed it, not only `make test-after`."""
+    """Fail the test that needed a missing permission, not only `make test-after`."""
     yield
     beyond = called.beyond_roles()
     assert not beyond, f"deployments/aws/roles.yaml does not allow it: {'; '.join(beyond)}"
@@ -91,7 +91,7 @@ def sandbox(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def stand():
-    """Everything but Docker, for flows that move traffic."""
+    """Provide everything but Docker, for flows that move traffic."""
     with Stand() as running:
         yield running
 
@@ -116,13 +116,13 @@ def mail(stand):
 
 @pytest.fixture(scope="session")
 def rotation_parts(stand, strict, databases, mail):
-    """What a `rotation_crashes.world` is made on."""
+    """Provide what `rotation_crashes.world` needs."""
     return stand, strict, databases, mail
 
 
 @pytest.fixture(scope="session")
 def programs_started():
-    """The command line of each process that was started, as everybody on a machine can see it."""
+    """Record the command line of each started process, which every user of a machine can read."""
     started = []
 
     def hear(event, given):
@@ -135,10 +135,10 @@ def programs_started():
 
 @pytest.fixture
 def kept_secret(programs_started, stand, caplog):
-    """Environments whose secrets must be told to nobody, however the test ends.
+    """Check at the end of a test that the secrets of these environments were not leaked.
 
-    Not in a file of Prefect (parameters, states, logs, events, artifacts, results), a message to
-    Slack, the ledger, a line of any log, or the command line of a program.
+    They may be in no file of Prefect (parameters, states, logs, events, artifacts, results), no
+    message to Slack, not in the ledger, in no log line, and in no command line of a program.
     """
     watched = []
     yield lambda rotating: watched.append((rotating, rotating.texts()))
@@ -154,7 +154,7 @@ def kept_secret(programs_started, stand, caplog):
         name = rotating.environment.name.encode()
         for place in ("a file of Prefect", "a log", "the ledger"):
             assert name in told[place], f"this is not {place}"
-        # Which of them it is would be in the report of the test.
+        # The report of the test must not show which of them it is.
         found = {
             place
             for place, text in told.items()
@@ -164,7 +164,7 @@ def kept_secret(programs_started, stand, caplog):
 
 
 class Application:
-    """A repository with an application that takes no time to check."""
+    """A repository with an application whose checks take no time."""
 
     def __init__(self, folder):
         folder.mkdir()
@@ -188,7 +188,7 @@ class Application:
     ):
         """Commit the application; a script named `test_unit` is `test:unit`.
 
-        What an earlier commit added is gone again, unless it is given anew.
+        What an earlier commit added is removed, unless it is given again.
         """
         for name in self.extra:
             (self.sample.folder / name).unlink(missing_ok=True)
@@ -197,7 +197,7 @@ class Application:
         all_scripts = {"lint": "node -e 0", "test:unit": "node -e 0", **changed}
         package = {"name": "app", "version": "1.0.0", "scripts": all_scripts}
         packages = {"": {"name": "app", "version": "1.0.0"}}
-        if with_dependency:  # npm asks nobody about an application without any
+        if with_dependency:  # npm sends no request for an application without any
             package["dependencies"] = packages[""]["dependencies"] = {"is-number": "7.0.0"}
             packages["node_modules/is-number"] = {"version": "7.0.0", "integrity": IS_NUMBER}
         lock = {
@@ -213,7 +213,7 @@ class Application:
             "package-lock.json": json.dumps(lock, indent=1),
             "server.js": SERVER % {"mood": mood},
             "Dockerfile": DOCKERFILE,
-            # No two commits have the same tree, so that no check was proven before.
+            # No two commits have the same tree, so that no check has a cached result.
             "salt.txt": uuid.uuid4().hex,
         }
         written = {name: text for name, text in written.items() if name not in remove}
@@ -221,7 +221,7 @@ class Application:
 
 
 class Runs:
-    """Runs of the flow in one environment, and what the world looked like afterwards."""
+    """Runs of the flow in one environment, and the state of the world after them."""
 
     def __init__(self, environment, sandbox):
         self.environment, self.sandbox = environment, sandbox
@@ -258,7 +258,7 @@ class Runs:
 
     @property
     def said(self):
-        """What Slack was told of the newest run: its thread, first message first."""
+        """Return the messages of the newest run's Slack thread, the first one first."""
         threads = self.sandbox.fakes.slack.threads("deployments")
         mine = [thread for thread in threads if str(self.id) in str(thread)]
         return mine[-1] if mine else []
@@ -274,7 +274,7 @@ class Runs:
         return httpx.get(address, timeout=5).json()["revision"]
 
     def changes(self):
-        """The calls that changed this environment's service, in order."""
+        """Return the calls that changed this environment's service, in order."""
         retrying = ("Describe", "List")
         return [
             call.operation
@@ -285,11 +285,11 @@ class Runs:
 
 
 def environment_of(app, sandbox):
-    """An environment of its own: its service has a name that no other test uses."""
+    """Create an environment of its own: no other test uses its service's name."""
     name = f"test-{uuid.uuid4().hex[:8]}"
     made = sandbox_environment(sandbox.folder, repository=app.address, name=name)
     rename_service(made, f"kanvaro-{name}")
-    # One service is all that most tests of `ci` look at; others switch this back.
+    # Most tests of `ci` look at one service only; others change this.
     made.strategy, made.public_address = "in-place", None
     made.policy.healthy_answers = 2
     made.policy.answer_interval_s = 0.05
@@ -306,7 +306,7 @@ def app(tmp_path):
 
 @pytest.fixture
 def runs(app, sandbox):
-    """Runs in an environment where nothing was ever deployed."""
+    """Provide runs in an environment where nothing was ever deployed."""
     made = Runs(environment_of(app, sandbox), sandbox)
     yield made
     remove_services(made.environment)
@@ -314,7 +314,7 @@ def runs(app, sandbox):
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory, sandbox):
-    """Runs in an environment where a first version serves: `app`, `first` and its `runs`."""
+    """Provide runs in an environment with a live version: `app`, `first` and its `runs`."""
     app = Application(tmp_path_factory.mktemp("served") / "app")
     runs = Runs(environment_of(app, sandbox), sandbox)
     first = app.commit()
@@ -325,7 +325,7 @@ def served(tmp_path_factory, sandbox):
 
 @pytest.fixture
 def untouched(served):
-    """The served environment, which the test must leave as it was."""
+    """Provide the served environment, which the test must not change."""
     before = served.runs.changes()
     yield served
     assert served.runs.changes() == before
@@ -334,13 +334,13 @@ def untouched(served):
 
 @pytest.fixture(scope="session")
 def shipped(tmp_path_factory):
-    """The repository of the application whose versions go to the stand."""
+    """Provide the application's repository whose versions go to the stand."""
     return Application(tmp_path_factory.mktemp("shipped") / "app")
 
 
 @pytest.fixture
 def moves(stand, shipped, tmp_path_factory):
-    """Makes an environment in which nothing was ever live, with settings of its policy."""
+    """Return a factory of environments in which nothing was ever live, with policy settings."""
     made = []
 
     def make(**policy):

@@ -1,4 +1,4 @@
-"""A stand for flows that move traffic: every system but Docker, and programs for containers."""
+"""A stand for flows that move traffic: every system but Docker, with programs for containers."""
 
 import json
 import time
@@ -27,7 +27,7 @@ ECR = "kanvaro"
 
 
 class Stand:
-    """One account with an edge, App Runner and a channel, for as many environments as wanted."""
+    """One account with an edge, App Runner and a channel, for any number of environments."""
 
     def __init__(self):
         self.programs = Programs({})
@@ -54,7 +54,7 @@ class Stand:
         return self._stack.__exit__(*args)
 
     def environment(self, settings=None, **policy):
-        """A new environment: nothing was ever live in it. The edge serves one at a time."""
+        """Create an environment in which nothing was ever live. The edge serves one at a time."""
         name = f"test-{uuid.uuid4().hex[:8]}"
         self._forget_the_route()
         made = Environment(
@@ -126,7 +126,7 @@ class Stand:
         return revision
 
     def push(self, tag):
-        """An image in ECR under `tag`; its digest."""
+        """Push an image to ECR under `tag`; return its digest."""
         manifest = json.dumps(
             {
                 "schemaVersion": 2,
@@ -146,7 +146,7 @@ class Stand:
         return read_route(found["Value"])
 
     def live(self):
-        """The revision that the public name answers with."""
+        """Return the revision that the public name answers with."""
         return httpx.get(f"{self.edge.url}/api/health", timeout=5).json()["revision"]
 
     def said(self, run_id):
@@ -154,7 +154,7 @@ class Stand:
         return [t for t in threads if str(run_id) in str(t)][-1]
 
     def changes(self, environment):
-        """The calls that changed this environment's services, in order."""
+        """Return the calls that changed this environment's services, in order."""
         return [
             call.operation
             for call in self.app_runner.calls
@@ -169,16 +169,16 @@ class Stand:
             client.delete_key(KvsARN=arn, Key="route", IfMatch=etag)
         except client.exceptions.ResourceNotFoundException:
             return
-        time.sleep(0.2)  # the edge looks every 100 ms
+        time.sleep(0.2)  # the edge polls every 100 ms
 
 
 def role_of(service, what):
-    """The role of a service as deployments/aws/services.yaml names it: `ecr` or `instance`."""
+    """Return the service's role as deployments/aws/services.yaml names it: `ecr` or `instance`."""
     return f"arn:aws:iam::{ACCOUNT}:role/{service}-apprunner-{what}"
 
 
 def rename_service(environment, name):
-    """Give the service of an environment a name that no other test uses, and its roles with it."""
+    """Give an environment's service and its roles a name that no other test uses."""
     environment.service = environment.service.model_copy(
         update={
             "name": name,
@@ -189,7 +189,7 @@ def rename_service(environment, name):
 
 
 def arn_of(environment, colour):
-    """The ARN of the service of a colour."""
+    """Return the ARN of a colour's service."""
     name = environment.on(colour).service.name
     listed = environment.retrying("apprunner").list_services()["ServiceSummaryList"]
     [arn] = [each["ServiceArn"] for each in listed if each["ServiceName"] == name]
@@ -197,9 +197,9 @@ def arn_of(environment, colour):
 
 
 def remove_services(environment):
-    """Delete its services: a region holds so many of them, and one in a container costs time."""
+    """Delete its services: a region's quota is limited, and a service in a container costs time."""
     client = environment.sending_once("apprunner")
     for each in client.list_services()["ServiceSummaryList"]:
         if each["ServiceName"].startswith(environment.service.name):
-            with suppress(ClientError):  # one whose operation is under way cannot be deleted
+            with suppress(ClientError):  # a service with an operation in progress cannot be deleted
                 client.delete_service(ServiceArn=each["ServiceArn"])

@@ -1,4 +1,4 @@
-"""The Docker engine, for tests that need one."""
+"""Provide the Docker engine for tests that need one."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""An account with a ledger and a router, runs that are none, and answers that get lost."""
+"""An account with a ledger and a router, fake runs, and answers that get lost."""
 
 import logging
 import uuid
@@ -22,7 +22,7 @@ SERVICES = ("dynamodb", "cloudfront", "cloudfront-keyvaluestore")
 
 
 def environment_in(aws, distribution=None, **policy):
-    """An environment of its own: nothing was ever done in it."""
+    """Create an environment in which nothing was ever done."""
     name = f"test-{uuid.uuid4().hex[:8]}"
     moves_traffic = {"strategy": "in-place"}
     if distribution:
@@ -45,7 +45,7 @@ def environment_in(aws, distribution=None, **policy):
 
 
 def client_at(address, service):
-    """A boto3 client that sends each call once, to an address in place of AWS's own."""
+    """Return a boto3 client that sends each call once, to an address instead of AWS's own."""
     return boto3.client(
         service,
         endpoint_url=address,
@@ -58,12 +58,12 @@ def client_at(address, service):
 
 @flow
 def nothing():
-    """What a run is of, where only who runs matters."""
+    """The flow of a run of which only the caller matters."""
 
 
 @contextmanager
 def run_asked_at(second, tags=()):
-    """Within it, this thread is a run that was asked for at that second since 1970."""
+    """Make this thread a run that was requested at that second since 1970, in the block."""
     run = FlowRun(
         flow_id=uuid.uuid4(),
         name=f"run {second}",
@@ -75,7 +75,7 @@ def run_asked_at(second, tags=()):
 
 
 def lose_answers(client, operation, times=1):
-    """Let the next calls be carried out, and their answers never come."""
+    """Carry out the next calls, but never return their answers."""
     left = [times]
 
     def lose(request, **_):
@@ -89,7 +89,7 @@ def lose_answers(client, operation, times=1):
 
 
 def refuse(client, operation, error):
-    """Let all calls of an operation raise an error before they are sent."""
+    """Raise an error for all calls of an operation before they are sent."""
 
     def raise_it(request, **_):
         raise error

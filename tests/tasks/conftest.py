@@ -1,4 +1,4 @@
-"""An environment whose App Runner is the emulator, with programs in place of containers."""
+"""Provide an environment whose App Runner is the emulator, with programs for containers."""
 
 import pytest
 from prefect_aws import AwsCredentials
@@ -59,7 +59,7 @@ def environment(app_runner, tmp_path):
 
 @pytest.fixture(scope="session")
 def aws():
-    """An account with the table of the ledger."""
+    """Provide an account with the table of the ledger."""
     with Aws() as account:
         ensure_ledger_table(account)
         yield account

@@ -1,4 +1,4 @@
-"""A server of ours lets in only who knows its password, and its database tells nothing."""
+"""Our server accepts only clients with its password, and its database reveals nothing."""
 
 import asyncio
 import sqlite3
@@ -200,7 +200,7 @@ class At:
 
 @pytest.fixture
 def guarded(keys, tmp_path, monkeypatch):
-    """The settings of a server of ours that runs, and that everything in this process asks."""
+    """Run one of our servers; everything in this process uses it. Yield its settings."""
     settings = server_settings(sqlite_url(tmp_path / "prefect" / "prefect.db"))
     for name, value in settings.items():
         monkeypatch.setenv(name, value)

@@ -1,4 +1,4 @@
-"""Work pools: the installed worker's own template, with defaults of ours that it knows."""
+"""Work pools have the installed worker's own template, with our defaults."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The webhook's door: who gets in, and what is started."""
+"""The receiver of GitHub's webhooks: which requests it accepts, and what it starts."""
 
 import asyncio
 import hashlib
@@ -36,9 +36,9 @@ class Deliveries:
         }
 
         async def ask():
-            app = receiver(SECRET, "kanvaro/kanvaro", run=self.run)  # a new door each time
+            app = receiver(SECRET, "kanvaro/kanvaro", run=self.run)  # a new receiver each time
             transport = httpx.ASGITransport(app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://door") as client:
+            async with httpx.AsyncClient(transport=transport, base_url="http://receiver") as client:
                 return await client.post("/github", content=body, headers=headers)
 
         return asyncio.run(ask())

@@ -1,4 +1,4 @@
-"""The alarms' door: only what SNS signed gets in, and it is told once."""
+"""The receiver of alarms accepts only what SNS signed, and posts it once."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from tests.topic import CERTIFICATE, HOST, TOPIC, Topic, certificate_of, rings, 
 
 
 class Receiver:
-    """The door, what was told through it, and a Slack that may not listen."""
+    """The receiver, what it posted, and a Slack that may refuse messages."""
 
     def __init__(self, topic):
         self.told, self.why_not, self.topic = [], None, topic
@@ -31,12 +31,12 @@ class Receiver:
         return self.why_not
 
     def post(self, message, *, times=1):
-        """The status of each answer; those knock at the same time."""
+        """Send the requests at the same time; return the status of each answer."""
         body = message if isinstance(message, bytes) else json.dumps(message).encode()
 
         async def ask():
             transport = httpx.ASGITransport(self.app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://door") as client:
+            async with httpx.AsyncClient(transport=transport, base_url="http://receiver") as client:
                 # SNS sends JSON as text/plain.
                 headers = {"content-type": "text/plain; charset=UTF-8"}
                 deliver = (

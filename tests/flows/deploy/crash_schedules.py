@@ -1,4 +1,4 @@
-"""Schedules of crashes: what is begun, where it dies, and what is run after it."""
+"""Play schedules of crashes: what is started, where it dies, and what is run after it."""
 
 import random
 import time
@@ -22,7 +22,7 @@ from tests.flows.deploy.crashes import (
 from tests.flows.deploy.delivering import deliver
 from tests.flows.stand import Stand, arn_of
 
-# What is begun, and what may be run after it died.
+# What is started, and what may be run after it died.
 THEN = {
     "first delivery": ("again", "another"),
     "delivery": ("again", "another", "sick", "rollback", "previous", "reconcile"),
@@ -40,12 +40,12 @@ POLICIES = {
     "reconcile": {"keep_warm_s": 0},
 }
 SCHEDULES_PER_WORLD = 25
-MOST_CALLS = 80  # more than any run sends; beyond its last call nothing is killed
+MOST_CALLS = 80  # more calls than any run sends; after its last call nothing is killed
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """What is begun, what follows each crash, and where the runs die, first run first."""
+    """What is started, what follows each crash, and where the runs die, in their order."""
 
     begun: str
     then: str
@@ -57,7 +57,7 @@ class Schedule:
 
 @dataclass
 class Result(CrashResult):
-    """What came of schedules that were drawn by `seed`."""
+    """The outcome of schedules that were drawn by `seed`."""
 
     seed: int = 0
 
@@ -69,16 +69,16 @@ class Result(CrashResult):
 
 
 class Theatre:
-    """Plays schedules on a stand, each in a world that the ones before have left in order."""
+    """Plays schedules on a stand, each in a world that the earlier ones left in order."""
 
     def __init__(self, stand, seed=0):
         self._stand = stand
         self.result = Result(seed=seed)
         self._worlds = {}
-        self._made = []  # whose services are there
+        self._made = []  # worlds whose services exist
 
     def play(self, schedule):
-        """Play one; whether every crash of it came about."""
+        """Play a schedule; return whether every crash of it happened."""
         began = time.monotonic()
         world = self._world(schedule.begun)
         world.schedule = str(schedule)
@@ -89,7 +89,7 @@ class Theatre:
         self.result.seconds += time.monotonic() - began
         if len(world.violations) > broken:
             self.result.violations += world.violations[broken:]
-            self._worlds.clear()  # what is broken must not break the next one
+            self._worlds.clear()  # a broken world must not break the next schedule
         return killed == len(schedule.crashes)
 
     def _world(self, begun):
@@ -107,18 +107,18 @@ class Theatre:
         return world
 
     def leave(self):
-        """Leave the stand to others."""
+        """Remove everything from the stand, for others."""
         for each in self._made:
             each.remove()
         self._made = []
 
 
 class Play:
-    """One schedule in one world."""
+    """Plays one schedule in one world."""
 
     def __init__(self, world, schedule):
         self.world, self.schedule = world, schedule
-        if schedule.then == "previous":  # each one before may have gone back by one
+        if schedule.then == "previous":  # earlier schedules may each have gone back by one
             _demand(live_process(Process(), deliver.fn, world.publish(), world.name))
         self.old = world.live()
         self.new = world.publish()
@@ -128,7 +128,7 @@ class Play:
         self.releases = len(world.releases())
 
     def run(self):
-        """Run until a run was not killed; the number of those that were."""
+        """Run until a run was not killed; return the number of killed runs."""
         killed, _ = live_until_done(
             self.schedule.crashes,
             self._runs(),
@@ -139,7 +139,7 @@ class Play:
         return killed
 
     def _runs(self):
-        """What is begun, then what is run after each crash."""
+        """Yield what is started, then what is run after each crash."""
         begin, self.intended = self._begun(self.schedule.begun)
         self.may_fail = False
         yield begin
@@ -175,7 +175,7 @@ class Play:
         return lambda: deliver.fn(self.new, name), {self.new}
 
     def _then(self, begin, intended):
-        """What is run after a crash, the revisions that may be live then, and if it may fail."""
+        """Return what runs after a crash, which revisions may be live then, and if it may fail."""
         name = self.world.name
         match self.schedule.then:
             case "another":
@@ -192,7 +192,7 @@ class Play:
         return begin, intended, False
 
     def _before_what_serves(self):
-        """What a person means by the version before: the one that all had before the newest."""
+        """Return the previous version as people mean it: the last one that all users had before."""
         route = self.world.route()
         if route.is_shifting or self.world.live() == self.new:
             return self.old
@@ -208,7 +208,7 @@ class Play:
         return next(e.revision for e in self.world.releases() if image.endswith(e.digest))
 
     def _is_cold(self):
-        """Whether the idle colour holds what is live, or nothing that was."""
+        """Return whether the idle colour holds what is live, or nothing that ever was."""
         return self._on_idle() != self.world.releases()[-2].revision
 
 
@@ -223,16 +223,16 @@ LEFT_FOR_RECONCILE = (
 
 
 def singles(begun, then):
-    """Every single crash of what is begun, as far as it goes: the caller stops."""
+    """Yield every single crash of a run, before and after each call, until the caller stops."""
     for number in count(1):
         yield [Schedule(begun, then, (Crash(number, when),)) for when in ("before", "after")]
 
 
 def random_schedule(chance):
-    """A single or a double crash, anywhere."""
+    """Draw a single or a double crash at a random place."""
     begun = chance.choice([*THEN, "delivery", "delivery"])
     then = chance.choice(THEN[begun])
-    is_single = then == "previous" or chance.random() < 0.5  # a second `previous` goes elsewhere
+    is_single = then == "previous" or chance.random() < 0.5  # a second one would go further back
     return Schedule(begun, then, tuple(_crash(chance) for _ in range(1 if is_single else 2)))
 
 
@@ -246,13 +246,13 @@ def _crash(chance):
 def run_schedules(seed, sample, stand=None, seconds=None):
     """Play `sample` random schedules drawn by `seed`, on a new stand unless one is given.
 
-    Ends early once `seconds` have passed.
+    It ends early once `seconds` have passed.
     """
     if stand is None:
         with Stand() as opened:
             return run_schedules(seed, sample, opened, seconds)
     chance, theatre = random.Random(seed), Theatre(stand, seed)  # noqa: S311
-    # One kind after the other, since each has a world of its own; which comes first is chance.
+    # Grouped by kind, since each kind has a world of its own; the order of kinds is random.
     order = chance.sample(list(THEN), len(THEN))
     drawn = [random_schedule(chance) for _ in range(sample)]
     chosen = sorted(drawn, key=lambda schedule: order.index(schedule.begun))
@@ -266,7 +266,7 @@ def run_schedules(seed, sample, stand=None, seconds=None):
 
 
 def run_singles(begun, then, stand, most=MOST_CALLS):
-    """Play every single crash of what is begun, before and after each of its calls."""
+    """Play every single crash of a run, before and after each of its calls."""
     theatre = Theatre(stand)
     with on_the_wire(), without_engine():
         for pair in singles(begun, then):

@@ -1,4 +1,4 @@
-"""One environment of a stand, and what must be true of it after every single call."""
+"""Check the invariants of one environment after every single call."""
 
 import http.client
 import json
@@ -12,15 +12,15 @@ from tasks.run import ledger
 from tasks.run.lock_row import read_lock
 from tests.flows.stand import remove_services
 
-# A change of the route takes up to so long to reach an edge: each has its own delay, and it is
-# looked for every so often.
+# A change of the route takes up to PROPAGATION_S to reach an edge location, each with its own
+# delay; the edge polls for it every EVERY_S.
 PROPAGATION_S, EVERY_S = 0.12, 0.1
 KNOWN_AFTER_S = PROPAGATION_S + EVERY_S
-LOOKS = 3  # through the public name: so many edges are there
+LOOKS = 3  # through the public name: as many as there are edge locations
 
 
 class Witness:
-    """A version's health endpoint: it counts how often the product looked before users came."""
+    """A version's health endpoint; it counts how often the product checked it before users came."""
 
     def __init__(self):
         self.revision, self.looks = "", 0
@@ -32,7 +32,7 @@ class Witness:
 
 
 class World:
-    """The invariants of an environment, and every way in which they were broken."""
+    """The invariants of an environment, and the list of their violations."""
 
     def __init__(self, stand, **policy):
         self.stand = stand
@@ -52,12 +52,12 @@ class World:
         return self.environment.name
 
     def remove(self):
-        """Leave the stand to others."""
+        """Remove everything from the stand, for others."""
         remove_services(self.environment)
         self.stand.edge.set_propagation(0)
 
     def publish(self, program=None):
-        """A version that is well unless `program` says otherwise."""
+        """Publish a version, healthy unless `program` says otherwise."""
         witness = Witness()
         revision = self.stand.publish(self.environment, program or witness)
         witness.revision = revision
@@ -72,7 +72,7 @@ class World:
         return read_route(found["Value"])
 
     def live(self):
-        """The revision on the colour that the route calls live."""
+        """Return the revision on the colour that the route calls live."""
         route = self.route()
         return _ask(route.hosts[route.live])[1] if route else None
 
@@ -83,7 +83,7 @@ class World:
         self.violations.append(f"{self.schedule}: {what}")
 
     def check(self, when):
-        """Look at everything that users and operators could meet at this moment."""
+        """Check everything that users and operators could see at this moment."""
         route = self.route()
         self._check_route(when, route)
         if route is None:
@@ -93,7 +93,7 @@ class World:
             met = self._check_answer(f"{when}: {colour} of “{route}”", route.hosts[colour])
             if not route.is_shifting:
                 self.was_live.add(met)
-        # Before the first version there is nothing that an edge could answer with.
+        # Before the first version no edge location can answer.
         is_known = time.monotonic() - self._first > 1.5 * KNOWN_AFTER_S
         for _ in range(LOOKS if is_known else 0):
             self._check_answer(f"{when}: the public name", self.stand.edge.url)
@@ -144,7 +144,7 @@ class World:
         }
 
     def check_end(self, intended, known):
-        """`intended` are the revisions that may be live now; `known` releases there were before."""
+        """Check the end: `intended` revisions may be live, and `known` releases existed before."""
         time.sleep(1.2 * KNOWN_AFTER_S)
         self.check("at the end")
         route, live = self.route(), self.live()
@@ -159,7 +159,7 @@ class World:
             self.broken(f"the deploy lock is not free: {holder}")
         if len(fresh := released[known:]) > len(set(fresh)):
             self.broken(f"a release was recorded twice: {fresh}")
-        # The first of all has all the traffic at once, and is promoted after its watch.
+        # The very first version gets all the traffic at once, and is promoted after its watch.
         if missing := self.was_live - set(released) - {self._very_first}:
             self.broken(f"these were live without a release: {missing}")
         if released and released[-1] != live:
@@ -167,7 +167,7 @@ class World:
 
 
 def _ask(address):
-    """Status and revision, on a connection of its own; httpx would read certificates first."""
+    """Return status and revision, on a new connection; httpx would load certificates first."""
     host = urlsplit(address).netloc if "//" in address else address
     connection = http.client.HTTPConnection(host, timeout=5)
     try:

@@ -1,10 +1,9 @@
-"""Runs that are killed at any AWS call, and the world that must be in order all the while.
+"""Kill runs at any AWS call, in a world that must stay in order.
 
-A run here is a pretended process: the flow's own functions with Prefect's engine taken out, since
-a process under SIGKILL has none to help it. Every AWS request of its clients passes its `Process`,
-which may kill it before or after one; from then on nothing that it sends leaves, so that no guard
-and no heartbeat can do anything either. Real processes under Prefect are killed in
-`test_killed.py`.
+A run here is a simulated process: the flow's own functions without Prefect's engine, since a
+process under SIGKILL gets no help from it. Every AWS request of its clients goes through its
+`Process`, which may kill it before or after one. From then on it sends nothing more, so no guard
+and no heartbeat can act either. `test_killed.py` kills real processes under Prefect.
 """
 
 import contextvars
@@ -34,14 +33,14 @@ _here = contextvars.ContextVar("process", default=None)
 
 
 class Killed(BaseException):
-    """The end of a pretended process."""
+    """Raised to end a simulated process."""
 
 
 @dataclass(frozen=True)
 class Crash:
-    """Death `before` or `after` the call of that number; of one `operation` only, if it is named.
+    """Death `before` or `after` the call of that number, of one `operation` only if it is set.
 
-    The heartbeats have numbers of their own, as `operation=HEARTBEAT`: when they come is chance.
+    Heartbeats have numbers of their own, as `operation=HEARTBEAT`, since their timing is random.
     """
 
     number: int
@@ -54,10 +53,10 @@ class Crash:
 
 @dataclass
 class Process:
-    """What one run sends, and when it dies. `after` is told each call that was carried out.
+    """Sends the requests of one run, and dies as planned; `after` gets each finished call.
 
-    `hold` is called before each call, with its number and name: to let a run sleep there, or to
-    raise what the network would. Operations that do not `count` pass as long as it lives.
+    `hold` is called before each call, with its number and name, to let a run sleep there or to
+    raise a network error. Operations that do not `count` pass as long as it lives.
     """
 
     crash: Crash | None = None
@@ -93,7 +92,7 @@ class Process:
         is_last = crash.operation == HEARTBEAT and crash.number == self.heartbeats
         self.is_dead = self.is_dead or (is_last and crash.when == "before")
         if self.is_dead:
-            raise SystemExit  # of which a thread ends without a word
+            raise SystemExit  # it ends a thread without a message
         answer = self.hold(self, HEARTBEAT, lambda: send(request)) if self.hold else send(request)
         if is_last:
             self.is_dead = True
@@ -121,7 +120,7 @@ class CrashResult:
 
 
 class _Wire:
-    """The HTTP session of one client; the client of a process that is over serves the next one."""
+    """The HTTP session of one client; the client of a finished process serves the next one."""
 
     def __init__(self, client):
         self.client, self.process, self.operation = client, None, ""
@@ -141,14 +140,14 @@ class _Wire:
 
 @contextmanager
 def on_the_wire():
-    """Let every client that the product makes in a process send through it."""
+    """Make every client that the product creates in a process send through it."""
     make, wires = Clients._client, defaultdict(list)
 
     def made(self, service, *, once):
         process = _here.get()
         if process is None or (service, once) in self._made:
             return make(self, service, once=once)
-        # To make a client takes longer than all that a process does with it.
+        # Creating a client takes longer than everything that a process does with it.
         known = wires[service, once, self._endpoints.get(service)]
         wire = next((w for w in known if w.process.is_over), None)
         if wire is None:
@@ -163,13 +162,13 @@ def on_the_wire():
 
 
 def here():
-    """The process that this thread is; None for the test itself."""
+    """Return this thread's process; None for the test itself."""
     return _here.get()
 
 
 @contextmanager
 def as_process(process):
-    """Be that process for a while, in this thread."""
+    """Act as that process in this thread, while the block lasts."""
     token = _here.set(process)
     try:
         yield process
@@ -179,7 +178,7 @@ def as_process(process):
 
 @contextmanager
 def without_engine():
-    """Let tasks be plain functions, and do without a server: nobody is told, blocks are kept."""
+    """Turn tasks into plain functions without a server: no messages, and blocks are kept here."""
     unheard, kept = (announce.announce, conclusion.conclude_live), {}
     unheard += (announcements.conclude_rotation,)
 
@@ -206,7 +205,7 @@ def without_engine():
         )
         stack.enter_context(patch("tasks.deploy.watch.update_progress_artifact", lambda **_: None))
         stack.enter_context(patch("tasks.run.progress.get_client"))  # no run to label
-        # Prefect goes on to call a run under SIGKILL Running: a whole lease must pass.
+        # Prefect still shows a run under SIGKILL as Running, so a whole lease must pass.
         stack.enter_context(patch("tasks.run.lock.is_finished", lambda _: False))
         stack.callback(log.setLevel, level)
         log.setLevel(logging.CRITICAL + 1)
@@ -215,11 +214,11 @@ def without_engine():
 
 @flow
 def _pretended():
-    """Stands for the flow of a run whose engine was taken out."""
+    """Stands for the flow of a run without an engine."""
 
 
 def live_process(process, run, *args):
-    """Let `run` be what the process does; its answer, or None if it was killed."""
+    """Run `run` as the process; return its result, or None if it was killed."""
     pretended = FlowRun(id=uuid4(), flow_id=uuid4(), name="pretended", created=datetime.now(UTC))
     context = FlowRunContext.model_construct(
         flow=_pretended, flow_run=pretended, start_time=datetime.now(UTC), parameters={}
@@ -236,8 +235,8 @@ def live_process(process, run, *args):
 def live_until_done(crashes, runs, process_with, failed):
     """Let a process live for each crash and one without, until one is not killed.
 
-    `runs` is what each of them does; `process_with` makes one that dies of a crash, and `failed`
-    is called with each `DeliveryError` that ends one. Return how many died, and the last one.
+    `runs` yields what each of them runs; `process_with` makes one that dies of a crash, and
+    `failed` is called with each `DeliveryError`. Return how many died, and the last process.
     """
     for killed, (crash, run) in enumerate(zip([*crashes, None], runs, strict=False)):
         process = process_with(crash)

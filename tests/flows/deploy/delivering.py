@@ -1,4 +1,4 @@
-"""A delivery without checks: what `ci` does once it has an image."""
+"""Deliver without checks: what `ci` does once it has an image."""
 
 from prefect import flow
 

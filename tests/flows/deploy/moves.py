@@ -1,4 +1,4 @@
-"""Runs that move traffic: an environment of its own on the stand, and runs beside a test."""
+"""Move traffic in an environment of its own on the stand, also in a thread beside the test."""
 
 import json
 import threading
@@ -23,7 +23,7 @@ from tasks.run import ledger
 from tasks.run.lock_row import LOCK, read_lock
 from tests.flows.stand import remove_services
 
-# A machine that does much else is slow, and not wrong.
+# A busy machine is slow, which is no failure.
 PATIENCE = {
     "lock_lease_s": 3,
     "lock_timeout_s": 120,
@@ -34,7 +34,7 @@ PATIENCE = {
 
 
 def until(is_so, what, timeout=60):
-    """Wait until something is so; its value."""
+    """Wait until a condition holds; return the value."""
     return wait_until(is_so, bool, Patience(timeout, 0.05), what=what)
 
 
@@ -43,7 +43,7 @@ class Beside:
 
     def __init__(self, flow, parameters):
         self._state, self._error = None, None
-        context = copy_context()  # Prefect's settings, too
+        context = copy_context()  # including Prefect's settings
         self._thread = threading.Thread(
             target=context.run, args=(self._run, flow, parameters), daemon=True
         )
@@ -67,7 +67,7 @@ class Beside:
 
 
 class Moves:
-    """One environment, the versions of one application, and what the world looks like."""
+    """One environment, the versions of one application, and their state as a test sees it."""
 
     def __init__(self, stand, app, workshop, **policy):
         self.stand, self.app = stand, app
@@ -113,7 +113,7 @@ class Moves:
         return revision
 
     def serve(self, *revisions):
-        """As if each of these had been deployed, one after the other, without a run for it."""
+        """Set the state that deploying these versions, one after the other, would leave."""
         for number, revision in enumerate(revisions, start=self._locks_so_far() + 1):
             colour = Colour.GREEN if self._live_colour() is Colour.BLUE else Colour.BLUE
             image = Image(self.stand.repository, self.digests[revision], revision)
@@ -204,7 +204,7 @@ class Moves:
         return error
 
     def begin(self, version, reason="because it is better"):
-        """Deploy beside the test."""
+        """Deploy in a thread beside the test."""
         parameters = {"version": version, "reason": reason, "environment": self.name}
         return Beside(blue_green, parameters)
 
@@ -213,7 +213,7 @@ class Moves:
         return Beside(rollback, parameters)
 
     def live(self):
-        """The revision that the public name answers with; None where the edge meets nobody."""
+        """Return the revision that the public name answers with; None if the edge has no origin."""
         with suppress(ValueError):
             return json.loads(self.get("/api/health")[1])["revision"]
         return None
@@ -222,7 +222,7 @@ class Moves:
         return self.stand.route()
 
     def all_on(self):
-        """The colour that has all the traffic."""
+        """Return the colour that has all the traffic."""
         route = self.route()
         assert not route.is_shifting, route
         return route.live
@@ -234,11 +234,11 @@ class Moves:
         return ledger.read_intents(self.environment)
 
     def changes(self):
-        """The calls that changed this environment's services, in order."""
+        """Return the calls that changed this environment's services, in order."""
         return self.stand.changes(self.environment)
 
     def services(self):
-        """The status of each service of this environment, by its name's last word."""
+        """Return the status of each service of this environment, by the last word of its name."""
         found = self.environment.retrying("apprunner").list_services()["ServiceSummaryList"]
         prefix = f"{self.environment.service.name}-"
         return {
@@ -251,7 +251,7 @@ class Moves:
         remove_services(self.environment)
 
     def services_in_place(self):
-        """The one service of an environment without colours, as App Runner describes it."""
+        """Return the only service of an environment without colours, as App Runner describes it."""
         client = self.environment.retrying("apprunner")
         return [
             client.describe_service(ServiceArn=each["ServiceArn"])["Service"]
@@ -263,16 +263,16 @@ class Moves:
         return read_lock(self.environment).holder
 
     def said(self, run_id=None):
-        """All that Slack was told in the thread of a run, as one text; empty before it began."""
+        """Return the Slack thread of a run as one text; empty before it began."""
         try:
             return str([message.blocks for message in self.stand.said(run_id or self.id)])
         except IndexError:
             return ""
 
     def get(self, path="/", **headers):
-        """Status and text of an answer through the public name, on a connection of its own.
+        """Return status and text of an answer by the public name, on a new connection.
 
-        Not httpx: every client of it reads all certificates first, which is slow to repeat.
+        Not httpx: each of its clients loads all certificates, which is slow to repeat.
         """
         connection = HTTPConnection(urlsplit(self.stand.edge.url).netloc, timeout=5)
         try:
@@ -295,7 +295,7 @@ def answer(run_id, **form):
     """Answer the question of a paused run, as the form of Prefect's UI does."""
     with get_client(sync_client=True) as client:
         until(lambda: client.read_flow_run(run_id).state.is_paused(), "the run asks")
-        # Prefect refuses an answer that comes before the form is saved, a moment after the pause.
+        # Prefect refuses an answer before it has saved the form, a moment after the pause.
         until(
             lambda: client.resume_flow_run(run_id, run_input=form).status is SetStateStatus.ACCEPT,
             "the answer is taken",

@@ -1,4 +1,4 @@
-"""An alarm's way to people: a request of SNS through the door, and what stands in Slack."""
+"""An alarm reaches people: SNS sends it to the receiver, which posts it in Slack."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from tests.waiting import becomes_true
 
 @contextmanager
 def receive_alarms(environment, topic):
-    """The door as uvicorn serves it; its address."""
+    """Serve the receiver by uvicorn; yield its address."""
     route = alarms({TOPIC}, environment.name, channel_of(environment.name), topic.fetch)
     listener = listening_socket()
     server = uvicorn.Server(uvicorn.Config(Starlette(routes=[route]), log_level="warning"))

@@ -1,7 +1,7 @@
-"""Runs of `pull-request` that die at any of their calls to GitHub, and what comes after them.
+"""Kill runs of `pull-request` at any of their calls to GitHub.
 
-A run here is the real one under Prefect's engine, but nothing of it reaches GitHub once it is dead,
-not even its hooks: so ends a process whose whole machine is gone.
+Such a run is a real one under Prefect's engine, but once it is dead nothing of it reaches GitHub,
+not even its hooks, as if its whole machine were gone.
 """
 
 from contextlib import contextmanager, suppress
@@ -14,7 +14,7 @@ from tests.flows.github.pulling import COVERED, branch, files
 
 @contextmanager
 def as_process(process):
-    """Let everything sent to GitHub pass `process`."""
+    """Send everything for GitHub through `process`."""
     once = api.GitHub._once
 
     def through(self, method, address, **more):
@@ -32,20 +32,20 @@ def as_process(process):
 
 
 def live(pulls, number, revision, process):
-    """Let a run be that process, until its end or its death."""
+    """Run as that process, until it ends or dies."""
     with as_process(process), suppress(Killed):
         pulls.run(number, revision)
     return process
 
 
 def prepared(pulls, app, name):
-    """A pull request with coverage, on a branch of that name: its number and revision."""
+    """Open a pull request with coverage, on a branch of that name; its number and revision."""
     revision = branch(app, name, files=files(a=(1, 2)) | {"src/a.ts": name}, **COVERED)
     return pulls.open(name), revision
 
 
 def wrong(pulls, number, revision):
-    """What is not as it should be after a run that ended well."""
+    """Return what is wrong after a successful run."""
     states = pulls.states(revision)
     ours = [c for c in pulls.repository.comments if c.number == number]
     found = []

@@ -1,4 +1,4 @@
-"""Pull requests on the sandbox's GitHub, and runs about them: no Docker, no cloud."""
+"""Open pull requests on the sandbox's GitHub and run `pull-request` for them, without Docker."""
 
 import json
 import uuid
@@ -24,7 +24,7 @@ COVERED = {"test_coverage": "node cover.js"}
 
 
 def lcov(**lines):
-    """A report: `a=(1, 2)` are one of two lines of src/a.ts."""
+    """Return a report: `a=(1, 2)` means one of two lines of src/a.ts."""
     told = []
     for name, (hit, of) in lines.items():
         counted = [f"DA:{number},{int(number <= hit)}" for number in range(1, of + 1)]
@@ -33,12 +33,12 @@ def lcov(**lines):
 
 
 def files(**lines):
-    """An application whose check `coverage` finds these lines."""
+    """Return the files of an application whose check `coverage` reports these lines."""
     return {"lcov.txt": lcov(**lines), "cover.js": LCOV}
 
 
 class Pulling:
-    """One environment whose repository is on GitHub, its pull requests, and runs about them."""
+    """One environment with a repository on GitHub, its pull requests, and their runs."""
 
     def __init__(self, fakes, app, workshop, *, app_permissions=None, **policy):
         self.hub, self.app = fakes.github, app
@@ -75,7 +75,7 @@ class Pulling:
         self.environment.save(self.name, overwrite=True)
 
     def change_settings(self, **settings):
-        """Change the environment itself; its secrets, too."""
+        """Change the environment itself, including its secrets."""
         secret = {name: SecretStr(value) for name, value in settings.items()}
         self.environment = self.environment.model_copy(update=secret)
         self.environment.save(self.name, overwrite=True)
@@ -85,7 +85,7 @@ class Pulling:
         return self.hub.repository(REPOSITORY)
 
     def open(self, branch="change", **more):
-        """Open a pull request for a branch that is there; its number."""
+        """Open a pull request for an existing branch; return its number."""
         return self.hub.open_pull(REPOSITORY, head=branch, **more).number
 
     def run(self, number, revision):
@@ -102,7 +102,7 @@ class Pulling:
         return self.run(number, revision).result(raise_on_failure=False)
 
     def statuses(self, revision):
-        """The newest status of each context, as `state: description`."""
+        """Return the newest status of each context, as `state: description`."""
         newest = {}
         for each in self.repository.statuses:
             if each["sha"] == revision:
@@ -117,13 +117,13 @@ class Pulling:
 
     @property
     def comments(self):
-        """The bodies of our comments."""
+        """Return the bodies of our comments."""
         ours = (each for each in self.repository.comments if each.login == BOT)
         return [each.body for each in ours if each.body.startswith(MARKER)]
 
 
 def branch(app, name, **commit):
-    """A commit on a new branch that leaves from `main`; its revision."""
+    """Commit on a new branch from `main`; return the revision."""
     git(app.sample.folder, "switch", "--quiet", "main")
     app.sample.branch(name)
     revision = app.commit(**commit)
@@ -132,7 +132,7 @@ def branch(app, name, **commit):
 
 
 def with_table(**checks):
-    """A delivery.toml."""
+    """Return a delivery.toml."""
     return {
         "delivery.toml": "".join(
             f"[checks.{name}]\n" + "".join(f"{k} = {json.dumps(v)}\n" for k, v in given.items())

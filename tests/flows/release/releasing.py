@@ -1,4 +1,4 @@
-"""Releases on the sandbox's GitHub: one environment, an application that builds, and its tags."""
+"""Release on the sandbox's GitHub: one environment, an application that builds, and its tags."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from tasks.run import ledger
 from tests.flows.deploy.crashes import Process, here, live_process, on_the_wire, without_engine
 
 REPOSITORY = "kanvaro/kanvaro"
-# As Next.js does: it leaves its folder and keys that it draws, and the static files to others.
+# Like Next.js, it writes its folder and random keys, and leaves static files to others.
 BUILD = """
 const fs = require('fs'), crypto = require('crypto'), made = '.next/standalone';
 const draw = (n) => crypto.randomBytes(n).toString('hex');
@@ -42,7 +42,7 @@ SCRIPTS = {"build": "node build.js", "test_all": "npm run test:unit"}
 
 
 class Releasing:
-    """One environment whose repository is on GitHub, and runs that release its tags."""
+    """One environment with a repository on GitHub, and runs that release its tags."""
 
     def __init__(self, stand, app, workshop, *, permissions=None, **policy):
         self.stand, self.app, self.hub = stand, app, stand.fakes.github
@@ -65,9 +65,9 @@ class Releasing:
         self.forget_images()
 
     def forget_images(self):
-        """Take version tags off the images, which all environments of the stand share.
+        """Remove version tags from the images, which all environments of the stand share.
 
-        Where AWS takes off a tag, ministack deletes the image, which is put back here.
+        AWS removes only the tag, but ministack deletes the image, so it is put back here.
         """
         client, name = self.stand.aws.client("ecr"), self.environment.ecr_repository
         for tag in ("v1.0.0", "v2.0.0-rc.1"):
@@ -86,7 +86,7 @@ class Releasing:
         self.environment.save(self.name, overwrite=True)
 
     def commit(self, subject="feat: a thing", *, proven=True, files=None, **scripts):
-        """A commit on `main` that `ci` has proven, unless it is not to be."""
+        """Commit on `main`, and record a proof as `ci` would, unless `proven` is false."""
         written = {"build.js": BUILD, **(files or {})}
         revision = self.app.commit(subject=subject, files=written, **{**SCRIPTS, **scripts})
         if proven:
@@ -94,7 +94,7 @@ class Releasing:
         return revision
 
     def prove(self, revision):
-        """As if `ci` had pushed the image of a revision."""
+        """Record a proof as if `ci` had pushed the image of a revision."""
         digest = self.stand.push(revision)
         proven = Proven(
             revision, digest, self.app.address, "refs/heads/main", "t", ledger.now(), "none"
@@ -103,7 +103,7 @@ class Releasing:
         return digest
 
     def tag(self, name="v1.0.0", *, annotated=True, at="HEAD", force=False):
-        """Tag a commit; the tag's own object."""
+        """Tag a commit; return the tag's own object."""
         how = ["--annotate", "--message", "A release"] if annotated else []
         git(self.app.sample.folder, "tag", *how, *(["--force"] if force else []), name, at)
         return git(self.app.sample.folder, "rev-parse", name)
@@ -127,7 +127,7 @@ class Releasing:
 
     @property
     def assets(self):
-        """The only release's assets: content by name."""
+        """Return the only release's assets, content by name."""
         [only] = self.releases
         assert all(each.state == "uploaded" for each in only.assets)
         names = [each.name for each in only.assets]
@@ -135,7 +135,7 @@ class Releasing:
         return {each.name: each.content for each in only.assets}
 
     def image(self, tag):
-        """The digest that ECR has under a tag, or None."""
+        """Return the digest that ECR has under a tag, or None."""
         client, name = self.stand.aws.client("ecr"), self.environment.ecr_repository
         found = client.batch_get_image(repositoryName=name, imageIds=[{"imageTag": tag}])
         return found["images"][0]["imageId"]["imageDigest"] if found["images"] else None
@@ -144,7 +144,7 @@ class Releasing:
         return str([message.blocks for message in self.stand.said(self.id)])
 
     def assert_whole(self, tag="v1.0.0", draft=False):
-        """One release with the right assets, and its image tagged."""
+        """Check that there is one release with the right assets, and that its image is tagged."""
         [only] = self.releases
         assert (only.tag, only.draft) == (tag, draft)
         stem = f"kanvaro-{tag}"
@@ -155,20 +155,20 @@ class Releasing:
 
 
 def keep(assets, folder):
-    """Write assets into a folder, as whoever downloads them does."""
+    """Write assets into a folder, as a download would."""
     os.makedirs(folder, exist_ok=True)
     for name, content in assets.items():
         (folder / name).write_bytes(content)
     return folder
 
 
-# The module, whose name in its package is the flow.
+# The module; in its package this name is the flow.
 FLOW = sys.modules["flows.release"]
 HEAVY = ("write_notes", "install_unless_proven", "run_checks", "build_standalone", "make_assets")
 
 
 def keeping(kept):
-    """Patch the flow so that what its heavy steps return is remembered."""
+    """Patch the flow so that the results of its expensive steps are recorded."""
     patches = ExitStack()
     for name in HEAVY:
         step = getattr(FLOW, name)
@@ -183,7 +183,7 @@ def keeping(kept):
 
 @contextmanager
 def pretended(releasing, kept):
-    """Runs without engine whose heavy steps are those of a run before; yields how to run one."""
+    """Yield a function for runs without an engine, whose expensive steps reuse recorded results."""
     once = GitHub._once
 
     def counted(self, method, address, **request):

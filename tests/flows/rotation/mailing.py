@@ -1,4 +1,4 @@
-"""A mail provider for rotations: its accounts are IAM's access keys, or were made by hand."""
+"""Emulate a mail provider for rotations, whose accounts are IAM's access keys or made by hand."""
 
 import secrets
 from contextlib import ExitStack
@@ -39,11 +39,11 @@ class Mail:
         return self._stack.__exit__(*args)
 
     def ses(self, name):
-        """The value for a new IAM user."""
+        """Return the secret's value for a new IAM user."""
         return ses_account(self.iam, name, REGION, self.server)
 
     def by_hand(self, user):
-        """The value that a person would enter for a new account."""
+        """Return the value that a person would enter for a new account."""
         login = {"smtp_user": user, "smtp_pass": secrets.token_urlsafe(24)}
         self.smtp.set_account(user, login["smtp_pass"])
         return {"provider": "operator", **self.server, **login}
@@ -56,10 +56,10 @@ class Mail:
         )
 
     def keys(self, user):
-        """The ids of an IAM user's keys, and whether each is active."""
+        """Return the ids of an IAM user's keys, and whether each is active."""
         found = self.iam.list_access_keys(UserName=user)["AccessKeyMetadata"]
         return {each["AccessKeyId"]: each["Status"] == "Active" for each in found}
 
     def forget_uses(self):
-        """As if every key had been used long ago."""
+        """Pretend that every key was used long ago."""
         self.ways._last_use.clear()

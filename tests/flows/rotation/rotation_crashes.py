@@ -1,8 +1,8 @@
-"""Rotations that are killed after any change, and what must be true after every single one.
+"""Kill rotations after any change, and check the world after every single one.
 
-A change is an AWS call that does more than look, or a command that changes an account in MongoDB
-or Redis. A death between two looks leaves the world as one before the first of them does, so that
-the changes are all there is to try.
+A change is an AWS call that does more than read, or a command that changes an account in MongoDB or
+Redis. A death between two reads leaves the same world as a death before the first of them, so it is
+enough to try the changes.
 """
 
 import random
@@ -39,11 +39,11 @@ from tests.flows.rotation.rotation_world import Rotating
 
 KINDS = ["database", "jwt", "email"]
 LOOKS = ("Describe", "Get", "List", "Query", "BatchGet")
-# They change nothing that anybody logs in with.
+# These change nothing that is used to log in.
 IN_THE_LEDGER = ("PutItem", "UpdateItem", "TransactWriteItems", "DeleteItem")
 IN_MONGODB = ("createUser", "updateUser", "dropUser")
 IN_REDIS = ("ACL SETUSER", "ACL SAVE", "CLIENT KILL")
-# Everything is due at once, so that one run goes from the first step to the last.
+# Everything is due at once, so that one run does all steps from the first to the last.
 POLICY = {
     "lock_lease_s": 0.25,
     "overlap_s": 0,
@@ -56,7 +56,7 @@ MOST_CHANGES = 200
 
 @dataclass
 class Result(CrashResult):
-    """What came of schedules of a rotation that makes so many changes."""
+    """The outcome of schedules of a rotation that makes `changes` changes."""
 
     changes: int = 0
 
@@ -69,7 +69,7 @@ class Result(CrashResult):
 
 
 class RotationWorld:
-    """One environment that is rotated again and again, and the ways in which that went wrong."""
+    """One environment that is rotated again and again, and the list of its violations."""
 
     def __init__(self, moves, stand, strict, databases, mail):
         env = moves(**POLICY)
@@ -86,7 +86,7 @@ class RotationWorld:
         self.versions = {kind: {self.rotating.current(kind)} for kind in KINDS}
 
     def play(self, name, *crashes):
-        """Rotate in a slot of its own, killed there, and again until it ends; how often it died."""
+        """Rotate in a slot of its own, killed there, until a run ends; return how often it died."""
         with self._scheduled(name, f"killed {', '.join(map(str, crashes)) or 'nowhere'}") as slot:
             runs = repeat(lambda: self.run(slot))
             killed, last = live_until_done(crashes, runs, self.process, self._failed)
@@ -100,7 +100,9 @@ class RotationWorld:
         self.check_told(error)
 
     def play_lost(self, number):
-        """Rotate while the answer to one change gets lost; again if the run says so; its name."""
+        """Rotate while one change's answer is lost, again if the run asks for it; the change's
+        name.
+        """
         with self._scheduled(f"lost-{number}", f"answer {number} is lost") as slot:
             lost = Lost(number)
             try:
@@ -121,13 +123,13 @@ class RotationWorld:
 
     @contextmanager
     def _scheduled(self, name, how):
-        """A slot in which something goes wrong; what must be true after it is checked."""
+        """Yield a slot in which something goes wrong; check the invariants after it."""
         began, slot = time.monotonic(), f"slot-{name}"
         self.schedule = f"{slot}, {how}"
         old = self.rotating.value("database")
         before, restarts = self._versions_made(), len(self.env.changes())
         with redis_connection(old["redis_url"], "stay connected") as own:
-            own.ping()  # as the application does, so that there is a connection to end
+            own.ping()  # a connection to end, as the application has one
             yield slot
         self._check_end(old, before, restarts)
         self.result.schedules += 1
@@ -142,7 +144,7 @@ class RotationWorld:
             raise self.raised_when_broken(what)
 
     def check(self, when):
-        """I1, I2, I3, I5: who is current, or in use, logs in, and at most one is pending."""
+        """Check I1, I2, I3, I5: current and used logins work, at most one version is pending."""
         rotating = self.rotating
         for kind in KINDS:
             found = rotating.described(kind)["VersionIdsToStages"]
@@ -164,13 +166,13 @@ class RotationWorld:
         self._check_mail(when)
 
     def check_told(self, error):
-        """I8: an error quotes no secret, nor does what it came from."""
+        """Check I8: neither an error nor its cause quotes a secret."""
         told = "".join(traceback.format_exception(error)) + error.hint
         if any(secret in told for secret in self.rotating.texts()):
             self.broken(f"a {type(error).__name__} quotes a secret")
 
     def _check_mail(self, when):
-        """The same of the mail provider, where a user has two keys at most."""
+        """Check the same at the mail provider, where a user has at most two keys."""
         rotating, current = self.rotating, self.rotating.value("email")
         logins = {(each["SMTP_USER"], each["SMTP_PASS"]) for each in rotating.given()}
         for user, password in {*logins, (current["smtp_user"], current["smtp_pass"])}:
@@ -181,7 +183,7 @@ class RotationWorld:
         return {kind: set(found) for kind, found in self.versions.items()}
 
     def _check_end(self, old, before, restarts):
-        """I4 and I6, and that all is in order."""
+        """Check I4 and I6, and that everything is in order."""
         self.check("at the end")
         rotating = self.rotating
         if rotating.logs_in_somewhere(old) or rotating.survives_a_restart(old):
@@ -208,7 +210,7 @@ class RotationWorld:
 
 
 class Lost:
-    """The answer to the change of that number gets lost; `operation` is its name."""
+    """Loses the answer to the change of that number; `operation` is its name."""
 
     def __init__(self, number):
         self.number, self.operation = number, ""
@@ -226,7 +228,7 @@ class Lost:
 
 
 def _on_the_way(kind, method, name_of, operations):
-    """Let those commands to a database pass the process that sends them."""
+    """Send those commands to a database through the process that issues them."""
     command = getattr(kind, method)
 
     def sent(self, *args, **more):
@@ -254,9 +256,9 @@ def world(moves, stand, strict, databases, mail):
 
 
 def play_sample(made, seed, size):
-    """Single and double crashes and lost answers anywhere in a run, drawn by `seed`."""
+    """Play single and double crashes and lost answers at random places, drawn by `seed`."""
     chance = random.Random(seed)  # noqa: S311
-    made.play("first")  # which has more to change than those that follow
+    made.play("first")  # the first rotation changes more than later ones
     made.play("whole")
     for name in range(size):
         numbers = chance.sample(range(1, made.result.changes + 1), chance.choice((1, 2)))
@@ -266,7 +268,7 @@ def play_sample(made, seed, size):
 
 
 def play_singles(made):
-    """Every single crash of a run: before the first change, and after each."""
+    """Play every single crash of a run: before the first change, and after each."""
     made.play("whole")
     made.play("nothing", Crash(1, "before"))
     for number in range(1, MOST_CHANGES):
@@ -276,7 +278,7 @@ def play_singles(made):
 
 
 def play_doubles(made, part, parts):
-    """After each crash of a part of them, the run that goes on is killed everywhere, too."""
+    """After each crash of a part of them, kill the next run at every place, too."""
     made.play("whole")
     for first in range(1 + part, made.result.changes + 1, parts):
         for second in range(1, MOST_CHANGES):
@@ -287,6 +289,6 @@ def play_doubles(made, part, parts):
 
 
 def play_every_lost_answer(made):
-    """The answer to each change of a run is lost once; the names of the changes."""
+    """Lose the answer to each change of a run once; return the names of the changes."""
     made.play("whole")
     return {made.play_lost(number) for number in range(1, made.result.changes + 1)}

@@ -1,4 +1,4 @@
-"""An environment whose secrets are real: databases that check them, and services given them."""
+"""An environment with real secrets: databases that check them, and services that get them."""
 
 import base64
 import binascii
@@ -68,7 +68,7 @@ class Databases:
         return self._stack.__exit__(*args)
 
     def make_users(self, name, password):
-        """The application's user in both databases, and the value of its secret."""
+        """Create the application's user in both databases; return the value of its secret."""
         login = Login(f"{name}_a", password)
         with pymongo.MongoClient(self.mongo_admin) as root:
             root[name].command("createUser", login.user, pwd=password, roles=["readWrite"])
@@ -82,7 +82,7 @@ class Databases:
 
 
 class Rotating:
-    """The secrets of one environment, and what is true of them."""
+    """The secrets of one environment, and questions about them."""
 
     def __init__(self, stand, strict, databases, environment, *, mail=None, **options):
         self.mail = mail
@@ -151,7 +151,7 @@ class Rotating:
         return f"{self.key}/{kind}"
 
     def run(self, slot="first", **parameters):
-        """Rotate; the state of the run."""
+        """Rotate; return the run's state."""
         state = rotate_secrets(
             environment=self.environment.name,
             return_state=True,
@@ -170,7 +170,7 @@ class Rotating:
         return reconcile(self.environment.name)
 
     def age(self, seconds=DAY_S):
-        """As if so much time had passed since the ledger's rows of rotations were written."""
+        """Pretend that the ledger's rows of rotations were written so long ago."""
         token = read_lock(self.environment).token
         for row in ledger.read_rotations(self.environment):
             moments = {
@@ -199,7 +199,7 @@ class Rotating:
         return json.loads(found["SecretString"])
 
     def put(self, kind, value, label="AWSCURRENT"):
-        """Store a value by hand; the id of its version."""
+        """Store a value by hand; return the id of its version."""
         made = str(uuid.uuid4())
         self.store.put_secret_value(
             SecretId=self.name(kind),
@@ -210,7 +210,7 @@ class Rotating:
         return made
 
     def logs_in(self, value):
-        """Whether both databases let the user of a value in; both must say the same."""
+        """Return whether both databases accept the user of a value; both must agree."""
         said = mongodb_account.logs_in(value["mongodb_uri"]), redis_lets_in(value["redis_url"])
         assert said[0] == said[1], f"MongoDB and Redis differ: {said}"
         return said[0]
@@ -222,12 +222,12 @@ class Rotating:
         return mongodb_account.logs_in(value["mongodb_uri"]) or redis_lets_in(value["redis_url"])
 
     def survives_a_restart(self, value):
-        """Whether Redis has the password in its file, where the others of its users are too."""
+        """Return whether Redis has the password in its file, where those of its other users are."""
         digest = sha256(login_of(value["redis_url"]).password.encode()).hexdigest()
         return f"#{digest}" in self.databases.redis.acl_file
 
     def given(self):
-        """What each running instance of this environment was given."""
+        """Return the variables of each running instance of this environment."""
         prefix = self.environment.service.name
         return [
             each.launch.environment
@@ -236,12 +236,12 @@ class Rotating:
         ]
 
     def serving(self):
-        """The versions of the secrets that each service says it runs with."""
+        """Return the secrets' versions that each service reports."""
         found = look_at_consumers.fn(self.environment)
         return {each.name.rpartition("-")[2]: dict(each.answer.secrets) for each in found}
 
     def everything(self):
-        """All that a rotation could change."""
+        """Return everything that a rotation could change."""
         return (
             {kind: self.described(kind)["VersionIdsToStages"] for kind in ("database", "jwt")},
             self.stand.changes(self.environment),
@@ -251,7 +251,7 @@ class Rotating:
         )
 
     def told(self, *runs):
-        """All that Slack and Prefect know of runs: parameters, artifacts and logs."""
+        """Return everything that Slack and Prefect know of runs: parameters, artifacts and logs."""
         told = str([each.blocks for each in self.stand.fakes.slack.messages])
         with get_client(sync_client=True) as client:
             for run in runs:
@@ -264,7 +264,7 @@ class Rotating:
 
     @staticmethod
     def stored():
-        """All that Prefect keeps in files: its database, with its journal, and its results."""
+        """Return everything that Prefect keeps in files: database, journal and results."""
         database = get_current_settings().server.database.connection_url.get_secret_value()
         path = Path(database.partition("///")[2])
         results = Path(PREFECT_LOCAL_STORAGE_PATH.value()).rglob("*")
@@ -272,7 +272,7 @@ class Rotating:
         return b"\n".join(_readable(each) for each in files if each.is_file())
 
     def in_the_ledger(self):
-        """All rows of the account's ledger."""
+        """Return all rows of the account's ledger."""
         table = self.environment.ledger_table
         pages = (
             self.environment.retrying("dynamodb").get_paginator("scan").paginate(TableName=table)
@@ -280,19 +280,19 @@ class Rotating:
         return [row for page in pages for row in page["Items"]]
 
     def texts(self):
-        """Every secret text there ever was in versions that can still be read."""
+        """Return every secret text of all versions that can still be read."""
         node = login_of(self.databases.redis.admin_uri)
         found = {self.first_password, ROOT.password, node.password}
         for kind in ("database", "jwt", *(["email"] if self.mail else [])):
             for version in self.described(kind)["VersionIdsToStages"]:
-                # A test may have stored what is no value at all.
+                # A test may have stored an invalid value.
                 with suppress(DeliveryError, ValueError, KeyError, TypeError):
                     found |= set(_texts(self.value(kind, version)))
         return found
 
 
 def redis_lets_in(url):
-    """Whether a fresh connection is let in."""
+    """Return whether a new connection is accepted."""
     try:
         with redis_connection(url, "let a test in") as own:
             own.ping()
@@ -302,7 +302,7 @@ def redis_lets_in(url):
 
 
 def _readable(file):
-    """What is in a file; and, if it is a result that was pickled, what is in that."""
+    """Return a file's content and, for a pickled result, the content of that."""
     content = file.read_bytes()
     with suppress(ValueError, TypeError, KeyError, binascii.Error):
         content += base64.b64decode(json.loads(content)["result"])

@@ -1,7 +1,7 @@
-"""What the sample application does for signed-in users, by programs of the stand.
+"""Emulate what the sample application does for signed-in users, by programs of the stand.
 
-Each request that needs a database logs in anew, which is more than the application asks of one:
-its connections would outlive a mistake.
+Each request that needs a database logs in again, which the application does not do: its open
+connections would hide a mistake.
 """
 
 import asyncio

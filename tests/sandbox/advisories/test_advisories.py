@@ -127,13 +127,13 @@ def test_the_loud_fixture_concerns_the_sample_application(advisories):
 
 
 def test_an_advisory_can_be_published_over_http(advisories):
-    wish = {"package": "ms", "severity": "high", "vulnerable_versions": "<3"}
-    assert httpx.post(f"{advisories.url}/_sandbox/advisories", json=wish).status_code == 200
+    fields = {"package": "ms", "severity": "high", "vulnerable_versions": "<3"}
+    assert httpx.post(f"{advisories.url}/_sandbox/advisories", json=fields).status_code == 200
     assert _bulk(advisories, {"ms": ["2.0.0"]})["ms"][0]["severity"] == "high"
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "fields",
     [
         {"package": "ms", "severity": "awful", "vulnerable_versions": "<3"},
         {"package": "ms", "severity": "high", "vulnerable_versions": "not a range"},
@@ -143,8 +143,8 @@ def test_an_advisory_can_be_published_over_http(advisories):
         ["ms"],
     ],
 )
-def test_an_advisory_npm_would_not_understand_is_refused(advisories, wish):
-    answer = httpx.post(f"{advisories.url}/_sandbox/advisories", json=wish)
+def test_an_advisory_npm_would_not_understand_is_refused(advisories, fields):
+    answer = httpx.post(f"{advisories.url}/_sandbox/advisories", json=fields)
     assert answer.status_code == 400
     assert answer.json()["error"]
     assert _bulk(advisories, {"ms": ["2.0.0"]}) == {}

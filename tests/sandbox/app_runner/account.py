@@ -1,4 +1,4 @@
-"""A user of the emulator: a boto3 client, the programs they deploy, and words for waiting."""
+"""A user of the emulator: a boto3 client, the programs they deploy, and functions that wait."""
 
 import time
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ def client_of(app_runner, **config):
 
 
 def source(image, *, auto=False, **image_configuration):
-    """A SourceConfiguration; `image` is a digest, or a tag when it has no colon."""
+    """Return a SourceConfiguration; `image` is a digest, or a tag if it has no colon."""
     reference = f"@{image}" if ":" in image else f":{image}"
     return {
         "ImageRepository": {
@@ -49,7 +49,7 @@ def source(image, *, auto=False, **image_configuration):
 
 @dataclass
 class Account:
-    """A user of one emulator: the calls they make, and what they see."""
+    """A user of one emulator, with their calls and what they see."""
 
     app_runner: AppRunner
     client: Any = field(init=False)

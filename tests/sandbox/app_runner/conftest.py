@@ -1,4 +1,4 @@
-"""Emulators to test, each stopped at the end of its test."""
+"""Start emulators to test, and stop each at the end of its test."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from tests.sandbox.app_runner.account import Account, programs
 
 @pytest.fixture
 def emulator():
-    """Starts emulators with options of the test's choice, and stops them all at its end."""
+    """Return a function that starts emulators with any options; stop them all at the end."""
     started = []
 
     def start(**options):
@@ -32,6 +32,6 @@ def account(emulator):
 
 @pytest.fixture(scope="session")
 def aws():
-    """The rest of the account: secrets, logs, metrics and a registry."""
+    """Provide the rest of the account: secrets, logs, metrics and a registry."""
     with Aws() as aws:
         yield aws

@@ -1,4 +1,4 @@
-"""Load over a service's address, and what came back."""
+"""Send load to a service's address, and count the answers."""
 
 import threading
 import time
@@ -8,7 +8,7 @@ import httpx
 
 
 class Load:
-    """Callers that never rest: some keep their connection, some open a new one each time."""
+    """Callers that send all the time: some keep their connection, some open a new one each time."""
 
     def __init__(self, url):
         self._url = url

@@ -252,8 +252,8 @@ class TestControlEndpoint:
             yield control_endpoint
 
     def test_faults_are_added_seen_and_cleared(self, account, control_endpoint, arn):
-        wish = {"operation": "DescribeService", "fault": "denied", "times": 3}
-        assert control_endpoint.post("/faults", json=wish).status_code == 201
+        fields = {"operation": "DescribeService", "fault": "denied", "times": 3}
+        assert control_endpoint.post("/faults", json=fields).status_code == 201
         with pytest.raises(ClientError, match="AccessDeniedException"):
             account.service(arn)
 
@@ -275,7 +275,7 @@ class TestControlEndpoint:
         assert account.finish(arn, operation) == "SUCCEEDED"
 
     @pytest.mark.parametrize(
-        "wish",
+        "fields",
         [
             {"operation": "UpdateService", "fault": "gremlins"},
             {"operation": "RollbackService", "fault": "denied"},
@@ -284,16 +284,16 @@ class TestControlEndpoint:
             ["denied"],
         ],
     )
-    def test_a_wish_that_makes_no_sense_is_refused_with_a_sentence(self, control_endpoint, wish):
-        answer = control_endpoint.post("/faults", json=wish)
+    def test_an_invalid_request_is_refused_with_a_sentence(self, control_endpoint, fields):
+        answer = control_endpoint.post("/faults", json=fields)
 
         assert answer.status_code == 400
         assert answer.json()["error"]
         assert control_endpoint.get("/faults").json() == []
 
     def test_maintenance_begins_and_ends(self, account, control_endpoint, arn):
-        wish = {"service": "kanvaro-blue", "seconds": 60}
-        assert control_endpoint.post("/maintenance", json=wish).json() == ["kanvaro-blue"]
+        fields = {"service": "kanvaro-blue", "seconds": 60}
+        assert control_endpoint.post("/maintenance", json=fields).json() == ["kanvaro-blue"]
         assert control_endpoint.get("/maintenance").json() == ["kanvaro-blue"]
         assert account.service(arn)["Status"] == "OPERATION_IN_PROGRESS"
 

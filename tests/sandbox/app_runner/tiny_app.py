@@ -1,4 +1,4 @@
-"""The application inside of the test images: standard library only, PID 1 of its container."""
+"""The application in the test images: standard library only, PID 1 of its container."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Real images of a few megabytes, made from this machine's own Python: nothing is pulled."""
+"""Build real images of a few megabytes from this machine's own Python: nothing is pulled."""
 
 import io
 import json
@@ -17,7 +17,7 @@ print(json.dumps([m.__file__ for m in list(sys.modules.values()) if getattr(m, "
 
 
 def context(revision):
-    """A build context, as a tar file, for an image of one revision."""
+    """Return a build context, as a tar file, for an image of one revision."""
     python = Path(sys._base_executable).resolve()
     modules = json.loads(
         subprocess.run(

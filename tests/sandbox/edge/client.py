@@ -1,4 +1,4 @@
-"""One kept connection to the edge."""
+"""A client with one kept connection to the edge."""
 
 import http.client
 import json
@@ -6,14 +6,14 @@ from urllib.parse import urlsplit
 
 
 class Answer(http.client.HTTPResponse):
-    """Read whole at once; a header is `answer["name"]`, None when it is missing."""
+    """A complete answer; a header is `answer["name"]`, None if it is missing."""
 
     def __getitem__(self, name):
         return self.headers[name]
 
 
 class Client:
-    """Asks one thing after the other."""
+    """Sends one request after the other."""
 
     def __init__(self, url):
         self.connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)

@@ -1,4 +1,4 @@
-"""An edge over two origins that say which of them answered."""
+"""Provide an edge with two origins that report which of them answered."""
 
 import pytest
 
@@ -40,7 +40,7 @@ def green():
 
 @pytest.fixture
 def edge(running_edge):
-    """The session's edge, without the faults that an earlier test may have left."""
+    """Provide the session's edge, without the faults that an earlier test may have left."""
     running_edge.fail_store(False)
     running_edge.set_propagation(0)
     return running_edge
@@ -48,7 +48,7 @@ def edge(running_edge):
 
 @pytest.fixture
 def routes(aws, distribution, edge, blue, green):
-    """Writes route documents; at first everything goes to blue."""
+    """Provide a writer of route documents; at first everything goes to blue."""
     routes = Routes(aws, distribution, edge, {"blue": blue.host, "green": green.host})
     routes.promote("blue")
     routes.put(share=0, next="blue")
@@ -63,7 +63,7 @@ def client(edge):
 
 @pytest.fixture
 def clients(edge):
-    """One client at each location."""
+    """Provide one client at each location."""
     opened = {}
     while len(opened) < 3:
         client = Client(edge.url)

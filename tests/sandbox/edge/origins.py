@@ -1,4 +1,4 @@
-"""Origins: one that tells what it was asked, and one that does with its sockets as it is told."""
+"""Two kinds of origin: one reports the requests it got, one runs any code on its sockets."""
 
 import asyncio
 import hashlib
@@ -24,7 +24,7 @@ class Origin(WebServer):
         return self.url.removeprefix("http://")
 
     def _application(self):
-        # The largest body that a test sends is larger than aiohttp's default.
+        # A test sends a body that is larger than aiohttp's default limit.
         application = web.Application(client_max_size=256 * 1024 * 1024)
         application.router.add_get("/stream/{pieces}/{delay}", self._stream)
         application.router.add_get("/big/{bytes}", self._big)
@@ -89,7 +89,7 @@ class Origin(WebServer):
 
 
 class RawOrigin:
-    """Gives every connection to `behave(connection, number)` in a thread of its own."""
+    """Calls `behave(connection, number)` for every connection, in a thread of its own."""
 
     def __init__(self, behave):
         self._behave = behave
@@ -123,7 +123,7 @@ class RawOrigin:
 
 
 def read_head(connection):
-    """Read one request's head; returns b"" when the other side has closed."""
+    """Read one request's head; return b"" if the other side has closed."""
     head = b""
     while b"\r\n\r\n" not in head:
         piece = connection.recv(65536)

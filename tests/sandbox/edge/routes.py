@@ -1,4 +1,4 @@
-"""Writes the route document as the pipeline does, and waits until the edge knows it."""
+"""Write the route document as the pipeline does, and wait until the edge has it."""
 
 import itertools
 import json
@@ -45,7 +45,7 @@ class Routes:
         return [location["route"] for location in self._edge.control_endpoint.state["locations"]]
 
     def promote(self, colour):
-        """Make the colour the distribution's own origin, and wait until the edge knows."""
+        """Make the colour the distribution's own origin, and wait until the edge has it."""
         host, _, port = self.hosts[colour].partition(":")
         answer = self._cloudfront.get_distribution_config(Id=self._ids.id)
         [origin] = answer["DistributionConfig"]["Origins"]["Items"]

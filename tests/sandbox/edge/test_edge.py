@@ -165,7 +165,7 @@ def test_the_counts_tell_who_answered(client, edge, routes):
 
 
 @pytest.mark.parametrize("seconds", [-1, 4000, "soon"])
-def test_a_wish_that_makes_no_sense_is_refused(edge, seconds):
+def test_an_invalid_request_is_refused(edge, seconds):
     with pytest.raises(ValueError, match="propagation_s"):
         edge.set_propagation(seconds)
     assert edge.control_endpoint.state["propagation_s"] == 0

@@ -1,4 +1,4 @@
-"""Slack, GitHub and Codecov in the inbox, spoken to by their own clients."""
+"""The fake Slack, GitHub and Codecov answer the clients of the real services."""
 
 import asyncio
 import subprocess
@@ -342,14 +342,14 @@ def test_the_latest_status_of_each_context_decides(github):
 )
 def test_statuses_amount_to_what_github_documents(github, states, expected):
     for context, state in enumerate(states):
-        wish = {"state": state, "context": str(context)}
-        github.post(f"/repos/{REPOSITORY}/statuses/{REVISION}", json=wish)
+        fields = {"state": state, "context": str(context)}
+        github.post(f"/repos/{REPOSITORY}/statuses/{REVISION}", json=fields)
     combined = github.get(f"/repos/{REPOSITORY}/commits/{REVISION}/status").json()
     assert combined["state"] == expected
 
 
 @pytest.mark.parametrize(
-    ("revision", "wish", "status"),
+    ("revision", "fields", "status"),
     [
         (REVISION, {"state": "great"}, 422),
         (REVISION, {}, 422),
@@ -358,8 +358,8 @@ def test_statuses_amount_to_what_github_documents(github, states, expected):
         (REVISION, ["success"], 400),
     ],
 )
-def test_a_status_github_would_not_take_is_refused(fakes, github, revision, wish, status):
-    answer = github.post(f"/repos/{REPOSITORY}/statuses/{revision}", json=wish)
+def test_a_status_github_would_not_take_is_refused(fakes, github, revision, fields, status):
+    answer = github.post(f"/repos/{REPOSITORY}/statuses/{revision}", json=fields)
     assert answer.status_code == status
     assert answer.json()["message"]
     assert not fakes.github.repository(REPOSITORY).statuses
@@ -372,8 +372,10 @@ def test_a_deployment_keeps_its_statuses(fakes, github):
     deployment = made.json()
     assert (deployment["sha"], deployment["environment"]) == (REVISION, "production")
     for state in ("in_progress", "success"):
-        wish = {"state": state, "environment_url": "https://app.example"}
-        assert httpx.post(deployment["statuses_url"], json=wish, headers=github.headers).is_success
+        fields = {"state": state, "environment_url": "https://app.example"}
+        assert httpx.post(
+            deployment["statuses_url"], json=fields, headers=github.headers
+        ).is_success
     told = github.get(f"/repos/{REPOSITORY}/deployments/{deployment['id']}/statuses").json()
     assert [status["state"] for status in told] == ["success", "in_progress"]
     assert github.get(f"/repos/{REPOSITORY}/deployments", params={"sha": "0" * 40}).json() == []
@@ -399,8 +401,8 @@ def test_refs_lead_to_revisions(fakes, github):
 
 def test_long_lists_come_in_pages_that_lead_on(github):
     for number in range(5):
-        wish = {"state": "success", "context": str(number)}
-        github.post(f"/repos/{REPOSITORY}/statuses/{REVISION}", json=wish)
+        fields = {"state": "success", "context": str(number)}
+        github.post(f"/repos/{REPOSITORY}/statuses/{REVISION}", json=fields)
     first = github.get(f"/repos/{REPOSITORY}/commits/{REVISION}/statuses", params={"per_page": 2})
     assert [s["context"] for s in first.json()] == ["4", "3"]
     last = github.get(first.links["last"]["url"])
@@ -475,12 +477,12 @@ def test_a_rate_limit_says_how_long_to_wait_and_passes(fakes, slack):
 
 def test_a_service_that_is_down_hears_nothing(fakes, github):
     fakes.github.faults.add("down", times=2)
-    wish = {"state": "success"}
+    fields = {"state": "success"}
     for _ in range(2):
         with pytest.raises(httpx.RemoteProtocolError):
-            github.post(f"/repos/{REPOSITORY}/statuses/{REVISION}", json=wish)
+            github.post(f"/repos/{REPOSITORY}/statuses/{REVISION}", json=fields)
     assert not fakes.github.repository(REPOSITORY).statuses
-    assert github.post(f"/repos/{REPOSITORY}/statuses/{REVISION}", json=wish).status_code == 201
+    assert github.post(f"/repos/{REPOSITORY}/statuses/{REVISION}", json=fields).status_code == 201
 
 
 def test_a_lost_answer_was_carried_out_nevertheless(fakes, github):
@@ -520,11 +522,11 @@ def test_faults_can_be_added_seen_and_forgotten_over_http(fakes):
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "fields",
     [{}, {"kind": "tired"}, {"kind": "down", "times": 0}, {"kind": "down", "often": 1}, [], "x"],
 )
-def test_a_fault_nobody_knows_is_refused(fakes, wish):
-    answer = httpx.post(f"{fakes.url}/_sandbox/github/faults", json=wish)
+def test_a_fault_nobody_knows_is_refused(fakes, fields):
+    answer = httpx.post(f"{fakes.url}/_sandbox/github/faults", json=fields)
     assert answer.status_code == 400
     assert answer.json()["error"]
     assert fakes.github.faults.waiting() == []

@@ -1,4 +1,4 @@
-"""GitHub's published OpenAPI description, as the models that githubkit has made of it.
+"""Validate JSON against GitHub's published OpenAPI description, by githubkit's models of it.
 
 githubkit names method and path of each operation in a docstring, and its models beside it.
 """
@@ -17,12 +17,12 @@ import githubkit_schemas.v2022_11_28.rest as rest
 from pydantic import TypeAdapter
 
 GROUPS = ("apps", "git", "issues", "pulls", "rate_limit", "repos", "users")
-# Parameters that take slashes.
+# Parameters that may contain slashes.
 LONG = ("{ref}", "{basehead}", "{tag}")
 
 
 class Operation(NamedTuple):
-    """What the description says about one method and path; models by their expression."""
+    """The description of one method and path; models by their expression."""
 
     method: str
     path: str
@@ -43,7 +43,7 @@ class Operation(NamedTuple):
 
 @cache
 def operations():
-    """All operations of the groups that we use, those with the fewest parameters first."""
+    """Return all operations of the groups that we use, those with the fewest parameters first."""
     folder = Path(rest.__file__).parent
     found = []
     for group in GROUPS:
@@ -71,7 +71,7 @@ def _operation(method, path, node):
 
 
 def operation(method, path):
-    """The operation that a request is one of, or None."""
+    """Return the operation of a request, or None."""
     for each in operations():
         if each.method == method and each.form.fullmatch(path):
             return each
@@ -84,17 +84,17 @@ def _adapter(expression):
         word: getattr(models, word, None) or getattr(typing, word, None) or getattr(builtins, word)
         for word in re.findall(r"[A-Za-z_]\w*", expression)
     }
-    # An expression out of the locked package, such as list[Release].
+    # An expression from the locked package, such as list[Release].
     return TypeAdapter(eval(expression, names))  # noqa: S307
 
 
 def require(expression, content):
-    """Raises pydantic's ValidationError where JSON is not as described."""
+    """Raise pydantic's ValidationError if JSON does not match the description."""
     _adapter(expression).validate_json(json.dumps(content), strict=True)
 
 
 def require_described(call):
-    """Hold one kept request and its answer against the description.
+    """Compare one recorded request and its answer with the description.
 
     Raises AssertionError for what is not described, ValidationError for what differs.
     """
@@ -115,7 +115,7 @@ def require_described(call):
 
 
 def _without_starters(answer):
-    """The state `starter` is documented in prose alone, where an upload was cut short."""
+    """Only GitHub's prose describes the state `starter`, of an interrupted upload."""
     if isinstance(answer, dict):
         changed = {name: _without_starters(each) for name, each in answer.items()}
         return changed | ({"state": "open"} if answer.get("state") == "starter" else {})

@@ -96,7 +96,7 @@ def test_a_pause_of_the_server_is_felt_by_all_who_would_have_come(origin):
     assert load.report.failed == 0
 
 
-def test_the_share_of_new_connections_is_as_wished():
+def test_the_share_of_new_connections_is_as_requested():
     for share, expected in ((0, 1), (0.1, 11), (1, 100)):
         with RawOrigin(keep_answering) as raw:
             with Load(f"http://{raw.host}/", 100, seconds=1, fresh_share=share) as load:
@@ -296,7 +296,7 @@ def test_the_command_fails_when_a_request_did():
 
 
 @pytest.mark.parametrize("profile", [["--rate", "0"], ["--fresh-share", "2"], ["--viewers", "0"]])
-def test_an_impossible_wish_is_refused(origin, profile):
+def test_an_impossible_profile_is_refused(origin, profile):
     assert _command(origin.url, *profile)[0] == 2
 
 

@@ -9,7 +9,7 @@ from prefect import flow
 
 @flow(name="slow")
 def slow(gate: str) -> str:
-    """Say who runs it, then wait."""
+    """Record who runs it, then wait."""
     note = Path(gate) / f"began-{time.time()}"
     note.write_text(f"{os.getuid()} {os.getcwd()}")
     deadline = time.monotonic() + 200
