@@ -46,10 +46,14 @@ def quoted(text: str) -> str:
     return repr(text if len(text) <= 80 else f"{text[:77]}...")
 
 
+def cut(line: str, size: int) -> str:
+    """Keep the first `size` characters of a line, as it is; a longer one ends with `…`."""
+    return line if len(line) <= size else f"{line[: size - 1]}…"
+
+
 def shortened(text: str, size: int) -> str:
     """Put text on one line of at most `size` characters; a longer one ends with `…`."""
-    line = plain(text)
-    return line if len(line) <= size else f"{line[: size - 1]}…"
+    return cut(plain(text), size)
 
 
 def clipped(text: str, size: int) -> str:

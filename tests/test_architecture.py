@@ -104,10 +104,10 @@ def test_a_package_names_its_front_door(path):
     """Each package of modules says in its docstring where a reader begins."""
     if path.name != "__init__.py" or path.parent.parent == ROOT:
         return
-    door = re.findall(r"`(\w+)`", ast.get_docstring(ast.parse(path.read_text())) or "")
-    assert [name for name in door if (path.parent / f"{name}.py").exists()] or "import" in (
-        path.read_text()
-    )
+    tree = ast.parse(path.read_text())
+    is_the_door = any(isinstance(node, ast.ImportFrom) for node in tree.body)
+    named = re.findall(r"`(\w+)`", ast.get_docstring(tree) or "")
+    assert is_the_door or [name for name in named if (path.parent / f"{name}.py").exists()]
 
 
 # What makes a boto3 client, by whatever name: a session's methods, boto3's own, Prefect's.
@@ -177,36 +177,23 @@ def test_an_exception_names_a_module_that_needs_it(name):
     assert used(ROOT / name)
 
 
-@pytest.mark.parametrize("package", ["tasks", "flows", "blocks", "delivery"])
-@pytest.mark.parametrize(
-    "source",
-    [
-        "import boto3\n\nboto3.client('s3')\n",
-        "from boto3 import client\n",
-        "def made(session):\n    return session.client('s3')\n",
-    ],
-)
-def test_a_client_made_two_levels_deep_is_found(tmp_path, package, source):
-    planted = planted_in(tmp_path / package, source)
-
-    assert modules_of(package, root=tmp_path) == [planted]
-    assert clients_made_by(planted)
+PLANTED = [
+    (clients_made_by, "import boto3\n\nboto3.client('s3')\n"),
+    (clients_made_by, "from boto3 import client\n"),
+    (clients_made_by, "def made(session):\n    return session.client('s3')\n"),
+    (reads_of_the_environment, "import os\n\nREGION = os.environ['AWS_REGION']\n"),
+    (reads_of_the_environment, "import os\n\nREGION = os.getenv('AWS_REGION')\n"),
+    (reads_of_the_environment, "from os import environ\n"),
+]
 
 
 @pytest.mark.parametrize("package", ["tasks", "flows", "blocks", "delivery"])
-@pytest.mark.parametrize(
-    "source",
-    [
-        "import os\n\nREGION = os.environ['AWS_REGION']\n",
-        "import os\n\nREGION = os.getenv('AWS_REGION')\n",
-        "from os import environ\n",
-    ],
-)
-def test_a_read_of_the_environment_two_levels_deep_is_found(tmp_path, package, source):
+@pytest.mark.parametrize(("found_by", "source"), PLANTED, ids=range(len(PLANTED)))
+def test_a_module_planted_two_levels_deep_is_found(tmp_path, package, found_by, source):
     planted = planted_in(tmp_path / package, source)
 
     assert modules_of(package, root=tmp_path) == [planted]
-    assert reads_of_the_environment(planted)
+    assert found_by(planted)
 
 
 def planted_in(package, source):

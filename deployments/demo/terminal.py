@@ -20,7 +20,7 @@ from prefect.client.orchestration import get_client
 from prefect.logging.handlers import PrefectConsoleHandler
 
 from delivery.errors import DeliveryError
-from delivery.text import duration, shortened
+from delivery.text import cut, duration
 from deployments import ROOT
 from deployments.demo.run_progress import follow, run_with_tag
 
@@ -79,9 +79,9 @@ class ProgramLines(logging.Handler):
                 return
             text = f"[{count:,} lines] {text}"
         self._spoke[step] = now
-        self.say(f"             {shortened(step, 28)} │ {shortened(text, LONGEST_LINE)}")
+        self.say(f"             {cut(step, 28)} │ {cut(text, LONGEST_LINE)}")
         if count == self._lines_shown:
-            self.say(f"             {shortened(step, 28)} │ … further lines are shown occasionally")
+            self.say(f"             {cut(step, 28)} │ … further lines are shown occasionally")
 
     def say(self, line: str) -> None:
         self._stream.write(f"{line}\n")

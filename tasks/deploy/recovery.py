@@ -33,7 +33,7 @@ def fence_dead_run(lock: DeployLock) -> None:
 
     From then on the run that was taken for dead cannot move traffic, should it live.
     """
-    if lock.taken_over_from and lock.environment.strategy == "blue-green":
+    if lock.taken_over_from:
         claim_route(lock)
 
 

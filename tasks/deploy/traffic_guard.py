@@ -9,13 +9,8 @@ from prefect.logging import get_run_logger
 
 from delivery.deploy.progress import Milestone
 from delivery.deploy.snapshot import Snapshot
-from delivery.errors import (
-    DeliveryError,
-    OutcomeUnknown,
-)
-from delivery.platform.route import (
-    put_back,
-)
+from delivery.errors import DeliveryError, OutcomeUnknown
+from delivery.platform.route import put_back
 from tasks import operation
 from tasks.aws_errors import describe
 from tasks.platform.routing import router_of, write_route
@@ -27,9 +22,7 @@ NOT_BACK = "could not be put back"
 
 @dataclass
 class TrafficGuard:
-    """Knows whether users may meet the candidate already; then a route that cannot be read is an
-    alarm.
-    """
+    """Knows whether users may meet the candidate: an unreadable route is then an alarm."""
 
     may_be_shifted: bool
 
@@ -49,9 +42,9 @@ def old_version_serves_on_failure(lock: DeployLock, snapshot: Snapshot) -> Itera
         if back:
             with suppress(Exception):  # the traffic is back; only the timeline lacks a line
                 traffic_was_put_back(lock, back, type(error).__name__)
-            if not back.startswith(NOT_BACK):
-                with suppress(Exception):
-                    record_milestone(Milestone.TRAFFIC_TAKEN_BACK)
+        if back and not back.startswith(NOT_BACK):
+            with suppress(Exception):
+                record_milestone(Milestone.TRAFFIC_TAKEN_BACK)
         if back.startswith(NOT_BACK) and isinstance(error, Exception):
             raise OutcomeUnknown(
                 f"{error}; and the traffic {back}",

@@ -1,6 +1,6 @@
 import pytest
 
-from delivery.text import quoted, shortened, unfenced
+from delivery.text import cut, quoted, shortened, unfenced
 
 
 @pytest.mark.parametrize(
@@ -9,6 +9,13 @@ from delivery.text import quoted, shortened, unfenced
 )
 def test_a_short_line_stays_and_a_long_one_is_cut_at_its_end(text, shown):
     assert shortened(text, 5) == shown
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"), [("  at x", "  at x"), ("a\tb  c", "a\tb  c"), ("    at y", "    a…")]
+)
+def test_a_line_that_is_cut_keeps_its_blanks(line, shown):
+    assert cut(line, 6) == shown
 
 
 def test_a_name_from_outside_is_quoted_escaped_and_bounded():
