@@ -94,7 +94,3 @@ def as_markdown(text: str) -> str:
     return _LINE_MARKUP.sub(
         r"\\\g<0>", "".join(c for c in parted if c.isprintable() or c == JOINER)
     )
-
-
-# What `json.loads` raises for text that is not JSON; nesting that is too deep is a RecursionError.
-NOT_JSON = (ValueError, RecursionError)

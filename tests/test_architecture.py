@@ -177,7 +177,31 @@ def test_an_exception_names_a_module_that_needs_it(name):
     assert used(ROOT / name)
 
 
+# Outside of these, whatever is read may be a stranger's.
+MAY_READ_JSON = ("delivery/json_reader.py",)
+READS_OUR_OWN_FILES = ("deployments/server", "deployments/demo", "deployments/template_rules.py")
+
+
+def json_read_by(path):
+    """Where a module reads JSON with Python's own reader, which has many kinds of errors."""
+    return [
+        node.lineno
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+        and node.attr in ("load", "loads")
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "json"
+    ]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_json_is_read_by_the_one_reader_that_bounds_it(path):
+    may = name_of(path).startswith((*MAY_READ_JSON, *READS_OUR_OWN_FILES))
+    assert may or not json_read_by(path)
+
+
 PLANTED = [
+    (json_read_by, "import json\n\nREAD = json.loads('{}')\n"),
     (clients_made_by, "import boto3\n\nboto3.client('s3')\n"),
     (clients_made_by, "from boto3 import client\n"),
     (clients_made_by, "def made(session):\n    return session.client('s3')\n"),

@@ -5,7 +5,6 @@ https://yarnpkg.com/cli/npm/audit. A report in any other form counts as a scanne
 run.
 """
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -14,7 +13,7 @@ from typing import Any
 from delivery.checks.scan_readers import SEVERITIES, beginning, mapping, worst
 from delivery.checks.scans import Finding, ScannerReport, did_not_run
 from delivery.checks.table import AUDIT_LEVELS
-from delivery.text import NOT_JSON
+from delivery.json_reader import read_json
 
 SCANNER = "npm-audit"
 
@@ -83,8 +82,8 @@ def _judged(counts: Mapping[str, int], findings: Iterable[Finding], level: str) 
 def _report(text: str) -> Mapping[str, Any] | None:
     """Read the one object of a report, or gather Yarn's lines of objects into one."""
     try:
-        written = json.loads(text)
-    except NOT_JSON:
+        written = read_json(text)
+    except ValueError:
         return _gathered(_lines(text) or [])
     return written if isinstance(written, dict) else None
 
@@ -92,8 +91,8 @@ def _report(text: str) -> Mapping[str, Any] | None:
 def _lines(text: str) -> list[Mapping[str, Any]] | None:
     """Read one object per line; None if a line holds something else."""
     try:
-        lines = [json.loads(line) for line in text.split("\n") if line.strip()]
-    except NOT_JSON:
+        lines = [read_json(line) for line in text.split("\n") if line.strip()]
+    except ValueError:
         return None
     return lines if all(isinstance(line, dict) for line in lines) else None
 

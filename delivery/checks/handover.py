@@ -8,6 +8,7 @@ from delivery import errors
 from delivery.checks.coverage import Coverage, Covered
 from delivery.checks.plan import CheckReport
 from delivery.errors import DeliveryError, StageLost
+from delivery.json_reader import read_json
 
 
 def write_report(report: CheckReport) -> str:
@@ -24,7 +25,7 @@ def write_failure(failure: DeliveryError) -> str:
 def read_verdict(text: str) -> CheckReport:
     """Return the report in `text`, or raise its failure. Raises `StageLost` for any other text."""
     try:
-        verdict = json.loads(text)
+        verdict = read_json(text)
         if "report" in verdict:
             return _report(verdict["report"])
         failure = verdict["failure"]

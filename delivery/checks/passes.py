@@ -12,7 +12,7 @@ from typing import Any
 
 from delivery.checks.coverage import Coverage, Covered
 from delivery.checks.plan import CheckReport
-from delivery.text import NOT_JSON
+from delivery.json_reader import read_json
 
 FORMAT = 1
 # A report with coverage of some ten thousand files fits; a larger document is none of these.
@@ -33,13 +33,13 @@ def read_pass(text: bytes, key: str, now: float, days: float) -> CheckReport | N
     if len(text) > LARGEST:
         return None
     try:
-        document = json.loads(text)
+        document = read_json(text)
         if (document["format"], document["key"]) != (FORMAT, key):
             return None
         if not 0 <= now - _number(document["passed_at"]) <= days * DAY_S:
             return None
         return _report(document["report"])
-    except (*NOT_JSON, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

@@ -3,12 +3,11 @@
 Format: https://docs.snyk.io. A report in any other form counts as a scanner that did not run.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from delivery.checks.scans import Finding, ScannerReport, did_not_run
-from delivery.text import NOT_JSON
+from delivery.json_reader import read_json
 
 SEVERITIES = ("critical", "high", "moderate", "low", "info")
 _SHOWN = 10
@@ -18,8 +17,8 @@ def read_snyk(text: str, exit_code: int) -> ScannerReport:
     """Read `snyk test --json`: exit code 0 is clean, 1 vulnerable, 2 failed, 3 found no project."""
     scanner = "snyk"
     try:
-        written = json.loads(text)
-    except NOT_JSON:
+        written = read_json(text)
+    except ValueError:
         return did_not_run(scanner, f"its answer is not JSON: {beginning(text)}")
     projects = [mapping(one) for one in (written if isinstance(written, list) else [written])]
     if exit_code == 3:
@@ -65,14 +64,14 @@ def read_secret_scan(text: str, baseline: str | None = None) -> ScannerReport:
     """
     scanner = "secrets"
     try:
-        report = mapping(json.loads(text))
-    except NOT_JSON:
+        report = mapping(read_json(text))
+    except ValueError:
         report = {}
     if not all(isinstance(report.get(count), int) for count in ("scanned", "too_large")):
         return did_not_run(scanner, f"its answer cannot be read: {beginning(text)}")
     try:
         accepted = _accepted(baseline)
-    except (*NOT_JSON, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         return did_not_run(scanner, ".secrets.baseline is not one of detect-secrets")
     found = [
         Finding(where=f"{file}:{line}", severity="high", title=kind)
@@ -93,7 +92,7 @@ def read_secret_scan(text: str, baseline: str | None = None) -> ScannerReport:
 def _accepted(baseline: str | None) -> set[tuple[str, str]]:
     if baseline is None:
         return set()
-    written = json.loads(baseline)["results"]
+    written = read_json(baseline)["results"]
     return {(file, one["hashed_secret"]) for file, found in written.items() for one in found}
 
 

@@ -1,10 +1,10 @@
 """A secret's value, which is a JSON object, and references to it; no message quotes a value."""
 
-import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from delivery.errors import SecretMalformed
+from delivery.json_reader import read_json
 
 # AWS Secrets Manager, PutSecretValue: the longest SecretString, in bytes.
 LARGEST_VALUE = 65536
@@ -36,8 +36,8 @@ def secret_of(reference: str) -> str:
 def members_of(text: str) -> dict[str, Any]:
     """The members of the JSON object in `text`. Raises `SecretMalformed`."""
     try:
-        members = json.loads(text)
-    except (ValueError, RecursionError):
+        members = read_json(text)
+    except ValueError:
         members = None
     if not isinstance(members, dict):
         raise SecretMalformed("the secret's value is not a JSON object")

@@ -8,7 +8,6 @@ checked against is here.
 
 import base64
 import binascii
-import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, quote
 
+from delivery.json_reader import read_json
 from delivery.messages import Message, RunStatus
-from delivery.text import NOT_JSON, clipped, escaped, plain
+from delivery.text import clipped, escaped, plain
 
 TOPIC = re.compile(
     r"arn:(?P<partition>aws[a-z-]*):sns:(?P<region>[a-z0-9-]+):\d{12}:[A-Za-z0-9_.-]{1,256}"
@@ -60,8 +60,8 @@ class Notice:
 def read_notice(body: bytes) -> Notice | str:
     """Read the message in the body of a request, not yet proven; return why where there is none."""
     try:
-        document = json.loads(body)
-    except NOT_JSON:
+        document = read_json(body)
+    except ValueError:
         return "it is not JSON"
     kind = str(document.get("Type")) if isinstance(document, dict) else ""
     if kind not in _SIGNED:
@@ -137,8 +137,8 @@ def alarm_message(notice: Notice, environment: str) -> Message:
             ),
         )
     try:
-        alarm = json.loads(notice.text)
-    except NOT_JSON:
+        alarm = read_json(notice.text)
+    except ValueError:
         alarm = None
     if isinstance(alarm, dict) and isinstance(alarm.get("AlarmName"), str):
         return _of_an_alarm(alarm, _region(notice.topic), environment)

@@ -5,11 +5,13 @@ compare-and-swap. A switch is one write. `deployments/aws/route.js` and this pip
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from delivery.errors import ConfigurationError, Fenced
+from delivery.json_reader import read_json
 
 # CloudFront's KeyValueStore takes a key with its value up to this many bytes.
 LARGEST_DOCUMENT = 1000
@@ -53,6 +55,8 @@ class Route:
             raise ValueError(f"no host for {', '.join(sorted(missing))}")
         if self.share and self.next is self.live:
             raise ValueError("a share needs another colour to go to")
+        if not math.isfinite(self.moved):
+            raise ValueError(f"no time: {self.moved}")
 
     @property
     def is_shifting(self) -> bool:
@@ -97,7 +101,7 @@ class Route:
 def read_route(text: str) -> Route:
     """Read the document. Raises `ConfigurationError` if this pipeline did not write it."""
     try:
-        said = json.loads(text)
+        said = read_json(text)
         hosts = {Colour(colour): str(host) for colour, host in said["hosts"].items()}
         numbers = {name: int(said[name]) for name in ("version", "token", "share", "epoch")}
         return Route(

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from delivery.errors import ConfigurationError
+from delivery.json_reader import read_json
 from delivery.release.tag import VersionTag
-from delivery.text import NOT_JSON
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"
@@ -86,10 +86,10 @@ def sbom_of(written: str, revision: str, committed_at: str, name: str) -> str:
     Raises `ConfigurationError` if it is no CycloneDX document.
     """
     try:
-        document: dict[str, Any] = json.loads(written)
+        document: dict[str, Any] = read_json(written)
         component = document["metadata"]["component"]
         is_known = document["bomFormat"] == "CycloneDX"
-    except (*NOT_JSON, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         is_known = False
     if not is_known:
         raise ConfigurationError("`npm sbom` wrote no CycloneDX document", hint="Update npm.")
@@ -168,9 +168,9 @@ def fingerprint(name: str, path: Path) -> str:
     """
     if name.endswith(".intoto.json"):
         try:
-            statement = json.loads(path.read_text())
+            statement = read_json(path.read_bytes())
             del statement["predicate"]["runDetails"]
-        except (*NOT_JSON, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):
             return sha256_of(path)
         return hashlib.sha256(json.dumps(statement, sort_keys=True).encode()).hexdigest()
     return sha256_of(path)

@@ -4,12 +4,12 @@ Anybody may have written the subjects, scopes and authors: they are shown as tex
 link, reference, image or HTML in them takes effect, neither on GitHub nor in Slack.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from delivery.text import LONGEST_SUBJECT, NOT_JSON, as_markdown, counted, plain
+from delivery.json_reader import read_json
+from delivery.text import LONGEST_SUBJECT, as_markdown, counted, plain
 
 OTHERS = "Other changes"
 # GitHub takes 125,000 characters.
@@ -34,12 +34,12 @@ def read_changes(written: str) -> list[CommitChange]:
     Raises `ValueError` if it wrote something else.
     """
     try:
-        releases = json.loads(written)
+        releases = read_json(written)
         if not isinstance(releases, list):
             raise TypeError("no list of releases")
         commits = [commit for release in releases for commit in release["commits"]]
         return [_change(commit) for commit in reversed(commits)]
-    except (*NOT_JSON, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"git-cliff wrote something else than commits: {error!r}") from error
 
 

@@ -12,11 +12,10 @@ built with keys of its own.
 
 import base64
 import hashlib
-import json
 import re
 from typing import Any
 
-from delivery.text import NOT_JSON
+from delivery.json_reader import read_json
 
 # The image has the application there, too.
 HOME = "/app"
@@ -69,7 +68,7 @@ def _seed(name: str, revision: str) -> bytes:
 
 def _object(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text or "{}")
-    except NOT_JSON:
+        found = read_json(text or "{}")
+    except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

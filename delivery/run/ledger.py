@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from delivery.errors import RequestRefused, UnknownRevision
+from delivery.json_reader import read_json
 from delivery.platform.images import DIGEST
 
 SHORTEST_REVISION = 7
@@ -37,7 +38,7 @@ class LedgerEntry:
 
         Raises `ValueError` if a field is missing.
         """
-        written: dict[str, Any] = json.loads(text)
+        written: dict[str, Any] = read_json(text)
         known = {each.name for each in fields(cls)}
         try:
             return cls(**{name: value for name, value in written.items() if name in known})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from delivery.errors import ConfigurationError
-from delivery.text import NOT_JSON
+from delivery.json_reader import read_json
 
 _ABOUT_PACKAGES = (
     *("name", "version", "private", "workspaces", "dependencies", "devDependencies"),
@@ -60,24 +60,14 @@ def for_an_audit(text: str, path: str = "package.json") -> str:
     Raises `ConfigurationError` when malformed.
     """
     written = _object(text, path)
-    try:
-        return json.dumps({key: written[key] for key in _ABOUT_PACKAGES if key in written})
-    except RecursionError as error:
-        raise _broken(path, f"is not valid JSON: {whats_wrong(error)}") from error
-
-
-def whats_wrong(error: BaseException) -> str:
-    """Say what is wrong with the JSON, and where."""
-    if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at line {error.lineno}, column {error.colno}"
-    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+    return json.dumps({key: written[key] for key in _ABOUT_PACKAGES if key in written})
 
 
 def _object(text: str, path: str) -> dict[str, Any]:
     try:
-        written = json.loads(text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}"))
-    except NOT_JSON as error:
-        raise _broken(path, f"is not valid JSON: {whats_wrong(error)}") from error
+        written = read_json(text)
+    except ValueError as error:
+        raise _broken(path, f"is not valid JSON: {error}") from error
     if not isinstance(written, dict):
         raise _broken(path, "must hold an object")
     return written

@@ -4,7 +4,6 @@ The lockfile decides; with several of them package.json's `packageManager` does.
 works, because every script is run through the manager itself.
 """
 
-import json
 import posixpath
 import re
 from collections.abc import Collection, Mapping
@@ -12,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from delivery.errors import RequestRefused
-from delivery.text import NOT_JSON
-from delivery.workspace.package_json import Package, read_package, whats_wrong
+from delivery.json_reader import read_json
+from delivery.workspace.package_json import Package, read_package
 
 NPM_LOCKS = ("npm-shrinkwrap.json", "package-lock.json")
 BUN_LOCKS = ("bun.lock", "bun.lockb")
@@ -168,11 +167,9 @@ def _check_npm_lock(text: str, name: str) -> None:
     if re.search(r"^<{7} ", text, re.MULTILINE):
         raise RequestRefused(f"{name} holds the marks of an unfinished merge", hint=hint)
     try:
-        written = json.loads(text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}"))
-    except NOT_JSON as error:
-        raise RequestRefused(
-            f"{name} is not valid JSON: {whats_wrong(error)}", hint=hint
-        ) from error
+        written = read_json(text)
+    except ValueError as error:
+        raise RequestRefused(f"{name} is not valid JSON: {error}", hint=hint) from error
     version = written.get("lockfileVersion") if isinstance(written, dict) else None
     if version not in (1, 2, 3):
         raise RequestRefused(f"{name} is of version {version!r}; npm writes 1, 2 or 3", hint=hint)

@@ -17,7 +17,6 @@ Signature: https://docs.github.com/en/webhooks/using-webhooks/validating-webhook
 
 import hashlib
 import hmac
-import json
 import os
 from collections.abc import Awaitable, Callable
 
@@ -29,7 +28,7 @@ from starlette.routing import Route
 
 from delivery.errors import ConfigurationError
 from delivery.github.events import Start, chosen
-from delivery.text import NOT_JSON
+from delivery.json_reader import read_json
 from deployments.server.server_access import client_variables, speaking_by
 from deployments.webhooks.http import body_of, json_answer
 from deployments.webhooks.sns_webhook import alarms, channel_of, fetched, topics_in
@@ -69,8 +68,8 @@ def events(secret: str, repository: str, branch: str, run: Runner) -> Route:
             return json_answer(401, "the signature is missing or wrong")
         delivery = request.headers.get("x-github-delivery", "")
         try:
-            payload = json.loads(body)
-        except NOT_JSON:
+            payload = read_json(body)
+        except ValueError:
             payload = None
         if not isinstance(payload, dict) or not 0 < len(delivery) <= LONGEST_ID:
             return json_answer(400, "no delivery id, or no JSON object (choose application/json)")

@@ -23,6 +23,7 @@ from blocks.environment import Environment
 from delivery.checks.handover import read_verdict
 from delivery.checks.plan import CheckReport
 from delivery.errors import ConfigurationError, RequestRefused
+from delivery.json_reader import read_json
 from tasks import fact, operation
 from tasks.workspace.checkout import Source
 from tasks.workspace.workspace import Workspace
@@ -83,7 +84,7 @@ def take_over(environment: Environment, workspace: Workspace, digest: str) -> So
             hint="Links of the repository must stay in it; or set `stages` to `here`.",
         ) from None
     archive.unlink()
-    described = json.loads((workspace.source.parent / "source.json").read_text())
+    described = read_json((workspace.source.parent / "source.json").read_bytes())
     return Source(**{**described, "folder": workspace.source, "notes": tuple(described["notes"])})
 
 

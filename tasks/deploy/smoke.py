@@ -1,6 +1,5 @@
 """Smoke tests are the application's own, run against a version that has no traffic yet."""
 
-import json
 from dataclasses import dataclass
 
 from prefect import State
@@ -9,6 +8,7 @@ from prefect.states import Completed
 from blocks.environment import Environment
 from delivery.checks.plan import CheckPlan
 from delivery.errors import SmokeFailed
+from delivery.workspace.package_json import read_package
 from tasks import operation
 from tasks.checks.plan import plan_checks
 from tasks.checks.runner import format_outcome, install, run_logged
@@ -35,7 +35,7 @@ class SmokeCheckout:
     @property
     def has_smoke_tests(self) -> bool:
         text = read_committed(self.source, f"{self.plan.table.folder}/package.json")
-        return SCRIPT in json.loads(text or "{}").get("scripts", {})
+        return SCRIPT in read_package(text or "{}").scripts
 
 
 def checkout_of_checks(

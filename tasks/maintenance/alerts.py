@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from blocks.environment import Environment
 from delivery.deploy.snapshot import drift
+from delivery.json_reader import read_json
 from delivery.maintenance import messages
 from delivery.maintenance.alerts import Alert, drift_in_place, drifted, standing_still
 from tasks import fact, operation
@@ -62,7 +63,7 @@ def already_told(environment: Environment) -> set[str]:
     """Return the keys of the alerts that the channel knows, and that were not over."""
     with translate_aws_errors("read what people were told"):
         row = ledger.row(environment, TOLD)
-    return set(json.loads(row["said"]["S"])) if row else set()
+    return set(read_json(row["said"]["S"])) if row else set()
 
 
 @operation("remember what people were told of {environment.name}")

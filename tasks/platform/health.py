@@ -1,6 +1,5 @@
 """Ask the application over HTTP: is it ready, and which revision answers?"""
 
-import json
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +16,7 @@ from delivery.errors import (
     NeverBecameHealthy,
     TimedOut,
 )
+from delivery.json_reader import read_json
 from delivery.patience import Patience, wait_until
 from delivery.platform.health import NONE_REQUIRED, HealthAnswer, good_in_a_row
 from delivery.platform.service import Service
@@ -199,7 +199,7 @@ def _at_most(response: httpx.Response, size: int, deadline: float) -> Iterator[b
 def _read(status: int, body: bytes, milliseconds: float) -> HealthAnswer:
     """Read the revision, the parts that are not ready, and the versions of the secrets."""
     try:
-        said = json.loads(body)
+        said = read_json(body)
     except ValueError:
         return HealthAnswer(status, None, milliseconds, "not JSON")
     if not isinstance(said, dict):

@@ -242,14 +242,12 @@ def test_a_hostile_lockfile_or_manifest_gets_a_clear_error(text):
 
 
 @pytest.mark.parametrize("key", ["packageManager", "name", "engines", "scripts"])
-def test_a_deeply_nested_value_is_no_crash(key):
-    text = f'{{"{key}": {"[" * 900}{"]" * 900}}}'
+@pytest.mark.parametrize("depth", [900, 150])
+def test_a_deeply_nested_value_is_no_crash(key, depth):
+    text = f'{{"{key}": {"[" * depth}{"]" * depth}}}'
 
-    if key in ("packageManager", "scripts"):
-        with pytest.raises(ConfigurationError, match=r"package\.json"):
-            read_package(text)
-    else:
-        assert read_package(text).name == "the application"
+    with pytest.raises(ConfigurationError, match=r"package\.json is not valid JSON: it is nested"):
+        read_package(text)
 
 
 @pytest.mark.parametrize(

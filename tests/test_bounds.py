@@ -1,0 +1,99 @@
+"""What a stranger writes has bounds: whatever it is, it ends with the reader's own clear error."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from delivery.checks.audit_readers import read_npm_audit, read_yarn_npm_audit
+from delivery.checks.handover import read_verdict
+from delivery.checks.passes import read_pass
+from delivery.checks.scan_readers import read_secret_scan, read_snyk
+from delivery.credentials.secret_value import members_of
+from delivery.errors import ConfigurationError, SecretMalformed, StageLost
+from delivery.maintenance.alarm_events import read_notice
+from delivery.platform.route import first_route, read_route
+from delivery.release.assets import sbom_of
+from delivery.release.reproducible_build import replacements
+from delivery.run.ledger import Proven
+from delivery.workspace.package_json import for_an_audit, read_package
+from tasks.deploy import smoke
+from tasks.platform import health
+
+HOSTILE = {
+    "nested lists": "[" * 100_000,
+    "nested objects": '{"a":' * 100_000,
+    "5,000 digits": '{"a": ' + "9" * 5_000 + "}",
+    "400 digits": '{"a": ' + "9" * 400 + "}",
+    "an infinite number": '{"a": 1e999}',
+    "no number": '{"a": NaN}',
+    "half a character": '{"a": "\\ud83d"}',
+}
+hostile = pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+
+REFUSING = {
+    "a verdict": (read_verdict, StageLost),
+    "the route": (read_route, ConfigurationError),
+    "package.json": (read_package, ConfigurationError),
+    "package.json of an audit": (for_an_audit, ConfigurationError),
+    "a secret": (members_of, SecretMalformed),
+    "an SBOM": (lambda text: sbom_of(text, "1" * 40, "", "x"), ConfigurationError),
+    "a row of the ledger": (Proven.read, ValueError),
+}
+REPORTING = {
+    "npm's audit": lambda text: read_npm_audit(text, "low"),
+    "yarn's audit": lambda text: read_yarn_npm_audit(text, 1, "low"),
+    "snyk's report": lambda text: read_snyk(text, 0),
+    "the secret scan": read_secret_scan,
+    "the baseline": lambda text: read_secret_scan('{"scanned": 1, "too_large": 0}', text),
+}
+
+
+@hostile
+@pytest.mark.parametrize(("read", "error"), REFUSING.values(), ids=REFUSING.keys())
+def test_hostile_json_is_refused_with_the_error_of_its_reader(read, error, text):
+    with pytest.raises(error) as caught:
+        read(text)
+
+    assert len(str(caught.value)) < 500
+
+
+@hostile
+@pytest.mark.parametrize("read", REPORTING.values(), ids=REPORTING.keys())
+def test_a_scanner_that_answers_hostile_json_did_not_run(read, text):
+    report = read(text)
+
+    assert not report.ran
+    assert report.summary.startswith("did not run: ")
+
+
+@hostile
+def test_hostile_json_is_no_pass_no_notice_and_no_manifest(text):
+    assert read_pass(text.encode(), "key", 0, 30) is None
+    assert isinstance(read_notice(text.encode()), str)
+    assert replacements("/made", "id", text, text, "1" * 40) == {b"/made": b"/app"}
+
+
+@hostile
+def test_a_health_endpoint_that_answers_hostile_json_is_not_ready_for_a_revision(text):
+    answer = health._read(200, text.encode(), 1.0)
+
+    assert (answer.revision, answer.remark) == (None, "not JSON")
+    assert not answer.is_from("1" * 40)
+
+
+@pytest.mark.parametrize("moved", [json.dumps("inf"), json.dumps("nan"), json.dumps("1e999")])
+def test_a_route_whose_traffic_moved_at_no_time_is_refused(moved):
+    """Whoever waits until a colour is drained would wait for ever."""
+    text = first_route("blue", "example.org", 1).text().replace('"moved":0.0', f'"moved":{moved}')
+
+    with pytest.raises(ConfigurationError, match="no time"):
+        read_route(text)
+
+
+@pytest.mark.parametrize("scripts", ['"scripts": null', '"name": "x"'])
+def test_an_application_without_scripts_has_no_smoke_tests(monkeypatch, scripts):
+    monkeypatch.setattr(smoke, "read_committed", lambda source, path: f"{{{scripts}}}")
+    plan = SimpleNamespace(table=SimpleNamespace(folder="."))
+
+    assert not smoke.SmokeCheckout(None, None, None, plan, False).has_smoke_tests
