@@ -72,7 +72,8 @@ def _unquoted_operator(line: str) -> str | None:
         elif character in "'\"":
             quote = character
         elif character in _OPERATORS:
-            return re.match(f"[{re.escape(_OPERATORS)}]+", line[at:])[0]  # type: ignore[index]
+            rest = line[at:]
+            return rest[: len(rest) - len(rest.lstrip(_OPERATORS))]
     return None
 
 

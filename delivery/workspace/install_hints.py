@@ -22,17 +22,26 @@ _PASSING_CODE = re.compile(
     r"E5\d\d|ECONNRESET|ETIMEDOUT|EAI_AGAIN|ESOCKETTIMEDOUT|ERR_SOCKET_TIMEOUT"
 )
 # How pnpm and Yarn say that they gave a request up.
-_PASSING = re.compile(
-    r"^(?!.*\bWARN)(?:.*ERR_PNPM_FETCH_5\d\d|.*ERR_PNPM_META_FETCH_FAIL"
-    r"|.*(?:YN\d{4}:|RequestError|Response Code|\berror\b|FetchError|request to)"
-    r".*(?:\(?\b5\d\d\b (?:Internal|Bad|Service|Gateway)|Code.{0,12}\b5\d\d\b"
-    r"|E(?:SOCKET)?TIMEDOUT|ECONNRESET|EAI_AGAIN|socket hang up))"
+_WARNING = re.compile(r"\bWARN")
+_PASSING = re.compile(r"ERR_PNPM_FETCH_5\d\d|ERR_PNPM_META_FETCH_FAIL")
+# One of these, and a reason after it in the same line. Two searches: a single pattern would begin
+# the second one anew for each find of the first, and the lines are a stranger's.
+_REQUEST = re.compile(
+    r"YN\d{4}:|RequestError|Response Code|\berror\b|FetchError|request to",
 )
-_PACKAGE = re.compile(r"node_modules/((?:@[\w.-]+/)?[\w.-]+)(?!.*node_modules/)")
+_PASSING_REASON = re.compile(
+    r"\b5\d\d\b (?:Internal|Bad|Service|Gateway)|Code.{0,12}\b5\d\d\b"
+    r"|E(?:SOCKET)?TIMEDOUT|ECONNRESET|EAI_AGAIN|socket hang up"
+)
+_PACKAGE = re.compile(r"((?:@[\w.-]+/)?[\w.-]+)")
 _SCRIPT_FAILED = re.compile(
-    r"npm (?:ERR!|error) (?:command failed|path |.*\bpostinstall\b)|ELIFECYCLE"
-    r"|gyp ERR!|YN0009|couldn't be built successfully|exit code \d+.*node_modules",
+    r"npm (?:ERR!|error) (?:command failed|path )|ELIFECYCLE"
+    r"|gyp ERR!|YN0009|couldn't be built successfully"
 )
+_NPM_ERROR = re.compile(r"npm (?:ERR!|error) ")
+_POSTINSTALL = re.compile(r"\bpostinstall\b")
+_EXIT_CODE = re.compile(r"exit code \d+")
+_FOLDER = re.compile(r"node_modules")
 
 
 def explain_install_failure(lines: Iterable[str]) -> str | None:
@@ -48,7 +57,7 @@ def explain_install_failure(lines: Iterable[str]) -> str | None:
         )
     if _out_of_sync(text, codes):
         return "The lockfile does not match package.json: run the install locally and commit it."
-    if _SCRIPT_FAILED.search(text) and (_NO_NETWORK.search(text) or "gyp ERR!" in text):
+    if _script_failed(text) and (_NO_NETWORK.search(text) or "gyp ERR!" in text):
         return _script_hint(text)
     if codes & {"E401", "E403", "ENEEDAUTH", "EOTP"} or "ERR_PNPM_FETCH_40" in text:
         return (
@@ -78,12 +87,31 @@ def is_worth_another_try(lines: Iterable[str]) -> bool:
     A download that an install script could not do is no such fault: its file may not exist at all.
     """
     text = "\n".join(lines)
-    if _SCRIPT_FAILED.search(text):
+    if _script_failed(text):
         return False
     # npm names the reason last; errors that it names before may be ones it recovered from.
     if codes := _NPM_CODE.findall(text):
         return bool(_PASSING_CODE.fullmatch(codes[-1]))
-    return any(_PASSING.search(line) for line in text.splitlines())
+    return any(_is_passing(line) for line in text.splitlines())
+
+
+def _is_passing(line: str) -> bool:
+    if _WARNING.search(line):
+        return False
+    return bool(_PASSING.search(line)) or _follows(_REQUEST, _PASSING_REASON, line)
+
+
+def _script_failed(text: str) -> bool:
+    return bool(_SCRIPT_FAILED.search(text)) or any(
+        _follows(_NPM_ERROR, _POSTINSTALL, line) or _follows(_EXIT_CODE, _FOLDER, line)
+        for line in text.split("\n")
+    )
+
+
+def _follows(first: re.Pattern[str], second: re.Pattern[str], line: str) -> bool:
+    """Return whether `second` is found after the first find of `first`."""
+    found = first.search(line)
+    return bool(found and second.search(line, found.end()))
 
 
 def _out_of_sync(text: str, codes: set[str]) -> bool:
@@ -99,8 +127,7 @@ def _out_of_sync(text: str, codes: set[str]) -> bool:
 
 def _script_hint(text: str) -> str:
     where = re.search(r"npm (?:ERR!|error) path (.*)", text)
-    package = _PACKAGE.search(where[1] if where else text)
-    named = package[1] if package else None
+    named = _package_in(where[1] if where else text)
     if named is None and (tool := _DOWNLOADERS.search(text)):
         named = tool[0]
     whose = f"The install script of `{named}`" if named else "An install script"
@@ -108,3 +135,12 @@ def _script_hint(text: str) -> str:
         f"{whose} could not download or build what it needs. If the checks do without it, "
         f"add to delivery.toml: {_IGNORE_SCRIPTS}"
     )
+
+
+def _package_in(text: str) -> str | None:
+    """Return the package whose folder a line names, in the first line that names one."""
+    for line in text.split("\n"):
+        _, folder, rest = line.rpartition("node_modules/")
+        if folder and (package := _PACKAGE.match(rest)):
+            return package[1]
+    return None

@@ -13,11 +13,11 @@ Version = tuple[int, int, int]
 _LTS = {"argon": 4, "boron": 6, "carbon": 8, "dubnium": 10, "erbium": 12, "fermium": 14}
 _LTS |= {"gallium": 16, "hydrogen": 18, "iron": 20, "jod": 22, "krypton": 24}
 
-_PARTIAL = r"[v=]?\s*(\d+|[xX*])(?:\.(\d+|[xX*]))?(?:\.(\d+|[xX*]))?"
+# A part of a version has six digits at most: Python refuses to read one of more than 4,300.
+_PARTIAL = r"(?:[v=]\s*)?(\d{1,6}|[xX*])(?:\.(\d{1,6}|[xX*]))?(?:\.(\d{1,6}|[xX*]))?"
 _COMPARATOR = re.compile(rf"(>=|<=|>|<|\^|~|=)?\s*{_PARTIAL}")
 _SPAN = re.compile(rf"{_PARTIAL}\s+-\s+{_PARTIAL}")
-# A range is a stranger's text: the patterns above are quadratic in its blanks, and Python refuses
-# to read a number of more than 4,300 digits.
+# A range is a stranger's text, and is shown where it cannot be read.
 LONGEST_RANGE = 256
 _ANY = ("*", "x", "X", "", "node", "current", "latest", "stable", "system")
 _NO_END: Version = (10**6, 0, 0)
@@ -44,7 +44,7 @@ def node_is_wanted(wanted: str, have: str) -> bool | None:
 
 
 def _version(text: str) -> Version:
-    match = re.match(r"v?(\d+)\.(\d+)\.(\d+)", text.strip())
+    match = re.match(r"v?(\d{1,6})\.(\d{1,6})\.(\d{1,6})", text.strip())
     if match is None:
         raise ValueError(f"not a Node version: {text!r}")
     major, minor, patch = (int(part) for part in match.groups())

@@ -41,7 +41,10 @@ from tasks.platform.health import HEALTH_LINES
 FOLDER = ROOT / ".sandbox"
 ENVIRONMENT = "laptop"
 CHECK_ONLY = 'To check without an image, write in delivery.toml: dockerfile = "none".'
-_EXPOSED = re.compile(r"^\s*EXPOSE\s+(\d+)(?:/tcp)?\s*$", re.IGNORECASE | re.MULTILINE)
+_EXPOSED = re.compile(
+    r"^[ \t]*EXPOSE[ \t]+(\d{1,5})(?:/tcp)?[ \t\r]*$", re.IGNORECASE | re.MULTILINE
+)
+_HIGHEST_PORT = 65535
 
 
 def main() -> int:
@@ -98,7 +101,8 @@ def _have_base_images(content: Preview) -> None:
 def exposed_port(dockerfile: str) -> int | None:
     """Return the port that a Dockerfile exposes, if it names exactly one."""
     found = {int(port) for port in _EXPOSED.findall(dockerfile)}
-    return found.pop() if len(found) == 1 else None
+    port = found.pop() if len(found) == 1 else 0
+    return port if 0 < port <= _HIGHEST_PORT else None
 
 
 def _environment(

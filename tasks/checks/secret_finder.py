@@ -28,7 +28,7 @@ LARGEST_FILE = 1_000_000
 _GENERATED = (".pnp.cjs", ".pnp.loader.mjs")
 
 _PLACEHOLDER = re.compile(
-    r"example|placeholder|change[-_]?me|your[-_]|dummy|redacted|xxxx|\*{3,}|<[^>]*>|\.\.\.|[{}$]"
+    r"example|placeholder|change[-_]?me|your[-_]|dummy|redacted|xxxx|\*{3,}|<[^<>]*>|\.\.\.|[{}$]"
     r"|^(?:user(?:name)?|pass(?:word|wd)?|pwd|secret|token|test(?:ing)?|admin|root|guest|postgres"
     r"|mongo|redis|foo|bar|baz|abc|123\d*)$",
     re.IGNORECASE,
@@ -41,12 +41,15 @@ _HARMLESS_HOST = re.compile(
 )
 
 
+_WITH_A_LOGIN = re.compile(r"://([^\s/@]*)@")
+
+
 def is_no_secret(secret: str, line: str, plugin: object) -> bool:
     """Return whether a find is an example, as in documentation; detect-secrets calls this."""
     kind = getattr(plugin, "secret_type", "")
     if kind == "Basic Auth Credentials":
-        around = re.search(rf"://[^\s/@]*{re.escape(secret)}@\S*", line)
-        if around and _HARMLESS_HOST.match(around[0]):
+        urls = [url for url in _WITH_A_LOGIN.finditer(line) if url[1].endswith(secret)]
+        if urls and all(_HARMLESS_HOST.match(line, url.start()) for url in urls):
             return True
     return kind != "Private Key" and bool(_PLACEHOLDER.search(secret))
 

@@ -53,7 +53,7 @@ _DENIED = re.compile(
     re.IGNORECASE,
 )
 _ABSENT = re.compile(
-    r"does not appear to be a git repository|[Rr]epository .*not found|returned error: 404"
+    r"does not appear to be a git repository|[Rr]epository .{0,500}not found|returned error: 404"
     r"|does not exist|not a git repository|[Nn]o such file or directory|Not Found",
 )
 _REFUSED_OBJECT = re.compile(r"not our ref|unadvertised object|couldn't find remote ref|bad object")
