@@ -27,12 +27,25 @@ def counted(number: int, what: str) -> str:
 
 def plain(text: str) -> str:
     """Put text on one line, without control characters or escape sequences."""
-    return " ".join(_CONTROL.sub("", text).split())
+    return " ".join(_CONTROL.sub("", writable(text)).split())
+
+
+def writable(text: str) -> str:
+    """Return text that can be written as UTF-8.
+
+    A name of a file that is not UTF-8 has a surrogate for each such byte; each becomes `?`.
+    """
+    return text.encode(errors="replace").decode()
 
 
 def escaped(text: str) -> str:
     """Escape text so that Slack shows it as it is; Slack asks to escape `&`, `<` and `>`."""
-    shown = _CONTROL.sub("", text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    shown = (
+        _CONTROL.sub("", writable(text))
+        .replace("&", "&amp;")
+        .replace("<", "&lt;")
+        .replace(">", "&gt;")
+    )
     return unfenced(shown)
 
 

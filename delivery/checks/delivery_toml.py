@@ -39,11 +39,18 @@ from delivery.checks.commands import command_line
 from delivery.checks.table import AUDIT_LEVELS, SERVICES, Check, StageTable
 from delivery.errors import ConfigurationError
 from delivery.run.ledger import Migration
+from delivery.text import cut, shortened
 from delivery.workspace.node_versions import is_readable_range
 
 FILE = "delivery.toml"
 _HINT = f"Correct {FILE}, commit, and run again."
 LONGEST_TIMEOUT_S = 6 * 3600
+LARGEST = 100_000
+MOST_CHECKS = 100
+# A dotted key of n parts costs n² steps to read, and is a table in a table in a table.
+MOST_DOTS = 100
+LONGEST_PATH = 1000
+_LONGEST_NAME, _LONGEST_REASON = 120, 400
 
 _TOP_KEYS = (
     *("folder", "node", "install", "install_timeout", "dockerfile", "health", "migration"),
@@ -65,7 +72,7 @@ _CHECK_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _URL_PATH = re.compile(r"/[A-Za-z0-9._~/%-]{0,200}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OUR_VARIABLES = re.compile(r"KANVARO_.*|PATH|HOME|TMPDIR|LD_.*", re.IGNORECASE)
-_TIMEOUT = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+_TIMEOUT = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?")
 # New values of a check's fields, or of the table's, by the field's name.
 Changes = dict[str, Any]
 _RUNS_A_SCRIPT = re.compile(r"(?:npm|pnpm|yarn) run(?:-script)? ([^\s-]\S*)(?: .*)?", re.DOTALL)
@@ -76,13 +83,23 @@ def parse_table(text: str, default: StageTable) -> StageTable:
 
     Raises `ConfigurationError`, naming the key, for anything not understood.
     """
+    if len(text) > LARGEST:
+        raise _unreadable(f"has {len(text)} characters; {LARGEST} are read")
+    if any(line.count(".") > MOST_DOTS for line in text.splitlines()):
+        raise _unreadable(f"is nested too deeply: a line has more than {MOST_DOTS} dots")
     try:
         written = tomllib.loads(text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}"))
         return _changed(written, default)
     except RecursionError as error:
-        raise ConfigurationError(f"{FILE} is nested too deeply", hint=_HINT) from error
-    except ValueError as error:
-        raise ConfigurationError(f"{FILE} is not valid TOML: {error}", hint=_HINT) from error
+        raise _unreadable("is nested too deeply") from error
+    except tomllib.TOMLDecodeError as error:
+        raise _unreadable(f"is not valid TOML: {error}") from error
+    except ValueError as error:  # Python reads and writes numbers of up to 4,300 digits
+        raise _unreadable("holds a number of thousands of digits") from error
+
+
+def _unreadable(why: str) -> ConfigurationError:
+    return ConfigurationError(f"{FILE} {cut(why, _LONGEST_REASON)}", hint=_HINT)
 
 
 def _changed(written: dict[str, Any], default: StageTable) -> StageTable:
@@ -125,6 +142,8 @@ def _health(written: Any) -> Changes:
 def _checks(written: Any, default: tuple[Check, ...]) -> tuple[Check, ...]:
     tables = _typed(written, dict, "checks", "a table")
     known = {check.name: check for check in default}
+    if len(tables) > MOST_CHECKS:
+        raise _refused("checks", f"there are {len(tables)}; a run has at most {MOST_CHECKS}")
     for name, table in tables.items():
         if not _CHECK_NAME.fullmatch(name):
             raise _refused(f"checks.{name}", "a check is named in a-z, 0-9 and `-`")
@@ -198,7 +217,7 @@ def _read_skip(value: Any, path: str) -> Changes:
     reason = _typed(value, str, path, 'a reason in quotes, such as "no browser yet"').strip()
     if not reason:
         raise _refused(path, "give a reason, which the summary shows")
-    return {"skip": " ".join(reason.split())}
+    return {"skip": shortened(reason, _LONGEST_REASON)}
 
 
 def _read_audit_level(value: Any, path: str) -> Changes:
@@ -241,6 +260,8 @@ def _timeout(value: Any, path: str) -> int:
 
 def _path(value: Any, key: str) -> str:
     text = _typed(value, str, key, "a path in quotes")
+    if len(text) > LONGEST_PATH:
+        raise _refused(key, f"has {len(text)} characters; a path has at most {LONGEST_PATH}")
     path = PurePosixPath(text)
     if path.is_absolute() or ".." in path.parts or "\\" in text:
         raise _refused(key, f"{text!r} leaves the repository")
@@ -282,6 +303,8 @@ def _did_you_mean(name: str, known: Collection[str]) -> str:
 
 
 def _refused(path: str, why: str) -> ConfigurationError:
+    name = shortened(path, _LONGEST_NAME)
     return ConfigurationError(
-        f"{FILE}: `{path}`: {why}", hint=f"Correct `{path}` in {FILE}, commit, and run again."
+        f"{FILE}: `{name}`: {cut(why, _LONGEST_REASON)}",
+        hint=f"Correct `{name}` in {FILE}, commit, and run again.",
     )

@@ -51,6 +51,8 @@ class VersionTag:
 def read_tag(name: str) -> VersionTag:
     """Read the tag of a release. Raises `RequestRefused`, saying what is wrong with it."""
     shown = quoted(name)
+    if len(name) > LONGEST_TAG:
+        raise RequestRefused(f"{shown} is longer than {LONGEST_TAG} characters", hint=_HINT)
     match = _SEMVER.fullmatch(name)
     if match is None:
         raise RequestRefused(f"{shown} is not `v` and a semantic version", hint=_HINT)
@@ -59,8 +61,6 @@ def read_tag(name: str) -> VersionTag:
             f"{shown} has build metadata ({match[5]}), which the tag of an image cannot hold",
             hint=_HINT,
         )
-    if len(name) > LONGEST_TAG:
-        raise RequestRefused(f"{shown} is longer than {LONGEST_TAG} characters", hint=_HINT)
     major, minor, patch = (int(match[n]) for n in (1, 2, 3))
     named = match[4].split(".") if match[4] else []
     return VersionTag((major, minor, patch), not named, tuple(map(_identifier, named)), name)
@@ -80,7 +80,7 @@ def version_remark(tag: VersionTag, version: str | None) -> str:
     """Return a remark if package.json names another version than the tag, else an empty text."""
     if version == tag.version:
         return ""
-    named = f"the version {version!r}" if version else "no version"
+    named = f"the version {quoted(version)}" if version else "no version"
     return f"package.json names {named}, and the tag is {tag}"
 
 

@@ -15,6 +15,8 @@ _ABOUT_PACKAGES = (
     *("bundleDependencies", "bundledDependencies", "overrides", "resolutions"),
 )
 _PINNED = re.compile(r"(npm|pnpm|yarn|bun)@(\d+\.\d+\.\d+(?:-[0-9A-Za-z.]+)?)(?:\+[\w.=/+-]+)?")
+# Corepack adds a digest of 128 hexadecimal digits to name and version.
+LONGEST_PINNED = 250
 
 
 class PinnedManager(NamedTuple):
@@ -76,7 +78,8 @@ def _object(text: str, path: str) -> dict[str, Any]:
 def _pinned(written: object, path: str) -> PinnedManager | None:
     if written is None:
         return None
-    match = _PINNED.fullmatch(written) if isinstance(written, str) else None
+    is_short = isinstance(written, str) and len(written) <= LONGEST_PINNED
+    match = _PINNED.fullmatch(written) if isinstance(written, str) and is_short else None
     if match is None:
         instead = repr(written)[:80] if isinstance(written, str) else "a value that is not text"
         raise _broken(path, f'`packageManager` must be like "npm@11.0.0", not {instead}')

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from delivery.errors import RequestRefused
 from delivery.json_reader import read_json
+from delivery.text import cut, shortened
+from delivery.workspace.node_versions import LONGEST_RANGE
 from delivery.workspace.package_json import Package, read_package
 
 NPM_LOCKS = ("npm-shrinkwrap.json", "package-lock.json")
@@ -29,6 +31,7 @@ _YARN_BY_METADATA = {4: "2.4.2", 5: "3.8.7", 6: "3.8.7", 8: "4.9.2"}
 _PNPM_BY_LOCKFILE = {"5.3": "6.35.1", "5.4": "7.33.7", "6.0": "8.15.9", "9.0": "9.15.9"}
 # One pass over the text, whatever blanks it has: a lockfile is a stranger's.
 _BERRY = re.compile(r"^__metadata:[ \t]*\r?\n[ \t]+version:[ \t]*['\"]?(\d{1,6})", re.MULTILINE)
+LONGEST_VERSION = 80
 _MANAGER_OF = {"pnpm-lock.yaml": "pnpm", "yarn.lock": "yarn"}
 _MANAGER_OF |= dict.fromkeys(NPM_LOCKS, "npm") | dict.fromkeys(BUN_LOCKS, "bun")
 
@@ -67,12 +70,12 @@ def wanted_node(files: Mapping[str, str], folder: str = ".") -> WantedNode | Non
     """Read which Node versions the application in `folder` asks for; the nearest file decides."""
     for each in _upwards(folder):
         for name in (".nvmrc", ".node-version"):
-            lines = [line.split("#")[0].strip() for line in _in(files, each, name).splitlines()]
+            lines = (line.partition("#")[0].strip() for line in _in(files, each, name).splitlines())
             if range_ := next(filter(None, lines), None):
-                return WantedNode(range_, _at(each, name))
+                return WantedNode(shortened(range_, LONGEST_RANGE), _at(each, name))
         path = _at(each, "package.json")
         if path in files and (engine := read_package(files[path], path).node_engine):
-            return WantedNode(engine, f"{path} (engines.node)")
+            return WantedNode(shortened(engine, LONGEST_RANGE), f"{path} (engines.node)")
     return None
 
 
@@ -172,7 +175,8 @@ def _check_npm_lock(text: str, name: str) -> None:
         raise RequestRefused(f"{name} is not valid JSON: {error}", hint=hint) from error
     version = written.get("lockfileVersion") if isinstance(written, dict) else None
     if version not in (1, 2, 3):
-        raise RequestRefused(f"{name} is of version {version!r}; npm writes 1, 2 or 3", hint=hint)
+        shown = cut(repr(version), LONGEST_VERSION)
+        raise RequestRefused(f"{name} is of version {shown}; npm writes 1, 2 or 3", hint=hint)
 
 
 def _pnpm(package: Package, lock: str) -> Manager:
@@ -207,8 +211,8 @@ def _yarn(
     if release:
         return Manager(
             "yarn-berry",
-            ("node", posixpath.relpath(release, folder)),
-            ("node", posixpath.relpath(release, root), "install", "--immutable"),
+            ("node", _no_option(posixpath.relpath(release, folder))),
+            ("node", _no_option(posixpath.relpath(release, root)), "install", "--immutable"),
             published=berry,
         )
     if not berry:
@@ -217,6 +221,11 @@ def _yarn(
             hint='Name the version in package.json: "packageManager": "yarn@4.9.2".',
         )
     return Manager("yarn-berry", berry, (*berry, "install", "--immutable"), published=berry)
+
+
+def _no_option(path: str) -> str:
+    """Write a path so that no program takes it for an option."""
+    return f"./{path}" if path.startswith("-") else path
 
 
 def _committed_yarn(settings: str, root: str, releases: Collection[str]) -> str | None:

@@ -10,6 +10,7 @@ from delivery.checks.delivery_toml import FILE, parse_table
 from delivery.checks.plan import CheckPlan, applicable, remarks_about
 from delivery.checks.table import DEFAULT_TABLE, StageTable, with_audit_level
 from delivery.errors import ConfigurationError, RequestRefused
+from delivery.text import shortened
 from delivery.workspace.node_versions import node_is_wanted
 from delivery.workspace.package_json import read_package
 from delivery.workspace.packages import choose_manager, wanted_node
@@ -19,6 +20,7 @@ from tasks.workspace.committed import package_files, read_committed, tracked_fil
 from tasks.workspace.program_environment import withheld_proxies
 
 FOLDERS_SHOWN = 8
+LONGEST_SHOWN = 200
 
 
 @fact("what does {source.revision:.10} need?")
@@ -72,7 +74,7 @@ def as_planned(environment: Environment, plan: CheckPlan) -> Environment:
 
 def _in_another_folder(source: Source, why: str) -> RequestRefused:
     """Refuse a folder without an application, and name folders that may have one."""
-    found = [path.rpartition("/")[0] for path in tracked_files(source)
+    found = [shortened(path.rpartition("/")[0], LONGEST_SHOWN) for path in tracked_files(source)
              if path.endswith("/package.json") and "node_modules/" not in path]  # fmt: skip
     shown = ", ".join(sorted(found, key=lambda path: path.count("/"))[:FOLDERS_SHOWN])
     if not found:

@@ -1,6 +1,9 @@
+import os
+
 import pytest
 
-from delivery.text import cut, quoted, shortened, unfenced
+from delivery.errors import RequestRefused
+from delivery.text import as_markdown, cell, cut, escaped, plain, quoted, shortened, unfenced
 
 
 @pytest.mark.parametrize(
@@ -25,3 +28,21 @@ def test_a_name_from_outside_is_quoted_escaped_and_bounded():
 
 def test_a_block_of_code_is_ended_by_nothing_in_it():
     assert unfenced("a\n```\nb") == "a\n'''\nb"
+
+
+NOT_UTF_8 = os.fsdecode(b"caf\xe9.js")
+
+
+@pytest.mark.parametrize(
+    "show", [plain, escaped, as_markdown, cell, lambda text: cut(quoted(text), 90)]
+)
+def test_a_name_that_is_not_utf_8_can_be_written(show):
+    assert "caf" in show(NOT_UTF_8)
+    assert show(NOT_UTF_8).encode()
+
+
+def test_an_error_about_a_name_that_is_not_utf_8_can_be_written():
+    error = RequestRefused(f"{NOT_UTF_8} is no link", hint=f"Rename {NOT_UTF_8}.")
+
+    assert str(error) == "caf?.js is no link"
+    assert error.hint == "Rename caf?.js."

@@ -1,5 +1,7 @@
 """What an application may say in delivery.toml, and how a mistake in it is told."""
 
+import re
+
 import pytest
 
 from delivery.checks.delivery_toml import parse_table
@@ -162,3 +164,41 @@ def test_a_mistake_is_told_by_the_key_it_is_in(text, sentence):
     with pytest.raises(ConfigurationError, match=sentence) as caught:
         parse_table(text, DEFAULT_TABLE)
     assert "delivery.toml" in str(caught.value)
+
+
+HOSTILE = {
+    "a megabyte": ("#" * 1_000_000, "has 1000000 characters; 100000 are read"),
+    "a dotted key": ("a." * 40_000 + "a = 1", "nested too deeply"),
+    "a dotted header": ("[" + "a." * 40_000 + "a]", "nested too deeply"),
+    "a dotted key inside": ("x = {" + "a." * 40_000 + "a = 1}", "nested too deeply"),
+    "lists in lists": ("x = " + "[" * 50_000, "nested too deeply"),
+    "digits": ("install_timeout = " + "9" * 5_000, "a number of thousands of digits"),
+    "a huge number": ("folder = 0x" + "f" * 50_000, "a number of thousands of digits"),
+    "digits in a text": (f'install_timeout = "{"9" * 5_000}h"', "`install_timeout`: must be whole"),
+    "many checks": (
+        "\n".join(f"[checks.a{n}]\ncommand = 'x'" for n in range(1000)),
+        "`checks`: there are 1000; a run has at most 100",
+    ),
+    "a long key": ("a" * 90_000 + " = 1", "unknown key"),
+    "a long value": (f'migration = "{"a" * 90_000}"', "`migration`: must be one of"),
+    "a long path": (f'folder = "{"a/" * 40_000}"', "a path has at most 1000"),
+    "a key of two lines": ('"a\\nb\\u001b[31m" = 1', "`a b`: unknown key"),
+    "half of a character": ('[checks.unit]\nskip = "\\ud800"', "is not valid TOML"),
+}
+
+
+@pytest.mark.parametrize(("text", "why"), HOSTILE.values(), ids=HOSTILE.keys())
+def test_a_hostile_file_is_refused_in_one_short_sentence(text, why):
+    with pytest.raises(ConfigurationError, match=re.escape(why)) as caught:
+        parse_table(text, DEFAULT_TABLE)
+
+    assert len(str(caught.value)) < 600
+    assert "\n" not in str(caught.value)
+    assert len(caught.value.hint) < 200
+
+
+def test_a_long_reason_to_skip_a_check_is_shortened():
+    table = parse_table(f'[checks.unit]\nskip = "{"why " * 10_000}"', DEFAULT_TABLE)
+
+    [skip] = [check.skip for check in table.checks if check.skip]
+    assert len(skip) == 400

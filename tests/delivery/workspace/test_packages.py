@@ -5,6 +5,7 @@ import json
 import pytest
 
 from delivery.errors import ConfigurationError, RequestRefused
+from delivery.workspace.node_versions import node_is_wanted
 from delivery.workspace.package_json import read_package
 from delivery.workspace.packages import choose_manager, wanted_node
 
@@ -265,3 +266,45 @@ def test_a_lockfile_version_of_thousands_of_digits_is_no_number():
 
     with pytest.raises(RequestRefused):
         choose_manager({"package.json": PACKAGE, "yarn.lock": lock})
+
+
+def test_a_version_that_is_asked_for_in_a_megabyte_is_shortened_where_it_is_shown():
+    """The remark that it cannot be read stands in the log, the summary and the comment."""
+    engines = f'{{"engines": {{"node": "{">=" * 500_000}"}}}}'
+
+    for files in ({".nvmrc": "2" * 1_000_000}, {"package.json": engines}):
+        wanted = wanted_node(files)
+        assert len(wanted.range) == 256
+        assert node_is_wanted(wanted.range, "v20.11.1") is None
+
+
+@pytest.mark.parametrize("nvmrc", ["#" * 5_000_000 + "\n20", "\n" * 5_000_000 + "20 # ours"])
+def test_a_version_file_full_of_nothing_is_read(nvmrc):
+    assert wanted_node({".nvmrc": nvmrc}).range == "20"
+
+
+@pytest.mark.parametrize("version", ['"' + "9" * 1_000_000 + '"', "[" * 90 + "]" * 90, "4.0"])
+def test_the_version_of_a_lockfile_is_named_in_a_short_sentence(version):
+    lock = f'{{"lockfileVersion": {version}}}'
+
+    with pytest.raises(RequestRefused, match="is of version") as caught:
+        choose_manager({"package.json": PACKAGE, "package-lock.json": lock})
+
+    assert len(str(caught.value)) < 200
+
+
+def test_a_pinned_manager_of_a_megabyte_is_refused():
+    """It would become a word of a command line, which the kernel bounds."""
+    with pytest.raises(ConfigurationError, match="packageManager") as caught:
+        read_package(f'{{"packageManager": "npm@{"1" * 1_000_000}.0.0"}}')
+
+    assert len(str(caught.value)) < 200
+
+
+def test_a_committed_yarn_whose_name_looks_like_an_option_is_a_path():
+    folder, package = ".yarn/releases", '{"workspaces": [".yarn/releases"]}'
+    files = {"package.json": package, "yarn.lock": BERRY, f"{folder}/package.json": PACKAGE}
+
+    chosen = choose_manager(files, folder, releases=(f"{folder}/--eval=1.cjs",))
+
+    assert chosen.program == ("node", "./--eval=1.cjs")
