@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from delivery.checks.scan_readers import SEVERITIES, beginning, mapping, worst
+from delivery.checks.scan_readers import SEVERITIES, beginning, listed, mapping, worst
 from delivery.checks.scans import Finding, ScannerReport, did_not_run
 from delivery.checks.table import AUDIT_LEVELS
 from delivery.json_reader import read_json
@@ -125,7 +125,7 @@ def _from_npm(vulnerabilities: Mapping[str, Any]) -> list[Finding]:
     """List the advisories; packages that only depend on an affected package are left out."""
     found: dict[str, Finding] = {}
     for vulnerability in map(mapping, vulnerabilities.values()):
-        for via in vulnerability.get("via", []):
+        for via in listed(vulnerability.get("via")):
             if isinstance(via, Mapping):
                 found[str(via.get("source"))] = Finding(
                     where=str(via.get("name")),

@@ -34,7 +34,7 @@ def read_snyk(text: str, exit_code: int) -> ScannerReport:
             severity=str(one.get("severity")).replace("medium", "moderate"),
             title=beginning(str(one.get("title"))),
             url=f"https://security.snyk.io/vuln/{one.get('id')}",
-            fixed_in=", ".join(map(str, one.get("fixedIn") or [])),
+            fixed_in=", ".join(map(str, listed(one.get("fixedIn")))),
         )
         for project in projects
         for one in map(mapping, project["vulnerabilities"])
@@ -104,6 +104,10 @@ def worst(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 def mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def beginning(text: str) -> str:

@@ -5,22 +5,32 @@ run, and a scanner that did not run blocks.
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from delivery.errors import CheckFailed, ScannerDidNotRun
+from delivery.text import shortened
 
 FINDINGS_LISTED = 10
+LONGEST_FIELD = 200
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing found: in which package, or in which file and line."""
+    """One thing found: in which package, or in which file and line.
+
+    Strangers choose the names of packages and files: each field is kept on one line, and shortened.
+    """
 
     where: str
     severity: str
     title: str
     url: str = ""
     fixed_in: str = ""
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            shown = shortened(getattr(self, each.name), LONGEST_FIELD)
+            object.__setattr__(self, each.name, shown)
 
     def __str__(self) -> str:
         fix = f"; fixed in {self.fixed_in}" if self.fixed_in else ""
@@ -97,4 +107,5 @@ def security_verdict(
 
 
 def did_not_run(scanner: str, why: str) -> ScannerReport:
-    return ScannerReport(scanner, ran=False, passed=False, summary=f"did not run: {why}")
+    shown = shortened(why, 2 * LONGEST_FIELD)
+    return ScannerReport(scanner, ran=False, passed=False, summary=f"did not run: {shown}")

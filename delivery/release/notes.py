@@ -6,14 +6,17 @@ link, reference, image or HTML in them takes effect, neither on GitHub nor in Sl
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
+from delivery.errors import ConfigurationError
 from delivery.json_reader import read_json
 from delivery.text import LONGEST_SUBJECT, as_markdown, counted, plain
 
 OTHERS = "Other changes"
-# GitHub takes 125,000 characters.
+# GitHub takes 125,000 characters, in which headings, remarks and a marker stand, too.
 MOST_COMMITS = 300
+LONGEST_LIST = 100_000
 SHORT = 10
 
 
@@ -31,7 +34,7 @@ class CommitChange:
 def read_changes(written: str) -> list[CommitChange]:
     """Read the commits that `git-cliff --context` wrote, the newest first.
 
-    Raises `ValueError` if it wrote something else.
+    Raises `ConfigurationError` if it wrote something else.
     """
     try:
         releases = read_json(written)
@@ -40,7 +43,10 @@ def read_changes(written: str) -> list[CommitChange]:
         commits = [commit for release in releases for commit in release["commits"]]
         return [_change(commit) for commit in reversed(commits)]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"git-cliff wrote something else than commits: {error!r}") from error
+        raise ConfigurationError(
+            f"git-cliff wrote something else than commits: {error!r:.200}",
+            hint="Run `make setup` for the version of git-cliff that is pinned, then run again.",
+        ) from error
 
 
 def notes(changes: Sequence[CommitChange], previous: str | None, remarks: Sequence[str]) -> str:
@@ -48,15 +54,23 @@ def notes(changes: Sequence[CommitChange], previous: str | None, remarks: Sequen
     lines = [*(f"> {as_markdown(remark)}\n" for remark in remarks)]
     if not changes:
         lines.append(f"No commits since {previous}.\n" if previous else "No commits.\n")
-    if breaking := [each for each in changes if each.is_breaking]:
+    # What breaks is shown first, and so is left out last.
+    ranked = _that_fit(sorted(changes, key=lambda each: not each.is_breaking))
+    if breaking := [each for each in ranked if each.is_breaking]:
         lines += ["### Breaking changes\n", *map(_line, breaking), ""]
-    shown = [each for each in changes if not each.is_breaking][:MOST_COMMITS]
+    shown = [each for each in ranked if not each.is_breaking]
     for group in sorted({each.group for each in shown}):
         lines.append(f"### {_title(group)}\n")
         lines += [*(_line(each) for each in shown if each.group == group), ""]
-    if (left := len(changes) - len(breaking) - len(shown)) > 0:
+    if left := len(changes) - len(ranked):
         lines.append(f"… and {counted(left, 'more commit')}.\n")
     return "\n".join(lines)
+
+
+def _that_fit(changes: Sequence[CommitChange]) -> list[CommitChange]:
+    """Return the first changes, as many as fit into the notes."""
+    sizes = accumulate(len(_line(each)) + 1 for each in changes[:MOST_COMMITS])
+    return [each for each, size in zip(changes, sizes, strict=False) if size <= LONGEST_LIST]
 
 
 def in_short(changes: Sequence[CommitChange]) -> list[str]:

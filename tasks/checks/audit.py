@@ -14,10 +14,12 @@ import yaml
 
 from delivery.checks.audit_readers import read_npm_audit, read_yarn_npm_audit
 from delivery.checks.scans import ScannerReport, did_not_run
-from delivery.errors import ConfigurationError
+from delivery.errors import ConfigurationError, RequestRefused
+from delivery.text import shortened
 from delivery.workspace.package_json import for_an_audit
 from delivery.workspace.packages import LOCKFILES, Manager
-from tasks.checks.scanners import ScanContext, cut_short, regular_files
+from tasks.checks.scanners import ScanContext, cut_short, is_larger, regular_files
+from tasks.workspace.committed import LARGEST_FILE
 
 # npm's own retries can last longer than a check may take. In milliseconds.
 _IMPATIENT = {
@@ -27,6 +29,7 @@ _IMPATIENT = {
     "YARN_HTTP_RETRY": "2",
 }
 _LARGEST_SETTINGS = 200_000
+LONGEST_SHOWN = 200
 _YARN_SETTINGS = ".audit.yarnrc.yml"
 # Settings of Yarn that decide what is in its lockfile.
 _OF_THE_LOCKFILE = ("packageExtensions", "catalog", "catalogs")
@@ -50,14 +53,14 @@ def audit(
                 "npm_config_cache": str(cache),
             }
             argv = (*manager.published, *_question(manager, level, registry))
-            outcome, answer = context.ask("npm-audit", argv, folder, extra)
-    except ConfigurationError as error:
+            answered = context.ask("npm-audit", argv, folder, extra)
+    except (ConfigurationError, RequestRefused) as error:
         return did_not_run("npm-audit", str(error))
-    if ended := cut_short(outcome, context.timeout_s):
+    if ended := cut_short(answered, context.timeout_s):
         return did_not_run("npm-audit", ended)
     if manager.name == "yarn-berry":
-        return read_yarn_npm_audit(answer, outcome.exit_code, level)
-    return read_npm_audit(answer, level)
+        return read_yarn_npm_audit(answered.text, answered.outcome.exit_code, level)
+    return read_npm_audit(answered.text, level)
 
 
 def _question(manager: Manager, level: str, registry: str | None) -> tuple[str, ...]:
@@ -116,18 +119,25 @@ def _reduced(tree: Path, path: Path) -> str | None:
     """Return what an audit needs of a file of the tree, or None if it needs nothing."""
     if path.name not in ("package.json", ".yarnrc.yml", *LOCKFILES):
         return None
+    shown = shortened(str(path), LONGEST_SHOWN)
+    if is_larger(tree / path, LARGEST_FILE):
+        raise ConfigurationError(f"{shown} is larger than {LARGEST_FILE // 10**6} MB")
     text = (tree / path).read_text(errors="replace")
     if path.name == "package.json":
-        return for_an_audit(text, str(path))
-    return _of_the_lockfile(text, str(path)) if path.name == ".yarnrc.yml" else text
+        return for_an_audit(text, shown)
+    return _of_the_lockfile(text, shown) if path.name == ".yarnrc.yml" else text
 
 
 def _of_the_lockfile(text: str, path: str) -> str:
     if len(text) > _LARGEST_SETTINGS:
         raise ConfigurationError(f"{path} has {len(text)} characters, too many for settings")
     try:
-        written = yaml.safe_load(text)
+        # As Yarn reads it: every scalar is text. Merges (`<<: *a`), which could double a mapping
+        # with each line, and numbers of any length are texts, too.
+        written = yaml.load(text, yaml.BaseLoader)  # noqa: S506  it makes texts, lists and dicts
         settings: Mapping[str, object] = written if isinstance(written, dict) else {}
         return yaml.safe_dump({key: settings[key] for key in _OF_THE_LOCKFILE if key in settings})
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except RecursionError:
+        raise ConfigurationError(f"{path} is not valid YAML: it is nested too deeply") from None
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigurationError(f"{path} is not valid YAML") from error

@@ -6,13 +6,18 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from delivery.checks.scan_readers import read_secret_scan, read_snyk, snyk_threshold
 from delivery.checks.scans import ScannerReport, did_not_run
+from delivery.errors import RequestRefused
+from tasks.workspace.folder_walk import require_short, walk
 from tasks.workspace.programs import ProgramOutcome, run_program
 
 _SECRET_FINDER = Path(__file__).with_name("secret_finder.py")
 _BASELINE = Path(".secrets.baseline")
+# The report on a lockfile of 3,000 packages has 1 MB.
+LARGEST_ANSWER = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -33,8 +38,8 @@ class ScanContext:
 
     def ask(
         self, name: str, argv: tuple[str, ...], folder: Path, extra: Mapping[str, str] | None = None
-    ) -> tuple[ProgramOutcome, str]:
-        """Run a scanner; return how it ended, and its standard output."""
+    ) -> "Answered":
+        """Run a scanner; return how it ended, and its standard output, unless that is too large."""
         answer = self.logs / f"{name}.answer"
         try:
             outcome = run_program(
@@ -44,12 +49,22 @@ class ScanContext:
                 timeout_s=self.timeout_s,
                 log=self.log,
                 full_log=self.logs / f"{name}.log",
-                stop=self.stop,
+                stop=lambda: self.stop() or is_larger(answer, LARGEST_ANSWER),
                 answer=answer,
             )
-            return outcome, answer.read_text(errors="replace")
+            if is_larger(answer, LARGEST_ANSWER):
+                return Answered(outcome, "", is_too_large=True)
+            return Answered(outcome, answer.read_text(errors="replace"))
         finally:
             answer.unlink(missing_ok=True)
+
+
+class Answered(NamedTuple):
+    """How a scanner ended, and what it answered, which is empty if it is too large."""
+
+    outcome: ProgramOutcome
+    text: str
+    is_too_large: bool = False
 
 
 def snyk(context: ScanContext, token: str, level: str = "moderate") -> ScannerReport:
@@ -63,10 +78,10 @@ def snyk(context: ScanContext, token: str, level: str = "moderate") -> ScannerRe
         return did_not_run("snyk", "there is a token, but no `snyk` on this machine")
     argv = (program, "test", "--json", f"--severity-threshold={snyk_threshold(level)}")
     secret = {"SNYK_TOKEN": token, "SNYK_DISABLE_ANALYTICS": "1"}
-    outcome, answer = context.ask("snyk", argv, context.tree / context.folder, secret)
-    if ended := cut_short(outcome, context.timeout_s):
+    answered = context.ask("snyk", argv, context.tree / context.folder, secret)
+    if ended := cut_short(answered, context.timeout_s):
         return did_not_run("snyk", ended)
-    return read_snyk(answer.replace(token, "[token]"), outcome.exit_code)
+    return read_snyk(answered.text.replace(token, "[token]"), answered.outcome.exit_code)
 
 
 def secret_scan(context: ScanContext) -> ScannerReport:
@@ -74,33 +89,49 @@ def secret_scan(context: ScanContext) -> ScannerReport:
 
     Lines marked `pragma: allowlist secret` and what `.secrets.baseline` lists are accepted.
     """
-    files = list(regular_files(context.tree))
+    try:
+        files = list(regular_files(context.tree))
+    except RequestRefused as error:
+        return did_not_run("secrets", str(error))
     listed = context.logs / "secrets.list"
     listed.write_bytes(b"".join(os.fsencode(path) + b"\0" for path in files))
     argv = (sys.executable, "-I", str(_SECRET_FINDER), str(listed.resolve()))
-    outcome, answer = context.ask("secrets", argv, context.tree)
+    answered = context.ask("secrets", argv, context.tree)
     listed.unlink()
-    if ended := cut_short(outcome, context.timeout_s):
+    if ended := cut_short(answered, context.timeout_s):
         return did_not_run("secrets", ended)
+    outcome = answered.outcome
     if outcome.exit_code != 0:
         last = outcome.last_lines[-1] if outcome.last_lines else "nothing"
         return did_not_run("secrets", f"it failed; its last line: {last}")
-    accepted = (
-        (context.tree / _BASELINE).read_text(errors="replace") if _BASELINE in files else None
+    baseline = context.tree / _BASELINE if _BASELINE in files else None
+    if baseline and is_larger(baseline, LARGEST_ANSWER):
+        return did_not_run("secrets", f"{_BASELINE} is larger than {LARGEST_ANSWER // 10**6} MB")
+    return read_secret_scan(
+        answered.text, baseline.read_text(errors="replace") if baseline else None
     )
-    return read_secret_scan(answer, accepted)
 
 
 def regular_files(tree: Path) -> Iterator[Path]:
-    """Yield the files below `tree`, relative to it; links are neither followed nor listed."""
-    for parent, _, names in os.walk(tree):
-        for path in (Path(parent, name) for name in names):
-            if path.is_file() and not path.is_symlink():
-                yield path.relative_to(tree)
+    """Yield the files below `tree`, relative to it; links are neither followed nor listed.
+
+    Raises `RequestRefused` for a path that is too long to be read.
+    """
+    for path, entry in walk(tree):
+        require_short(path)
+        if entry.is_file(follow_symlinks=False):
+            yield path
 
 
-def cut_short(outcome: ProgramOutcome, timeout_s: float) -> str | None:
+def is_larger(file: Path, size: int) -> bool:
+    return file.exists() and file.stat().st_size > size
+
+
+def cut_short(answered: Answered, timeout_s: float) -> str | None:
     """Say why a scanner ended without a verdict; None if it did not."""
+    outcome = answered.outcome
+    if answered.is_too_large:
+        return f"its answer is larger than {LARGEST_ANSWER // 10**6} MB"
     if outcome.timed_out:
         return f"no verdict within {timeout_s:g} s"
     if outcome.stopped:

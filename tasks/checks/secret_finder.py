@@ -71,10 +71,16 @@ def find(paths: list[str]) -> dict[str, object]:
         for path in wanted:
             collection.scan_file(path)
     found = [
-        (path, secret.line_number, secret.type, secret.secret_hash) for path, secret in collection
+        (_shown(path), secret.line_number, secret.type, secret.secret_hash)
+        for path, secret in collection
     ]
     too_large = len(files) - len(wanted)
     return {"scanned": len(wanted), "too_large": too_large, "found": sorted(found)}
+
+
+def _shown(path: str) -> str:
+    """Return a path that can be written as UTF-8: bytes that are none become `?`."""
+    return path.encode(errors="replace").decode()
 
 
 def _is_worth_reading(path: Path) -> bool:

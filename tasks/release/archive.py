@@ -11,7 +11,12 @@ from io import BytesIO
 from pathlib import Path
 
 from delivery.errors import RequestRefused
+from delivery.text import quoted
+from tasks.workspace.folder_walk import require_short, walk
 
+# GitHub takes assets of up to 2 GiB.
+LARGEST_BUILD = 2 << 30
+MOST_ENTRIES = 200_000
 DIRECTORY, PROGRAM, FILE, LINK = 0o755, 0o755, 0o644, 0o777
 
 
@@ -22,30 +27,35 @@ def write_archive(
 
     `moment` (seconds since 1970) is the time of every entry. In text files every key of `replaced`,
     such as the build's own folder, is replaced by its value. Raises `RequestRefused` for a link
-    that leads out of the folder, and for anything that is neither a file, a folder nor a link.
+    that leads out of the folder, for anything that is neither a file, a folder nor a link, and for
+    more than 2 GiB or 200,000 entries.
     """
     with (
         into.open("xb") as file,
         gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0, compresslevel=9) as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
     ):
-        for path in _sorted(folder):
-            relative = path.relative_to(folder).as_posix()
-            entry = tarfile.TarInfo(stem if relative == "." else f"{stem}/{relative}")
+        for relative in _within_limits(folder):
+            path = folder / relative
+            entry = tarfile.TarInfo(stem if path == folder else f"{stem}/{relative.as_posix()}")
             entry.mtime = moment
             content = _described(entry, path, folder, replaced or {})
             archive.addfile(entry, BytesIO(content) if entry.isreg() else None)
 
 
-def _sorted(folder: Path) -> Iterator[Path]:
+def _within_limits(folder: Path) -> Iterator[Path]:
     """Yield the folder and everything in it by name, each folder before its content."""
-    yield folder
-    for name in sorted(os.listdir(folder)):
-        path = folder / name
-        if path.is_dir() and not path.is_symlink():
-            yield from _sorted(path)
-        else:
-            yield path
+    yield Path()
+    size = 0
+    for number, (path, entry) in enumerate(walk(folder), 1):
+        require_short(path)
+        size += entry.stat(follow_symlinks=False).st_size
+        if size > LARGEST_BUILD or number > MOST_ENTRIES:
+            raise RequestRefused(
+                f"the build has more than {MOST_ENTRIES} files, or {LARGEST_BUILD >> 30} GiB",
+                hint="Leave out what the application does not serve, and release that.",
+            )
+        yield path
 
 
 def _described(
@@ -60,7 +70,7 @@ def _described(
         entry.type, entry.mode = tarfile.DIRTYPE, DIRECTORY
         return b""
     if not path.is_file():
-        raise RequestRefused(f"{entry.name} is neither a file, a folder nor a link")
+        raise RequestRefused(f"{quoted(entry.name)} is neither a file, a folder nor a link")
     content = path.read_bytes()
     if b"\0" not in content:
         for old, new in replaced.items():
@@ -77,7 +87,7 @@ def _inside(link: Path, folder: Path) -> str:
     leads_to = (link.parent / target).resolve()
     if not leads_to.is_relative_to(root):
         raise RequestRefused(
-            f"the link {link.relative_to(folder)} of the build leads out of it",
+            f"the link {quoted(str(link.relative_to(folder)))} of the build leads out of it",
             hint="Let the build copy what it links to.",
         )
     return os.path.relpath(leads_to, link.parent.resolve()) if target.is_absolute() else str(target)

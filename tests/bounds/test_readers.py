@@ -8,7 +8,8 @@ import pytest
 from delivery.checks.audit_readers import read_npm_audit, read_yarn_npm_audit
 from delivery.checks.handover import read_verdict
 from delivery.checks.passes import read_pass
-from delivery.checks.scan_readers import read_secret_scan, read_snyk
+from delivery.checks.scan_readers import SEVERITIES, read_secret_scan, read_snyk
+from delivery.checks.scans import LONGEST_FIELD, Finding
 from delivery.credentials.secret_value import members_of
 from delivery.errors import ConfigurationError, SecretMalformed, StageLost
 from delivery.maintenance.alarm_events import read_notice
@@ -97,3 +98,33 @@ def test_an_application_without_scripts_has_no_smoke_tests(monkeypatch, scripts)
     plan = SimpleNamespace(table=SimpleNamespace(folder="."))
 
     assert not smoke.SmokeCheckout(None, None, None, plan, False).has_smoke_tests
+
+
+@pytest.mark.parametrize("via", ["null", "1", '"x"', '{"a": 1}', "[null, 1, []]"])
+def test_an_audit_whose_findings_have_another_shape_is_still_judged_by_its_counts(via):
+    counts = ", ".join(f'"{each}": 1' for each in SEVERITIES)
+    text = f"""{{"metadata": {{"vulnerabilities": {{{counts}}}}},
+              "vulnerabilities": {{"ms": {{"via": {via}}}}}}}"""
+
+    report = read_npm_audit(text, "low")
+
+    assert (report.ran, report.passed) == (True, False)
+
+
+def test_a_fix_of_snyk_that_is_no_list_is_no_crash():
+    found = {"id": 1, "severity": "high", "fixedIn": 3, "packageName": ["x"] * 1000}
+
+    [finding] = read_snyk(json.dumps({"ok": False, "vulnerabilities": [found]}), 1).findings
+
+    assert finding.fixed_in == ""
+    assert len(finding.where) <= LONGEST_FIELD
+
+
+def test_a_finding_is_one_short_line_whatever_a_registry_calls_its_packages():
+    long = "\x1b[31m" + "x\n" * 10_000
+
+    finding = Finding(long, long, long, long, long)
+
+    assert "\n" not in str(finding)
+    assert "\x1b" not in str(finding)
+    assert len(str(finding)) < 6 * LONGEST_FIELD

@@ -18,7 +18,7 @@ from delivery.release.assets import (
     provenance,
     sbom_of,
 )
-from delivery.release.notes import notes, read_changes
+from delivery.release.notes import CommitChange, notes, read_changes
 from delivery.release.steps import Do, HeldAsset, HeldRelease, Wanted, next_step
 from delivery.release.tag import previous_tag, read_tag, version_remark
 from delivery.text import JOINER, as_markdown
@@ -209,8 +209,31 @@ def test_notes_are_grouped_with_what_breaks_first():
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '[{"commits": [{}]}]'])
 def test_what_git_cliff_never_writes_is_no_list_of_changes(text):
-    with pytest.raises(ValueError, match="git-cliff"):
+    with pytest.raises(ConfigurationError, match="git-cliff"):
         read_changes(text)
+
+
+@pytest.mark.parametrize("is_breaking", [True, False])
+@pytest.mark.parametrize("subject", ["x", "*" * 200, "word " * 100])
+def test_notes_fit_into_what_github_takes_whatever_strangers_wrote(subject, is_breaking):
+    """GitHub refuses a text of more than 125,000 characters, and the release would fail."""
+    change = CommitChange("1" * 40, "0 Features", subject, "@" * 200, is_breaking)
+
+    text = notes([change] * 5_000, "v1.1.0", [])
+
+    assert len(text) < 120_000
+    assert "more commits." in text
+
+
+def test_what_breaks_is_left_out_last():
+    changes = [CommitChange("1" * 40, "0 Features", f"feature {n}", "Ada") for n in range(400)]
+    changes.append(CommitChange("1" * 40, "0 Features", "new keys", "Ada", is_breaking=True))
+
+    text = notes(changes, None, [])
+
+    assert "new keys" in text
+    assert "feature 0 " in text
+    assert "… and 101 more commits." in text
 
 
 class GitHub:

@@ -6,6 +6,7 @@ import tarfile
 import pytest
 
 from tasks.checks.report_archive import archive_report, prune_reports
+from tests.bounds.deep_folders import deep_file
 
 
 @pytest.fixture
@@ -92,3 +93,39 @@ def test_old_archives_go_and_nothing_else_does(report, tmp_path):
     assert prune_reports(store, now=now) == []
     assert sorted(path.name for path in store.iterdir()) == ["notes.txt", young.name]
     assert prune_reports(tmp_path / "absent") == []
+
+
+def test_a_report_as_deep_as_can_be_is_kept_without_what_is_deeper(report, tmp_path):
+    """The code under test made it: a thousand folders in each other are no fault of a check."""
+    with (
+        deep_file(report, levels=1500, name="dd", text="deep"),
+        deep_file(report / "data", levels=600, name="d", text="deep"),
+    ):
+        archive = archive_report(report, tmp_path / "store", "run-1")
+
+    assert len(contents(archive)) == 3
+    assert archive.left_out == "1 links or special files"
+
+
+def test_more_files_than_anybody_reads_are_left_out_and_said(report, tmp_path):
+    archive = archive_report(report, tmp_path / "store", "run-1", most=1)
+
+    assert archive.files == 1
+    assert archive.left_out == "1 files beyond the limit of 500 MB"
+
+
+def test_a_file_that_may_not_be_read_is_left_out(report, tmp_path, monkeypatch):
+    """The code under test takes its permissions away; tests run as root, who may read it."""
+    add = tarfile.TarFile.add
+
+    def refusing(archive, path, *more, **options):
+        if path.name == "index.html":
+            raise PermissionError
+        add(archive, path, *more, **options)
+
+    monkeypatch.setattr(tarfile.TarFile, "add", refusing)
+
+    archive = archive_report(report, tmp_path / "store", "run-1")
+
+    assert contents(archive) == ["run-1/data/shot.png"]
+    assert archive.left_out == "1 links or special files"

@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from delivery.errors import ConfigurationError
 from delivery.workspace.packages import choose_manager
 from sandbox.advisories import Advisories
-from tasks.checks.audit import audit
+from tasks.checks import scanners
+from tasks.checks.audit import _of_the_lockfile, audit
 from tasks.checks.scanners import ScanContext, secret_scan, snyk
 from tasks.workspace.program_environment import program_environment
 from tests.answering import Answering
+from tests.bounds.deep_folders import deep_file
 
 TOKEN = "CANARY-snyk-token"
 
@@ -351,7 +354,7 @@ def test_secrets_are_found_by_place_and_kind_and_never_by_value(context):
         ("deploy.sh:1", "GitHub Token"),
         ("certs/server.pem:1", "Private Key"),
         (".env.production:1", "Basic Auth Credentials"),
-        ("a\nb.txt:1", "AWS Access Key"),
+        ("a b.txt:1", "AWS Access Key"),
     }
     kept = str(report) + "".join(p.read_text() for p in context.logs.rglob("*") if p.is_file())
     for secret in (AWS_KEY, GITHUB, "MIIEow", "s3cr3t"):
@@ -431,3 +434,98 @@ def test_a_scan_that_is_stopped_gave_no_verdict(context):
     )
 
     assert not secret_scan(stopped).ran
+
+
+NAMES = [
+    (b"-rf", "-rf:1"),
+    (b"--help", "--help:1"),
+    (b"\xff\xfe.ts", "??.ts:1"),
+    (b"\x1b[31mred", "red:1"),
+    (b"x" * 255, "x" * 199 + "…"),
+    ("\u202egnp.ts".encode(), "gnp.ts:1"),
+]
+
+
+@pytest.mark.parametrize(("name", "shown"), NAMES)
+def test_a_secret_is_found_and_shown_whatever_its_file_is_called(context, name, shown):
+    (context.tree / os.fsdecode(name)).write_text(AWS_KEY)
+
+    report = secret_scan(context)
+
+    assert [finding.where for finding in report.findings] == [shown]
+    assert str(report).encode()
+
+
+def test_a_file_so_deep_that_it_cannot_be_read_is_no_pass(context):
+    """A walk that leaves out what it cannot read would find no secret there."""
+    with deep_file(context.tree, levels=30, name="d" * 150, text=AWS_KEY):
+        chosen = manager(context)
+        found = secret_scan(context), audit(context, chosen, registry="http://127.0.0.1:9")
+
+    for report in found:
+        assert not report.ran
+        assert "is longer than 2000 bytes" in report.summary
+        assert len(report.summary) < 500
+
+
+def test_a_secret_below_nine_hundred_folders_is_found(context):
+    with deep_file(context.tree, levels=900, name="d", text=AWS_KEY):
+        assert [one.title for one in secret_scan(context).findings] == ["AWS Access Key"]
+
+
+def test_a_scanner_that_answers_without_end_is_stopped_and_did_not_run(context, monkeypatch):
+    install_snyk(context, {"ok": True, "vulnerabilities": []}, 0)
+    monkeypatch.setattr(scanners, "LARGEST_ANSWER", 1_000_000)
+    (context.logs / "bin/snyk").write_text("#!/bin/sh\nexec yes\n")
+
+    report = snyk(context, TOKEN)
+
+    assert not report.ran
+    assert report.summary == "did not run: its answer is larger than 1 MB"
+    assert not list(context.logs.glob("*.answer"))
+
+
+def test_a_large_baseline_is_no_pass(context):
+    with (context.tree / ".secrets.baseline").open("wb") as sparse:
+        sparse.truncate(scanners.LARGEST_ANSWER + 1)
+
+    report = secret_scan(context)
+
+    assert not report.ran
+    assert ".secrets.baseline is larger than 20 MB" in report.summary
+
+
+def test_a_large_lockfile_is_not_audited(context):
+    chosen = manager(context)
+    with (context.tree / "package-lock.json").open("wb") as sparse:
+        sparse.truncate(20_000_001)
+
+    report = audit(context, chosen, registry="http://127.0.0.1:9")
+
+    assert not report.ran
+    assert "package-lock.json is larger than 20 MB" in report.summary
+
+
+MERGES = "".join(f"x{n}: &x{n} {{<<: [*x{n - 1}, *x{n - 1}]}}\n" for n in range(1, 40))
+ALIASES = "".join(f"x{n}: &x{n} [*x{n - 1}, *x{n - 1}]\n" for n in range(1, 60))
+
+
+@pytest.mark.parametrize(
+    ("settings", "largest"),
+    [
+        ("x0: &x0 {a: b}\n" + MERGES + "packageExtensions: *x39\n", 20_000),
+        ("x0: &x0 [a]\n" + ALIASES + "packageExtensions: *x59\n", 20_000),
+        ("packageExtensions: " + "9" * 5_000, 6_000),
+        ("packageExtensions: 1" + ":1" * 90_000 + ".0", 200_000),
+    ],
+    ids=["merges", "aliases", "digits", "a number in base 60"],
+)
+def test_yaml_that_multiplies_itself_stays_as_large_as_it_is(settings, largest):
+    """Each level of merges doubles the one before: forty lines would fill any memory."""
+    assert len(_of_the_lockfile(settings, ".yarnrc.yml")) < largest
+
+
+@pytest.mark.parametrize("settings", ["a: " + "[" * 50_000, "- " * 60_000, "a: " + "{a: " * 40_000])
+def test_nested_yaml_is_refused(settings):
+    with pytest.raises(ConfigurationError, match="is not valid YAML: it is nested too deeply"):
+        _of_the_lockfile(settings, ".yarnrc.yml")

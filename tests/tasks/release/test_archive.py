@@ -6,7 +6,9 @@ import tarfile
 import pytest
 
 from delivery.errors import RequestRefused
+from tasks.release import archive
 from tasks.release.archive import write_archive
+from tests.bounds.deep_folders import deep_file
 
 MOMENT = 1_767_603_600
 
@@ -15,7 +17,7 @@ def build(folder, names=("b.txt", "a/c.js", "a/ü.bin"), mode=0o600):
     for name in names:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{name} made in {folder}")
+        path.write_bytes(os.fsencode(f"{name} made in {folder}"))
         path.chmod(mode)
     (folder / "link").symlink_to("a/c.js")
     (folder / "run").write_text("#!/bin/sh\n")
@@ -85,3 +87,38 @@ def test_a_link_by_an_absolute_path_inside_becomes_relative(tmp_path):
 
     with tarfile.open(tmp_path / "1.tar.gz") as archive:
         assert archive.getmember("kanvaro-v1.0.0/a/absolute").linkname == "../b.txt"
+
+
+def test_a_build_of_any_depth_and_names_is_packed(tmp_path):
+    folder = build(tmp_path / "one", (os.fsdecode(b"\xff"), "-rf", "a\nb", "x" * 255, "a/c.js"))
+    with deep_file(folder, levels=950, name="d", text="deep"):
+        packed(folder, tmp_path / "1.tar.gz")
+
+    with tarfile.open(tmp_path / "1.tar.gz") as archive:
+        found = archive.getnames()
+    assert f"kanvaro-v1.0.0/{'d/' * 950}file" in found
+    assert {"kanvaro-v1.0.0/-rf", "kanvaro-v1.0.0/a\nb"} <= set(found)
+
+
+@pytest.mark.parametrize(("limit", "value"), [("LARGEST_BUILD", 5), ("MOST_ENTRIES", 2)])
+def test_a_build_without_end_is_refused_before_it_is_read(tmp_path, monkeypatch, limit, value):
+    monkeypatch.setattr(archive, limit, value)
+
+    with pytest.raises(RequestRefused, match="the build has more than"):
+        packed(build(tmp_path / "one"), tmp_path / "1.tar.gz")
+
+
+def test_a_sparse_file_of_a_terabyte_is_refused_before_it_is_read(tmp_path):
+    folder = build(tmp_path / "one")
+    with (folder / "huge").open("wb") as sparse:
+        sparse.truncate(1 << 40)
+
+    with pytest.raises(RequestRefused, match="2 GiB"):
+        packed(folder, tmp_path / "1.tar.gz")
+
+
+def test_a_path_that_is_too_long_is_refused(tmp_path):
+    folder = build(tmp_path / "one")
+    refused = pytest.raises(RequestRefused, match="longer than 2000 bytes")
+    with deep_file(folder, levels=30, name="d" * 150, text=""), refused:
+        packed(folder, tmp_path / "1.tar.gz")
