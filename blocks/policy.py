@@ -162,6 +162,11 @@ class Policy(Settings):
     def _read_older_names(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
+        for older, name in OLDER_NAMES.items():
+            if older in given and name in given:
+                raise ValueError(
+                    f"{older} is the older name of {name}, and both are given: leave {older} out"
+                )
         return {OLDER_NAMES.get(name, name): value for name, value in given.items()}
 
     @field_validator("shift_steps")

@@ -22,3 +22,11 @@ def test_what_is_saved_today_has_the_names_of_today(older):
 def test_a_name_that_never_was_is_refused(wrong):
     with pytest.raises(ValidationError, match=wrong):
         Policy.model_validate({wrong: 12})
+
+
+@pytest.mark.parametrize("older", OLDER_NAMES)
+def test_a_setting_under_both_of_its_names_is_refused(older):
+    """Which of the two counts would depend upon their order."""
+    for given in ({older: 12, OLDER_NAMES[older]: 34}, {OLDER_NAMES[older]: 34, older: 12}):
+        with pytest.raises(ValidationError, match=f"both are given: leave {older} out"):
+            Policy.model_validate(given)
