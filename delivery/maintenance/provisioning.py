@@ -224,8 +224,14 @@ _SETTINGS = {
 }
 
 
-# Output of a stack that is the ARN of a secret, to which references add a key.
-_SECRETS = ("DatabaseArn", "JwtArn", "EmailArn")
+# Each kind of secret, and how the templates name it: the parameter `DatabaseSecret` is its name,
+# the output `DatabaseArn` its ARN, to which references add a key.
+SECRETS = {"database": "Database", "jwt": "Jwt", "email": "Email"}
+
+
+def secret_parameter(kind: str) -> str:
+    """Return the parameter of the templates that takes the name of that kind of secret."""
+    return f"{SECRETS[kind]}Secret"
 
 
 def settings_to_write(
@@ -243,7 +249,7 @@ def settings_to_write(
     referred_to = {secret_of(each) for each in references}
     secrets = [
         f"service.secrets: {outputs[name]} before each `:KEY::` of that secret"
-        for name in _SECRETS
+        for name in (f"{named}Arn" for named in SECRETS.values())
         if name in outputs and outputs[name] not in referred_to
     ]
     return settings + secrets

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from blocks.environment import Environment
 from delivery.aws_errors import CLOSED
 from delivery.errors import ConfigurationError
-from delivery.maintenance.provisioning import Stack
+from delivery.maintenance.provisioning import SECRETS, Stack, secret_parameter
 from delivery.platform.route import Colour
 from tasks import fact
 from tasks.aws_errors import translate_aws_errors
@@ -19,7 +19,6 @@ from tasks.platform.cloudfront import default_origin
 TEMPLATES = Path(__file__).parents[2] / "deployments" / "aws"
 NAME = re.compile(r"[a-z][a-z0-9-]{2,39}")
 SECRET = re.compile(r"arn:aws[a-z-]*:secretsmanager:[^:]+:\d+:secret:(.+)-\w{6}")
-SECRETS = {"database": "DatabaseSecret", "jwt": "JwtSecret", "email": "EmailSecret"}
 ORIGIN = "DefaultOrigin"
 BOUNDARY = "PermissionsBoundary"
 
@@ -124,7 +123,9 @@ def _secrets(environment: Environment) -> dict[str, str]:
     missing = SECRETS.keys() - environment.rotated.keys()
     if missing:
         raise ConfigurationError(f"`rotated` of {environment.name} names no {sorted(missing)}")
-    return {SECRETS[kind]: _name_of(secret) for kind, secret in environment.rotated.items()}
+    return {
+        secret_parameter(kind): _name_of(secret) for kind, secret in environment.rotated.items()
+    }
 
 
 def _name_of(secret: str) -> str:

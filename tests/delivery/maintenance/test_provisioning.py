@@ -1,9 +1,12 @@
 """What a change set would take away is seen, and each state of a stack means one thing."""
 
+from pathlib import Path
+
 import pytest
 
 from delivery.errors import ProvisioningFailed
 from delivery.maintenance.provisioning import (
+    SECRETS,
     Ready,
     Stack,
     StackPlan,
@@ -13,10 +16,13 @@ from delivery.maintenance.provisioning import (
     readiness,
     require_applied,
     rows_of,
+    secret_parameter,
     settings_to_write,
     stack_name,
 )
+from delivery.rotation.facts import SecretKind
 
+TEMPLATES = Path(__file__).parents[3] / "deployments" / "aws"
 TABLE = "AWS::DynamoDB::Table"
 
 
@@ -155,3 +161,11 @@ def test_the_same_wish_has_the_same_name_until_the_stack_has_changed():
     name = change_set_name("t", {"a": "b"}, "1")
     assert name == change_set_name("t", {"a": "b"}, "1")
     assert len({name, change_set_name("t", {"a": "b"}, "2"), change_set_name("t", {}, "1")}) == 3
+
+
+def test_the_templates_name_every_kind_of_secret_that_rotates():
+    assert set(SECRETS) == {kind.value for kind in SecretKind}
+    templates = [(TEMPLATES / f"{name}.yaml").read_text() for name in ("secrets", "services")]
+    for kind in SECRETS:
+        assert all(f"  {secret_parameter(kind)}:" in text for text in templates)
+        assert f"  {SECRETS[kind]}Arn:" in templates[0]
