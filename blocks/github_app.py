@@ -5,13 +5,14 @@ Protocol: https://docs.github.com/en/apps/creating-github-apps/authenticating-wi
 
 import time
 from datetime import datetime
-from typing import Any
 
 import httpx
 from prefect.blocks.core import Block
 from pydantic import Field, PrivateAttr, SecretStr
 
+from blocks.http_answers import AnswerTooLarge, whole_answer
 from delivery.errors import AccessDenied, ConfigurationError, Unreachable
+from delivery.json_reader import read_json
 
 # GitHub accepts assertions of at most ten minutes, and its clock may be behind ours.
 CLOCK_DRIFT_S = 60
@@ -19,6 +20,7 @@ ASSERTION_S = 300
 # A token lives for an hour; none is returned that could expire during a long upload.
 REST_OF_LIFE_S = 600
 TRIES = 3
+LARGEST_ANSWER = 1_000_000
 
 
 class GitHubApp(Block):
@@ -41,27 +43,38 @@ class GitHubApp(Block):
         """
         known, token, ends = self._minted
         if known != address or ends - time.time() < REST_OF_LIFE_S:
-            answer = self._ask(f"{address}/app/installations/{self.installation}/access_tokens")
-            token = str(answer["token"])
-            ends = datetime.fromisoformat(str(answer["expires_at"])).timestamp()
+            token, ends = self._ask(
+                f"{address}/app/installations/{self.installation}/access_tokens"
+            )
             self._minted = (address, token, ends)
         return token
 
-    def _ask(self, address: str) -> Any:
+    def _ask(self, address: str) -> tuple[str, float]:
         # One token too many does no harm, so this request may be repeated.
         for number in range(TRIES):
             time.sleep(number)
             try:
-                answer = httpx.post(address, headers=self._headers(), timeout=20)
-            except httpx.TransportError:
+                with httpx.Client(timeout=20) as client:
+                    answer = whole_answer(
+                        client, "POST", address, LARGEST_ANSWER, 60, headers=self._headers()
+                    )
+            except (httpx.TransportError, AnswerTooLarge):
                 continue
             if answer.status_code < 500:
                 return self._judged(answer)
         raise Unreachable(f"GitHub issues no token for the App {self.app_id}: it does not answer")
 
-    def _judged(self, answer: httpx.Response) -> Any:
+    def _judged(self, answer: httpx.Response) -> tuple[str, float]:
+        """Return the token of an answer, and until when it lives, in seconds since 1970."""
         if answer.is_success:
-            return answer.json()
+            try:
+                issued = read_json(answer.content)
+                ends = datetime.fromisoformat(str(issued["expires_at"]))
+                return str(issued["token"]), ends.timestamp()
+            except (ValueError, KeyError, TypeError, OverflowError):
+                raise Unreachable(
+                    f"what answers for GitHub issues no token for the App {self.app_id}"
+                ) from None
         raise AccessDenied(
             f"GitHub issues no token for the App {self.app_id} "
             f"(installation {self.installation}): HTTP {answer.status_code}",

@@ -19,7 +19,8 @@ class RateLimit(RateLimitErrorRetryHandler):
     ) -> bool:
         wait = {k.lower(): v for k, v in (response.headers if response else {}).items()}
         asked = str((wait.get("retry-after") or ["1"])[0])
-        patient = asked.isdecimal() and int(asked) <= LONGEST_RATE_LIMIT_S
+        # Not a number of thousands of digits, either, which Python does not read.
+        patient = asked.isdecimal() and len(asked) < 10 and int(asked) <= LONGEST_RATE_LIMIT_S
         return patient and bool(
             super()._can_retry(state=state, request=request, response=response, error=error)
         )

@@ -187,10 +187,11 @@ def json_read_by(path):
     return [
         node.lineno
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Attribute)
-        and node.attr in ("load", "loads")
-        and isinstance(node.value, ast.Name)
-        and node.value.id == "json"
+        if (
+            isinstance(node, ast.Attribute)
+            and (node.attr in ("load", "loads") and ast.unparse(node.value) == "json")
+        )
+        or (isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".json"))
     ]
 
 
@@ -202,6 +203,7 @@ def test_json_is_read_by_the_one_reader_that_bounds_it(path):
 
 PLANTED = [
     (json_read_by, "import json\n\nREAD = json.loads('{}')\n"),
+    (json_read_by, "def read(answer):\n    return answer.json()\n"),
     (clients_made_by, "import boto3\n\nboto3.client('s3')\n"),
     (clients_made_by, "from boto3 import client\n"),
     (clients_made_by, "def made(session):\n    return session.client('s3')\n"),

@@ -10,6 +10,9 @@ from delivery.checks.plan import CheckReport
 from delivery.errors import DeliveryError, StageLost
 from delivery.json_reader import read_json
 
+# A report with the coverage of some ten thousand files fits.
+LARGEST_VERDICT = 10_000_000
+
 
 def write_report(report: CheckReport) -> str:
     """Write a report as JSON."""
@@ -24,6 +27,8 @@ def write_failure(failure: DeliveryError) -> str:
 
 def read_verdict(text: str) -> CheckReport:
     """Return the report in `text`, or raise its failure. Raises `StageLost` for any other text."""
+    if len(text) > LARGEST_VERDICT:
+        raise StageLost(f"a stage left a verdict of more than {LARGEST_VERDICT // 10**6} MB")
     try:
         verdict = read_json(text)
         if "report" in verdict:

@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 from prefect.context import FlowRunContext
 
 from blocks.environment import Environment
-from delivery.checks.handover import read_verdict
+from delivery.checks.handover import LARGEST_VERDICT, read_verdict
 from delivery.checks.plan import CheckReport
 from delivery.errors import ConfigurationError, RequestRefused
 from delivery.json_reader import read_json
@@ -113,7 +113,7 @@ def verdict_of(environment: Environment, run: object) -> CheckReport | None:
         if _code(error) in ("NoSuchKey", "404"):
             return None
         raise
-    return read_verdict(found["Body"].read().decode())
+    return read_verdict(found["Body"].read(LARGEST_VERDICT + 1).decode(errors="replace"))
 
 
 def _pack(source: Source, archive: Path) -> None:

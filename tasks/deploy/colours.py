@@ -9,6 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
+from blocks.http_answers import AnswerTooLarge, whole_answer
 from delivery.aws_errors import Refusal
 from delivery.deploy.snapshot import Snapshot
 from delivery.errors import DeliveryError
@@ -28,6 +29,7 @@ from tasks.run.intents import intent
 from tasks.run.lock import DeployLock
 
 LOOK_AGAIN_S = 1.0
+LARGEST_PAGE = 10_000_000
 
 
 def read_snapshot(environment: Environment, route: Route | None = None) -> Snapshot:
@@ -86,8 +88,8 @@ def warm_up(environment: Environment, address: str) -> float:
         for _ in range(environment.policy.warm_up_requests):
             began = time.monotonic()
             try:
-                client.get("/")
-            except httpx.HTTPError as error:
+                whole_answer(client, "GET", "/", LARGEST_PAGE, ONE_ANSWER_S)
+            except (httpx.HTTPError, AnswerTooLarge) as error:
                 get_run_logger().warning("warm-up: %s", type(error).__name__)
             took.append((time.monotonic() - began) * 1000)
     return max(took[len(took) // 2 :], default=0.0)

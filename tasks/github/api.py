@@ -19,6 +19,7 @@ import httpx
 from prefect.logging import get_logger
 
 from blocks.environment import Environment
+from blocks.http_answers import AnswerTooLarge, whole_answer
 from delivery.errors import (
     AnswerLost,
     ConfigurationError,
@@ -28,7 +29,9 @@ from delivery.errors import (
     Unreachable,
 )
 from delivery.github.answers import GitHubAnswer, denial, refusal, wait_asked
+from delivery.json_reader import read_json
 from delivery.text import plain
+from tasks.github import answers
 
 VERSION = "2022-11-28"
 JSON = "application/vnd.github+json"
@@ -119,7 +122,7 @@ class GitHub:
 
     def read(self, path: str, **query: str | int) -> Any:
         """Return the JSON at a path; by its ETag, so that an unchanged answer costs nothing."""
-        return self._get(self._address(path, query)).json()
+        return answers.content(self._get(self._address(path, query)))
 
     def read_all(
         self, path: str, key: str | None = None, most: int = MOST_PAGES * PAGE, **query: str | int
@@ -134,14 +137,14 @@ class GitHub:
             if address is None or len(found) >= most:
                 break
             answer = self._get(address)
-            found += answer.json()[key] if key else answer.json()
+            found += answers.list_in(answer, key)
             address = answer.links.get("next", {}).get("url")
         return found[:most]
 
     def write(self, method: str, path: str, body: Any = None) -> Any:
         """Send a change once; return GitHub's answer, or None if it is empty."""
         answer = self._send(method, self._address(path), json=body)
-        return answer.json() if answer.content else None
+        return answers.content(answer) if answer.content else None
 
     def remove(self, path: str) -> None:
         """Delete what is at a path, if it is still there."""
@@ -151,15 +154,15 @@ class GitHub:
     def upload(self, address: str, file: Path, name: str, kind: str) -> Any:
         """Upload an asset to its release's `upload_url`; `kind` is its media type."""
         target = f"{address.partition('{')[0]}?name={quoted(name)}"
-        with file.open("rb") as content:
+        with file.open("rb") as whole:
             answer = self._send(
                 "POST",
                 target,
-                content=content,
+                content=whole,
                 headers={"Content-Type": kind, "Content-Length": str(file.stat().st_size)},
                 timeout=TRANSFER,
             )
-        return answer.json()
+        return answers.content(answer)
 
     def download(self, path: str, into: Path, largest: int) -> None:
         """Write what is at a path, of at most `largest` bytes, to a file.
@@ -168,17 +171,19 @@ class GitHub:
         """
         for tried in range(TRIES):
             try:
-                with self._streamed(self._address(path)) as answer:
-                    _keep(answer, into, largest)
+                with self._streamed(self._address(path), largest) as answer:
+                    answers.keep(answer, into, largest)
                 return
+            except AnswerTooLarge:
+                raise answers.too_large("GET", path, largest) from None
             except httpx.TransportError as error:
                 self._pause(tried, path, type(error).__name__)
         raise _unreachable("GET", path)
 
     @contextmanager
-    def _streamed(self, address: str) -> Iterator[httpx.Response]:
+    def _streamed(self, address: str, largest: int) -> Iterator[httpx.Response]:
         headers = {"Accept": "application/octet-stream"}
-        answer = self._asked("GET", address, headers=headers, timeout=TRANSFER)
+        answer = self._asked("GET", address, largest, headers=headers, timeout=TRANSFER)
         if not answer.has_redirect_location:
             yield answer
             return
@@ -212,11 +217,13 @@ class GitHub:
             self._seen[address] = answer
         return answer
 
-    def _asked(self, method: str, address: str, **request: Any) -> httpx.Response:
+    def _asked(
+        self, method: str, address: str, largest: int = answers.LARGEST_ANSWER, **request: Any
+    ) -> httpx.Response:
         """Ask until there is an answer, at most `TRIES` times."""
         for tried in range(TRIES):
             try:
-                answer = self._once(method, address, **request)
+                answer = self._once(method, address, largest, **request)
             except httpx.TransportError as error:
                 self._pause(tried, address, type(error).__name__)
                 continue
@@ -230,7 +237,7 @@ class GitHub:
         what = f"{method} {urlsplit(address).path}"
         for tried in range(TRIES):
             try:
-                answer = self._once(method, address, **request)
+                answer = self._once(method, address, answers.LARGEST_ANSWER, **request)
             except NOT_SENT as error:
                 self._pause(tried, address, type(error).__name__)
                 continue
@@ -248,13 +255,17 @@ class GitHub:
             return answer
         raise _unreachable(method, address)
 
-    def _once(self, method: str, address: str, **request: Any) -> httpx.Response:
+    def _once(self, method: str, address: str, largest: int, **request: Any) -> httpx.Response:
         """Send one request, wait for a rate limit if there is one, and raise a refusal."""
         waited = 0.0
         while True:
             self._require_github(address)
             calls[method] += 1
-            response = self._http.request(method, address, **request)
+            within_s = answers.within_s(is_transfer="timeout" in request)
+            try:
+                response = whole_answer(self._http, method, address, largest, within_s, **request)
+            except AnswerTooLarge:
+                raise answers.too_large(method, address, largest) from None
             answer = self._plain(response)
             wait = wait_asked(answer, time.time())
             if wait is None:
@@ -282,7 +293,7 @@ class GitHub:
         body: Any = {}
         if response.is_error:
             try:
-                body = response.json()
+                body = read_json(response.content)
             except ValueError:
                 body = {}
         body = body if isinstance(body, dict) else {}
@@ -313,16 +324,6 @@ class GitHub:
         if tried + 1 < TRIES:
             _log.warning("GitHub: %s at %s; trying again", why, urlsplit(address).path)
             self._sleep(2.0**tried)
-
-
-def _keep(answer: httpx.Response, into: Path, largest: int) -> None:
-    size = 0
-    with into.open("wb") as file:
-        for part in answer.iter_bytes():
-            size += len(part)
-            if size > largest:
-                raise GitHubRefused(f"what GitHub sends is larger than {largest} bytes")
-            file.write(part)
 
 
 def _unreachable(method: str, address: str) -> Unreachable:

@@ -2,7 +2,7 @@
 
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from urllib.parse import urlsplit
 
@@ -10,6 +10,7 @@ import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
 from blocks.environment import Environment
+from blocks.http_answers import AnswerTooLarge, AnswerTooSlow, parts_of
 from delivery.errors import (
     ConfigurationError,
     DeliveryError,
@@ -27,7 +28,7 @@ from tasks.platform.routing import router_of
 
 ONE_ANSWER_S = 5
 HEALTH_LINES = '[health] path = "/" and revision = false'
-LARGEST_ANSWER = 64 * 1024
+LARGEST_ANSWER = 64_000
 SECRETS_UNPROVEN = (
     "Old and new credentials are both still valid, and nothing is retired. Read the application's "
     "log; its health endpoint must name the versions in `secrets`. Then rotate again with the "
@@ -175,7 +176,10 @@ def ask(url: str, cookies: Mapping[str, str] | None = None) -> HealthAnswer:
             ) as client,
             client.stream("GET", url, headers={"Cache-Control": "no-store"}) as response,
         ):
-            body = b"".join(_at_most(response, LARGEST_ANSWER, began + ONE_ANSWER_S))
+            left_s = began + ONE_ANSWER_S - time.monotonic()
+            body = b"".join(parts_of(response, LARGEST_ANSWER, left_s))
+    except (AnswerTooLarge, AnswerTooSlow) as error:
+        return HealthAnswer(response.status_code, None, _since(began), str(error))
     except httpx.HTTPError as error:
         return HealthAnswer(0, None, _since(began), type(error).__name__)
     return _read(response.status_code, body, _since(began))
@@ -185,15 +189,6 @@ def ask(url: str, cookies: Mapping[str, str] | None = None) -> HealthAnswer:
 def _trust() -> ssl.SSLContext:
     """Return all trusted certificates, read once: reading them takes longer than a request."""
     return httpx.create_ssl_context()
-
-
-def _at_most(response: httpx.Response, size: int, deadline: float) -> Iterator[bytes]:
-    """Yield the body up to a size and a deadline: a slow answer must not block the request."""
-    for chunk in response.iter_bytes():
-        size -= len(chunk)
-        if size < 0 or time.monotonic() > deadline:
-            return
-        yield chunk
 
 
 def _read(status: int, body: bytes, milliseconds: float) -> HealthAnswer:
