@@ -3,15 +3,25 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+MOST_LINES = 10**9
+
 
 @dataclass(frozen=True)
 class Covered:
-    """Lines and branches of one file, or of all files: how many were run, out of how many."""
+    """Lines and branches of one file, or of all files: how many were run, out of how many.
+
+    Raises `ValueError` for a number that counts nothing: a stranger's tests write the report.
+    """
 
     lines: int
     lines_total: int
     branches: int = 0
     branches_total: int = 0
+
+    def __post_init__(self) -> None:
+        for count in (self.lines, self.lines_total, self.branches, self.branches_total):
+            if not 0 <= count <= MOST_LINES:
+                raise ValueError(f"it counts fewer than 0 or more than {MOST_LINES} lines")
 
     @property
     def line_percent(self) -> float | None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from delivery.checks.coverage import Coverage, Covered
+from delivery.checks.coverage import MOST_LINES, Coverage, Covered
 from delivery.checks.plan import CheckReport
 from delivery.json_reader import read_json
 
@@ -18,7 +18,6 @@ FORMAT = 1
 # A report with coverage of some ten thousand files fits; a larger document is none of these.
 LARGEST = 4_000_000
 LONGEST_TEXT = 2000
-MOST_LINES = 10**9
 DAY_S = 86400
 
 

@@ -4,17 +4,20 @@ Source: https://docs.docker.com/reference/dockerfile/ (FROM, ARG, COPY --from, R
 """
 
 import re
+from collections import ChainMap
 from collections.abc import Iterator, Mapping
 
 from delivery.errors import ConfigurationError
 
 _VARIABLE = re.compile(
-    r"\$(?:\{(?P<braced>\w+)(?::(?P<operator>[-+])(?P<word>[^}]*))?\}|(?P<bare>\w+))"
+    r"\$(?:\{(?P<braced>\w+)(?::(?P<operator>[-+])(?P<word>[^}]{0,1000}))?\}|(?P<bare>\w+))"
 )
 _HEREDOC = re.compile(r"<<-?([\"']?)(\w+)\1")
 _STAGE = re.compile(r"(?P<image>\S+)(?:\s+AS\s+(?P<name>\S+))?", re.IGNORECASE)
-_MOUNT_FROM = re.compile(r"--mount=\S*?\bfrom=([^\s,]+)")
+_MOUNT_FROM = re.compile(r"--mount=\S{0,1000}?\bfrom=([^\s,]+)")
 _COPY_FROM = re.compile(r"--from=(\S+)")
+# Each ARG may name the one before it twice: twenty of them would make a million of one.
+LONGEST_TEXT = 4000
 # The builder sets these; only those that can be part of an image's name are listed.
 _BUILDERS_OWN = {"TARGETOS": "linux", "BUILDOS": "linux"}
 
@@ -53,22 +56,26 @@ def _stage(rest: str) -> tuple[str, str]:
     words = " ".join(word for word in rest.split() if not word.startswith("--"))
     match = _STAGE.fullmatch(words)
     if not match:
-        raise ConfigurationError(f"The Dockerfile's `FROM {rest}` cannot be read.")
+        raise ConfigurationError(f"The Dockerfile's `FROM {rest[:200]}` cannot be read.")
     return match["image"], (match["name"] or "").lower()
 
 
 def _declared(rest: str, values: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
-    declared = {}
+    declared = dict[str, str]()
+    known = ChainMap(declared, dict(values))
     for word in re.findall(r"(?:[^\s\"']|\"[^\"]*\"|'[^']*')+", rest):
         name, has_default, default = word.partition("=")
         if name in given:
             declared[name] = given[name]
         elif has_default:
-            declared[name] = _resolved(default.strip("\"'"), {**values, **declared})
+            declared[name] = _resolved(default.strip("\"'"), known)
     return declared
 
 
 def _resolved(text: str, values: Mapping[str, str]) -> str:
+    if len(text) > LONGEST_TEXT:
+        raise _too_long(text)
+
     def value_of(match: re.Match[str]) -> str:
         name, word = match["braced"] or match["bare"], match["word"] or ""
         value = values.get(name, "")
@@ -83,7 +90,17 @@ def _resolved(text: str, values: Mapping[str, str]) -> str:
             hint=f"Give it a default (`ARG {name}=…` before the first FROM) or pass it.",
         )
 
-    return _VARIABLE.sub(value_of, text)
+    resolved = _VARIABLE.sub(value_of, text)
+    if len(resolved) > LONGEST_TEXT:
+        raise _too_long(text)
+    return resolved
+
+
+def _too_long(text: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"The Dockerfile's `{text[:60]}` is longer than {LONGEST_TEXT} characters.",
+        hint="Write the image's name in FROM.",
+    )
 
 
 def _is_in_a_flag(match: re.Match[str]) -> bool:

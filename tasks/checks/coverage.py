@@ -10,6 +10,7 @@ from lcov_cobertura import LcovCobertura
 
 from delivery.checks.coverage import Coverage, Covered
 from delivery.errors import CheckFailed
+from delivery.text import shortened
 from tasks.workspace.checkout import Source, inside
 from tasks.workspace.programs import run_program
 
@@ -106,9 +107,9 @@ def _parse(text: str, path: str, folder: Path, root: Path) -> Coverage:
             for package in parsed["packages"].values()
             for name, counts in package["classes"].items()
         }
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise _unreadable(path, f"is malformed: {error}") from error
-    total = _covered(parsed["summary"])
+        total = _covered(parsed["summary"])
+    except (ValueError, KeyError, IndexError, TypeError, OverflowError) as error:
+        raise _unreadable(path, f"is malformed: {shortened(str(error), 200)}") from error
     if total.lines_total == 0:
         raise _unreadable(path, "counts no line: no code was measured")
     return Coverage(total, files)

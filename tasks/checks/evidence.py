@@ -9,7 +9,7 @@ from blocks.environment import Environment
 from delivery.checks.coverage import Coverage
 from delivery.checks.plan import CheckPlan
 from delivery.checks.table import Check
-from delivery.text import plain
+from delivery.text import shortened
 from tasks.checks.coverage import LCOV, read_lcov, upload_coverage
 from tasks.checks.report_archive import archive_report, prune_reports
 from tasks.workspace.checkout import Source, inside
@@ -17,6 +17,7 @@ from tasks.workspace.program_environment import program_environment
 from tasks.workspace.workspace import Workspace
 
 BROWSER_REPORT = "playwright-report"
+LONGEST_SHOWN = 200
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ def _coverage(
 
 def _show(measured: Coverage) -> None:
     rows = [
-        {"file": plain(path), "lines": str(covered)} for path, covered in measured.least_covered(20)
+        {"file": shortened(path, LONGEST_SHOWN), "lines": str(covered)}
+        for path, covered in measured.least_covered(20)
     ]
     create_table_artifact(
         [{"file": "all", "lines": str(measured.total)}, *rows],

@@ -54,6 +54,8 @@ def _how(name):
 
 
 MODULES = [path for folder in READING for path in sorted((ROOT / folder).rglob("*.py"))]
+# It reads the Dockerfile of any application that `make ci` is pointed at.
+MODULES.append(ROOT / "sandbox/images/dockerfile.py")
 SOURCES = "\n".join(path.read_text() for path in MODULES)
 PATTERNS = [
     pytest.param(pattern, how, id=f"{path.relative_to(ROOT)}:{line}")

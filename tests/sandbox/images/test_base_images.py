@@ -93,6 +93,10 @@ def test_build_arguments_override_the_defaults():
     assert base_references("ARG V=20\nFROM node:$V", {"V": "24"}) == ["node:24"]
 
 
+# Each ARG is twice the one before it: the last would have 600 GB.
+DOUBLING = "ARG A0=x\n" + "".join(f"ARG A{n}=$A{n - 1}$A{n - 1}\n" for n in range(1, 40))
+
+
 @pytest.mark.parametrize(
     ("dockerfile", "sentence"),
     [
@@ -100,11 +104,16 @@ def test_build_arguments_override_the_defaults():
         ("", "has no FROM"),
         ("FROM $NOWHERE", "NOWHERE, which has no value"),
         ("FROM a b c d", "cannot be read"),
+        ("FROM " + "a " * 1_000, "cannot be read"),
+        ("FROM " + "a" * 1_000_000, "is longer than 4000 characters"),
+        (DOUBLING, "`\\$A11\\$A11` is longer than 4000 characters"),
     ],
 )
 def test_a_dockerfile_without_a_readable_base_is_refused(dockerfile, sentence):
-    with pytest.raises(ConfigurationError, match=sentence):
+    with pytest.raises(ConfigurationError, match=sentence) as caught:
         base_references(dockerfile)
+
+    assert len(str(caught.value)) < 400
 
 
 @pytest.mark.parametrize(

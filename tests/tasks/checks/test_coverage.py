@@ -174,3 +174,14 @@ def test_a_report_larger_than_any_is_refused_before_it_is_read(source):
 
     with pytest.raises(CheckFailed, match="is larger than 10 MB"):
         read_lcov(source)
+
+
+@pytest.mark.parametrize("line", ["BRF:" + "9" * 4_200, "BRH:" + "9" * 4_200, "BRF:-5", "BRH:1e9"])
+def test_a_count_that_counts_nothing_is_malformed(source, line):
+    """Python writes no percentage of a number of 4,200 digits."""
+    write(source.folder, f"SF:a.ts\nDA:1,1\n{line}\nend_of_record\n")
+
+    with pytest.raises(CheckFailed, match="is malformed") as caught:
+        read_lcov(source)
+
+    assert len(str(caught.value)) < 400
