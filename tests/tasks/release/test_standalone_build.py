@@ -11,7 +11,7 @@ from tasks.release import standalone_build
 
 @pytest.fixture
 def build(tmp_path):
-    """A build with a standalone folder, as Next.js leaves it; and a folder outside, with canaries."""
+    """A build with a standalone folder, as Next.js leaves it; outside of it, canaries."""
     outside = tmp_path / "outside"
     (outside / ".next/cache").mkdir(parents=True)
     for name in ("canary", ".env.production", ".next/cache/canary"):
