@@ -31,6 +31,12 @@ FLOWS = {
     each["entrypoint"].rpartition(":")[2].replace("_", "-")
     for each in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 }
+# Those of every stack, as the template spells them; a registry may be of one environment or of all.
+STACK_NAMES = {
+    stack_name("${Prefix}", "${Environment}", each, repository)
+    for each in Stack
+    for repository in ("kanvaro", "kanvaro/${Environment}")
+}
 # The IAM user of each environment's mail, which only the value of its secret names.
 MAIL_USERS: dict[str, str] = {}
 
@@ -66,6 +72,15 @@ def others(names):
         parameter: name if parameter.startswith("AWS::") else "another"
         for parameter, name in names.items()
     }
+
+
+# What acts on a table or in a bucket that environments share, and so on a part of it.
+DIVIDED = ("dynamodb:", "s3:GetObject", "s3:PutObject")
+
+
+def sharing(names):
+    """Return the names of another environment that shares everything but its rows and objects."""
+    return {**names, "Environment": "another", "RepositoryName": "another"}
 
 
 class Grant(NamedTuple):
@@ -216,10 +231,8 @@ def wrong_with(flow, seen, grants):
     what = f"{flow} called {need.action} on {need.resource} in {', '.join(sorted(seen.tasks))}"
     if not is_allowed(grants, need, seen.names):
         return f"{what}, which its role does not allow"
-    another = others(seen.names)
-    # One that has other resources, or that has the same table and other rows.
-    is_wide = is_allowed(grants, need, another, seen.names) or (
-        need.partition and is_allowed(grants, need, seen.names, another)
+    is_wide = is_allowed(grants, need, others(seen.names), seen.names) or (
+        need.action.startswith(DIVIDED) and is_allowed(grants, need, sharing(seen.names))
     )
     if need.resource != "*" and is_wide:
         return f"{what}, which is allowed by the role of an environment with other names, too"
@@ -267,8 +280,7 @@ def twins_of(pattern):
     """Return the same grant of both colours, or of every stack; any other is its own twin."""
     before, is_stack, _ = pattern.partition(":stack/")
     if is_stack:
-        names = (stack_name("${Prefix}", "${Environment}", each) for each in Stack)
-        return {f"{before}:stack/{name}/*" for name in names}
+        return {f"{before}:stack/{name}/*" for name in STACK_NAMES}
     other = {f"-{each}/": f"-{each.other}/" for each in Colour}
     return {pattern, re.sub("|".join(other), lambda found: other[found[0]], pattern)}
 

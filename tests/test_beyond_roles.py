@@ -64,7 +64,10 @@ PULLS = pulling_as("ours-apprunner-ecr")
 UPDATE = {**at("ours"), **PULLS}
 ROUTE, EDGE = {"KvsARN": STORE, "Key": "x"}, {"Id": "E2OURS"}
 IMAGES = {"repositoryNames": ["ours-images"]}
-OBJECT = {"Bucket": "ours-handover", "Key": "x"}
+HANDOVER, VERDICTS = "ours-handover", "${HandoverBucket}/verdicts/${Environment}/*"
+WORKSPACES = "${HandoverBucket}/workspaces/${Environment}/*"
+OBJECT = {"Bucket": HANDOVER, "Key": "workspaces/ours/x"}
+VERDICT = {"Bucket": HANDOVER, "Key": "verdicts/ours/x"}
 EDGE_STACK = "${Prefix}-${Environment}-edge/*"
 STACK = {"StackName": "ours-stacks-ours-edge"}
 SECRETS = {f"${{{kind.title()}Secret}}-??????": kind for kind in ("database", "jwt", "email")}
@@ -98,9 +101,11 @@ CALLS = [
     ("ci", "ecr", "get_authorization_token", {}, ["*"]),
     ("ci", "ecr", "describe_repositories", IMAGES, ["repository/${RepositoryName}"]),
     ("ci", "cloudwatch", "describe_alarms", {"AlarmNames": ["any"]}, ["*"]),
-    ("ci", "s3", "put_object", OBJECT, ["${HandoverBucket}/*"]),
-    ("ci", "s3", "get_object", OBJECT, ["${HandoverBucket}/*", "${HandoverBucket}"]),
-    ("ci", "s3", "head_object", OBJECT, ["${HandoverBucket}/*", "${HandoverBucket}"]),
+    ("ci", "s3", "put_object", OBJECT, [WORKSPACES]),
+    ("ci", "s3", "head_object", OBJECT, [WORKSPACES, "${HandoverBucket}"]),
+    ("ci", "s3", "get_object", VERDICT, [VERDICTS, "${HandoverBucket}"]),
+    ("stage", "s3", "get_object", OBJECT, [WORKSPACES, "${HandoverBucket}"]),
+    ("stage", "s3", "put_object", VERDICT, [VERDICTS]),
     *(
         ("reconcile", "secretsmanager", "get_secret_value", {"SecretId": name}, [parameter])
         for parameter, kind in SECRETS.items()
@@ -140,7 +145,10 @@ OTHERS = [
     ("cloudfront-keyvaluestore", "get_key", {"KvsARN": f"{STORE}b", "Key": "x"}),
     ("ecr", "describe_repositories", {"repositoryNames": ["ours-images", "others-images"]}),
     ("ecr", "describe_repositories", {}),
-    ("s3", "put_object", {"Bucket": "ours-handover-2", "Key": "x"}),
+    ("s3", "put_object", {"Bucket": "ours-handover-2", "Key": "workspaces/ours/x"}),
+    ("s3", "put_object", {"Bucket": HANDOVER, "Key": "workspaces/others/x"}),
+    ("s3", "put_object", {"Bucket": HANDOVER, "Key": "workspaces/ours-2/x"}),
+    ("s3", "put_object", VERDICT),  # only stages give verdicts
     ("secretsmanager", "describe_secret", {"SecretId": "ours/database-of-others"}),
     ("secretsmanager", "describe_secret", {"SecretId": secret("ours/database-of-others-Zz9Yy8")}),
     # Whatever they act on.
@@ -206,6 +214,7 @@ MUTATIONS = [
     ('{"Ref": "Environment"}', '{"Sub": "other"}', NOT_ALLOWED, "dynamodb", "query", TABLE),
     ('{"Ref": "Environment"}', '{"Sub": "ours"}', TOO_WIDE, "dynamodb", "query", TABLE),
     ('"Condition"', '"Forgotten"', TOO_WIDE, "dynamodb", "query", TABLE),
+    ("/workspaces/${Environment}/*", "/*", TOO_WIDE, "s3", "put_object", OBJECT),
     ("-green/*", "-red/*", NOT_ALLOWED, "apprunner", "pause_service", at("ours-green")),
     ("${Name}-green/*", "*", TOO_WIDE, "apprunner", "pause_service", at("ours-green")),
     ("${JwtSecret}", "other", NOT_ALLOWED, "secretsmanager", "describe_secret", JWT),
