@@ -6,7 +6,6 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 # checkov needs other package versions than Prefect.
 VENV_CHECKOV := .venv-checkov
-UV_VERSION := 0.13.9
 # Programs that the tests need; as root on Debian or Ubuntu they are installed.
 PROGRAMS := chromium redis-server nginx postgresql docker-compose
 export KANVARO_CHECKOUT := $(CURDIR)
@@ -115,13 +114,15 @@ $(VENV)/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is %d.%d: set PYTHON=…" % sys.version_info[:2])'
 	@echo "setting up $(VENV)"
 	@$(PYTHON) -m venv $(VENV) || { echo "python3-venv is needed: apt-get install python3-venv"; exit 1; }
-	@test -x $(VENV)/bin/uv || $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	@$(VENV)/bin/uv pip sync --quiet --require-hashes --python $(VENV)/bin/python requirements.lock
+	@# By the version and the hashes of requirements.lock, and never from source, which runs its build.
+	@test -x $(VENV)/bin/uv || $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	  --only-binary=:all: --require-hashes --requirement <(sed -n '/^uv==/,/[^\]$$/p' requirements.lock)
+	@$(VENV)/bin/uv pip sync --quiet --no-build --require-hashes --python $(VENV)/bin/python requirements.lock
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV_CHECKOV)/ready: deployments/aws/checkov.lock | $(VENV)/ready
 	@echo "setting up $(VENV_CHECKOV)"
 	@$(PYTHON) -m venv --without-pip $(VENV_CHECKOV)
-	@$(VENV)/bin/uv pip sync --quiet --require-hashes --python $(VENV_CHECKOV)/bin/python $<
+	@$(VENV)/bin/uv pip sync --quiet --no-build --require-hashes --python $(VENV_CHECKOV)/bin/python $<
 	@touch $@

@@ -5,12 +5,16 @@ message can neither ping a channel nor forge a link.
 Block Kit's limits: https://docs.slack.dev/reference/block-kit/blocks.
 """
 
+import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from urllib.parse import quote
 
 from delivery.text import clipped, escaped, plain
 
 LONGEST_SECTION = 2900
+
+_ENDS_A_LINK = re.compile(r"[<>|\s]")
 
 # What a link says, and its address.
 Link = tuple[str, str]
@@ -68,8 +72,8 @@ class Message:
 
     @property
     def text(self) -> str:
-        """The message without blocks, for places such as a notification."""
-        return f"{self.status} {plain(self.headline)}"
+        """The message without blocks, for a notification, in which Slack obeys markup as well."""
+        return f"{self.status} {escaped(plain(self.headline))}"
 
     @property
     def in_short(self) -> "Message":
@@ -84,9 +88,14 @@ class Message:
             for each in texts
         ]
         if self.links:
-            small = "  ·  ".join(f"<{address}|{escaped(name)}>" for name, address in self.links)
+            small = "  ·  ".join(f"<{_whole(to)}|{escaped(name)}>" for name, to in self.links)
             blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": small}]})
         return blocks
+
+
+def _whole(address: str) -> str:
+    """Return an address in which nothing ends the link that it stands in."""
+    return _ENDS_A_LINK.sub(lambda found: quote(found[0]), address)
 
 
 def failure_message(what: str, failure: Failure, run_url: str) -> Message:

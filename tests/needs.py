@@ -1,5 +1,6 @@
 """Map a call of AWS to the permissions it needs: actions on resources, as policies name them."""
 
+import re
 from typing import NamedTuple
 
 from sandbox.aws.aws import ACCOUNT
@@ -46,11 +47,15 @@ UNKNOWN = "a resource that tests/needs.py cannot tell"
 
 
 class Need(NamedTuple):
-    """An action on a resource; `passed_to` is the service that will use a role, if AWS knows it."""
+    """An action on a resource; `passed_to` is the service that will use a role, if AWS knows it.
+
+    `partition` is the partition key of the rows of DynamoDB that it touches.
+    """
 
     action: str
     resource: str
     passed_to: str = ""
+    partition: str = ""
 
 
 def needs_of(service, operation, params, region, owners):
@@ -64,7 +69,11 @@ def needs_of(service, operation, params, region, owners):
     if service == "s3":
         return _of_objects(operation, params)
     return {
-        Need(f"{service}:{name}", _arn(service, each, region))
+        Need(
+            f"{service}:{name}",
+            _arn(service, each, region),
+            partition=_partition(each) if service == "dynamodb" else "",
+        )
         for name, each in _singly(operation, params, owners)
     } | {Need("iam:PassRole", role, ACTING[name]) for name, role in _given_roles(params)}
 
@@ -81,6 +90,22 @@ def _singly(operation, params, owners):
             owner = owners.get(params["AccessKeyId"])
             return [(operation, {"UserName": owner} if owner else {})]
     return [(operation, params)]
+
+
+def _partition(params):
+    """Return the partition key of the rows that a call of DynamoDB touches."""
+    match params:
+        case {"Key": {"environment": {"S": partition}}} | {
+            "Item": {"environment": {"S": partition}}
+        }:
+            return partition
+        case {"KeyConditionExpression": text, "ExpressionAttributeValues": values}:
+            # As the ledger asks; anything else would be rows of several partitions, or of none.
+            if found := re.match(
+                r"environment = (:\w+)(?: AND begins_with\(entry, :\w+\))?$", text
+            ):
+                return values[found[1]]["S"]
+    return UNKNOWN
 
 
 def _of_objects(operation, params):

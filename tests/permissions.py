@@ -31,6 +31,12 @@ FLOWS = {
     each["entrypoint"].rpartition(":")[2].replace("_", "-")
     for each in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 }
+# Those of every stack, as the template spells them; a registry may be of one environment or of all.
+STACK_NAMES = {
+    stack_name("${Prefix}", "${Environment}", each, repository)
+    for each in Stack
+    for repository in ("kanvaro", "kanvaro/${Environment}")
+}
 # The IAM user of each environment's mail, which only the value of its secret names.
 MAIL_USERS: dict[str, str] = {}
 
@@ -68,19 +74,40 @@ def others(names):
     }
 
 
+# What acts on a table or in a bucket that environments share, and so on a part of it.
+DIVIDED = ("dynamodb:", "s3:GetObject", "s3:PutObject")
+
+
+def sharing(names):
+    """Return the names of another environment that shares everything but its rows and objects."""
+    return {**names, "Environment": "another", "RepositoryName": "another"}
+
+
 class Grant(NamedTuple):
-    """An action that is allowed on a resource; `pattern` is as in the template."""
+    """An action that is allowed on a resource; `pattern` is as in the template.
+
+    So is `partition`, the only partition key whose rows it allows; None allows all.
+    """
 
     action: str
     pattern: str
     passed_to: str | None
+    partition: str | None = None
 
-    def covers(self, need, names):
+    def covers(self, need, names, rows_of=None):
+        """Return whether it covers a need in an environment of those names.
+
+        The rows are those of an environment of the names `rows_of`, if they are given.
+        """
         return (
             need.action == self.action
             and self.passed_to in (None, need.passed_to)
+            and self._has_rows(need.partition, rows_of or names)
             and _expression(_filled(self.pattern, names)).fullmatch(need.resource) is not None
         )
+
+    def _has_rows(self, partition, names):
+        return self.partition is None or _filled(self.partition, names) == partition
 
 
 def _filled(pattern, names):
@@ -94,9 +121,9 @@ def _expression(pattern):
     return re.compile("".join(wild.get(each) or re.escape(each) for each in pattern), re.DOTALL)
 
 
-def is_allowed(grants, need, names):
+def is_allowed(grants, need, names, rows_of=None):
     """Return whether one of the grants covers the need."""
-    return any(grant.covers(need, names) for grant in grants)
+    return any(grant.covers(need, names, rows_of) for grant in grants)
 
 
 @dataclass
@@ -204,7 +231,10 @@ def wrong_with(flow, seen, grants):
     what = f"{flow} called {need.action} on {need.resource} in {', '.join(sorted(seen.tasks))}"
     if not is_allowed(grants, need, seen.names):
         return f"{what}, which its role does not allow"
-    if need.resource != "*" and is_allowed(grants, need, others(seen.names)):
+    is_wide = is_allowed(grants, need, others(seen.names), seen.names) or (
+        need.action.startswith(DIVIDED) and is_allowed(grants, need, sharing(seen.names))
+    )
+    if need.resource != "*" and is_wide:
         return f"{what}, which is allowed by the role of an environment with other names, too"
     return ""
 
@@ -226,11 +256,12 @@ def _is_needed(grant, grants, seen):
 def grants_of(statements):
     """Return the grants of some statements, action by action and resource by resource."""
     return [
-        Grant(action, pattern_of(resource), _passed_to(each.get("Condition")))
+        Grant(action, pattern_of(resource), passed_to, partition)
         for each in statements
         if each["Effect"] == "Allow"
         for action in listed(each["Action"])
         for resource in listed(each["Resource"])
+        for passed_to, partition in conditions_of(each.get("Condition"))
     ]
 
 
@@ -249,19 +280,27 @@ def twins_of(pattern):
     """Return the same grant of both colours, or of every stack; any other is its own twin."""
     before, is_stack, _ = pattern.partition(":stack/")
     if is_stack:
-        names = (stack_name("${Prefix}", "${Environment}", each) for each in Stack)
-        return {f"{before}:stack/{name}/*" for name in names}
+        return {f"{before}:stack/{name}/*" for name in STACK_NAMES}
     other = {f"-{each}/": f"-{each.other}/" for each in Colour}
     return {pattern, re.sub("|".join(other), lambda found: other[found[0]], pattern)}
 
 
-def _passed_to(condition):
-    if condition is None:
-        return None
-    [(operator, asked)] = condition.items()
-    [(key, service)] = asked.items()
-    assert (operator, key) == ("StringEquals", "iam:PassedToService"), f"not known here: {asked}"
-    return service
+def conditions_of(condition):
+    """Yield the service that may use a passed role, and each partition whose rows are allowed."""
+    match condition:
+        case None:
+            yield None, None
+        case {"StringEquals": {"iam:PassedToService": service, **more}} if not more:
+            yield service, None
+        case {
+            # Without the second one AWS would allow a request that names no partition, as a scan.
+            "ForAllValues:StringEquals": {"dynamodb:LeadingKeys": partitions},
+            "Null": {"dynamodb:LeadingKeys": "false"},
+        }:
+            for each in partitions:
+                yield None, each.get("Sub") or f"${{{each['Ref']}}}"
+        case _:
+            raise AssertionError(f"not known here: {condition}")
 
 
 def roles():

@@ -41,16 +41,33 @@ def pulling_as(role):
     }
 
 
-def writing_to(table):
-    return {"TransactItems": [{"Put": {"TableName": table, "Item": {"entry": {"S": "x"}}}}]}
+def row(partition="ours"):
+    return {"environment": {"S": partition}, "entry": {"S": "x"}}
 
 
-TABLE, WRITE = {"TableName": "ours-ledger"}, writing_to("ours-ledger")
+def writing_to(table, partition="ours"):
+    return {"TransactItems": [{"Put": {"TableName": table, "Item": row(partition)}}]}
+
+
+def asking(table, partition="ours", condition="environment = :e AND begins_with(entry, :b)"):
+    values = {":e": {"S": partition}, ":b": {"S": "x"}}
+    return {
+        "TableName": table,
+        "KeyConditionExpression": condition,
+        "ExpressionAttributeValues": values,
+    }
+
+
+TABLE, WRITE = asking("ours-ledger"), writing_to("ours-ledger")
+PUSHED = "images#ours-images"
 PULLS = pulling_as("ours-apprunner-ecr")
 UPDATE = {**at("ours"), **PULLS}
 ROUTE, EDGE = {"KvsARN": STORE, "Key": "x"}, {"Id": "E2OURS"}
 IMAGES = {"repositoryNames": ["ours-images"]}
-OBJECT = {"Bucket": "ours-handover", "Key": "x"}
+HANDOVER, VERDICTS = "ours-handover", "${HandoverBucket}/verdicts/${Environment}/*"
+WORKSPACES = "${HandoverBucket}/workspaces/${Environment}/*"
+OBJECT = {"Bucket": HANDOVER, "Key": "workspaces/ours/x"}
+VERDICT = {"Bucket": HANDOVER, "Key": "verdicts/ours/x"}
 EDGE_STACK = "${Prefix}-${Environment}-edge/*"
 STACK = {"StackName": "ours-stacks-ours-edge"}
 SECRETS = {f"${{{kind.title()}Secret}}-??????": kind for kind in ("database", "jwt", "email")}
@@ -62,6 +79,15 @@ TOO_WIDE = "which is allowed by the role of an environment with other names, too
 CALLS = [
     ("status", "dynamodb", "query", TABLE, ["table/${TableName}"]),
     ("ci", "dynamodb", "transact_write_items", WRITE, ["table/${TableName}"]),
+    ("ci", "dynamodb", "query", asking("ours-ledger", PUSHED), ["table/${TableName}"]),
+    *(
+        ("ci", "dynamodb", name, {"TableName": "ours-ledger", **where}, ["table/${TableName}"])
+        for name, where in [
+            ("get_item", {"Key": row()}),
+            ("put_item", {"Item": row()}),
+            ("put_item", {"Item": row(PUSHED)}),
+        ]
+    ),
     ("status", "apprunner", "list_services", {}, ["*"]),
     ("status", "apprunner", "describe_service", at("ours"), ["service/${Name}/*"]),
     ("ci", "apprunner", "pause_service", at("ours-blue"), ["service/${Name}-blue/*"]),
@@ -75,9 +101,11 @@ CALLS = [
     ("ci", "ecr", "get_authorization_token", {}, ["*"]),
     ("ci", "ecr", "describe_repositories", IMAGES, ["repository/${RepositoryName}"]),
     ("ci", "cloudwatch", "describe_alarms", {"AlarmNames": ["any"]}, ["*"]),
-    ("ci", "s3", "put_object", OBJECT, ["${HandoverBucket}/*"]),
-    ("ci", "s3", "get_object", OBJECT, ["${HandoverBucket}/*", "${HandoverBucket}"]),
-    ("ci", "s3", "head_object", OBJECT, ["${HandoverBucket}/*", "${HandoverBucket}"]),
+    ("ci", "s3", "put_object", OBJECT, [WORKSPACES]),
+    ("ci", "s3", "head_object", OBJECT, [WORKSPACES, "${HandoverBucket}"]),
+    ("ci", "s3", "get_object", VERDICT, [VERDICTS, "${HandoverBucket}"]),
+    ("stage", "s3", "get_object", OBJECT, [WORKSPACES, "${HandoverBucket}"]),
+    ("stage", "s3", "put_object", VERDICT, [VERDICTS]),
     *(
         ("reconcile", "secretsmanager", "get_secret_value", {"SecretId": name}, [parameter])
         for parameter, kind in SECRETS.items()
@@ -98,9 +126,18 @@ CALLS = [
     ("provision", "logs", "describe_log_groups", {"logGroupNamePrefix": "/aws/"}, ["*"]),
 ]
 OTHERS = [
-    ("dynamodb", "query", {"TableName": "others"}),
-    ("dynamodb", "query", {"TableName": "ours-ledger-2"}),
+    ("dynamodb", "query", asking("others")),
+    ("dynamodb", "query", asking("ours-ledger-2")),
     ("dynamodb", "transact_write_items", writing_to("others")),
+    # Of our own table the rows of others, of several partitions, or of all.
+    ("dynamodb", "query", asking("ours-ledger", "others")),
+    ("dynamodb", "query", asking("ours-ledger", "images#others-images")),
+    ("dynamodb", "query", asking("ours-ledger", condition="entry = :e")),
+    ("dynamodb", "scan", {"TableName": "ours-ledger"}),
+    ("dynamodb", "get_item", {"TableName": "ours-ledger", "Key": row("ours-2")}),
+    ("dynamodb", "put_item", {"TableName": "ours-ledger", "Item": row("others")}),
+    ("dynamodb", "delete_item", {"TableName": "ours-ledger", "Key": row(PUSHED)}),
+    ("dynamodb", "transact_write_items", writing_to("ours-ledger", "others")),
     ("apprunner", "describe_service", at("ours-red")),
     ("apprunner", "create_service", {"ServiceName": "ours-blues", **PULLS}),
     ("apprunner", "create_service", {"ServiceName": "ours-blue", **pulling_as("administrator")}),
@@ -108,7 +145,10 @@ OTHERS = [
     ("cloudfront-keyvaluestore", "get_key", {"KvsARN": f"{STORE}b", "Key": "x"}),
     ("ecr", "describe_repositories", {"repositoryNames": ["ours-images", "others-images"]}),
     ("ecr", "describe_repositories", {}),
-    ("s3", "put_object", {"Bucket": "ours-handover-2", "Key": "x"}),
+    ("s3", "put_object", {"Bucket": "ours-handover-2", "Key": "workspaces/ours/x"}),
+    ("s3", "put_object", {"Bucket": HANDOVER, "Key": "workspaces/others/x"}),
+    ("s3", "put_object", {"Bucket": HANDOVER, "Key": "workspaces/ours-2/x"}),
+    ("s3", "put_object", VERDICT),  # only stages give verdicts
     ("secretsmanager", "describe_secret", {"SecretId": "ours/database-of-others"}),
     ("secretsmanager", "describe_secret", {"SecretId": secret("ours/database-of-others-Zz9Yy8")}),
     # Whatever they act on.
@@ -171,6 +211,10 @@ def test_a_call_on_what_the_environment_does_not_name_is_noticed(
 MUTATIONS = [
     ("table/${TableName}", "table/other", NOT_ALLOWED, "dynamodb", "query", TABLE),
     ("table/${TableName}", "table/*", TOO_WIDE, "dynamodb", "query", TABLE),
+    ('{"Ref": "Environment"}', '{"Sub": "other"}', NOT_ALLOWED, "dynamodb", "query", TABLE),
+    ('{"Ref": "Environment"}', '{"Sub": "ours"}', TOO_WIDE, "dynamodb", "query", TABLE),
+    ('"Condition"', '"Forgotten"', TOO_WIDE, "dynamodb", "query", TABLE),
+    ("/workspaces/${Environment}/*", "/*", TOO_WIDE, "s3", "put_object", OBJECT),
     ("-green/*", "-red/*", NOT_ALLOWED, "apprunner", "pause_service", at("ours-green")),
     ("${Name}-green/*", "*", TOO_WIDE, "apprunner", "pause_service", at("ours-green")),
     ("${JwtSecret}", "other", NOT_ALLOWED, "secretsmanager", "describe_secret", JWT),
@@ -209,7 +253,7 @@ def test_a_role_that_may_be_passed_to_somebody_else_only_is_noticed(environment)
 def test_what_no_call_needed_is_idle(environment):
     ledger, images = "table/ours-ledger", "repository/others-images"
     needs = [
-        Need("dynamodb:Query", f"arn:aws:dynamodb:us-east-1:000000000000:{ledger}"),
+        Need("dynamodb:Query", f"arn:aws:dynamodb:us-east-1:000000000000:{ledger}", "", "ours"),
         Need("ecr:DescribeImages", f"arn:aws:ecr:us-east-1:000000000000:{images}"),
     ]
     seen = [Seen(need, names_of(environment)) for need in needs]

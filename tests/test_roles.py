@@ -10,10 +10,10 @@ from pathlib import Path
 import cfnlint.data.AdditionalSpecs
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
-from delivery.maintenance.provisioning import Stack, stack_name
 from tests.needs import ON_NO_RESOURCE
 from tests.permissions import (
     FLOWS,
+    STACK_NAMES,
     TEMPLATE,
     actions,
     grants_of,
@@ -98,9 +98,7 @@ def test_provisioning_reaches_its_own_stacks_and_those_that_all_share():
     """Not those of an environment whose names begin alike, nor the one that made the roles."""
     named = {each.pattern for each in grants_of(ROLES["provision"]) if ":stack/" in each.pattern}
 
-    assert {each.rpartition(":stack/")[2] for each in named} == {
-        f"{stack_name('${Prefix}', '${Environment}', stack)}/*" for stack in Stack
-    }
+    assert {each.rpartition(":stack/")[2] for each in named} == {f"{n}/*" for n in STACK_NAMES}
 
 
 def resources_of(action):

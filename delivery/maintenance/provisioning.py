@@ -42,9 +42,14 @@ class Stack(StrEnum):
 REPLACEABLE = frozenset({"AWS::CloudWatch::Alarm"})
 
 
-def stack_name(prefix: str, environment: str, stack: Stack) -> str:
-    """Name a stack: with its environment, unless all environments of an account share it."""
-    parts = (prefix, stack) if stack.is_shared else (prefix, environment, stack)
+def stack_name(prefix: str, environment: str, stack: Stack, repository: str = "") -> str:
+    """Name a stack: with its environment, unless all environments of an account share it.
+
+    A `repository` of images whose name ends with the environment, as `kanvaro/staging`, belongs to
+    that environment alone, and so does the stack that makes it.
+    """
+    is_own = stack is Stack.REGISTRY and repository.endswith(f"/{environment}")
+    parts = (prefix, stack) if stack.is_shared and not is_own else (prefix, environment, stack)
     return "-".join(parts)
 
 

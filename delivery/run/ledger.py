@@ -69,6 +69,16 @@ class Proven(LedgerEntry):
 
 
 @dataclass(frozen=True)
+class Pushed(LedgerEntry):
+    """An image that a run of `ci` pushed, recorded before it gets the tag of its revision."""
+
+    revision: str
+    digest: str
+    run: str
+    at: str
+
+
+@dataclass(frozen=True)
 class Release(LedgerEntry):
     """A version that went live: when, where, by whom and why.
 

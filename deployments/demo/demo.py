@@ -96,7 +96,10 @@ def demonstrate(folder: Path, *, keep: bool) -> str:
                 )
                 register({environment.name: environment}, say=lambda _: None)
             stack.enter_context(prefect_worker(folder, server, keep=keep))
-            print(f"\n  Prefect UI   {server.address}\n  Slack        {addresses.slack_page}\n")
+            print(
+                f"\n  Prefect UI   {server.address} ({how_to_log_in(server)})\n"
+                f"  Slack        {addresses.slack_page}\n"
+            )
             with get_client(sync_client=True) as client:
                 often = quicken(client, "reconcile/production")
                 line = CommandLine(client, server)
@@ -205,15 +208,26 @@ def show_slack_messages(addresses: Addresses) -> None:
     print()
 
 
+def how_to_log_in(server: Server) -> str:
+    """Say where the line is that Prefect's UI asks for."""
+    return f"log in with the line in {_shown(server.password_file)}"
+
+
+def _shown(path: Path) -> Path:
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+
+
 def show_how_to_use(server: Server, addresses: Addresses, newer: str) -> None:
     """Print addresses to look at, and commands that move the traffic in this setup."""
     prefect = f"{Path(sys.executable).relative_to(ROOT).with_name('prefect')}"
     print(
-        f"left running:\n  Prefect UI   {server.address}\n  Slack        {addresses.slack_page}\n"
+        f"left running:\n  Prefect UI   {server.address} ({how_to_log_in(server)})\n"
+        f"  Slack        {addresses.slack_page}\n"
         f"  live         {addresses.public}/api/health\n"
         f"  App Runner   {addresses.app_runner}\n  AWS          {addresses.aws}\n\n"
         "To move the traffic yourself, type in this folder:\n"
         f"  export PREFECT_API_URL={server.address}/api\n"
+        f"  export PREFECT_API_AUTH_STRING=$(cat {_shown(server.password_file)})\n"
         f"  {prefect} deployment run blue-green/production"
         f' -p version={newer} -p reason="it was right after all" --watch\n'
         f'  {prefect} deployment run rollback/production -p reason="trying it" --watch\n\n'

@@ -26,7 +26,7 @@ from delivery.checks.delivery_toml import parse_table
 from delivery.checks.table import DEFAULT_TABLE
 from delivery.errors import ConfigurationError, DeliveryError, RequestRefused, RolloutFailed
 from deployments import ROOT
-from deployments.demo.demo import prepare_base_images, start_sandbox, step
+from deployments.demo.demo import how_to_log_in, prepare_base_images, start_sandbox, step
 from deployments.demo.request import USAGE, CiRequest, Preview, preview, resolve
 from deployments.demo.run_progress import summary_of
 from deployments.demo.terminal import run_command, shown_in_terminal
@@ -85,7 +85,7 @@ def run_on_this_machine(given: Mapping[str, str]) -> str:
         with using(server):
             environment = _environment(request, content, table, server.address)
             environment.save(ENVIRONMENT, overwrite=True)
-            print(f"Prefect UI {server.address}\n", flush=True)
+            print(f"Prefect UI {server.address} ({how_to_log_in(server)})\n", flush=True)
             return _run(request)
 
 

@@ -19,12 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from httpx import codes
 from prefect.events.worker import EventsWorker
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from delivery.errors import ConfigurationError
 from delivery.workspace.process_identity import started
 from deployments import ROOT
+from deployments.server.security import PASSWORD, guard, password_in
+from deployments.server.server_access import TO_ANSWER_S, speaking_by
 from deployments.server.work_pools import POOL
 from sandbox.parts import lifeline
 from sandbox.parts.ports import LOOPBACK, free_port
@@ -38,19 +40,32 @@ PIDS = "prefect-processes.json"
 
 @dataclass(frozen=True)
 class Server:
-    """A running Prefect server; `settings` are the variables that make programs use it."""
+    """A running Prefect server; `settings` are the variables that make programs use it.
+
+    `password_file` holds its `user:password`, which Prefect's UI asks for.
+    """
 
     address: str
     settings: Mapping[str, str]
+    password_file: Path
+
+    @property
+    def password(self) -> str:
+        return self.settings["PREFECT_API_AUTH_STRING"]
 
 
 @contextmanager
 def prefect_server(
     folder: Path, *, keep: bool = False, port: int | None = None
 ) -> Iterator[Server]:
-    """Run a server with its database in `folder`; stop it at the end unless `keep` is set."""
-    server, command = _server(folder, port or free_port())
-    with _process("server", command, server.settings, folder, keep) as process:
+    """Run a server with its database in `folder`; stop it at the end unless `keep` is set.
+
+    Its password is made at the first start and kept in `folder`.
+    """
+    port = port or free_port()
+    server = _server(folder, port)
+    command, settings = _command(server, port)
+    with _process("server", command, settings, folder, keep) as process:
         _await_server(process, server.address, folder / "server.log")
         yield server
 
@@ -58,15 +73,31 @@ def prefect_server(
 def standing_server(folder: Path) -> Server:
     """Return the server that an earlier command left running in `folder`, or start one that stays.
 
-    `stop_kept` ends it. Raises `ConfigurationError` if it does not start.
+    `stop_kept` ends it. One that does not ask for the password in `folder` is stopped: an earlier
+    version of this project started it. Raises `ConfigurationError` if it does not start.
     """
     if port := _standing_port(folder):
-        return _server(folder, port)[0]
+        server = _server(folder, port)
+        if _is_guarded(server):
+            return server
+        stop_kept(folder)
     port = free_port()
-    server, command = _server(folder, port)
-    with _process("server", command, server.settings, folder, keep=True, port=port) as process:
+    server = _server(folder, port)
+    command, settings = _command(server, port)
+    with _process("server", command, settings, folder, keep=True, port=port) as process:
         _await_server(process, server.address, folder / "server.log")
     return server
+
+
+def _is_guarded(server: Server) -> bool:
+    """Return whether a server refuses strangers and accepts its password."""
+    user, _, password = server.password.partition(":")
+    url = f"{server.address}/api/admin/version"
+    try:
+        answers = [httpx.get(url, auth=a, timeout=TO_ANSWER_S) for a in (None, (user, password))]
+    except httpx.HTTPError:
+        return False
+    return [answer.status_code for answer in answers] == [codes.UNAUTHORIZED, codes.OK]
 
 
 def _standing_port(folder: Path) -> int | None:
@@ -82,12 +113,14 @@ def _standing_port(folder: Path) -> int | None:
     return None
 
 
-def _server(folder: Path, port: int) -> tuple[Server, list[str]]:
-    """Return the server of `folder` at `port`, and the command that starts it."""
+def _server(folder: Path, port: int) -> Server:
+    """Return the server of `folder` at `port`, whether it runs or not."""
+    folder.mkdir(parents=True, exist_ok=True)
     address = f"http://{LOOPBACK}:{port}"
     settings = {
         "PREFECT_HOME": str(folder / "prefect"),
         "PREFECT_API_URL": f"{address}/api",
+        "PREFECT_API_AUTH_STRING": password_in(folder),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
@@ -101,8 +134,13 @@ def _server(folder: Path, port: int) -> tuple[Server, list[str]]:
         # Deployments registered from this checkout find their flows here.
         "KANVARO_CHECKOUT": str(ROOT),
     }
+    return Server(address, settings, folder / PASSWORD)
+
+
+def _command(server: Server, port: int) -> tuple[list[str], dict[str, str]]:
+    """Return the command that starts a server, and its variables, of which clients need fewer."""
     command = ["server", "start", "--host", LOOPBACK, "--port", str(port)]
-    return Server(address, settings), command
+    return command, {**server.settings, **guard(server.password, port)}
 
 
 @contextmanager
@@ -115,7 +153,7 @@ def using(server: Server) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in server.settings}
     os.environ.update(server.settings)
     try:
-        with temporary_settings({PREFECT_API_URL: f"{server.address}/api"}):
+        with speaking_by(server.settings):
             yield
     finally:
         _send_all_events()

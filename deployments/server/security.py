@@ -43,10 +43,7 @@ def server_settings(database: str | None = None) -> dict[str, str]:
     wanted = {
         "PREFECT_SERVER_API_HOST": host,
         "PREFECT_SERVER_API_PORT": port,
-        "PREFECT_SERVER_API_AUTH_STRING": password(host),
-        "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
-        # Prefect's default lets every page on the web use the server.
-        "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port},http://localhost:{port}",
+        **guard(password(host), port),
         "PREFECT_SERVER_ENCRYPTION_KEY": block_key(database or _database()),
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
         "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(RUNS_KEPT_DAYS * DAY_S),
@@ -58,6 +55,16 @@ def server_settings(database: str | None = None) -> dict[str, str]:
     return {**{name: value for name, value in wanted.items() if value}, **kept}
 
 
+def guard(password: str, port: str | int) -> dict[str, str]:
+    """Return the variables that keep strangers, and the pages that a user visits, from a server."""
+    return {
+        "PREFECT_SERVER_API_AUTH_STRING": password,
+        "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
+        # Prefect's default lets every page on the web use the server.
+        "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port},http://localhost:{port}",
+    }
+
+
 def password(host: str = HOST) -> str:
     """Return `user:password` of the server; empty if KANVARO_SERVER_PASSWORD=no turns it off.
 
@@ -66,13 +73,18 @@ def password(host: str = HOST) -> str:
     if given := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
         return given
     if os.environ.get("KANVARO_SERVER_PASSWORD", "").lower() not in ("no", "0"):
-        return _kept_in_file(PASSWORD, lambda: f"{USER}:{secrets.token_urlsafe(24)}")
+        return password_in(keys_folder())
     if host in LOOPBACK:
         return ""
     raise ConfigurationError(
         f"a server at {host} without a password would give every secret to anybody who reaches it",
         hint="Leave KANVARO_SERVER_PASSWORD=no out, or let the server listen on 127.0.0.1.",
     )
+
+
+def password_in(folder: Path) -> str:
+    """Return `user:password` of the server whose password is kept in `folder`, or make one."""
+    return _kept_in_file(folder / PASSWORD, lambda: f"{USER}:{secrets.token_urlsafe(24)}")
 
 
 def block_key(database: str) -> str:
@@ -89,9 +101,7 @@ def block_key(database: str) -> str:
             f"not that of {file}",
             hint="Set KANVARO_KEYS to a folder for this database: its key is then kept there.",
         )
-    key = _checked(
-        _kept_in_file(BLOCK_KEY, lambda: inside or Fernet.generate_key().decode()), str(file)
-    )
+    key = _checked(_kept_in_file(file, lambda: inside or Fernet.generate_key().decode()), str(file))
     if inside:
         asyncio.run(_forget_key_in(database))
     return key
@@ -104,9 +114,8 @@ def keys_folder() -> Path:
     return folder
 
 
-def _kept_in_file(name: str, make: Callable[[], str]) -> str:
+def _kept_in_file(file: Path, make: Callable[[], str]) -> str:
     """Return the text of a private file; if there is none, create it completely with `make`."""
-    file = keys_folder() / name
     if not file.exists():
         whole = file.with_suffix(f".{os.getpid()}")
         with os.fdopen(os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:

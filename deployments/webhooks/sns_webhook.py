@@ -52,6 +52,8 @@ LARGEST_ANSWER = 100_000
 ANSWER_WITHIN_S = 10
 A_DAY_S = 86400.0
 MOST_CERTIFICATES = 8
+# SNS signs with one certificate a region, for months.
+MOST_FETCHES_AT_ONCE = 4
 
 Say = Callable[[Message], str | None]
 Fetch = Callable[[str], Awaitable[bytes]]
@@ -164,18 +166,39 @@ async def fetched(address: str) -> bytes:
     return bytes(found)
 
 
+class TooManyFetches(OSError):
+    """As many certificates as are allowed are being fetched; SNS sends the message again."""
+
+
 class _Certificates:
-    """The keys that SNS signs with, by the addresses of their certificates, kept for a day each."""
+    """The keys that SNS signs with, by the addresses of their certificates, kept for a day each.
+
+    Anybody may name an address before a signature is checked. So each is fetched once at a time,
+    and a few at the same time: a flood of messages makes no flood of requests.
+    """
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
         self._known: dict[str, tuple[RSAPublicKey, float]] = {}
+        self._under_way: dict[str, asyncio.Task[RSAPublicKey]] = {}
 
     async def key(self, address: str) -> RSAPublicKey:
-        """Return the key; raises what `fetched` raises, and `ValueError` for other certificates."""
+        """Return the key; raises what `fetched` raises, and `ValueError` for other certificates.
+
+        Raises `TooManyFetches` if others are being fetched.
+        """
         found = self._known.get(address)
         if found and time.monotonic() < found[1]:
             return found[0]
+        if address not in self._under_way:
+            if len(self._under_way) >= MOST_FETCHES_AT_ONCE:
+                raise TooManyFetches
+            self._under_way[address] = fetching = asyncio.create_task(self._fetched(address))
+            fetching.add_done_callback(lambda _: self._under_way.pop(address))
+        # One requester that leaves does not end what others wait for.
+        return await asyncio.shield(self._under_way[address])
+
+    async def _fetched(self, address: str) -> RSAPublicKey:
         key = load_pem_x509_certificate(await self._fetch(address)).public_key()
         if not isinstance(key, RSAPublicKey):
             raise ValueError("no certificate of an RSA key")

@@ -1,9 +1,11 @@
 """Hand a workspace over through S3, to checks that run on other workers.
 
-Objects in the bucket of the environment, which a lifecycle rule may remove after a day:
+Objects in the bucket of the environment, which a lifecycle rule may remove after a day.
+Environments may share a bucket, and a role reaches those of its own only:
 
-    workspaces/SHA256.tar.gz      `source/` with installed packages and git's history, `source.json`
-    verdicts/RUN.json             the verdict of the stage that ran as that flow run
+    workspaces/ENVIRONMENT/SHA256.tar.gz    `source/` with installed packages and git's history,
+                                            `source.json`
+    verdicts/ENVIRONMENT/RUN.json           the verdict of the stage that ran as that flow run
 """
 
 import hashlib
@@ -43,10 +45,11 @@ def hand_over(environment: Environment, source: Source, workspace: Workspace) ->
     archive = workspace.home / "workspace.tar.gz"
     _pack(source, archive)
     digest = _sha256(archive)
+    key = _workspace(environment, digest)
     try:
-        if not _is_there(environment, bucket, _workspace(digest)):
+        if not _is_there(environment, bucket, key):
             # Its name is its digest, so that sending it again is harmless.
-            environment.retrying("s3").upload_file(str(archive), bucket, _workspace(digest))
+            environment.retrying("s3").upload_file(str(archive), bucket, key)
     except (ClientError, S3UploadFailedError) as error:
         why = _code(error) if isinstance(error, ClientError) else str(error).rpartition(": ")[2]
         raise ConfigurationError(
@@ -64,7 +67,7 @@ def take_over(environment: Environment, workspace: Workspace, digest: str) -> So
     archive = workspace.home / "workspace.tar.gz"
     try:
         environment.retrying("s3").download_file(
-            _bucket(environment), _workspace(digest), str(archive)
+            _bucket(environment), _workspace(environment, digest), str(archive)
         )
     except ClientError as error:
         raise RequestRefused(
@@ -99,7 +102,9 @@ def leave_verdict(environment: Environment, text: str) -> None:
     if context is None or context.flow_run is None:
         raise RequestRefused("only a flow run can leave a verdict")
     environment.retrying("s3").put_object(
-        Bucket=_bucket(environment), Key=_verdict(context.flow_run.id), Body=text.encode()
+        Bucket=_bucket(environment),
+        Key=_verdict(environment, context.flow_run.id),
+        Body=text.encode(),
     )
 
 
@@ -107,7 +112,7 @@ def verdict_of(environment: Environment, run: object) -> CheckReport | None:
     """Read the verdict of a stage, None if it left none. Raises the failure in the verdict."""
     try:
         found = environment.retrying("s3").get_object(
-            Bucket=_bucket(environment), Key=_verdict(run)
+            Bucket=_bucket(environment), Key=_verdict(environment, run)
         )
     except ClientError as error:
         if _code(error) in ("NoSuchKey", "404"):
@@ -156,9 +161,9 @@ def _bucket(environment: Environment) -> str:
     return environment.handover_bucket
 
 
-def _workspace(digest: str) -> str:
-    return f"workspaces/{digest}.tar.gz"
+def _workspace(environment: Environment, digest: str) -> str:
+    return f"workspaces/{environment.name}/{digest}.tar.gz"
 
 
-def _verdict(run: object) -> str:
-    return f"verdicts/{run}.json"
+def _verdict(environment: Environment, run: object) -> str:
+    return f"verdicts/{environment.name}/{run}.json"

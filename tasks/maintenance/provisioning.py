@@ -177,7 +177,8 @@ def conclude_provisioning(lock: DeployLock, plans: Sequence[StackPlan], logs: Se
 
 
 def name_of(environment: Environment, stack: Stack) -> str:
-    return stack_name(environment.provisioning.prefix, environment.name, stack)
+    prefix, repository = environment.provisioning.prefix, environment.ecr_repository
+    return stack_name(prefix, environment.name, stack, repository)
 
 
 def _known(environment: Environment) -> dict[str, str]:

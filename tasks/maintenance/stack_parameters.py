@@ -35,8 +35,10 @@ def desired_stack(environment: Environment, stack: Stack, seen: StackState) -> D
         with translate_aws_errors("read the distribution's default origin"):
             given |= _origin(environment, seen, DesiredStack(template, given))
     if stack is Stack.GITHUB:
-        # The environments of an account share this stack, each with a boundary: the first stays.
-        given[BOUNDARY] = seen.parameters.get(BOUNDARY) or given[BOUNDARY]
+        # The environments of an account share this stack, each with a boundary and maybe with a
+        # repository of its own: the first stays.
+        for name in (BOUNDARY, "RepositoryName"):
+            given[name] = seen.parameters.get(name) or given[name]
     if stack is Stack.ALARMS:
         with translate_aws_errors("read the ids of App Runner's services", CLOSED):
             given |= _service_ids(environment)

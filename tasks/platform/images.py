@@ -2,16 +2,20 @@
 
 The tag of an image is the full revision and never moves; once it is pushed, an image is addressed
 by its digest only.
+
+Others may push to ECR, too, even under the tag of a revision to come. So an image arrives under a
+tag that says nothing, its digest is recorded in the ledger, and only then it gets the tag of its
+revision. An image under that tag whose digest is not recorded is not believed.
 """
 
 import base64
 import threading
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import ClientError
 from docker import DockerClient
 from docker.errors import APIError, BuildError
 from prefect.logging import get_run_logger
@@ -21,26 +25,32 @@ from urllib3.exceptions import HTTPError
 from blocks.environment import Environment
 from delivery.checks.plan import CheckPlan
 from delivery.errors import AccessDenied, ImageConflict, ImageFailed
-from delivery.patience import Patience, wait_until
 from delivery.platform.images import REVISION_LABEL, TREE_LABEL, Image
+from delivery.run.ledger import Pushed
 from tasks import fact, operation
 from tasks.aws_errors import translate_aws_errors
+from tasks.platform.image_tags import digest_of, give_tag
+from tasks.run import ledger
+from tasks.run.announce import this_run
 from tasks.workspace.checkout import Source
 from tasks.workspace.committed import source_archive
 from tasks.workspace.docker_engine import engine
 from tasks.workspace.workspace import Workspace
 
-# ECR may need a moment before it lists what was pushed.
-ECR_LAG = Patience(timeout=30, interval=0.5, longest=3)
 LAST_LINES = 30
+# Of the tag under which an image arrives, before its digest is recorded.
+ARRIVING = "arriving-"
 
 
 @fact("is {source.revision:.10} in ECR already?")
 def find_image(environment: Environment, source: Source) -> Image | None:
-    """Return the image of this revision, or None if ECR has none."""
+    """Return the image of this revision, or None if ECR has none.
+
+    Raises `ImageConflict` if its digest was not recorded before it got the revision's tag.
+    """
     with translate_aws_errors("look for the image in ECR"):
-        digest = _digest_of(environment, source.revision)
-        return Image(repository_of(environment), digest, source.revision) if digest else None
+        digest = digest_of(environment, source.revision)
+        return _recorded(environment, source.revision, digest) if digest else None
 
 
 @operation("build the image of {source.revision:.10}")
@@ -58,19 +68,40 @@ def build_image(
 
 @operation("push {source.revision:.10} to ECR")
 def push_image(environment: Environment, source: Source, image_id: str) -> Image:
-    """Push a local image under its revision, and return it by the digest that ECR confirms.
+    """Push a local image, record its digest, tag it with its revision, and return it.
 
-    Raises `ImageConflict` if the tag holds another digest, `AccessDenied` if ECR refuses us.
+    If another run was faster, its image is returned, which was recorded, too. Raises
+    `ImageConflict` if the tag holds an image that was not, `AccessDenied` if ECR refuses us.
     """
-    with translate_aws_errors("push to ECR"), engine(environment) as client:
-        repository = repository_of(environment)
-        address = _pushing_address(environment, repository)
-        client.images.get(image_id).tag(address, tag=source.revision)
-        digest = _pushed(environment, client, address, source.revision)
+    with translate_aws_errors("push to ECR"):
+        digest = _arrived(environment, image_id)
+        pushed = Pushed(source.revision, digest, str(this_run()), ledger.now())
+        ledger.record_pushed(environment, pushed)
+        holder = give_tag(environment, digest, source.revision)
+        return _recorded(environment, source.revision, holder)
+
+
+def _recorded(environment: Environment, revision: str, digest: str) -> Image:
+    """Return an image of ECR. Raises `ImageConflict` unless the ledger names its digest."""
+    if not ledger.is_recorded(environment, revision, digest):
+        raise ImageConflict(
+            f"ECR holds {revision[:10]} as {digest[:19]}, and the ledger has no record that `ci` "
+            f"of {environment.name} pushed it",
+            hint="Find out who pushed it (CloudTrail: PutImage). If it is not yours, delete that "
+            "tag in ECR by hand, then run again: the revision is built anew.",
+        )
+    return Image(repository_of(environment), digest, revision)
+
+
+def _arrived(environment: Environment, image_id: str) -> str:
+    """Push a local image under a tag of its own; return the digest that the engine pushed."""
+    address, tag = _pushing_address(environment), f"{ARRIVING}{uuid.uuid4().hex}"
+    with engine(environment) as client:
+        client.images.get(image_id).tag(address, tag=tag)
+        digest = _pushed(environment, client, address, tag)
         # The layers stay for the next build; names would only accumulate.
-        client.images.remove(f"{address}:{source.revision}", noprune=True)
-        _confirm(environment, source.revision, digest)
-        return Image(repository, digest, source.revision)
+        client.images.remove(f"{address}:{tag}", noprune=True)
+    return digest
 
 
 def _built(
@@ -126,29 +157,18 @@ def _pushed(environment: Environment, client: DockerClient, address: str, tag: s
     )
     for event in events:
         if "error" in event:
-            _refused(environment, tag, str(event["error"]))
+            _refused(str(event["error"]))
         digest = event.get("aux", {}).get("Digest", digest)
     if not digest:
         raise ImageFailed("the push to ECR ended without a digest", hint="Run again.")
     return digest
 
 
-def _refused(environment: Environment, tag: str, reason: str) -> None:
-    """Raise why a push was refused; an immutable tag that is taken is a conflict."""
-    holder = _digest_of(environment, tag)
-    if holder and ("immutable" in reason or "tag invalid" in reason):
-        raise ImageConflict(f"ECR already holds {tag[:10]} as {holder[:19]}, which is not ours")
+def _refused(reason: str) -> None:
+    """Raise why a push was refused."""
     if any(word in reason.lower() for word in ("denied", "unauthorized", "no basic auth")):
         raise AccessDenied(f"ECR refused the push: {reason}")
     raise ImageFailed(f"the push to ECR failed: {reason}", hint="Run again: layers are kept.")
-
-
-def _confirm(environment: Environment, tag: str, digest: str) -> None:
-    held = wait_until(
-        lambda: _digest_of(environment, tag), bool, ECR_LAG, what=f"{tag[:10]} in ECR"
-    )
-    if held != digest:
-        raise ImageConflict(f"ECR holds {tag[:10]} as {held}, but we pushed {digest}")
 
 
 def _login(environment: Environment) -> dict[str, str]:
@@ -167,29 +187,10 @@ def repository_of(environment: Environment) -> str:
     return uri
 
 
-def _pushing_address(environment: Environment, repository: str) -> str:
+def _pushing_address(environment: Environment) -> str:
     if environment.registry_address is None:
-        return repository
+        return repository_of(environment)
     return f"{environment.registry_address}/{environment.ecr_repository}"
-
-
-def _digest_of(environment: Environment, tag: str) -> str | None:
-    found = described_image(environment, {"imageTag": tag})
-    return str(found["imageDigest"]) if found else None
-
-
-def described_image(environment: Environment, wanted: dict[str, str]) -> dict[str, Any] | None:
-    """Return what ECR says of an image, by `imageTag` or `imageDigest`; None if it has none."""
-    try:
-        found = environment.retrying("ecr").describe_images(
-            repositoryName=environment.ecr_repository, imageIds=[wanted]
-        )
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "ImageNotFoundException":
-            return None
-        raise
-    details: list[dict[str, Any]] = found["imageDetails"]
-    return details[0] if details else None
 
 
 def _lines(event: dict[str, Any]) -> list[str]:

@@ -11,7 +11,8 @@ from delivery.run.ledger import SHORTEST_REVISION, Proven
 from delivery.workspace.source_names import is_revision
 from tasks import fact, operation
 from tasks.aws_errors import translate_aws_errors
-from tasks.platform.images import described_image, repository_of
+from tasks.platform.image_tags import described_image
+from tasks.platform.images import repository_of
 from tasks.run import ledger
 from tasks.run.announce import this_run
 from tasks.workspace.checkout import Source

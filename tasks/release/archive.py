@@ -80,14 +80,29 @@ def _described(
     return content
 
 
-def _inside(link: Path, folder: Path) -> str:
-    """Return where a link leads, relative to itself. Raises `RequestRefused` if it leads out."""
-    root = folder.resolve()
-    target = Path(os.readlink(link))
-    leads_to = (link.parent / target).resolve()
-    if not leads_to.is_relative_to(root):
+def refuse_links_out(folder: Path) -> None:
+    """Raise `RequestRefused` for the first link in `folder` that leads out of it."""
+    for path in _sorted(folder):
+        if path.is_symlink():
+            inside_build(path, folder)
+
+
+def inside_build(path: Path, folder: Path) -> Path:
+    """Return the path, which may be a link or be reached by one, if it leads into `folder`.
+
+    Raises `RequestRefused` if it leads out. A link that leads to itself stays where it is.
+    """
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
         raise RequestRefused(
-            f"the link {quoted(str(link.relative_to(folder)))} of the build leads out of it",
+            f"the link {quoted(os.path.relpath(path, folder))} of the build leads out of it",
             hint="Let the build copy what it links to.",
         )
-    return os.path.relpath(leads_to, link.parent.resolve()) if target.is_absolute() else str(target)
+    return path
+
+
+def _inside(link: Path, folder: Path) -> str:
+    """Return where a link leads, relative to itself. Raises `RequestRefused` if it leads out."""
+    target = os.readlink(inside_build(link, folder))
+    if not os.path.isabs(target):
+        return target
+    return os.path.relpath(os.path.realpath(link), os.path.realpath(link.parent))

@@ -1,33 +1,13 @@
-"""Tag an image with a version: by the digest of its revision, never by a second build.
-
-Protocol: https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-retag.html
-"""
-
-from typing import Any
-
-from botocore.exceptions import BotoCoreError, ClientError
-from prefect.logging import get_run_logger
+"""Tag an image with a version: by the digest of its revision, never by a second build."""
 
 from blocks.environment import Environment
-from delivery.aws_errors import Refusal
-from delivery.errors import ImageConflict, ImageFailed, UnknownRevision
-from delivery.patience import wait_until
+from delivery.errors import ImageConflict, UnknownRevision
 from delivery.release.tag import VersionTag
 from tasks import fact, operation
-from tasks.aws_errors import classify, describe, translate_aws_errors
-from tasks.platform.images import ECR_LAG, described_image
+from tasks.aws_errors import translate_aws_errors
+from tasks.platform.image_tags import described_image, give_tag
 from tasks.platform.versions import Version, find_version
 from tasks.release.tag import Tagged
-
-# The kinds that Docker pushes; without them ECR would answer an older one, of another digest.
-MANIFESTS = [
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-]
-# ECR has this image with this tag already, or another image with this tag.
-_THERE = ("ImageAlreadyExistsException", "ImageTagAlreadyExistsException")
 
 
 @fact("which image is {tagged}?")
@@ -57,24 +37,8 @@ def tag_image(environment: Environment, version: Version, tag: VersionTag) -> No
     with translate_aws_errors(f"tag the image as {tag}"):
         if _is_tagged(environment, version, tag):
             return
-        manifest = _manifest(environment, version)
-        try:
-            environment.sending_once("ecr").put_image(
-                repositoryName=environment.ecr_repository,
-                imageManifest=manifest["imageManifest"],
-                imageManifestMediaType=manifest["imageManifestMediaType"],
-                imageTag=tag.name,
-                imageDigest=version.digest,
-            )
-        except (ClientError, BotoCoreError) as error:
-            if not _may_be_there(error):
-                raise
-            get_run_logger().warning("ECR: %s; reading whether it was done", describe(error))
-            if not _is_tagged(environment, version, tag):
-                raise  # sent once, in no loop: the next run sends it
-        wait_until(
-            lambda: _is_tagged(environment, version, tag), bool, ECR_LAG, what=f"{tag} in ECR"
-        )
+        give_tag(environment, version.digest, tag.name)
+        _is_tagged(environment, version, tag)
 
 
 def _is_tagged(environment: Environment, version: Version, tag: VersionTag) -> bool:
@@ -86,20 +50,3 @@ def _is_tagged(environment: Environment, version: Version, tag: VersionTag) -> b
             hint="Release a new version: tags of images never move.",
         )
     return found is not None
-
-
-def _manifest(environment: Environment, version: Version) -> dict[str, Any]:
-    found = environment.retrying("ecr").batch_get_image(
-        repositoryName=environment.ecr_repository,
-        imageIds=[{"imageDigest": version.digest}],
-        acceptedMediaTypes=MANIFESTS,
-    )
-    if not found["images"]:
-        raise ImageFailed(f"ECR does not give out the manifest of {version}", hint="Run again.")
-    image: dict[str, Any] = found["images"][0]
-    return image
-
-
-def _may_be_there(error: ClientError | BotoCoreError) -> bool:
-    code = error.response["Error"].get("Code") if isinstance(error, ClientError) else ""
-    return code in _THERE or classify(error) is Refusal.OUTCOME_UNKNOWN

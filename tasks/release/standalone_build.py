@@ -1,12 +1,13 @@
 """Build the application as a standalone folder, from the commit only, and pack it."""
 
+import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from blocks.environment import Environment
 from delivery.checks.plan import CheckPlan
-from delivery.errors import CheckFailed, ConfigurationError, RequestRefused
+from delivery.errors import CheckFailed, ConfigurationError
 from delivery.release.reproducible_build import (
     BUILD_ID,
     PRERENDER,
@@ -18,7 +19,7 @@ from delivery.release.reproducible_build import (
 from delivery.workspace.package_json import read_package
 from tasks import operation
 from tasks.checks.runner import format_outcome, install, run_logged
-from tasks.release.archive import write_archive
+from tasks.release.archive import inside_build, refuse_links_out, write_archive
 from tasks.release.tag import Tagged
 from tasks.workspace.committed import source_archive
 from tasks.workspace.workspace import Workspace
@@ -73,22 +74,25 @@ def build_standalone(
 def _gathered(
     app: Path, tree: Path, workspace: Workspace, tagged: Tagged, plan: CheckPlan
 ) -> Built:
-    """Copy the standalone folder, with what Next.js leaves out: static files and public/."""
+    """Copy the standalone folder, with what Next.js leaves out: static files and public/.
+
+    Raises `RequestRefused` for a link that leads out of the build.
+    """
     made = app / STANDALONE
     if not made.is_dir():
         raise ConfigurationError(
             f"the build left no folder {STANDALONE}",
             hint="Set `output: 'standalone'` in next.config, commit, and release that.",
         )
-    if not made.resolve().is_relative_to(tree):
-        raise RequestRefused(f"{STANDALONE} leads out of the build")
     folder = workspace.home / "build" / "standalone"
-    shutil.copytree(made, folder, symlinks=True)
+    shutil.copytree(inside_build(made, tree), folder, symlinks=True)
+    # Before anything is written or deleted through a link that the build made.
+    refuse_links_out(folder)
     # In a monorepo the application has the same path in it as in the repository.
     own = folder / plan.table.folder if (folder / plan.table.folder / ".next").is_dir() else folder
     for name in (".next/static", "public"):
-        if (app / name).is_dir() and not (own / name).exists():
-            shutil.copytree(app / name, own / name, symlinks=True)
+        if (app / name).is_dir() and not os.path.lexists(own / name):
+            shutil.copytree(inside_build(app / name, tree), own / name, symlinks=True)
     shutil.rmtree(own / ".next/cache", ignore_errors=True)
     for environment_file in {*folder.glob(".env*"), *own.glob(".env*")}:
         # Next.js copies them; the settings of one environment are no part of a release.

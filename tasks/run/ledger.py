@@ -1,9 +1,10 @@
-"""The ledger: a DynamoDB table of deploy locks, proven images, releases and intents.
+"""The ledger: a DynamoDB table of deploy locks, pushed and proven images, releases and intents.
 
 One table serves all environments: the partition key `environment` names one, the sort key `entry`
 says what a row is (`turn` for the deploy lock, `waiting#…`, `proven#…`, `release#…`, `intent#…`,
-`rotation#secret#slot`). What a row says is
-JSON in `said`; only what a condition asks for is an attribute of its own.
+`rotation#secret#slot`). The images that were pushed to a repository of ECR, which environments may
+share, have a partition of their own: `images#repository`, with the entry `revision#digest`. What a
+row says is JSON in `said`; only what a condition asks for is an attribute of its own.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ from botocore.exceptions import ClientError
 from blocks.environment import Environment
 from delivery.errors import ConfigurationError, Fenced
 from delivery.rotation.record import Record
-from delivery.run.ledger import Intent, Proven, Release
+from delivery.run.ledger import Intent, Proven, Pushed, Release
 
 ABSENT = "ResourceNotFoundException"
 REFUSED = "ConditionalCheckFailedException"
@@ -39,6 +40,33 @@ def read_intents(environment: Environment) -> list[Intent]:
 def record_release(environment: Environment, release: Release) -> None:
     """Write a release; one that is written already stays as it is."""
     add(environment, f"release#{release.number:010d}", release.text())
+
+
+def record_pushed(environment: Environment, pushed: Pushed) -> None:
+    """Write that we pushed this image, before it gets the tag of its revision."""
+    entry = f"{pushed.revision}#{pushed.digest}"
+    add(environment, entry, pushed.text(), partition=images_of(environment))
+
+
+def is_recorded(environment: Environment, revision: str, digest: str) -> bool:
+    """Return whether the ledger names an image as one of ours.
+
+    A proof or a release counts as well: pushes were not recorded in earlier versions.
+    """
+    pushed = rows(environment, f"{revision}#", partition=images_of(environment))
+    return (
+        any(Pushed.read(row["said"]["S"]).digest == digest for row in pushed)
+        or any(each.digest == digest for each in read_proven(environment, revision))
+        or any(
+            (each.revision, each.digest) == (revision, digest)
+            for each in read_releases(environment)
+        )
+    )
+
+
+def images_of(environment: Environment) -> str:
+    """Return the partition of the images in the environment's ECR repository."""
+    return f"images#{environment.ecr_repository}"
 
 
 def record_proven(environment: Environment, proven: Proven) -> None:
@@ -102,7 +130,7 @@ def write_rotation(environment: Environment, record: Record, token: int) -> None
         raise Fenced(f"the rotation of {record.secret} was written under a later lock") from None
 
 
-def add(environment: Environment, entry: str, said: str) -> bool:
+def add(environment: Environment, entry: str, said: str, *, partition: str = "") -> bool:
     """Write a row that is not there yet, and say whether it was not.
 
     Harmless to repeat, so after a lost answer it is sent again.
@@ -111,7 +139,7 @@ def add(environment: Environment, entry: str, said: str) -> bool:
         with _table_named(environment):
             environment.retrying("dynamodb").put_item(
                 TableName=environment.ledger_table,
-                Item={**key(environment, entry), "said": {"S": said}},
+                Item={**key(environment, entry, partition), "said": {"S": said}},
                 ConditionExpression="attribute_not_exists(entry)",
             )
     except ClientError as error:
@@ -121,8 +149,9 @@ def add(environment: Environment, entry: str, said: str) -> bool:
     return True
 
 
-def rows(environment: Environment, beginning: str) -> Iterator[Row]:
+def rows(environment: Environment, beginning: str, *, partition: str = "") -> Iterator[Row]:
     """Yield the rows whose entry begins so, in order, by a consistent read."""
+    owner = partition or environment.name
     page: dict[str, Any] = {"LastEvaluatedKey": None}
     while "LastEvaluatedKey" in page:
         start = page["LastEvaluatedKey"]
@@ -130,7 +159,7 @@ def rows(environment: Environment, beginning: str) -> Iterator[Row]:
             page = environment.retrying("dynamodb").query(
                 TableName=environment.ledger_table,
                 KeyConditionExpression="environment = :e AND begins_with(entry, :b)",
-                ExpressionAttributeValues={":e": {"S": environment.name}, ":b": {"S": beginning}},
+                ExpressionAttributeValues={":e": {"S": owner}, ":b": {"S": beginning}},
                 ConsistentRead=True,
                 **({"ExclusiveStartKey": start} if start else {}),
             )
@@ -147,8 +176,8 @@ def row(environment: Environment, entry: str) -> Row:
     return found
 
 
-def key(environment: Environment, entry: str) -> Mapping[str, Any]:
-    return {"environment": {"S": environment.name}, "entry": {"S": entry}}
+def key(environment: Environment, entry: str, partition: str = "") -> Mapping[str, Any]:
+    return {"environment": {"S": partition or environment.name}, "entry": {"S": entry}}
 
 
 def now() -> str:

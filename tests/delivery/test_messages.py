@@ -26,6 +26,24 @@ def test_what_came_from_outside_is_shown_and_not_obeyed(hostile):
     assert hostile not in all_text(message).replace(f"<{SUBJECT.run_url}|run>", "")
 
 
+@pytest.mark.parametrize("hostile", ["<!channel>", "<https://evil|click>", "a & b", "```"])
+def test_a_notification_shows_what_came_from_outside_and_does_not_obey_it(hostile):
+    message = started(Subject("production", "a" * 40, f"refs/heads/{hostile}", ""), "", "")
+
+    assert hostile not in message.text
+    assert message.text == f"⏳ {escaped(f'aaaaaaaaaa of {hostile} → production: checking')}"
+
+
+def test_an_address_cannot_end_its_link_and_ping_a_channel():
+    hostile = "https://github.example/a?b=c|ok> <!channel>"
+    message = Message(RunStatus.WELL, "done", links=(("run", hostile),))
+
+    [_, small] = message.blocks()
+    assert small["elements"] == [
+        {"type": "mrkdwn", "text": "<https://github.example/a?b=c%7Cok%3E%20%3C!channel%3E|run>"}
+    ]
+
+
 def test_control_characters_and_escape_sequences_are_dropped():
     assert plain("\x1b[31mred\x1b[0m\nnext\x07") == "red next"
     assert "\x1b" not in escaped("\x1b[31mred")

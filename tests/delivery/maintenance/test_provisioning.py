@@ -136,6 +136,20 @@ def test_stacks_of_an_account_carry_no_environment_in_their_name():
     assert stack_name("kanvaro", "staging", Stack.LEDGER) == "kanvaro-ledger"
 
 
+@pytest.mark.parametrize(
+    ("repository", "name"),
+    [
+        ("kanvaro/staging", "kanvaro-staging-registry"),
+        ("kanvaro", "kanvaro-registry"),
+        ("kanvaro-staging", "kanvaro-registry"),
+        ("kanvaro/production", "kanvaro-registry"),
+    ],
+)
+def test_a_repository_of_one_environment_has_a_stack_of_its_own(repository, name):
+    assert stack_name("kanvaro", "staging", Stack.REGISTRY, repository) == name
+    assert stack_name("kanvaro", "staging", Stack.LEDGER, repository) == "kanvaro-ledger"
+
+
 def test_settings_that_differ_from_the_outputs_are_to_be_written():
     outputs = {"DistributionId": "E2", "RouteStoreArn": "arn:store", "TopicArn": "arn:topic"}
     known = {"router.distribution": "E1", "router.route_store": "arn:store"}

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 import httpx
@@ -23,6 +24,7 @@ from delivery.patience import Patience, wait_until
 from deployments import ROOT
 from deployments.server.compose_secrets import VALUES, make_secrets
 from deployments.server.processes import prefect_server, prefect_worker, using
+from deployments.server.security import guard
 from deployments.server.server_access import require_answer
 from deployments.server.work_pools import POOL
 from sandbox.host.machine import ensure
@@ -87,6 +89,15 @@ def test_no_password_stands_in_the_file_and_every_secret_is_made_for_it():
             hidden = any(word in name for word in ("PASSWORD", "AUTH", "SECRET", "KEY"))
             assert not hidden or str(value).startswith("/run/secrets/"), name
     assert WRITTEN["secrets"].keys() == {*VALUES, "certificate", "certificate_key"}
+
+
+def test_the_server_has_every_guard_of_make_server():
+    given = WRITTEN["services"]["server"]["environment"]
+    guards = guard("its password", 4200)
+    guards.pop("PREFECT_SERVER_API_AUTH_STRING")  # by with-secrets, from a file
+    assert guards.keys() <= given.keys()
+    assert given["PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED"] == "true"
+    assert given["PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS"] == "https://localhost:${PORT:-4200}"
 
 
 def test_docker_compose_reads_it(secrets, tmp_path):
@@ -168,13 +179,10 @@ def test_whose_certificate_it_is_must_be_said_and_what_answers_is_told(secrets, 
 def behind_nginx(tmp_path_factory, secrets):
     """A server that wants authentication, and the address of nginx in front of it."""
     folder = tmp_path_factory.mktemp("behind")
-    auth = (secrets / "api_auth").read_text()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PREFECT_SERVER_API_AUTH_STRING", auth)
-        with prefect_server(folder) as server:
-            upstream = server.address.split("//")[1]
-            with nginx_before(upstream, folder, secrets) as address:
-                yield server, address, auth, folder
+    with prefect_server(folder) as server:
+        upstream = server.address.split("//")[1]
+        with nginx_before(upstream, folder, secrets) as address:
+            yield server, address, server.password, folder
 
 
 @pytest.mark.proof
@@ -199,12 +207,12 @@ def test_a_worker_runs_a_flow_through_nginx_and_its_events_arrive_by_websocket(
 ):
     server, address, auth, folder = behind_nginx
     trusted = str(secrets / "certificate")
-    through = type(server)(
-        address,
-        {
+    through = replace(
+        server,
+        address=address,
+        settings={
             **server.settings,
             "PREFECT_API_URL": f"{address}/api",
-            "PREFECT_API_AUTH_STRING": auth,
             "PREFECT_API_SSL_CERT_FILE": trusted,
             "SSL_CERT_FILE": trusted,
         },

@@ -201,6 +201,13 @@ def test_what_changes_something_needs_a_token_against_forgery(installation):
     assert "CSRF" in asked.text
 
 
+def test_no_other_page_on_the_web_may_use_it(installation):
+    asked = {"Origin": "https://elsewhere.invalid", "Access-Control-Request-Method": "POST"}
+    assert (
+        "access-control-allow-origin" not in installation.ask("OPTIONS", "", headers=asked).headers
+    )
+
+
 def test_only_nginx_is_published_and_only_on_this_machine(installation):
     published = {
         service: [

@@ -6,20 +6,25 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
+from prefect.client.orchestration import get_client
 
 from delivery.errors import ConfigurationError
 from delivery.patience import Patience, wait_until
 from delivery.workspace.process_identity import started
+from deployments.server import processes
 from deployments.server.processes import (
     prefect_server,
     prefect_worker,
     standing_server,
     stop_kept,
+    using,
     writable_temporary_folder,
 )
 from sandbox.host.orphans import OWNER_LABEL, owner_of
 from sandbox.lock import holder
+from sandbox.parts.ports import free_port
 from tests.databases import migrated_database
 
 SERVER_AND_WORKER = """
@@ -93,6 +98,49 @@ def test_server_and_worker_end_with_a_starter_that_is_killed(tmp_path):
         assert b"worker" in running
 
     wait_until(lambda: processes_of(tmp_path), lambda seen: not seen, PATIENCE, what="their end")
+
+
+@contextmanager
+def unguarded(folder):
+    """A standing server as an earlier version of this project started it: without a password."""
+    port = free_port()
+    server = processes._server(folder, port)
+    settings = {k: v for k, v in server.settings.items() if "AUTH" not in k}
+    command, _ = processes._command(server, port)
+    with processes._process("server", command, settings, folder, keep=True, port=port) as process:
+        processes._await_server(process, server.address, folder / "server.log")
+        yield process
+        process.wait(60)
+
+
+def test_a_server_is_closed_to_strangers_and_to_the_pages_that_a_user_visits(tmp_path):
+    migrated_database(tmp_path / "prefect")
+    elsewhere = {"Origin": "https://elsewhere.invalid", "Access-Control-Request-Method": "POST"}
+    with prefect_server(tmp_path) as server:
+        user, password = server.password_file.read_text().strip().split(":")
+        url, login = f"{server.address}/api", (user, password)
+        assert httpx.get(f"{url}/admin/version", timeout=60).status_code == 401
+        assert httpx.get(f"{url}/admin/version", timeout=60, auth=login).status_code == 200
+        forged = httpx.post(f"{url}/flows/filter", json={}, auth=login, timeout=60)
+        assert (forged.status_code, "CSRF" in forged.text) == (403, True)
+        preflight = httpx.options(url, headers=elsewhere, timeout=60).headers
+        assert "access-control-allow-origin" not in preflight
+        with using(server), get_client(sync_client=True) as client:
+            assert client.read_flows() == []
+    assert server.password_file.stat().st_mode & 0o077 == 0
+    with prefect_server(tmp_path) as again:
+        assert again.password == server.password
+
+
+def test_a_standing_server_that_lets_strangers_in_is_replaced(tmp_path):
+    migrated_database(tmp_path / "prefect")
+    with unguarded(tmp_path):
+        server = standing_server(tmp_path)
+
+    assert httpx.get(f"{server.address}/api/admin/version", timeout=60).status_code == 401
+    assert standing_server(tmp_path) == server, "one that is guarded is kept"
+    assert stop_kept(tmp_path) == 1
+    wait_until(lambda: processes_of(tmp_path), lambda seen: not seen, PATIENCE, what="its end")
 
 
 @pytest.mark.proof

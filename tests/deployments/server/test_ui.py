@@ -49,6 +49,13 @@ class Person:
         self.page, self.address = page, address
         page.set_default_timeout(SOON_MS)
 
+    def logs_in(self, password):
+        """Type the line of the password file into the form that comes before every page."""
+        self.page.goto(f"{self.address}/v2/login")
+        self.page.get_by_placeholder("admin:pass").fill(password)
+        self.page.get_by_role("button", name="Login").click()
+        expect(self.page.get_by_placeholder("admin:pass")).to_have_count(0, timeout=SOON_MS)
+
     def opens(self, path, text):
         """Open a page and see `text` on it; again where it came without what it should show.
 
@@ -83,10 +90,12 @@ class Person:
 
 
 @contextmanager
-def person_at(address):
+def person_at(server):
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=ensure("chromium"), args=FLAGS)
-        yield Person(browser.new_page(viewport=WINDOW), address)
+        person = Person(browser.new_page(viewport=WINDOW), server.address)
+        person.logs_in(server.password_file.read_text().strip())
+        yield person
         browser.close()
 
 
@@ -134,7 +143,7 @@ def test_a_rollback_is_started_in_the_form_which_refuses_what_is_wrong(productio
     form = f"/deployments/deployment/{asked.id}/run"
     first, second = production.versions
     assert production.live() == second
-    with person_at(production.server.address) as person:
+    with person_at(production.server) as person:
         person.opens("/deployments", "rotate-secrets")
         person.keeps_a_picture("deployments")
 
@@ -167,7 +176,7 @@ def test_a_rollback_is_started_in_the_form_which_refuses_what_is_wrong(productio
 
 def test_the_next_rotation_is_on_its_page(production):
     asked = deployment("rotate-secrets/production")
-    with person_at(production.server.address) as person:
+    with person_at(production.server) as person:
         person.opens(f"/deployments/deployment/{asked.id}", "Next Run")
         person.sees(re.compile("^Scheduled"))
         person.sees("At 12:00 AM, only on Sunday")

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
@@ -12,7 +13,13 @@ from starlette.applications import Starlette
 
 from delivery.errors import ConfigurationError
 from deployments.webhooks.github_webhook import from_environment
-from deployments.webhooks.sns_webhook import LARGEST, LARGEST_ANSWER, alarms, fetched
+from deployments.webhooks.sns_webhook import (
+    LARGEST,
+    LARGEST_ANSWER,
+    MOST_FETCHES_AT_ONCE,
+    alarms,
+    fetched,
+)
 from tests.topic import CERTIFICATE, HOST, TOPIC, Topic, certificate_of, rings, stamp
 
 
@@ -175,6 +182,71 @@ def test_without_the_certificate_the_message_is_asked_for_again(receiver, topic,
     assert receiver.post(message) == [503]
     receiver.topic = topic
     assert receiver.post(message) == [200]  # what was wrong was not kept
+
+
+class Slow(Topic):
+    """A topic whose certificates come when `come` is set."""
+
+    async def fetch(self, address):
+        self.fetched.append(address)
+        await self.come.wait()
+        return self.certificate
+
+
+def flood(receiver, messages):
+    """Send messages at the same time, as different strangers; the answers by status."""
+    statuses = []
+
+    async def send(client, message):
+        statuses.append((await client.post("/alarms", content=json.dumps(message))).status_code)
+
+    async def ask():
+        receiver.topic.come = asyncio.Event()
+        transport = httpx.ASGITransport(receiver.app)
+        async with (
+            httpx.AsyncClient(transport=transport, base_url="http://receiver") as client,
+            asyncio.TaskGroup() as group,
+        ):
+            for message in messages:
+                group.create_task(send(client, message))
+            while len(statuses) + len(receiver.topic.fetched) < len(messages):
+                await asyncio.sleep(0.01)
+            receiver.topic.come.set()
+
+    asyncio.run(asyncio.wait_for(ask(), 20))
+    return Counter(statuses)
+
+
+def test_a_flood_of_messages_makes_no_flood_of_requests():
+    receiver = Receiver(Slow())
+    addresses = [f"{HOST}/SimpleNotificationService-{number:032x}.pem" for number in range(50)]
+    flooding = [receiver.topic.notification(rings(), SigningCertURL=each) for each in addresses]
+
+    assert flood(receiver, flooding) == {200: MOST_FETCHES_AT_ONCE, 503: 50 - MOST_FETCHES_AT_ONCE}
+    assert len(receiver.topic.fetched) == MOST_FETCHES_AT_ONCE
+
+    known = receiver.topic.notification(rings(), SigningCertURL=receiver.topic.fetched[0])
+    assert receiver.post(known) == [200], "what is known needs no request"
+    refused = flooding[-1]
+    assert refused["SigningCertURL"] not in receiver.topic.fetched
+    receiver.topic.come.set()
+    assert receiver.post(refused) == [200], "and what was refused is taken when SNS repeats it"
+
+
+def test_messages_with_the_same_certificate_wait_for_one_request():
+    receiver = Receiver(Slow())
+    messages = [receiver.topic.notification(rings()) for _ in range(20)]
+
+    async def ask():
+        receiver.topic.come = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.2, receiver.topic.come.set)
+        transport = httpx.ASGITransport(receiver.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://receiver") as client:
+            answers = [client.post("/alarms", content=json.dumps(each)) for each in messages]
+            return [answer.status_code for answer in await asyncio.gather(*answers)]
+
+    assert asyncio.run(ask()) == [200] * 20
+    assert receiver.topic.fetched == [CERTIFICATE]
 
 
 class Answers(BaseHTTPRequestHandler):

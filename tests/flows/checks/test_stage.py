@@ -151,7 +151,8 @@ def test_a_check_takes_the_workspace_over_and_its_pass_is_told_and_remembered(ha
     assert {"lint", "unit", "security"} <= worked.keys()
     assert len(objects(handing_over, "workspaces/")) == 1
     told = {each["Key"] for each in objects(handing_over, "verdicts/")}
-    assert told == {f"verdicts/{run.id}.json" for run in worked.values()}
+    name = handing_over.runs.environment.name
+    assert told == {f"verdicts/{name}/{run.id}.json" for run in worked.values()}
 
     handing_over.worked.clear()
     assert check_on_a_branch(handing_over, revision).is_completed()

@@ -4,6 +4,7 @@ On ministack, as far as it goes: no `github` (it does not know the provider), no
 (it refuses metric math), and every operation on a stack ends at once.
 """
 
+import uuid
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -32,6 +33,7 @@ from tasks.maintenance.stack_parameters import desired_stack
 from tasks.maintenance.stacks import read_stack, stack_at_rest
 from tasks.platform.app_runner.service import no_fence
 from tasks.platform.cloudfront import default_origin
+from tasks.platform.images import repository_of
 from tasks.run.lock_row import read_lock
 from tests.flows.deploy.moves import Beside, answer, until
 from tests.flows.maintenance.test_status import hold
@@ -137,15 +139,16 @@ def test_an_empty_account_gets_every_stack_that_can_be_tried_here(account):
     assert account.seen(Stack.SERVICES).parameters["PermissionsBoundary"] == BOUNDARY
 
 
-def test_the_role_for_github_keeps_the_boundary_of_the_environment_that_made_it(account):
+def test_the_role_for_github_keeps_boundary_and_repository_of_who_made_it(account):
     named = account.environment.model_copy(update={"github_repository": "kanvaro/kanvaro"})
     desired = partial(desired_stack.fn, named, Stack.GITHUB)
 
     first = desired(account.seen(Stack.GITHUB)).parameters["PermissionsBoundary"]
-    there = replace(account.seen(Stack.GITHUB), parameters={"PermissionsBoundary": "theirs"})
+    theirs = {"PermissionsBoundary": "theirs", "RepositoryName": "kanvaro/theirs"}
+    there = replace(account.seen(Stack.GITHUB), parameters=theirs)
 
     assert first == BOUNDARY
-    assert desired(there).parameters["PermissionsBoundary"] == "theirs"
+    assert desired(there).parameters.items() >= theirs.items()
 
 
 def test_what_is_as_it_should_be_is_left_alone_even_after_a_promotion(account):
@@ -205,6 +208,25 @@ def test_what_the_environment_does_not_say_is_refused_before_anything_is_looked_
     error = account.fail(ConfigurationError, Stack.REGISTRY, Stack.GITHUB)
 
     assert "github_repository" in str(error)
+
+
+def test_each_environment_has_a_repository_of_its_own_in_a_stack_of_its_own(stand):
+    """So that the role of one cannot push what another one runs."""
+    made = [Account(stand) for _ in range(2)]
+    shared = f"p-{uuid.uuid4().hex[:8]}"
+    for account in made:
+        account.environment.provisioning.prefix = shared
+        account.environment.ledger_table = "kanvaro-delivery"  # the stand has it
+        account.environment.ecr_repository = f"{shared}/{account.environment.name}"
+        account.save()
+        account.ok(Stack.REGISTRY)
+
+    for account in made:
+        name = f"{shared}-{account.environment.name}-registry"
+        seen = read_stack(account.environment, name)
+        assert seen.parameters["RepositoryName"] == account.environment.ecr_repository
+        assert account.environment.ecr_repository in repository_of(account.environment)
+    assert not read_stack(made[0].environment, f"{shared}-registry").status
 
 
 def test_no_bucket_is_made_where_no_workspace_is_handed_over(account):

@@ -106,7 +106,7 @@ def test_a_workspace_that_leads_out_of_its_folder_is_refused(environment, here, 
 
 def test_a_workspace_that_was_exchanged_is_refused(environment, here, tmp_path):
     digest = hand_over.fn(environment, source_of(here), here)
-    key = f"workspaces/{digest}.tar.gz"
+    key = f"workspaces/{environment.name}/{digest}.tar.gz"
     environment.retrying("s3").put_object(
         Bucket=environment.handover_bucket, Key=key, Body=b"other"
     )
@@ -114,6 +114,16 @@ def test_a_workspace_that_was_exchanged_is_refused(environment, here, tmp_path):
     with pytest.raises(RequestRefused, match="is not what was handed over"):
         take_over.fn(environment, there, digest)
     assert not there.source.exists()
+
+
+def test_what_another_environment_handed_over_in_the_same_bucket_is_not_taken(
+    environment, here, tmp_path
+):
+    digest = hand_over.fn(environment, source_of(here), here)
+    another = environment.model_copy(update={"name": "another"})
+
+    with pytest.raises(RequestRefused, match=f"no workspace {digest[:10]}"):
+        take_over.fn(another, workspace_in(tmp_path / "there"), digest)
 
 
 def test_a_workspace_that_is_gone_and_a_verdict_that_is_not_there_yet(environment, tmp_path):
