@@ -48,7 +48,8 @@ def _pushed(payload: Mapping[str, Any], branch: str) -> Start | str:
 
 
 def _pull_request(payload: Mapping[str, Any]) -> Start | str:
-    if payload.get("action") not in _PULL_REQUEST_ACTIONS:
+    action = payload.get("action")
+    if action not in _PULL_REQUEST_ACTIONS and not (action == "edited" and _has_new_base(payload)):
         return "nothing of it has to be checked"
     pull = payload.get("pull_request")
     head = pull.get("head") if isinstance(pull, Mapping) else None
@@ -57,3 +58,9 @@ def _pull_request(payload: Mapping[str, Any]) -> Start | str:
     if type(number) is not int or not _REVISION.fullmatch(revision):
         return "it names no commit"
     return Start("pull-request/kanvaro", {"number": number, "revision": revision})
+
+
+def _has_new_base(payload: Mapping[str, Any]) -> bool:
+    """Return whether it is to be merged elsewhere now: by that branch nothing was checked yet."""
+    changes = payload.get("changes")
+    return isinstance(changes, Mapping) and "base" in changes

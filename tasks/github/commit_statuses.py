@@ -25,17 +25,13 @@ from delivery.errors import (
     Unreachable,
 )
 from delivery.github.commit_statuses import (
-    SUMMARY,
     CommitStatus,
+    Contexts,
+    RunStatuses,
     closed,
-    ended_early,
-    failed,
     in_short,
-    orphan,
-    passed,
+    is_summary,
     read_statuses,
-    status,
-    summed_up,
     to_send,
 )
 from delivery.github.pull_request import Pull, require_head
@@ -102,14 +98,20 @@ def have_shown(github: GitHub, revision: str, wanted: Sequence[CommitStatus]) ->
     confirm_write(missing(), send_each, missing, not_, is_lost, unknown=unknown, tries=ROUNDS)
 
 
+def contexts_of(environment: Environment, pull: Pull) -> Contexts:
+    """Return the contexts that speak of pull requests into the base of this one."""
+    return Contexts.into(pull.base, environment.policy.deploy_ref)
+
+
 class StatusReporter(Watcher):
     """Send the statuses of one run about one pull request, as the account `login`."""
 
     def __init__(self, environment: Environment, pull: Pull, url: str) -> None:
         self.pull = pull
-        self.url = url
         self.login = ""
         self.environment = environment
+        self.contexts = contexts_of(environment, pull)
+        self._statuses = RunStatuses(self.contexts, url)
         self._github = github_of(environment)
         self._wanted: dict[str, CommitStatus] = {}
         self._unsent: set[str] = set()
@@ -123,40 +125,40 @@ class StatusReporter(Watcher):
 
     def open(self) -> None:
         """Show that a run has begun, above all to find out whether the token may do so."""
-        self._say(status("", "pending", "the checks begin", self.url))
+        self._say(self._statuses.status("", "pending", "the checks begin"))
 
     def expect(self, plan: CheckPlan) -> None:
         """Show the checks that will run, and end pending statuses of checks that will not."""
         self._plan = plan
         known = shown(self._github, self.pull.revision)
         for check in plan.checks:
-            self._say(status(check.name, "pending", "waits", self.url))
-        for each in orphan(known, self._wanted, self.url):
+            self._say(self._statuses.status(check.name, "pending", "waits"))
+        for each in self._statuses.orphan(known, self._wanted):
             self._say(each)
 
     def began(self, check: Check) -> None:
-        self._say(status(check.name, "pending", "runs", self.url))
+        self._say(self._statuses.status(check.name, "pending", "runs"))
 
     def passed(self, report: CheckReport, *, before: bool) -> None:
-        self._say(passed(report, self.url, before=before))
+        self._say(self._statuses.passed(report, before=before))
 
     def failed(self, check: Check, error: CheckFailed) -> None:
-        self._say(failed(check.name, error, self.url))
+        self._say(self._statuses.failed(check.name, error))
 
     def conclude(self, reports: Sequence[CheckReport]) -> None:
         """Make every status final, and the summary a success."""
         left_out = len(self._plan.not_applicable) if self._plan else 0
-        self._end(summed_up(reports, left_out, self.url), "no verdict")
+        self._end(self._statuses.summed_up(reports, left_out), "no verdict")
 
     def give_up(self, error: Exception) -> None:
         """Make every status final, though the run ends early."""
-        self._end(ended_early(error, self.url), f"not checked: {in_short(error)}")
+        self._end(self._statuses.ended_early(error), f"not checked: {in_short(error)}")
 
     def _end(self, summary: CommitStatus, otherwise: str) -> None:
         for each in list(self._wanted.values()):
             if not each.is_final:
-                check = each.context.partition("/")[2]
-                self._wanted[each.context] = status(check, "error", otherwise, self.url)
+                check = self.contexts.check_of(each.context) or ""
+                self._wanted[each.context] = self._statuses.status(check, "error", otherwise)
         self._wanted[summary.context] = summary
         have_shown(self._github, self.pull.revision, list(self._wanted.values()))
 
@@ -184,7 +186,7 @@ def reporting(environment: Environment, number: int, revision: str) -> Iterator[
     try:
         pull = find_pull(environment, number, revision)
     except Superseded as superseded:
-        show_superseded(environment, revision, str(superseded))
+        show_superseded(environment, number, revision, str(superseded))
         raise
     reporter = begin_statuses(environment, pull)
     try:
@@ -203,12 +205,14 @@ def begin_statuses(environment: Environment, pull: Pull) -> StatusReporter:
 
 
 @operation("tell GitHub that {revision:.10} is superseded")
-def show_superseded(environment: Environment, revision: str, why: str) -> None:
+def show_superseded(environment: Environment, number: int, revision: str, why: str) -> None:
     """Show so unless the summary is final already: the verdict of an earlier run stands."""
-    github = github_of(environment)
+    github, contexts = github_of(environment), _contexts_now(environment, number)
     whole, known = looked_up(github, revision)
-    if SUMMARY not in known or not known[SUMMARY].is_final:
-        have_shown(github, whole, [status("", "error", why, run_url(environment, this_run()))])
+    summary = known.get(contexts.summary)
+    if summary is None or not summary.is_final:
+        ours = RunStatuses(contexts, run_url(environment, this_run()))
+        have_shown(github, whole, [ours.status("", "error", why)])
 
 
 @operation("tell GitHub which checks there are")
@@ -267,12 +271,17 @@ def end_statuses(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
 
 def _is_shown(environment: Environment, run: FlowRun, state: State[Any]) -> bool:
     """Return whether GitHub shows how this run ended, and not another run of the revision."""
-    sum_of_checks = shown(github_of(environment), str(run.parameters["revision"])).get(SUMMARY)
-    if sum_of_checks is None or not sum_of_checks.is_final:
-        return False
+    known = shown(github_of(environment), str(run.parameters["revision"])).values()
+    final = {each.context: each for each in known if each.is_final and is_summary(each.context)}
+    if any(each.target == run_url(environment, run.id) for each in final.values()):
+        return True
     # A superseded run lets an earlier verdict stand.
-    is_this_runs = sum_of_checks.target == run_url(environment, run.id)
-    return is_this_runs or isinstance(error_of(state), Superseded)
+    is_superseded = isinstance(error_of(state), Superseded)
+    return is_superseded and _contexts_now(environment, run.parameters["number"]).summary in final
+
+
+def _contexts_now(environment: Environment, number: int) -> Contexts:
+    return contexts_of(environment, look_at_pull(environment, number))
 
 
 def close_statuses(environment: Environment, run: FlowRun, why: str) -> int:

@@ -56,10 +56,13 @@ class Deliveries:
         *(
             (
                 "pull_request",
-                {"action": action, **PULL},
+                {"action": action, **PULL, **more},
                 ("pull-request/kanvaro", {"number": 7, "revision": SHA}),
             )
-            for action in ("opened", "synchronize", "reopened")
+            for action, more in (
+                *(("opened", {}), ("synchronize", {}), ("reopened", {})),
+                ("edited", {"changes": {"base": {"ref": {"from": "v1"}}}}),
+            )
         ),
     ],
 )
@@ -97,6 +100,8 @@ def test_a_recorded_delivery_that_is_sent_again_under_another_id_starts_nothing(
         ("push", {"repository": {"full_name": "evil/kanvaro"}, "ref": "refs/heads/main"}),
         ("push", {"repository": [], "ref": {}}),
         ("pull_request", {**OURS, "action": "closed", **PULL}),
+        ("pull_request", {**OURS, "action": "edited", **PULL, "changes": {"title": {}}}),
+        ("pull_request", {**OURS, "action": "edited", **PULL, "changes": ["base"]}),
         ("pull_request", {**OURS, "action": "opened", "number": True, "pull_request": []}),
     ],
 )
