@@ -4,8 +4,7 @@ A status is sent once; if its answer is lost, GitHub's statuses are read. A stat
 sent while the checks run is sent at their end, and a run that cannot show its verdict fails.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from operator import not_
 from typing import Any, NamedTuple
 
@@ -20,6 +19,7 @@ from delivery.errors import (
     AnswerLost,
     CheckFailed,
     DeliveryError,
+    ForkHeld,
     OutcomeUnknown,
     Superseded,
     Unreachable,
@@ -40,7 +40,7 @@ from tasks import operation
 from tasks.checks.runner import Watcher
 from tasks.confirmed import confirm_write
 from tasks.github.api import PAGE, GitHub, calls, github_of, is_lost
-from tasks.github.pull_request import find_pull, look_at_pull
+from tasks.github.pull_request import look_at_pull
 from tasks.run.announce import HOOK_LOGGER, run_url, seconds_so_far, this_run
 from tasks.run.outcome import error_of, note_told
 from tasks.run.summary import write_summary
@@ -106,8 +106,9 @@ def contexts_of(environment: Environment, pull: Pull) -> Contexts:
 class StatusReporter(Watcher):
     """Send the statuses of one run about one pull request, as the account `login`."""
 
-    def __init__(self, environment: Environment, pull: Pull, url: str) -> None:
+    def __init__(self, environment: Environment, pull: Pull, url: str, approved_by: str) -> None:
         self.pull = pull
+        self.remark = f"a fork's, read by {approved_by}" if approved_by else ""
         self.login = ""
         self.environment = environment
         self.contexts = contexts_of(environment, pull)
@@ -125,7 +126,8 @@ class StatusReporter(Watcher):
 
     def open(self) -> None:
         """Show that a run has begun, above all to find out whether the token may do so."""
-        self._say(self._statuses.status("", "pending", "the checks begin"))
+        begin = f"the checks begin; {self.remark}" if self.remark else "the checks begin"
+        self._say(self._statuses.status("", "pending", begin))
 
     def expect(self, plan: CheckPlan) -> None:
         """Show the checks that will run, and end pending statuses of checks that will not."""
@@ -148,7 +150,7 @@ class StatusReporter(Watcher):
     def conclude(self, reports: Sequence[CheckReport]) -> None:
         """Make every status final, and the summary a success."""
         left_out = len(self._plan.not_applicable) if self._plan else 0
-        self._end(self._statuses.summed_up(reports, left_out), "no verdict")
+        self._end(self._statuses.summed_up(reports, left_out, self.remark), "no verdict")
 
     def give_up(self, error: Exception) -> None:
         """Make every status final, though the run ends early."""
@@ -177,44 +179,6 @@ class StatusReporter(Watcher):
             self._unsent.discard(context)
 
 
-@contextmanager
-def reporting(environment: Environment, number: int, revision: str) -> Iterator[StatusReporter]:
-    """Show the progress of a pull request's run on GitHub, and make it final at the end.
-
-    Raises what `find_pull` raises. Where a run is cancelled or killed, `end_statuses` does so.
-    """
-    try:
-        pull = find_pull(environment, number, revision)
-    except Superseded as superseded:
-        show_superseded(environment, number, revision, str(superseded))
-        raise
-    reporter = begin_statuses(environment, pull)
-    try:
-        yield reporter
-    except Exception as error:
-        _give_up(reporter, error)
-        raise
-
-
-@operation("tell GitHub that the checks of pull request {pull.number} begin")
-def begin_statuses(environment: Environment, pull: Pull) -> StatusReporter:
-    """Show that this run begins. Raises `AccessDenied`, naming the permission that is missing."""
-    reporter = StatusReporter(environment, pull, run_url(environment, this_run()))
-    reporter.open()
-    return reporter
-
-
-@operation("tell GitHub that {revision:.10} is superseded")
-def show_superseded(environment: Environment, number: int, revision: str, why: str) -> None:
-    """Show so unless the summary is final already: the verdict of an earlier run stands."""
-    github, contexts = github_of(environment), _contexts_now(environment, number)
-    whole, known = looked_up(github, revision)
-    summary = known.get(contexts.summary)
-    if summary is None or not summary.is_final:
-        ours = RunStatuses(contexts, run_url(environment, this_run()))
-        have_shown(github, whole, [ours.status("", "error", why)])
-
-
 @operation("tell GitHub which checks there are")
 def show_checks(reporter: StatusReporter, plan: CheckPlan) -> None:
     """Show a pending status for each check."""
@@ -233,6 +197,7 @@ def conclude_statuses(
         ("of", f"pull request {reporter.pull.number} into {branch.base.ref}"),
         ("changes", counted(len(branch.paths), "file")),
         ("GitHub calls", str(calls.total())),
+        *([("approval", reporter.remark)] if reporter.remark else []),
         *(("remark", remark) for remark in plan.remarks),
     ]
     write_summary(
@@ -244,13 +209,6 @@ def conclude_statuses(
         reports=reports,
         seconds=seconds_so_far(),
     )
-
-
-def _give_up(reporter: StatusReporter, error: Exception) -> None:
-    try:
-        reporter.give_up(error)
-    except DeliveryError as unsent:
-        get_run_logger().warning("GitHub does not show how the run ended: %s", unsent)
 
 
 def end_statuses(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
@@ -272,15 +230,19 @@ def end_statuses(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
 def _is_shown(environment: Environment, run: FlowRun, state: State[Any]) -> bool:
     """Return whether GitHub shows how this run ended, and not another run of the revision."""
     known = shown(github_of(environment), str(run.parameters["revision"])).values()
-    final = {each.context: each for each in known if each.is_final and is_summary(each.context)}
-    if any(each.target == run_url(environment, run.id) for each in final.values()):
+    summaries = {each.context: each for each in known if is_summary(each.context)}
+    url = run_url(environment, run.id)
+    if any(each.is_final and each.target == url for each in summaries.values()):
         return True
-    # A superseded run lets an earlier verdict stand.
-    is_superseded = isinstance(error_of(state), Superseded)
-    return is_superseded and _contexts_now(environment, run.parameters["number"]).summary in final
+    error = error_of(state)
+    if not isinstance(error, Superseded | ForkHeld):
+        return False
+    # A superseded run lets an earlier verdict stand; one that is held shows what it waits for.
+    ours = summaries.get(contexts_now(environment, run.parameters["number"]).summary)
+    return ours is not None and (ours.is_final or isinstance(error, ForkHeld))
 
 
-def _contexts_now(environment: Environment, number: int) -> Contexts:
+def contexts_now(environment: Environment, number: int) -> Contexts:
     return contexts_of(environment, look_at_pull(environment, number))
 
 

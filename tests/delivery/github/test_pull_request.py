@@ -26,6 +26,7 @@ from delivery.github.commit_statuses import (
     to_send,
 )
 from delivery.github.coverage_comment import MARKER, Comment, Compared, Todo, markdown, to_do
+from delivery.github.forks import hold, may_replace
 from delivery.github.pull_request import read_pull, require_head
 
 RUN, OTHER = "http://ui/runs/flow-run/1", "http://ui/runs/flow-run/2"
@@ -71,6 +72,52 @@ class TestThePullRequest:
             require_head(read_pull(answer(state="closed", merged_at="2026")), "a" * 40)
         with pytest.raises(Superseded, match="is at aaaaaaaaaa now, not at bbbbbbbbbb"):
             require_head(read_pull(answer()), "b" * 40)
+
+
+class TestAForksPullRequest:
+    FORKS = read_pull(answer(head={"sha": "a" * 40, "repo": {"id": 2}}))
+    OWN = read_pull(answer())
+
+    @pytest.mark.parametrize("rule", ["refuse", "ask", "run", "anything else"])
+    def test_is_held_by_the_policy_and_one_of_ours_never(self, rule):
+        held = hold(rule, self.FORKS, "a" * 40)
+        states = {"ask": "pending", "run": None}
+        assert (held and held.state) == states.get(rule, "error")
+        assert hold(rule, self.OWN, "a" * 40) is None
+
+    @pytest.mark.parametrize(
+        ("rule", "revision", "approved_by", "runs"),
+        [
+            ("ask", "a" * 40, "ada", True),
+            ("ask", "a" * 40, "", False),
+            ("ask", "a" * 39, "ada", False),
+            ("ask", "b" * 40, "ada", False),
+            ("ask", "", "ada", False),
+            ("refuse", "a" * 40, "ada", False),
+        ],
+    )
+    def test_runs_when_a_person_read_the_whole_revision(self, rule, revision, approved_by, runs):
+        assert (hold(rule, self.FORKS, revision, approved_by) is None) == runs
+
+    @pytest.mark.parametrize("rule", ["refuse", "ask"])
+    def test_says_what_to_do_in_what_github_keeps_of_a_description(self, rule):
+        held = hold(rule, self.FORKS)
+        assert INTO_MAIN.status("", held.state, held.said).description == held.said
+        assert held.hint
+
+    @pytest.mark.parametrize(
+        ("state", "target", "replaced"),
+        [
+            ("success", "http://ui/deployments", False),
+            ("failure", RUN, False),
+            ("pending", RUN, False),
+            ("pending", "http://ui/deployments", True),
+            ("error", RUN, True),
+        ],
+    )
+    def test_takes_no_verdict_and_no_status_of_a_run_under_way_away(self, state, target, replaced):
+        assert may_replace(CommitStatus("kanvaro", state, "", target)) == replaced
+        assert may_replace(None)
 
 
 class TestStatuses:

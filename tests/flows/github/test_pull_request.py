@@ -211,6 +211,7 @@ class TestAStrangersPullRequest:
         return type(app.sample)(folder)
 
     def open(self, pulls, fork, **more):
+        pulls.change(forks="run")
         return pulls.open(
             branch="main", fork="mallory/kanvaro", fork_folder=fork.folder, author="mallory", **more
         )
@@ -404,7 +405,7 @@ class TestWhoWasTold:
         def away(*_):
             raise Unreachable("GitHub does not answer")
 
-        monkeypatch.setattr("tasks.github.commit_statuses.find_pull", away)
+        monkeypatch.setattr("tasks.github.reporting.find_pull", away)
         assert isinstance(pulls.error(*pulled), Unreachable)
 
         assert pulls.states(pulled[1])["kanvaro"] == "success"
