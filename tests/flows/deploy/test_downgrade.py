@@ -114,3 +114,16 @@ def test_a_rollback_goes_back_and_what_was_taken_back_can_come_again(world):
     assert isinstance(run(world, world.old), RequestRefused)
 
     assert "is live" in run(world, world.new)
+
+
+def test_one_service_that_is_updated_in_place_does_not_go_back_either(world):
+    world.change(strategy="in-place", public_address=None, router=None)
+    world.ok(world.new)
+    [before] = world.services_in_place()
+
+    error = run(world, world.live_one)
+
+    assert f"{world.live_one[:10]} is an ancestor of {world.new[:10]}" in str(error)
+    [after] = world.services_in_place()
+    assert after["SourceConfiguration"] == before["SourceConfiguration"]
+    assert "is live" in run(world, world.new)
