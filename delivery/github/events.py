@@ -68,6 +68,6 @@ def _pull_request(payload: Mapping[str, Any]) -> Start | str:
 
 
 def _has_new_base(payload: Mapping[str, Any]) -> bool:
-    """Return whether it is to be merged elsewhere now: by that branch nothing was checked yet."""
+    """Return whether it has another base branch now, by whose rules it was not checked yet."""
     changes = payload.get("changes")
     return isinstance(changes, Mapping) and "base" in changes

@@ -1,4 +1,4 @@
-"""Begin and end a pull request's run on GitHub: may it run, who is told, and what is shown last."""
+"""Begin and end a pull request's run on GitHub: may it run, and which statuses stand at its end."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

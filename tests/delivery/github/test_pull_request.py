@@ -79,7 +79,7 @@ class TestAForksPullRequest:
     OWN = read_pull(answer())
 
     @pytest.mark.parametrize("rule", ["refuse", "ask", "run", "anything else"])
-    def test_is_held_by_the_policy_and_one_of_ours_never(self, rule):
+    def test_is_held_by_the_policy_and_one_of_our_own_branches_never(self, rule):
         held = hold(rule, self.FORKS, "a" * 40)
         states = {"ask": "pending", "run": None}
         assert (held and held.state) == states.get(rule, "error")

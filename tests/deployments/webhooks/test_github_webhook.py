@@ -150,7 +150,7 @@ def test_a_pull_request_from_a_fork_starts_only_what_may_start(action, repo):
     ], "no event approves anything"
 
 
-def test_a_pull_request_from_a_branch_of_ours_waits_for_nobody():
+def test_a_pull_request_from_our_own_branch_waits_for_nobody():
     deliver = Deliveries(held="waits for a person")
 
     deliver.post("pull_request", {**OURS, "action": "opened", **pull()})

@@ -1,4 +1,4 @@
-"""`ci` does not go back to an older version, whoever sends an old push again and whenever."""
+"""`ci` does not go back to an older version, however an old push comes again."""
 
 from dataclasses import asdict
 
@@ -90,7 +90,7 @@ def test_what_a_run_put_live_that_died_before_it_wrote_so_is_live(world):
 
 
 def test_a_branch_that_was_rewritten_without_the_live_commit_goes_live(world, app):
-    """Whoever pushed that by force wants what is on the branch now."""
+    """A person pushed that by force, and wants what is on the branch now."""
     git(app.sample.folder, "reset", "--quiet", "--hard", world.old)
 
     assert "is live" in run(world, world.old)

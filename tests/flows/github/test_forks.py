@@ -105,7 +105,7 @@ def kept_of(run):
 class TestRefused:
     """What a policy says that does not name forks."""
 
-    def test_is_told_what_to_do_and_nothing_of_it_is_fetched_or_run(self, fork):
+    def test_says_what_to_do_and_nothing_of_it_is_fetched_or_run(self, fork):
         error = fork.run()
 
         assert isinstance(error, ForkHeld)
@@ -117,7 +117,7 @@ class TestRefused:
         assert not fork.is_fetched
         assert fork.has_run == []
 
-    def test_is_so_whoever_approves_it(self, fork):
+    def test_is_so_even_with_an_approval(self, fork):
         assert isinstance(fork.run(approved_by="ada"), ForkHeld)
         assert not fork.is_fetched
         assert fork.has_run == []
@@ -139,7 +139,7 @@ class TestRefused:
         assert isinstance(fork.run(), ForkHeld)
         assert noted == [refused, pulls.id]
 
-    def test_is_not_what_comes_from_a_branch_of_ours(self, pulls, app):
+    def test_is_not_what_comes_from_our_own_branch(self, pulls, app):
         pulls.ok(pulls.open(), branch(app, "change"))
 
 
@@ -178,7 +178,7 @@ class TestAsked:
         assert "this whole SHA" in error.hint
         assert fork.has_run == []
 
-    def test_waits_again_after_a_newer_push_whoever_read_the_older_one(self, fork):
+    def test_waits_again_after_a_newer_push_though_the_older_one_was_read(self, fork):
         older = fork.revision
         fork.run(approved_by="ada")
         newer = fork.push()
