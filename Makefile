@@ -97,13 +97,18 @@ bench: $(VENV)/ready ## Measure against plain alternatives; prints a table, writ
 	@$(RUN) -m sandbox.host.engine start
 	$(RUN) -m benchmarks
 
-lock: $(VENV)/ready ## Renew requirements.lock from pyproject.toml, and checkov's beside it
+lock: $(VENV)/ready ## Renew requirements.lock from pyproject.toml, and the other locks beside it
 	$(VENV)/bin/uv pip compile --universal --generate-hashes --python-version 3.11 --group dev \
 	  --no-header --quiet --output-file requirements.lock pyproject.toml
 	@# The subset that a worker needs, in the same versions, for deployments/worker/Dockerfile.
 	$(VENV)/bin/uv pip compile --universal --generate-hashes --python-version 3.11 \
 	  --constraint requirements.lock --no-header --no-annotate --quiet \
 	  --output-file deployments/worker/requirements.lock pyproject.toml
+	@# What the workflows for GitHub Actions install, in the same versions.
+	$(VENV)/bin/uv pip compile --generate-hashes --python-version 3.12 \
+	  --python-platform x86_64-unknown-linux-gnu --constraint requirements.lock \
+	  --no-header --no-annotate --quiet \
+	  --output-file deployments/github/prefect.lock deployments/github/prefect.in
 	$(VENV)/bin/uv pip compile --universal --generate-hashes --python-version 3.11 \
 	  --no-header --no-annotate --quiet \
 	  --output-file deployments/aws/checkov.lock deployments/aws/checkov.in

@@ -19,6 +19,8 @@ Revision = Annotated[str, Field(pattern=REVISION)]
 Ref = Annotated[str, Field(pattern=REF, max_length=200)]
 Repository = Annotated[str, Field(pattern=REPOSITORY)]
 PullNumber = Annotated[int, Field(ge=1, le=100_000_000)]
+# A login at GitHub.
+Approver = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._@-]{0,79})?$")]
 Tag = Annotated[str, Field(pattern=TAG, max_length=LONGEST_TAG)]
 Wanted = Annotated[str, Field(pattern=VERSION)]
 # White space is no reason.

@@ -20,6 +20,11 @@ class Policy(Settings):
     deploy_ref: str = Field(
         default="refs/heads/main", description="Only revisions on this ref are deployed."
     )
+    forks: Literal["refuse", "ask", "run"] = Field(
+        default="refuse",
+        description="Whether the code of pull requests from forks is checked: never, once a person "
+        "of the team has read that revision and says so, or at once.",
+    )
     checks_at_once: int = Field(default=2, ge=1, description="Checks that run side by side.")
     stages: Literal["here", "on the pool"] = Field(
         default="here",

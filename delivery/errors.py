@@ -8,6 +8,7 @@ Everything that can stop a delivery:
     + UnknownRevision       no such commit, ref or repository
     + NeverProven           the image did not pass the checks of `ci`
     + Superseded            a newer run waits for the same deploy lock
+    + ForkHeld              the policy lets no code of a fork run, or not before a person read it
   x CheckFailed             the application's own check said no
     + CheckTimedOut         it did not finish in its time
     + CheckCancelled        another required check had failed already
@@ -87,6 +88,10 @@ class NeverProven(RequestRefused):
 
 class Superseded(RequestRefused):
     hint = "Nothing to do: the newer run goes on. Nothing was changed by this one."
+
+
+class ForkHeld(RequestRefused):
+    hint = "docs/github.md says how a pull request from a fork is checked. Nothing of it was run."
 
 
 class CheckFailed(DeliveryError):

@@ -7,7 +7,7 @@ Take a commit through every check and, on the deploy branch, to the users.
     announce ◀─ put it live, as `blue-green` does ◀─ push to ECR ◀─ build the image ◀────────┘
 
 Nothing is changed before every check has passed, and the old version serves until the new one
-is proven beside it.
+is proven beside it. An ancestor of the live revision is refused: `rollback` goes back.
 """
 
 from prefect import flow
@@ -24,6 +24,7 @@ from tasks.deploy.conclusion import (
     tell_failure,
     why_not_deployed,
 )
+from tasks.deploy.downgrade import require_no_downgrade
 from tasks.deploy.smoke import checkout_of_checks
 from tasks.platform.images import build_image, find_image, push_image
 from tasks.platform.versions import record_proof
@@ -54,9 +55,11 @@ def ci(
         announce_start(env, source)
         plan = plan_checks(env, source)
         env = as_planned(env, plan)
+        if not (why := why_not_deployed(env, source, plan)):
+            require_no_downgrade(env, workspace, source)
         installed = install_unless_proven(env, source, workspace, plan)
         reports = run_checks(env, source, workspace, plan)
-        if why := why_not_deployed(env, source, plan):
+        if why:
             conclude_checked(env, source, plan, reports, why)
             return f"{source.revision} passed its checks; {why}"
         announce_checks(env, source, reports)
@@ -65,6 +68,7 @@ def ci(
             image = push_image(env, source, build_image(env, source, workspace, plan))
         version = record_proof(env, source, plan, image)
         with deploy_lock(env, "deploy", str(version), source.subject) as lock:
+            require_no_downgrade(env, workspace, source)
             checkout = checkout_of_checks(env, source, workspace, plan, installed)
             live = put_live(lock, version, checkout)
     conclude_deployed(env, source, plan, reports, live)

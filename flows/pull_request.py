@@ -1,7 +1,8 @@
 """
 Check what a pull request would merge, and show the result on GitHub.
 
-    is it open, and at that revision? ─ status: begun ─ cancel older runs ─ check out
+    is it open, and at that revision? ─ may a fork's code run? (refuse, or wait for a person)
+      ─ status: begun ─ cancel older runs ─ check out
       ─ plan, by the base branch's table ─ statuses: waiting ───┬ the checks of `ci` ┐
     statuses: final ◀─ coverage comment ◀─ still the newest? ◀──┴────────────────────┘
 
@@ -13,11 +14,12 @@ from prefect import flow
 from pydantic import Field
 
 from blocks.environment import Environment
-from blocks.parameters import PullNumber, Registered, Revision
+from blocks.parameters import Approver, PullNumber, Registered, Revision
 from tasks.checks.runner import install_unless_proven, run_checks
-from tasks.github.commit_statuses import conclude_statuses, end_statuses, reporting, show_checks
+from tasks.github.commit_statuses import conclude_statuses, end_statuses, show_checks
 from tasks.github.coverage_comment import comment_coverage, compare_coverage
 from tasks.github.pull_request import check_out_pull, plan_by_base, still_newest
+from tasks.github.reporting import reporting
 from tasks.github.superseded_runs import cancel_older_runs
 from tasks.run.hooks import on_bad_end
 from tasks.workspace.workspace import open_workspace
@@ -35,10 +37,18 @@ def pull_request(
         default="production",
         description="A registered environment: where the repository and the rules are known.",
     ),
+    approved_by: Approver = Field(
+        default="",
+        description="For a pull request from a fork, where the policy says `ask`: your login at "
+        "GitHub, once you have read this revision, given as the whole SHA.",
+    ),
 ) -> str:
     """Check a pull request's newest commit; statuses and a comment on GitHub say how it went."""
     env = Environment.named(environment)
-    with open_workspace(env) as workspace, reporting(env, number, revision) as reporter:
+    with (
+        open_workspace(env) as workspace,
+        reporting(env, number, revision, approved_by) as reporter,
+    ):
         cancel_older_runs(reporter)
         branch = check_out_pull(env, workspace, reporter.pull)
         plan = plan_by_base(env, branch)

@@ -148,6 +148,8 @@ def test_a_deployment_names_its_environment_and_takes_no_name_that_cannot_be_one
         ("blue-green/production", "version", "sha256:123"),
         ("pull-request/kanvaro", "number", 0),
         ("pull-request/kanvaro", "revision", "refs/pull/7/head"),
+        ("pull-request/kanvaro", "approved_by", "ada and bob"),
+        ("pull-request/kanvaro", "approved_by", "[ada](http://evil.example)"),
         ("release/kanvaro", "tag", "refs/tags/v1.0.0"),
         ("release/kanvaro", "tag", "--help"),
         ("rollback/production", "target_version", "HEAD~1"),

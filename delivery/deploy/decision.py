@@ -1,5 +1,21 @@
 """Decides whether a checked revision is deployed."""
 
+from dataclasses import dataclass
+
+from delivery.run.ledger import Release
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What git says of the live commit and of another one on the deploy branch.
+
+    `live_is_on_branch`: the live commit is reachable from the branch, as the repository has it now;
+    `is_within_live`: the other commit is reachable from the live one.
+    """
+
+    live_is_on_branch: bool
+    is_within_live: bool
+
 
 def why_not_deployed(
     *,
@@ -17,3 +33,17 @@ def why_not_deployed(
     if not has_dockerfile:
         return f"not applicable: the revision has no {dockerfile}"
     return ""
+
+
+def why_downgrade(environment: str, revision: str, live: Release, lineage: Lineage) -> str:
+    """Return why deploying a revision would be a way back; empty if it is none.
+
+    The live revision itself is no way back. Nor is any revision once the live one is not on the
+    deploy branch any more: somebody has rewritten the branch, and what is on it now is wanted.
+    """
+    if revision == live.revision or not lineage.live_is_on_branch or not lineage.is_within_live:
+        return ""
+    return (
+        f"{revision[:10]} is an ancestor of {live}, which is live in {environment} since "
+        f"{live.since}; `ci` does not go back"
+    )

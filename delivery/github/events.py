@@ -8,16 +8,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from delivery.errors import DeliveryError
+from delivery.github.pull_request import Pull, read_pull
+
+PULL_REQUEST = "pull-request/kanvaro"
 _REVISION = re.compile(r"[0-9a-f]{40}")
 _PULL_REQUEST_ACTIONS = ("opened", "synchronize", "reopened")
 
 
 @dataclass(frozen=True)
 class Start:
-    """A deployment to run, and its parameters."""
+    """A deployment to run, and its parameters; `fork` is the pull request if it is from a fork."""
 
     deployment: str
     parameters: Mapping[str, Any]
+    fork: Pull | None = None
 
 
 def chosen(event: str, payload: Mapping[str, Any], repository: str, branch: str) -> Start | str:
@@ -48,12 +53,21 @@ def _pushed(payload: Mapping[str, Any], branch: str) -> Start | str:
 
 
 def _pull_request(payload: Mapping[str, Any]) -> Start | str:
-    if payload.get("action") not in _PULL_REQUEST_ACTIONS:
+    action = payload.get("action")
+    if action not in _PULL_REQUEST_ACTIONS and not (action == "edited" and _has_new_base(payload)):
         return "nothing of it has to be checked"
-    pull = payload.get("pull_request")
-    head = pull.get("head") if isinstance(pull, Mapping) else None
-    revision = str(head.get("sha", "")) if isinstance(head, Mapping) else ""
     number = payload.get("number")
-    if type(number) is not int or not _REVISION.fullmatch(revision):
-        return "it names no commit"
-    return Start("pull-request/kanvaro", {"number": number, "revision": revision})
+    try:
+        pull = read_pull(payload.get("pull_request"))
+    except DeliveryError:
+        return "it names no commit, or not from which repository it comes"
+    if type(number) is not int or number != pull.number:
+        return "it names no pull request"
+    parameters = {"number": number, "revision": pull.revision}
+    return Start(PULL_REQUEST, parameters, pull if pull.is_from_fork else None)
+
+
+def _has_new_base(payload: Mapping[str, Any]) -> bool:
+    """Return whether it has another base branch now, by whose rules it was not checked yet."""
+    changes = payload.get("changes")
+    return isinstance(changes, Mapping) and "base" in changes

@@ -12,6 +12,9 @@ running while the server is down.
 A delivery that comes twice starts one run: the digest of its signed body is the run's idempotency
 key, kept by Prefect. GitHub's id of the delivery would not do, since that header is not signed: a
 recorded push could be sent again under another id.
+
+A pull request from a fork starts nothing unless the environment's policy says so (`forks`): its
+status on GitHub says why, and what a person can do. The flow asks the same question again.
 Signature: https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
 """
 
@@ -30,6 +33,7 @@ from delivery.errors import ConfigurationError
 from delivery.github.events import Start, chosen
 from delivery.json_reader import read_json
 from deployments.server.server_access import client_variables, speaking_by
+from deployments.webhooks.forks import hold_back
 from deployments.webhooks.http import body_of, json_answer
 from deployments.webhooks.sns_webhook import alarms, channel_of, fetched, topics_in
 
@@ -38,6 +42,7 @@ LARGEST = 5_000_000
 LONGEST_ID = 100
 
 Runner = Callable[[Start, str], Awaitable[None]]
+Holder = Callable[[Start], Awaitable[str]]
 
 
 async def start_run(start: Start, key: str) -> None:
@@ -49,14 +54,20 @@ async def start_run(start: Start, key: str) -> None:
 
 
 def receiver(
-    secret: str, repository: str, branch: str = "refs/heads/main", run: Runner = start_run
+    secret: str,
+    repository: str,
+    branch: str = "refs/heads/main",
+    run: Runner = start_run,
+    hold: Holder = hold_back,
 ) -> Starlette:
     """Return the app for one repository; it rejects requests without the secret's signature."""
-    return Starlette(routes=[events(secret, repository, branch, run)])
+    return Starlette(routes=[events(secret, repository, branch, run, hold)])
 
 
-def events(secret: str, repository: str, branch: str, run: Runner) -> Route:
-    """Return the route for the events of one repository."""
+def events(
+    secret: str, repository: str, branch: str, run: Runner = start_run, hold: Holder = hold_back
+) -> Route:
+    """Return the route for the events of one repository; `hold` says which of them wait."""
     if len(secret) < 16:
         raise ValueError("the webhook's secret must have 16 characters or more")
 
@@ -77,6 +88,8 @@ def events(secret: str, repository: str, branch: str, run: Runner) -> Route:
         if isinstance(what, str):
             return json_answer(202, f"ignored: {what}")
         try:
+            if why := await hold(what):
+                return json_answer(202, f"not started: {why}")
             await run(what, f"github-{hashlib.sha256(body).hexdigest()}")
         except Exception as error:  # its text may hold an address, and GitHub shows answers
             return json_answer(503, f"not started ({type(error).__name__}); redeliver it")
@@ -98,7 +111,7 @@ def from_environment() -> Starlette:
     if not routes or any(given.get(each) for each in of_github):
         secret, repository = (_given(each) for each in of_github)
         branch = given.get("KANVARO_DEPLOY_REF") or "refs/heads/main"
-        routes.append(events(secret, repository, branch, start_run))
+        routes.append(events(secret, repository, branch))
     return Starlette(routes=routes)
 
 

@@ -29,7 +29,7 @@ def _whole_pull_json(request: ApiRequest, pull: Pull) -> dict[str, Any]:
         "mergeable_state": "unknown",
         "comments": sum(each.number == pull.number for each in request.repository.comments),
         "review_comments": 0,
-        "maintainer_can_modify": bool(pull.fork),
+        "maintainer_can_modify": bool(pull.fork) and not pull.fork_is_deleted,
         "commits": len(commits) or 1,
         "additions": sums["additions"],
         "deletions": sums["deletions"],
@@ -99,7 +99,8 @@ def _find(request: ApiRequest) -> Pull:
 def _follow(request: ApiRequest, pull: Pull) -> None:
     """Update the pull request to the newest push, while it is open."""
     folder = request.repository.folder
-    if folder is None or (pull.state != "open" and pull.revision):
+    is_fixed = pull.state != "open" or pull.fork_is_deleted
+    if folder is None or (is_fixed and pull.revision):
         return
     source = pull.fork_folder or folder
     revision = history.head_of(source, pull.head)
@@ -161,12 +162,18 @@ def _pull_json(request: ApiRequest, pull: Pull) -> dict[str, Any]:
         "updated_at": pull.updated_at,
         "closed_at": pull.closed_at,
         "merged_at": pull.merged_at,
-        "head": _end(request, pull.fork or request.name, pull.head, pull.revision, bool(pull.fork)),
+        "head": _head(request, pull),
         "base": _end(request, request.name, pull.base, pull.base_revision or "0" * 40),
         "_links": {name: {"href": each} for name, each in (links | {"self": own}).items()},
         "author_association": "NONE" if pull.fork else "MEMBER",
         "draft": pull.draft,
     }
+
+
+def _head(request: ApiRequest, pull: Pull) -> dict[str, Any]:
+    """Return the branch to be merged; a fork that was deleted is null, and its owner stays."""
+    found = _end(request, pull.fork or request.name, pull.head, pull.revision, bool(pull.fork))
+    return found | {"repo": None} if pull.fork_is_deleted else found
 
 
 def _end(request: ApiRequest, name: str, ref: str, sha: str, fork: bool = False) -> dict[str, Any]:

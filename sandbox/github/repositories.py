@@ -1,5 +1,6 @@
 """Describe a repository as GitHub does, and the accounts that work on it."""
 
+import hashlib
 from typing import Any
 
 from sandbox.github.api_request import ApiRequest, Route
@@ -46,7 +47,8 @@ def repository_json(github: GitHub, name: str, *, fork: bool = False) -> dict[st
     owner, _, short = name.partition("/")
     base, site = f"{github.address}/repos/{name}", f"{github.address}/{name}"
     return {
-        "id": int.from_bytes(name.encode()[-6:], "big"),
+        # Of the whole name: a fork has the short name of its parent, and another id.
+        "id": int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big"),
         "node_id": node_id(name),
         "name": short,
         "full_name": name,

@@ -66,7 +66,7 @@ class Pull:
     """A pull request. With a git repository its revisions follow their branches while it is open.
 
     `fork` is the `owner/name` of the fork its branch is in, if any, and `fork_folder` that fork's
-    folder on this machine.
+    folder on this machine. A fork may be deleted, and the pull request stays.
     """
 
     number: int
@@ -78,6 +78,7 @@ class Pull:
     base_revision: str = ""
     fork: str | None = None
     fork_folder: Path | None = None
+    fork_is_deleted: bool = False
     draft: bool = False
     body: str | None = None
     files: list[dict[str, Any]] = field(default_factory=list)
@@ -90,6 +91,10 @@ class Pull:
     def push(self, revision: str) -> None:
         """Move the branch to another revision; a git repository makes this unnecessary."""
         self.revision, self.updated_at = revision, now()
+
+    def delete_fork(self) -> None:
+        """Delete the fork, as its owner may at any time: nobody can push to the branch any more."""
+        self.fork_is_deleted, self.updated_at = True, now()
 
     def close(self, *, merged: bool = False) -> None:
         self.state, self.closed_at, self.updated_at = "closed", now(), now()

@@ -4,8 +4,7 @@ A status is sent once; if its answer is lost, GitHub's statuses are read. A stat
 sent while the checks run is sent at their end, and a run that cannot show its verdict fails.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from operator import not_
 from typing import Any, NamedTuple
 
@@ -20,22 +19,19 @@ from delivery.errors import (
     AnswerLost,
     CheckFailed,
     DeliveryError,
+    ForkHeld,
     OutcomeUnknown,
     Superseded,
     Unreachable,
 )
 from delivery.github.commit_statuses import (
-    SUMMARY,
     CommitStatus,
+    Contexts,
+    RunStatuses,
     closed,
-    ended_early,
-    failed,
     in_short,
-    orphan,
-    passed,
+    is_summary,
     read_statuses,
-    status,
-    summed_up,
     to_send,
 )
 from delivery.github.pull_request import Pull, require_head
@@ -44,7 +40,7 @@ from tasks import operation
 from tasks.checks.runner import Watcher
 from tasks.confirmed import confirm_write
 from tasks.github.api import PAGE, GitHub, calls, github_of, is_lost
-from tasks.github.pull_request import find_pull, look_at_pull
+from tasks.github.pull_request import look_at_pull
 from tasks.run.announce import HOOK_LOGGER, run_url, seconds_so_far, this_run
 from tasks.run.outcome import error_of, note_told
 from tasks.run.summary import write_summary
@@ -102,14 +98,21 @@ def have_shown(github: GitHub, revision: str, wanted: Sequence[CommitStatus]) ->
     confirm_write(missing(), send_each, missing, not_, is_lost, unknown=unknown, tries=ROUNDS)
 
 
+def contexts_of(environment: Environment, pull: Pull) -> Contexts:
+    """Return the contexts that speak of pull requests into the base of this one."""
+    return Contexts.into(pull.base, environment.policy.deploy_ref)
+
+
 class StatusReporter(Watcher):
     """Send the statuses of one run about one pull request, as the account `login`."""
 
-    def __init__(self, environment: Environment, pull: Pull, url: str) -> None:
+    def __init__(self, environment: Environment, pull: Pull, url: str, approved_by: str) -> None:
         self.pull = pull
-        self.url = url
+        self.remark = f"a fork's, read by {approved_by}" if approved_by else ""
         self.login = ""
         self.environment = environment
+        self.contexts = contexts_of(environment, pull)
+        self._statuses = RunStatuses(self.contexts, url)
         self._github = github_of(environment)
         self._wanted: dict[str, CommitStatus] = {}
         self._unsent: set[str] = set()
@@ -123,40 +126,41 @@ class StatusReporter(Watcher):
 
     def open(self) -> None:
         """Show that a run has begun, above all to find out whether the token may do so."""
-        self._say(status("", "pending", "the checks begin", self.url))
+        begin = f"the checks begin; {self.remark}" if self.remark else "the checks begin"
+        self._say(self._statuses.status("", "pending", begin))
 
     def expect(self, plan: CheckPlan) -> None:
         """Show the checks that will run, and end pending statuses of checks that will not."""
         self._plan = plan
         known = shown(self._github, self.pull.revision)
         for check in plan.checks:
-            self._say(status(check.name, "pending", "waits", self.url))
-        for each in orphan(known, self._wanted, self.url):
+            self._say(self._statuses.status(check.name, "pending", "waits"))
+        for each in self._statuses.orphan(known, self._wanted):
             self._say(each)
 
     def began(self, check: Check) -> None:
-        self._say(status(check.name, "pending", "runs", self.url))
+        self._say(self._statuses.status(check.name, "pending", "runs"))
 
     def passed(self, report: CheckReport, *, before: bool) -> None:
-        self._say(passed(report, self.url, before=before))
+        self._say(self._statuses.passed(report, before=before))
 
     def failed(self, check: Check, error: CheckFailed) -> None:
-        self._say(failed(check.name, error, self.url))
+        self._say(self._statuses.failed(check.name, error))
 
     def conclude(self, reports: Sequence[CheckReport]) -> None:
         """Make every status final, and the summary a success."""
         left_out = len(self._plan.not_applicable) if self._plan else 0
-        self._end(summed_up(reports, left_out, self.url), "no verdict")
+        self._end(self._statuses.summed_up(reports, left_out, self.remark), "no verdict")
 
     def give_up(self, error: Exception) -> None:
         """Make every status final, though the run ends early."""
-        self._end(ended_early(error, self.url), f"not checked: {in_short(error)}")
+        self._end(self._statuses.ended_early(error), f"not checked: {in_short(error)}")
 
     def _end(self, summary: CommitStatus, otherwise: str) -> None:
         for each in list(self._wanted.values()):
             if not each.is_final:
-                check = each.context.partition("/")[2]
-                self._wanted[each.context] = status(check, "error", otherwise, self.url)
+                check = self.contexts.check_of(each.context) or ""
+                self._wanted[each.context] = self._statuses.status(check, "error", otherwise)
         self._wanted[summary.context] = summary
         have_shown(self._github, self.pull.revision, list(self._wanted.values()))
 
@@ -173,42 +177,6 @@ class StatusReporter(Watcher):
                 get_run_logger().warning("the status %s is sent later: %s", context, error)
                 return
             self._unsent.discard(context)
-
-
-@contextmanager
-def reporting(environment: Environment, number: int, revision: str) -> Iterator[StatusReporter]:
-    """Show the progress of a pull request's run on GitHub, and make it final at the end.
-
-    Raises what `find_pull` raises. Where a run is cancelled or killed, `end_statuses` does so.
-    """
-    try:
-        pull = find_pull(environment, number, revision)
-    except Superseded as superseded:
-        show_superseded(environment, revision, str(superseded))
-        raise
-    reporter = begin_statuses(environment, pull)
-    try:
-        yield reporter
-    except Exception as error:
-        _give_up(reporter, error)
-        raise
-
-
-@operation("tell GitHub that the checks of pull request {pull.number} begin")
-def begin_statuses(environment: Environment, pull: Pull) -> StatusReporter:
-    """Show that this run begins. Raises `AccessDenied`, naming the permission that is missing."""
-    reporter = StatusReporter(environment, pull, run_url(environment, this_run()))
-    reporter.open()
-    return reporter
-
-
-@operation("tell GitHub that {revision:.10} is superseded")
-def show_superseded(environment: Environment, revision: str, why: str) -> None:
-    """Show so unless the summary is final already: the verdict of an earlier run stands."""
-    github = github_of(environment)
-    whole, known = looked_up(github, revision)
-    if SUMMARY not in known or not known[SUMMARY].is_final:
-        have_shown(github, whole, [status("", "error", why, run_url(environment, this_run()))])
 
 
 @operation("tell GitHub which checks there are")
@@ -229,6 +197,7 @@ def conclude_statuses(
         ("of", f"pull request {reporter.pull.number} into {branch.base.ref}"),
         ("changes", counted(len(branch.paths), "file")),
         ("GitHub calls", str(calls.total())),
+        *([("approval", reporter.remark)] if reporter.remark else []),
         *(("remark", remark) for remark in plan.remarks),
     ]
     write_summary(
@@ -240,13 +209,6 @@ def conclude_statuses(
         reports=reports,
         seconds=seconds_so_far(),
     )
-
-
-def _give_up(reporter: StatusReporter, error: Exception) -> None:
-    try:
-        reporter.give_up(error)
-    except DeliveryError as unsent:
-        get_run_logger().warning("GitHub does not show how the run ended: %s", unsent)
 
 
 def end_statuses(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
@@ -267,12 +229,21 @@ def end_statuses(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
 
 def _is_shown(environment: Environment, run: FlowRun, state: State[Any]) -> bool:
     """Return whether GitHub shows how this run ended, and not another run of the revision."""
-    sum_of_checks = shown(github_of(environment), str(run.parameters["revision"])).get(SUMMARY)
-    if sum_of_checks is None or not sum_of_checks.is_final:
+    known = shown(github_of(environment), str(run.parameters["revision"])).values()
+    summaries = {each.context: each for each in known if is_summary(each.context)}
+    url = run_url(environment, run.id)
+    if any(each.is_final and each.target == url for each in summaries.values()):
+        return True
+    error = error_of(state)
+    if not isinstance(error, Superseded | ForkHeld):
         return False
-    # A superseded run lets an earlier verdict stand.
-    is_this_runs = sum_of_checks.target == run_url(environment, run.id)
-    return is_this_runs or isinstance(error_of(state), Superseded)
+    # A superseded run lets an earlier verdict stand; one that is held shows what it waits for.
+    ours = summaries.get(contexts_now(environment, run.parameters["number"]).summary)
+    return ours is not None and (ours.is_final or isinstance(error, ForkHeld))
+
+
+def contexts_now(environment: Environment, number: int) -> Contexts:
+    return contexts_of(environment, look_at_pull(environment, number))
 
 
 def close_statuses(environment: Environment, run: FlowRun, why: str) -> int:

@@ -18,7 +18,7 @@ from prefect.states import Cancelling
 
 from blocks.environment import Environment
 from delivery.errors import DeliveryError
-from delivery.github.commit_statuses import SUMMARY, closed, status
+from delivery.github.commit_statuses import RunStatuses, closed
 from tasks import operation
 from tasks.github.api import github_of
 from tasks.github.commit_statuses import (
@@ -83,8 +83,8 @@ def _tell_superseded(reporter: StatusReporter, run: FlowRun, asked: str, why: st
     try:
         revision, known = looked_up(github, asked)
         wanted = closed(known, url, why)
-        if SUMMARY not in known:
-            wanted.append(status("", "error", why, url))
+        if reporter.contexts.summary not in known:
+            wanted.append(RunStatuses(reporter.contexts, url).status("", "error", why))
         have_shown(github, revision, wanted)
     except DeliveryError as error:
         get_run_logger().warning("the older revision's statuses may be left: %s", error)

@@ -5,10 +5,13 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "deployments" / "github").glob("*.yml"))
@@ -23,7 +26,10 @@ GIVEN = {
 }
 ASKED = {
     "push": ("ci/kanvaro", {"revision": "1" * 40, "ref": HOSTILE}),
-    "pull-request": ("pull-request/kanvaro", {"number": 7, "revision": HOSTILE}),
+    "pull-request": (
+        "pull-request/kanvaro",
+        {"number": 7, "revision": HOSTILE, "approved_by": "ada"},
+    ),
     "release": ("release/kanvaro", {"tag": HOSTILE}),
     "rollback": ("rollback/production", {"target_version": "12345678", "reason": HOSTILE}),
 }
@@ -77,15 +83,92 @@ def test_actionlint_and_zizmor_would_find_something(tmp_path):
 
 
 @of_each_file
-def test_it_has_no_permission_and_its_actions_are_pinned(file):
+def test_it_may_only_read_its_lock_and_its_actions_are_pinned(file):
     written = yaml.safe_load(file.read_text())
     assert written["permissions"] == {}
-    assert all(job["permissions"] == {} for job in written["jobs"].values())
+    assert all(job["permissions"] == {"contents": "read"} for job in written["jobs"].values())
     assert written["concurrency"]["group"]
     for step in steps(file):
         if "uses" in step:
             assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", step["uses"])
         assert "${{" not in step.get("run", ""), "what is anybody's goes by the environment"
+    [checkout] = [step for step in steps(file) if "checkout" in step.get("uses", "")]
+    assert checkout["with"] == {
+        "persist-credentials": False,
+        "sparse-checkout": ".github/workflows/prefect.lock",
+        "sparse-checkout-cone-mode": False,
+    }
+
+
+@of_each_file
+def test_its_secret_is_one_of_an_environment_whose_rules_name_the_branches(file):
+    """As a secret of the repository, the workflow of any branch could read it."""
+    [job] = yaml.safe_load(file.read_text())["jobs"].values()
+    where = {"push": "delivery", "pull-request": "delivery", "release": "release"}
+    assert job["environment"] == where.get(file.stem, "production")
+    assert file.read_text().count("secrets.") == 1
+    assert "secrets" in str(steps(file)[-1]["env"])
+    docs = (ROOT / "docs" / "github.md").read_text()
+    assert f"| `{job['environment']}` |" in docs
+
+
+@of_each_file
+def test_no_event_of_a_pull_request_starts_it(file):
+    """Its workflow would be that of the pull request; these come by the webhook."""
+    events = yaml.safe_load(file.read_text())[True]  # YAML reads `on` as a truth
+    assert events.keys() <= {"push", "workflow_dispatch"}
+    assert "event.pull_request" not in file.read_text()
+
+
+@of_each_file
+def test_it_installs_only_what_the_lock_has_by_its_hashes(file):
+    [install] = [step["run"] for step in steps(file) if "install" in step.get("run", "")]
+    assert install.split() == [
+        *("pip", "install", "--quiet", "--require-hashes", "--only-binary=:all:"),
+        *("--requirement", ".github/workflows/prefect.lock"),
+    ]
+
+
+def locked(path):
+    """Return the hashes of each package of a lock, by its name and version."""
+    found, hashes = {}, []
+    for line in (ROOT / path).read_text().splitlines():
+        if named := re.match(r"([a-z0-9._-]+)(?:\[[a-z,]+\])?==([^ ;]+)", line):
+            hashes = found.setdefault(named.groups(), [])
+        hashes += re.findall(r"--hash=sha256:([0-9a-f]{64})", line)
+    return found
+
+
+def needed(name, environment, known):
+    """Collect a distribution and all that it requires on the machine that is described."""
+    known.add(canonicalize_name(name))
+    for text in distribution(name).requires or ():
+        required = Requirement(text)
+        applies = required.marker is None or required.marker.evaluate(environment)
+        if applies and canonicalize_name(required.name) not in known:
+            needed(required.name, environment, known)
+    return known
+
+
+def test_the_lock_has_all_that_prefect_needs_in_the_versions_that_are_tested_here():
+    of_the_workflows, ours = locked("deployments/github/prefect.lock"), locked("requirements.lock")
+    assert all(of_the_workflows.values()), "a package without a hash"
+    names = {name for name, _ in of_the_workflows}
+    runner = {
+        "python_version": "3.12",
+        "python_full_version": "3.12.10",
+        "extra": "",
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "os_name": "posix",
+        "platform_machine": "x86_64",
+        "implementation_name": "cpython",
+        "platform_python_implementation": "CPython",
+    }
+    assert needed("prefect", runner, set()) <= names
+    for (name, version), hashes in of_the_workflows.items():
+        assert (name, version) in ours, f"{name} {version} is not what `make lock` gave us"
+        assert set(hashes) == set(ours[name, version])
 
 
 @of_each_file

@@ -14,12 +14,26 @@ from deployments.webhooks.github_webhook import LARGEST, from_environment, recei
 SECRET = "a-secret-of-a-webhook"
 SHA = "a" * 40
 OURS = {"repository": {"full_name": "kanvaro/kanvaro"}}
-PULL = {"number": 7, "pull_request": {"head": {"sha": SHA}}}
+OWN = {"id": 1, "full_name": "kanvaro/kanvaro"}
+
+
+def pull(repo=OWN, **head):
+    """Return what GitHub's event says of a pull request whose branch is in `repo`."""
+    found = {"number": 7, "state": "open", "merged_at": None, "base": {"ref": "main", "repo": OWN}}
+    return {"number": 7, "pull_request": {**found, "head": {"sha": SHA, "repo": repo, **head}}}
+
+
+PULL = pull()
 
 
 class Deliveries:
-    def __init__(self):
+    def __init__(self, held=""):
         self.started, self.broken = {}, False
+        self.held, self.asked = held, []
+
+    async def hold(self, start):
+        self.asked.append(start.fork)
+        return self.held if start.fork else ""
 
     async def run(self, start, key):
         if self.broken:
@@ -36,7 +50,7 @@ class Deliveries:
         }
 
         async def ask():
-            app = receiver(SECRET, "kanvaro/kanvaro", run=self.run)  # a new receiver each time
+            app = receiver(SECRET, "kanvaro/kanvaro", run=self.run, hold=self.hold)  # a new one
             transport = httpx.ASGITransport(app)
             async with httpx.AsyncClient(transport=transport, base_url="http://receiver") as client:
                 return await client.post("/github", content=body, headers=headers)
@@ -56,10 +70,13 @@ class Deliveries:
         *(
             (
                 "pull_request",
-                {"action": action, **PULL},
+                {"action": action, **PULL, **more},
                 ("pull-request/kanvaro", {"number": 7, "revision": SHA}),
             )
-            for action in ("opened", "synchronize", "reopened")
+            for action, more in (
+                *(("opened", {}), ("synchronize", {}), ("reopened", {})),
+                ("edited", {"changes": {"base": {"ref": {"from": "v1"}}}}),
+            )
         ),
     ],
 )
@@ -97,7 +114,11 @@ def test_a_recorded_delivery_that_is_sent_again_under_another_id_starts_nothing(
         ("push", {"repository": {"full_name": "evil/kanvaro"}, "ref": "refs/heads/main"}),
         ("push", {"repository": [], "ref": {}}),
         ("pull_request", {**OURS, "action": "closed", **PULL}),
+        ("pull_request", {**OURS, "action": "edited", **PULL, "changes": {"title": {}}}),
+        ("pull_request", {**OURS, "action": "edited", **PULL, "changes": ["base"]}),
         ("pull_request", {**OURS, "action": "opened", "number": True, "pull_request": []}),
+        ("pull_request", {**OURS, "action": "opened", **pull(), "number": 8}),
+        ("pull_request", {**OURS, "action": "opened", "number": 7, "pull_request": {"head": {}}}),
     ],
 )
 def test_anything_else_is_taken_and_left_alone_with_a_reason(event, payload):
@@ -107,6 +128,34 @@ def test_anything_else_is_taken_and_left_alone_with_a_reason(event, payload):
 
     assert (answer.status_code, deliver.started) == (202, {})
     assert answer.json()["said"].startswith("ignored: ")
+
+
+@pytest.mark.parametrize("repo", [{"id": 2, "full_name": "mallory/kanvaro"}, None])
+@pytest.mark.parametrize("action", ["opened", "synchronize", "reopened"])
+def test_a_pull_request_from_a_fork_starts_only_what_may_start(action, repo):
+    """A fork that was deleted is null, and counts as a fork."""
+    event = {**OURS, "action": action, **pull(repo)}
+    held, free = Deliveries(held="waits for a person"), Deliveries()
+
+    answer = held.post("pull_request", event)
+
+    assert (answer.status_code, answer.json()["said"]) == (202, "not started: waits for a person")
+    assert held.started == {}
+    assert [(fork.number, fork.revision, fork.base) for fork in held.asked] == [
+        (7, SHA, "refs/heads/main")
+    ]
+    assert free.post("pull_request", event).json()["said"] == "started: pull-request/kanvaro"
+    assert list(free.started.values()) == [
+        ("pull-request/kanvaro", {"number": 7, "revision": SHA})
+    ], "no event approves anything"
+
+
+def test_a_pull_request_from_our_own_branch_waits_for_nobody():
+    deliver = Deliveries(held="waits for a person")
+
+    deliver.post("pull_request", {**OURS, "action": "opened", **pull()})
+
+    assert len(deliver.started) == 1
 
 
 def test_who_does_not_know_the_secret_does_not_get_in():

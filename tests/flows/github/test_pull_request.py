@@ -115,6 +115,7 @@ class TestAGoodPullRequest:
         base = app.commit(files=files(a=(1, 2)), **COVERED)
         pulls.change(deploy_ref="refs/heads/another")
         ci(revision=base, environment=pulls.name)
+        pulls.change(deploy_ref="refs/heads/main")
         app.sample.branch("change")
         git(app.sample.folder, "commit", "--quiet", "--allow-empty", "--message", "agreed")
 
@@ -158,6 +159,50 @@ class TestABadPullRequest:
         assert "delivery.toml" in pulls.statuses(revision)["kanvaro"]
 
 
+class TestAPullRequestIntoAnotherBranch:
+    """Its rules may be lax, and its head may be that of a pull request into the deploy branch."""
+
+    def test_says_nothing_in_the_status_that_the_deploy_branch_requires(self, pulls, app, quick):
+        git(app.sample.folder, "branch", "lax")
+        revision = branch(app, "change")
+
+        pulls.ok(pulls.open(base="lax"), revision)
+
+        assert pulls.states(revision) == {
+            "kanvaro:lax": "success",
+            "kanvaro:lax:lint": "success",
+            "kanvaro:lax:security": "success",
+            "kanvaro:lax:unit": "success",
+        }
+
+    def test_shows_its_verdict_beside_that_of_the_same_commit_into_the_deploy_branch(
+        self, pulls, app, quick
+    ):
+        git(app.sample.folder, "switch", "--quiet", "--create", "lax")
+        app.sample.commit(with_table(unit={"skip": "we do not test here"}), "lax rules")
+        revision = branch(app, "change", **FAILS)
+        lax, strict = pulls.open(base="lax"), pulls.open()
+
+        assert isinstance(pulls.error(strict, revision), CheckFailed)
+        pulls.ok(lax, revision)
+
+        states = pulls.states(revision)
+        assert (states["kanvaro"], states["kanvaro/unit"]) == ("failure", "failure")
+        assert states["kanvaro:lax"] == "success"
+        assert "kanvaro:lax:unit" not in states
+
+    def test_that_gives_way_says_so_in_its_own_status(self, pulls, app, pulled):
+        git(app.sample.folder, "branch", "lax")
+        _, older = pulled
+        into_lax = pulls.open(base="lax")
+        git(app.sample.folder, "switch", "--quiet", "change")
+        app.commit()
+
+        assert isinstance(pulls.error(into_lax, older), Superseded)
+
+        assert pulls.states(older) == {"kanvaro:lax": "error"}
+
+
 class TestAStrangersPullRequest:
     @pytest.fixture
     def fork(self, app, tmp_path):
@@ -166,6 +211,7 @@ class TestAStrangersPullRequest:
         return type(app.sample)(folder)
 
     def open(self, pulls, fork, **more):
+        pulls.change(forks="run")
         return pulls.open(
             branch="main", fork="mallory/kanvaro", fork_folder=fork.folder, author="mallory", **more
         )
@@ -359,7 +405,7 @@ class TestWhoWasTold:
         def away(*_):
             raise Unreachable("GitHub does not answer")
 
-        monkeypatch.setattr("tasks.github.commit_statuses.find_pull", away)
+        monkeypatch.setattr("tasks.github.reporting.find_pull", away)
         assert isinstance(pulls.error(*pulled), Unreachable)
 
         assert pulls.states(pulled[1])["kanvaro"] == "success"

@@ -130,6 +130,26 @@ def test_a_pull_request_is_opened_for_a_branch_that_is_there(server, hub, folder
         github.write("POST", "pulls", requested | {"head": "nowhere"})
 
 
+def test_a_fork_is_another_repository_until_it_is_deleted(hub, folder, github):
+    """Its short name is the same; its id and its full name are not. What was deleted is null."""
+    hub.keep(REPOSITORY, folder)
+    pull = hub.open_pull(REPOSITORY, head="change", fork="mallory/kanvaro", author="mallory")
+    hub.open_pull(REPOSITORY, head="change")
+
+    ours, theirs = (github.read(f"pulls/{number}") for number in (2, 1))
+    assert ours["head"]["repo"]["id"] == ours["base"]["repo"]["id"]
+    assert theirs["head"]["repo"]["id"] != theirs["base"]["repo"]["id"]
+    assert (theirs["head"]["repo"]["fork"], theirs["base"]["repo"]["fork"]) == (True, False)
+    assert theirs["head"]["label"] == "mallory:change"
+
+    pull.delete_fork()
+    left = github.read("pulls/1")
+    assert left["head"]["repo"] is None
+    assert left["head"]["sha"] == theirs["head"]["sha"]
+    assert [each["head"]["repo"] for each in github.read_all("pulls")][1] is None
+    assert not left["maintainer_can_modify"]
+
+
 def test_an_annotated_tag_leads_by_its_own_object_to_its_revision(hub, folder, github):
     hub.keep(REPOSITORY, folder)
     ref = github.read("git/ref/tags/v1.0.0")
