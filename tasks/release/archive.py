@@ -82,9 +82,9 @@ def _described(
 
 def refuse_links_out(folder: Path) -> None:
     """Raise `RequestRefused` for the first link in `folder` that leads out of it."""
-    for path in _sorted(folder):
-        if path.is_symlink():
-            inside_build(path, folder)
+    for relative, entry in walk(folder):
+        if entry.is_symlink():
+            inside_build(folder / relative, folder)
 
 
 def inside_build(path: Path, folder: Path) -> Path:
