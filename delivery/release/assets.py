@@ -88,7 +88,7 @@ def sbom_of(written: str, revision: str, committed_at: str, name: str) -> str:
     try:
         document: dict[str, Any] = read_json(written)
         component = document["metadata"]["component"]
-        is_known = document["bomFormat"] == "CycloneDX"
+        is_known = document["bomFormat"] == "CycloneDX" and isinstance(component, dict)
     except (ValueError, KeyError, TypeError):
         is_known = False
     if not is_known:

@@ -26,6 +26,8 @@ _REVISION = re.compile(r"[0-9a-f]{7,40}")
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?")
 _URL_PATH = re.compile(r"/[A-Za-z0-9._~/+%@-]+")
 _SCP_LIKE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*@([A-Za-z0-9.-]+):([A-Za-z0-9._~/+][^\s:]*)")
+# A ref is a path of files to git, which takes 4,096 bytes with the folder before it.
+LONGEST_REF = 1000
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -36,7 +38,13 @@ def full_ref(ref: str) -> str:
     """
     candidate = ref if ref.startswith("refs/") else f"refs/heads/{ref}"
     name = candidate.split("/", 2)[-1]
-    if not _REF.fullmatch(candidate) or _FORBIDDEN_IN_REF.search(name) or name == "@":
+    is_short = len(candidate) <= LONGEST_REF
+    if (
+        not is_short
+        or not _REF.fullmatch(candidate)
+        or _FORBIDDEN_IN_REF.search(name)
+        or name == "@"
+    ):
         raise RequestRefused(
             f"{quoted(ref)} is not the name of a branch or tag",
             hint="Write refs/heads/<branch> or refs/tags/<tag>, in A-Z a-z 0-9 . _ / + @ -",

@@ -72,9 +72,9 @@ def events(
         raise ValueError("the webhook's secret must have 16 characters or more")
 
     async def receive(request: Request) -> JSONResponse:
-        body = await body_of(request, LARGEST)
-        if body is None:
-            return json_answer(413, "larger than any event that is handled")
+        body = await body_of(request, LARGEST, "any event that is handled")
+        if isinstance(body, JSONResponse):
+            return body
         if not _is_signed(body, request.headers.get("x-hub-signature-256", ""), secret):
             return json_answer(401, "the signature is missing or wrong")
         delivery = request.headers.get("x-github-delivery", "")

@@ -65,9 +65,9 @@ def alarms(topics: Collection[str], environment: str, say: Say, fetch: Fetch) ->
     one_at_a_time = asyncio.Lock()
 
     async def receive(request: Request) -> JSONResponse:
-        body = await body_of(request, LARGEST)
-        if body is None:
-            return json_answer(413, "larger than any message of SNS")
+        body = await body_of(request, LARGEST, "any message of SNS")
+        if isinstance(body, JSONResponse):
+            return body
         notice = read_notice(body)
         if isinstance(notice, str):
             return _not_taken(400, notice)

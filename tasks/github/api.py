@@ -183,7 +183,7 @@ class GitHub:
     @contextmanager
     def _streamed(self, address: str, largest: int) -> Iterator[httpx.Response]:
         headers = {"Accept": "application/octet-stream"}
-        answer = self._asked("GET", address, largest, headers=headers, timeout=TRANSFER)
+        answer = self._asked("GET", address, largest=largest, headers=headers, timeout=TRANSFER)
         if not answer.has_redirect_location:
             yield answer
             return
@@ -217,13 +217,11 @@ class GitHub:
             self._seen[address] = answer
         return answer
 
-    def _asked(
-        self, method: str, address: str, largest: int = answers.LARGEST_ANSWER, **request: Any
-    ) -> httpx.Response:
+    def _asked(self, method: str, address: str, **request: Any) -> httpx.Response:
         """Ask until there is an answer, at most `TRIES` times."""
         for tried in range(TRIES):
             try:
-                answer = self._once(method, address, largest, **request)
+                answer = self._once(method, address, **request)
             except httpx.TransportError as error:
                 self._pause(tried, address, type(error).__name__)
                 continue
@@ -237,7 +235,7 @@ class GitHub:
         what = f"{method} {urlsplit(address).path}"
         for tried in range(TRIES):
             try:
-                answer = self._once(method, address, answers.LARGEST_ANSWER, **request)
+                answer = self._once(method, address, **request)
             except NOT_SENT as error:
                 self._pause(tried, address, type(error).__name__)
                 continue
@@ -255,8 +253,9 @@ class GitHub:
             return answer
         raise _unreachable(method, address)
 
-    def _once(self, method: str, address: str, largest: int, **request: Any) -> httpx.Response:
+    def _once(self, method: str, address: str, **request: Any) -> httpx.Response:
         """Send one request, wait for a rate limit if there is one, and raise a refusal."""
+        largest = request.pop("largest", answers.LARGEST_ANSWER)
         waited = 0.0
         while True:
             self._require_github(address)

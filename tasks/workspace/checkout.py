@@ -3,6 +3,7 @@
 import functools
 import os
 import shutil
+import subprocess
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -143,7 +144,12 @@ def remove_workspace(folder: Path) -> bool:
                 Path(path).unlink()
 
     if folder.exists():
-        shutil.rmtree(folder, onerror=insist)
+        try:
+            shutil.rmtree(folder, onerror=insist)
+        except RecursionError:
+            # It calls itself for each level; a program of the application may have made thousands.
+            for program in (["chmod", "-R", "u+rwX"], ["rm", "-rf"]):
+                subprocess.run([*program, "--", str(folder)], capture_output=True, check=False)
     return not folder.exists()
 
 

@@ -9,6 +9,8 @@ from delivery.text import quoted
 
 # Linux takes 4,096 bytes for a whole path. This leaves room for the folder that it is copied to.
 LONGEST_PATH = 2000
+# What makes, copies or removes folders calls itself for each level, as often as Python allows.
+DEEPEST = 200
 
 
 def walk(
@@ -17,8 +19,8 @@ def walk(
     """Yield everything below `folder`: its relative path, and what it is.
 
     A folder comes before its content, and the content by name. Links are not followed; nor is a
-    folder whose path is too long, which `require_short` refuses. Not `os.walk`: that ends at a
-    thousand levels. Raises `RequestRefused` for a folder that cannot be read, unless it may be.
+    folder whose path is too long or too deep, which `require_short` refuses. Raises
+    `RequestRefused` for a folder that cannot be read, unless it may be.
     """
     root = os.path.join(folder, "")
     waiting = [iter(_content(root))]
@@ -45,15 +47,16 @@ def _unreadable(path: Path, error: OSError) -> RequestRefused:
 
 
 def is_too_long(path: Path) -> bool:
-    return len(os.fsencode(path)) > LONGEST_PATH
+    return len(os.fsencode(path)) > LONGEST_PATH or len(path.parts) > DEEPEST
 
 
 def require_short(path: Path) -> None:
-    """Raise `RequestRefused` for a path of more than 2,000 bytes."""
+    """Raise `RequestRefused` for a path of more than 2,000 bytes or 200 parts."""
     if is_too_long(path):
         raise RequestRefused(
-            f"the path {quoted(str(path))} is longer than {LONGEST_PATH} bytes",
-            hint="Shorten the names of its folders, commit, and run again.",
+            f"the path {quoted(str(path))} is longer than {LONGEST_PATH} bytes, or has "
+            f"more than {DEEPEST} parts",
+            hint="Move it up, or shorten the names of its folders; commit, and run again.",
         )
 
 

@@ -17,7 +17,12 @@ from delivery.platform.route import first_route, read_route
 from delivery.release.assets import sbom_of
 from delivery.release.reproducible_build import replacements
 from delivery.run.ledger import Proven
+from delivery.text import as_markdown, cell, escaped
+from delivery.workspace.install_hints import explain_install_failure, is_worth_another_try
+from delivery.workspace.lines import LineReader, printable
 from delivery.workspace.package_json import for_an_audit, read_package
+from deployments.demo.laptop import exposed_port
+from tasks.checks.secret_finder import is_no_secret
 from tasks.deploy import smoke
 from tasks.platform import health
 
@@ -128,3 +133,46 @@ def test_a_finding_is_one_short_line_whatever_a_registry_calls_its_packages():
     assert "\n" not in str(finding)
     assert "\x1b" not in str(finding)
     assert len(str(finding)) < 6 * LONGEST_FIELD
+
+
+class Plugin:
+    secret_type = "Basic Auth Credentials"
+
+
+LONG = 300_000
+PASSWORD = "a" * LONG
+AT_LENGTH = {
+    "a failed request": lambda: is_worth_another_try(["error " * LONG]),
+    "a failed script": lambda: is_worth_another_try(["npm error x" * LONG]),
+    "an exit code": lambda: is_worth_another_try(["exit code 1 " * LONG]),
+    "a folder of packages": lambda: explain_install_failure(
+        ["gyp ERR!", "npm error path " + "node_modules/a" * LONG + "node_modules/"]
+    ),
+    "an escape": lambda: printable("\x1b[" + "0" * LONG + "\x1b[" * LONG),
+    "a line": lambda: LineReader(lambda line: None).feed(b"\r" * LONG + b"x" * LONG),
+    "a port": lambda: exposed_port("\n" * LONG + "EXPOSE x"),
+    "a password": lambda: is_no_secret(PASSWORD, f"x://u:{PASSWORD}@h", Plugin),
+    "a placeholder": lambda: is_no_secret("<" * LONG, "", None),
+    "a subject": lambda: as_markdown("@:" * LONG) + cell("|" * LONG) + escaped("<" * LONG),
+    "a fix": lambda: read_npm_audit("<" * LONG, "low"),
+}
+
+
+@pytest.mark.parametrize("read", AT_LENGTH.values(), ids=AT_LENGTH.keys())
+def test_what_is_long_is_read_in_one_pass(read):
+    """One that goes back for each character would take hours; a test ends after minutes."""
+    read()
+
+
+@pytest.mark.parametrize(
+    ("line", "is_example"),
+    [
+        ("x://u:pw-0-x@localhost/app", True),
+        ("x://u:pw-0-x@db.kanvaro.com/app", False),
+        ("x://u:pw-0-x@localhost x://u:pw-0-x@db.kanvaro.com", False),
+        ("x://u:other@localhost x://u:pw-0-x@db.kanvaro.com", False),
+        ("pw-0-x@localhost", False),
+    ],
+)
+def test_a_password_is_an_example_only_if_every_server_that_takes_it_is_one(line, is_example):
+    assert is_no_secret("pw-0-x", line, Plugin) is is_example

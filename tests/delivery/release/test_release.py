@@ -153,7 +153,10 @@ def test_an_sbom_is_the_same_each_time_and_still_cyclonedx():
     assert JsonStrictValidator(SchemaVersion.V1_5).validate_str(one) is None
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"metadata": {"component": {}}}'])
+LIST = '{"bomFormat": "CycloneDX", "metadata": {"component": []}}'
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"metadata": {"component": {}}}', LIST])
 def test_what_is_no_sbom_is_refused(text):
     with pytest.raises(ConfigurationError):
         sbom_of(text, REVISION, "", "kanvaro")

@@ -181,3 +181,11 @@ def test_a_credential_in_the_address_is_refused_and_not_repeated(repository):
 )
 def test_a_token_goes_to_the_github_it_is_of_and_nowhere_else(repository, api, is_there):
     assert is_on_github(repository, api) is is_there
+
+
+def test_a_ref_longer_than_git_takes_is_refused_in_a_short_sentence():
+    assert full_ref("a" * 900)
+    with pytest.raises(RequestRefused) as caught:
+        full_ref("a" * 1000)
+
+    assert len(str(caught.value)) < 200

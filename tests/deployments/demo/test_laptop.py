@@ -212,6 +212,9 @@ def test_a_port_is_only_taken_from_a_dockerfile_that_names_exactly_one():
     assert exposed_port("FROM x\nexpose 80\n# EXPOSE 90\n") == 80
     assert exposed_port("EXPOSE 80\nEXPOSE 90\n") is None
     assert exposed_port("FROM x\n") is None
+    assert exposed_port("  EXPOSE\t80/tcp \r\n") == 80
+    assert exposed_port("EXPOSE 65536\n") is None
+    assert exposed_port(f"EXPOSE {'9' * 5_000}\n") is None
 
 
 def test_without_arguments_the_usage_is_told(monkeypatch, capsys):

@@ -7,9 +7,12 @@ import json
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 
 from delivery.errors import ConfigurationError
-from deployments.webhooks.github_webhook import LARGEST, from_environment, receiver
+from deployments.webhooks import http
+from deployments.webhooks.github_webhook import LARGEST, events, from_environment, receiver
+from deployments.webhooks.sns_webhook import alarms
 
 SECRET = "a-secret-of-a-webhook"
 SHA = "a" * 40
@@ -186,3 +189,25 @@ def test_a_door_without_its_secret_says_which_setting_is_missing(monkeypatch):
         from_environment()
     monkeypatch.setenv("KANVARO_WEBHOOK_SECRET", SECRET)
     assert from_environment()
+
+
+@pytest.mark.parametrize("path", ["/github", "/alarms"])
+def test_a_request_that_drips_is_given_up(monkeypatch, path):
+    """Each of its bytes comes in time; a hundred such requests would hold the receiver."""
+    monkeypatch.setattr(http, "BODY_WITHIN_S", 0.3)
+
+    async def drip():
+        while True:
+            yield b" "
+            await asyncio.sleep(0.05)
+
+    async def ask():
+        app = Starlette(routes=[events(SECRET, "a/b", "main", None), alarms((), "x", None, None)])
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://receiver") as client:
+            return await client.post(path, content=drip())
+
+    answer = asyncio.run(ask())
+
+    assert answer.status_code == 408
+    assert answer.json() == {"said": "the request was not whole after 0.3 s"}

@@ -99,7 +99,7 @@ def test_a_report_as_deep_as_can_be_is_kept_without_what_is_deeper(report, tmp_p
     """The code under test made it: a thousand folders in each other are no fault of a check."""
     with (
         deep_file(report, levels=1500, name="dd", text="deep"),
-        deep_file(report / "data", levels=600, name="d", text="deep"),
+        deep_file(report / "data", levels=150, name="d", text="deep"),
     ):
         archive = archive_report(report, tmp_path / "store", "run-1")
 

@@ -456,20 +456,21 @@ def test_a_secret_is_found_and_shown_whatever_its_file_is_called(context, name, 
     assert str(report).encode()
 
 
-def test_a_file_so_deep_that_it_cannot_be_read_is_no_pass(context):
+@pytest.mark.parametrize(("levels", "name"), [(30, "d" * 150), (900, "d")])
+def test_a_file_so_deep_that_it_cannot_be_read_is_no_pass(context, levels, name):
     """A walk that leaves out what it cannot read would find no secret there."""
-    with deep_file(context.tree, levels=30, name="d" * 150, text=AWS_KEY):
+    with deep_file(context.tree, levels=levels, name=name, text=AWS_KEY):
         chosen = manager(context)
         found = secret_scan(context), audit(context, chosen, registry="http://127.0.0.1:9")
 
     for report in found:
         assert not report.ran
-        assert "is longer than 2000 bytes" in report.summary
+        assert "is longer than 2000 bytes, or has more than 200 parts" in report.summary
         assert len(report.summary) < 500
 
 
-def test_a_secret_below_nine_hundred_folders_is_found(context):
-    with deep_file(context.tree, levels=900, name="d", text=AWS_KEY):
+def test_a_secret_below_a_hundred_and_fifty_folders_is_found(context):
+    with deep_file(context.tree, levels=150, name="d", text=AWS_KEY):
         assert [one.title for one in secret_scan(context).findings] == ["AWS Access Key"]
 
 
@@ -529,3 +530,12 @@ def test_yaml_that_multiplies_itself_stays_as_large_as_it_is(settings, largest):
 def test_nested_yaml_is_refused(settings):
     with pytest.raises(ConfigurationError, match="is not valid YAML: it is nested too deeply"):
         _of_the_lockfile(settings, ".yarnrc.yml")
+
+
+def test_a_manifest_as_deep_as_is_read_is_audited(context, advisories):
+    advisories.use("quiet")
+    folder = context.tree / "/".join(["d"] * 190)
+    folder.mkdir(parents=True)
+    (folder / "package.json").write_text("{}")
+
+    assert audit(context, manager(context), registry=advisories.url).passed

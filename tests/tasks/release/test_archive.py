@@ -91,12 +91,12 @@ def test_a_link_by_an_absolute_path_inside_becomes_relative(tmp_path):
 
 def test_a_build_of_any_depth_and_names_is_packed(tmp_path):
     folder = build(tmp_path / "one", (os.fsdecode(b"\xff"), "-rf", "a\nb", "x" * 255, "a/c.js"))
-    with deep_file(folder, levels=950, name="d", text="deep"):
+    with deep_file(folder, levels=150, name="d", text="deep"):
         packed(folder, tmp_path / "1.tar.gz")
 
     with tarfile.open(tmp_path / "1.tar.gz") as archive:
         found = archive.getnames()
-    assert f"kanvaro-v1.0.0/{'d/' * 950}file" in found
+    assert f"kanvaro-v1.0.0/{'d/' * 150}file" in found
     assert {"kanvaro-v1.0.0/-rf", "kanvaro-v1.0.0/a\nb"} <= set(found)
 
 
@@ -117,8 +117,9 @@ def test_a_sparse_file_of_a_terabyte_is_refused_before_it_is_read(tmp_path):
         packed(folder, tmp_path / "1.tar.gz")
 
 
-def test_a_path_that_is_too_long_is_refused(tmp_path):
+@pytest.mark.parametrize(("levels", "name"), [(30, "d" * 150), (1_500, "d")])
+def test_a_path_that_is_too_long_or_too_deep_is_refused(tmp_path, levels, name):
     folder = build(tmp_path / "one")
     refused = pytest.raises(RequestRefused, match="longer than 2000 bytes")
-    with deep_file(folder, levels=30, name="d" * 150, text=""), refused:
+    with deep_file(folder, levels=levels, name=name, text=""), refused:
         packed(folder, tmp_path / "1.tar.gz")

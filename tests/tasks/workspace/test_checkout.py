@@ -25,6 +25,7 @@ from tasks.workspace.committed import (
 )
 from tasks.workspace.git import checked_credentials, credentials_env, run_git
 from tests.answering import Answering
+from tests.bounds.deep_folders import deep_file
 
 GIT_ENV = {
     **os.environ,
@@ -607,3 +608,13 @@ def test_a_workspace_is_removed_with_all_that_checks_made_of_it(tmp_path):
 
     assert not folder.exists()
     assert Path("/etc/passwd").exists()
+
+
+def test_a_folder_of_thousands_of_levels_is_removed(tmp_path):
+    """A check that makes them must not end this run, nor each later one, which tidies up first."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with deep_file(folder, levels=3_000, name="d", text=""):
+        assert remove_workspace(folder)
+        assert not folder.exists()
+        folder.mkdir()

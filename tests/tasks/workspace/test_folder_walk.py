@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from delivery.errors import RequestRefused
-from tasks.workspace.folder_walk import is_too_long, require_short, walk
+from tasks.workspace.folder_walk import DEEPEST, is_too_long, require_short, walk
 from tests.bounds.deep_folders import deep_file
 
 
@@ -44,15 +44,20 @@ def test_a_folder_that_cannot_be_read_is_no_empty_folder(tmp_path, may_be_unread
             next(found)
 
 
-def test_more_levels_than_python_may_recurse_are_walked_through(tmp_path):
-    with deep_file(tmp_path, levels=990, name="d", text=""):
-        assert len(names(tmp_path)) == 991
-
-
-def test_a_path_longer_than_linux_takes_is_shown_and_not_walked_into(tmp_path):
-    with deep_file(tmp_path, levels=40, name="d" * 150, text=""):
+def test_what_is_deep_is_walked_through_up_to_the_limit(tmp_path):
+    with deep_file(tmp_path, levels=DEEPEST - 1, name="d", text=""):
         *_, (last, _) = walk(tmp_path)
 
+    assert last.name == "file"
+    require_short(last)
+
+
+@pytest.mark.parametrize(("levels", "name"), [(40, "d" * 150), (DEEPEST, "d"), (5_000, "d")])
+def test_a_path_beyond_the_limits_is_shown_and_not_walked_into(tmp_path, levels, name):
+    with deep_file(tmp_path, levels=levels, name=name, text=""):
+        *_, (last, _) = walk(tmp_path)
+
+    assert len(last.parts) <= DEEPEST + 1
     assert is_too_long(last)
     with pytest.raises(RequestRefused, match="is longer than 2000 bytes"):
         require_short(last)
