@@ -91,7 +91,7 @@ def _make(
 ) -> str:
     with locked(cache_folder() / "check-images.lock", "another sandbox that builds images"):
         debian = _debian(client, say)
-        say(f"building {reference} with packages of Debian {RELEASE}, which takes a minute")
+        say(f"building {reference} with packages of Debian {RELEASE} (a minute at first)")
         with _context(files) as context:
             try:
                 image, _ = client.images.build(
