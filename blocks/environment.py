@@ -121,6 +121,11 @@ class Environment(Block):
     service_images: dict[str, ServiceImage] = Field(
         default_factory=real_services, description="Containers that checks may ask for."
     )
+    loopback_for_checks: str | None = Field(
+        default=None,
+        description="Address at which containers reach what listens on this machine's loopback; "
+        "only the sandbox has one.",
+    )
     slack: SlackCredentials | None = Field(default=None, description="Bot that announces.")
     slack_channel: str = Field(default="#deployments", description="Where it announces.")
     slack_address: str | None = Field(default=None, description="Replaces Slack's own address.")

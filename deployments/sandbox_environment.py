@@ -98,6 +98,7 @@ def sandbox_environment(
         ),
         docker=DockerHost(base_url=engine.base_url),
         service_images=_service_images(),
+        loopback_for_checks=found.bridge or None,
         slack=SlackCredentials(token=secrets.slack_token),
         slack_channel=found.slack_channel,
         slack_address=found.slack,

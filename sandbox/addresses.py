@@ -22,7 +22,8 @@ class Addresses:
     `distribution` its id. `registry` (host:port) stands for the account's ECR host. `slack` is a
     `slack_sdk` base URL, `github` stands for https://api.github.com, `codecov` is an upload host,
     `advisories` an npm registry to audit against. `network` is the Docker network that the deployed
-    application and its databases share.
+    application and its databases share. `bridge` is the address at which containers reach App
+    Runner's services, whose own address is on the loopback; empty if there is none.
     """
 
     account: str
@@ -44,6 +45,7 @@ class Addresses:
     codecov: str
     advisories: str
     network: str
+    bridge: str = ""
     service_images: dict[str, str] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:

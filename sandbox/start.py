@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,6 +28,7 @@ from sandbox.databases.databases import Databases
 from sandbox.databases.service_images import ensure_service_images
 from sandbox.edge import Distribution, Edge, ensure_distribution
 from sandbox.fakes import FakeServices
+from sandbox.host.bridge import bridge_address
 from sandbox.host.engine import docker_engine
 from sandbox.host.machine import Say, say
 from sandbox.host.orphans import owner_of
@@ -78,6 +79,7 @@ class Sandbox(Part):
         self._speed = speed
         self._channels = channels
         self._say = say
+        self._bridge = ""
         self._report_lock = threading.Lock()
 
     def _start(self, stack: ExitStack) -> None:
@@ -140,6 +142,8 @@ class Sandbox(Part):
         return Databases(client, images, owner_of(self._folder))
 
     def _build_app_runner(self) -> AppRunner:
+        with closing(docker_engine(say=self._say).client()) as client:
+            self._bridge = bridge_address(client)
         return AppRunner(
             instances=Containers(
                 registry=self.aws.registry,
@@ -150,6 +154,7 @@ class Sandbox(Part):
             account=self.aws.account,
             region=self.aws.region,
             aws_endpoint=self.aws.endpoint,
+            also_on=self._bridge,
         )
 
     def _build_access_keys(self) -> StrictAccessKeys:
@@ -198,6 +203,7 @@ class Sandbox(Part):
             codecov=self.fakes.codecov_url,
             advisories=self.advisories.url,
             network=self.databases.network,
+            bridge=self._bridge,
             service_images=self.databases.references,
         )
 

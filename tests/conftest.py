@@ -19,7 +19,7 @@ AFTER_THE_ROWS = "test_permissions.py"
 # They share the Docker engine, count its containers and keep both processors busy by themselves.
 ON_THE_ENGINE = (
     *("flows/checks/", "sandbox/test_sandbox.py", "sandbox/host/test_engine.py"),
-    *("sandbox/images/test_base_images.py", "sandbox/databases/"),
+    *("sandbox/images/", "sandbox/databases/"),
     *("sandbox/app_runner/test_containers.py", "blocks/", "tasks/", "deployments/"),
     # These only balance the duration of the two rows.
     *("flows/maintenance/test_reconcile.py", "flows/deploy/test_rollback.py"),

@@ -28,9 +28,10 @@ class AppRunner(Part):
 
     While it is entered, `url` is the `endpoint_url` for boto3; when it exits, no containers,
     threads or ports are left. `port` 0 takes a free one. `time_scale` multiplies the durations of
-    AWS: 1.0 is realistic, 0 as fast as possible. `options` are further fields of `Settings`. Raises
-    OSError if the port is in use, and EngineUnavailable if it needs containers and no Docker engine
-    answers.
+    AWS: 1.0 is realistic, 0 as fast as possible. Services, and nothing else, listen with their port
+    on the address `also_on`, too, if it is given. `options` are further fields of `Settings`.
+    Raises OSError if the port is in use, and EngineUnavailable if it needs containers and no Docker
+    engine answers.
     """
 
     def __init__(
@@ -41,9 +42,17 @@ class AppRunner(Part):
         account: str = "000000000000",
         region: str = "us-east-1",
         aws_endpoint: str | None = None,
+        also_on: str = "",
         **options: float | None,
     ) -> None:
-        self.settings = Settings(account, region, time_scale, aws_endpoint, **options)  # type: ignore[arg-type]
+        self.settings = Settings(
+            account,
+            region,
+            time_scale,
+            aws_endpoint,
+            also_on=also_on,
+            **options,  # type: ignore[arg-type]
+        )
         self.instances = instances
         self.faults = CallFaults()
         self.url = ""

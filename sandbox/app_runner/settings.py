@@ -33,7 +33,7 @@ class Settings:
     `time_scale` multiplies every duration of AWS: 1.0 is realistic, 0 as fast as possible.
     `become_healthy_at_least` and `drain_at_least` are minimums in real seconds; None takes the
     minimum of the kind of instances. `operations_lag`, in real seconds, hides newly accepted
-    operations from ListOperations.
+    operations from ListOperations. Services listen on the loopback and, if given, on `also_on`.
     """
 
     account: str = "000000000000"
@@ -45,6 +45,7 @@ class Settings:
     become_healthy_at_least: float | None = None
     drain_at_least: float = 10.0
     back_off: float = 0.2
+    also_on: str = ""
 
     def scaled(self, seconds: float, at_least: float = 0.0) -> float:
         """Convert seconds of AWS to seconds of this machine."""

@@ -1,19 +1,24 @@
 """Provide the images that a Dockerfile builds on: present, pulled, or replaced by a stand-in."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import docker
 
 from delivery.errors import ConfigurationError
 from sandbox.host.machine import Say, say
-from sandbox.images import debian_base, node_base
+from sandbox.images import check_base, debian_base, node_base
 from sandbox.images.dockerfile import base_references
-from sandbox.images.images import find_image, tag_image, try_to_pull
+from sandbox.images.images import find_image, stand_in_name, tag_image, try_to_pull
 
-__all__ = ["BaseImage", "base_references", "ensure_base_image", "ensure_base_images"]
-
-STAND_IN = "kanvaro-sandbox"
+__all__ = [
+    "BaseImage",
+    "base_references",
+    "ensure_base_image",
+    "ensure_base_images",
+    "ensure_check_images",
+]
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class BaseImage:
 
 @dataclass(frozen=True)
 class StandIn:
-    """How to build a stand-in for an image of a `product` (node, debian)."""
+    """How to build a stand-in for an image of a `product` (node, debian, node-check …)."""
 
     product: str
     version: str
@@ -37,11 +42,19 @@ class StandIn:
 
     @property
     def name(self) -> str:
-        return f"{STAND_IN}/{self.product}-stand-in:{self.version}"
+        return stand_in_name(self.product, self.version)
 
 
 def stand_in_for(reference: str) -> StandIn | None:
     """Return the stand-in for an image, or None if there is none."""
+    if version := check_base.node_version(reference):
+        recipe = check_base.recipe_of(version)
+        what = "real Node.js, Debian's packages"
+        return StandIn("node-check", version, recipe, check_base.make_node_image, what)
+    if version := check_base.playwright_version(reference):
+        recipe = check_base.recipe_of(version)
+        what = "real Node.js, Debian's packages and Chromium"
+        return StandIn("playwright-check", version, recipe, check_base.make_playwright_image, what)
     if version := node_base.node_version(reference):
         recipe = node_base.recipe_of(version)
         what = "real Node.js, files of this machine"
@@ -88,15 +101,37 @@ def ensure_base_images(
     return [ensure_base_image(client, reference, say) for reference in base_references(dockerfile)]
 
 
+def ensure_check_images(
+    client: docker.DockerClient, references: Iterable[str], say: Say = say
+) -> list[BaseImage]:
+    """Call `ensure_base_image` for every image in which checks run, and say how long each took.
+
+    The order is kept, and an image that is named twice is ensured once.
+    """
+    return [_timed(client, reference, say) for reference in dict.fromkeys(references)]
+
+
+def _timed(client: docker.DockerClient, reference: str, say: Say) -> BaseImage:
+    started = time.monotonic()
+    image = ensure_base_image(client, reference, say)
+    say(f"{reference} is ready after {time.monotonic() - started:.1f} s")
+    return image
+
+
 def _stand_in(client: docker.DockerClient, wanted: StandIn, reference: str, say: Say) -> BaseImage:
     known = find_image(client, wanted.name)
     is_current = known is not None and known.recipe == wanted.recipe
-    image_id = (
-        known.id if known and is_current else wanted.make(client, wanted.version, wanted.name, say)
-    )
+    image_id = known.id if known and is_current else _made(client, wanted, say)
     tag_image(
         client,
         image_id,
         reference if ":" in reference.rpartition("/")[2] else f"{reference}:latest",
     )
     return BaseImage(reference, image_id, is_stand_in=True)
+
+
+def _made(client: docker.DockerClient, wanted: StandIn, say: Say) -> str:
+    started = time.monotonic()
+    image_id = wanted.make(client, wanted.version, wanted.name, say)
+    say(f"{wanted.name} was built in {time.monotonic() - started:.1f} s, once on this machine")
+    return image_id

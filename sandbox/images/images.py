@@ -156,6 +156,11 @@ def tag_image(client: docker.DockerClient, image: str, reference: str) -> None:
         )
 
 
+def stand_in_name(product: str, version: str) -> str:
+    """Return the second name of a stand-in, which says what it is."""
+    return f"kanvaro-sandbox/{product}-stand-in:{version}"
+
+
 def stand_in_labels(recipe: str) -> dict[str, str]:
     """Return the labels that mark an image as a stand-in and name its recipe."""
     return {STAND_IN_LABEL: "true", RECIPE_LABEL: recipe}

@@ -154,9 +154,12 @@ def _configuration(version: str, files: NodeFiles) -> list[str]:
     ]
 
 
-def _fill(root: rootfs.Rootfs, files: NodeFiles, busybox: Path) -> None:
-    root.base({"node": 1000}, f"Kanvaro stand-in for node:{files.version}")
-    root.program(files.node, "/usr/local/bin/node")
+def add_node(root: rootfs.Rootfs, files: NodeFiles) -> None:
+    """Add Node.js, its package managers where the official image has them.
+
+    The shared libraries of Node.js are not added.
+    """
+    root.copy(files.node, "/usr/local/bin/node", mode=0o755)
     root.link("/usr/local/bin/nodejs", "node")
     modules = files.folder / "node_modules"
     for package, programs in {
@@ -167,9 +170,15 @@ def _fill(root: rootfs.Rootfs, files: NodeFiles, busybox: Path) -> None:
         root.tree(modules / package, f"/usr/local/lib/node_modules/{package}")
         for name, script in programs.items():
             root.link(f"/usr/local/bin/{name}", f"../lib/node_modules/{package}/{script}")
+    root.copy(FOLDER / "docker-entrypoint.sh", "/usr/local/bin/docker-entrypoint.sh")
+
+
+def _fill(root: rootfs.Rootfs, files: NodeFiles, busybox: Path) -> None:
+    root.base({"node": 1000}, f"Kanvaro stand-in for node:{files.version}")
+    root.program(files.node, "/usr/local/bin/node")
+    add_node(root, files)
     if (bash := Path("/bin/bash")).exists():
         root.program(bash, "/usr/bin/bash")
-    root.copy(FOLDER / "docker-entrypoint.sh", "/usr/local/bin/docker-entrypoint.sh")
     root.copy(FOLDER / "accounts", "/usr/local/sbin/accounts")
     for command in _ACCOUNT_COMMANDS:
         root.link(f"/usr/local/sbin/{command}", "accounts")

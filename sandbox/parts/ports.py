@@ -34,6 +34,22 @@ def listening_socket(port: int = 0, host: str = LOOPBACK) -> socket.socket:
     return listener
 
 
+def listening_pair(other: str) -> tuple[socket.socket, socket.socket]:
+    """Return sockets that listen on the loopback and on `other`, with one port number for both.
+
+    Raises OSError if `other` is no address of this machine, or hardly any port is free there.
+    """
+    for _ in range(_TRIES):
+        first = listening_socket()
+        try:
+            return first, listening_socket(first.getsockname()[1], other)
+        except OSError as failure:
+            first.close()
+            if failure.errno != errno.EADDRINUSE:
+                raise
+    raise OSError(errno.EADDRINUSE, f"of {_TRIES} ports tried on {other} none is free")
+
+
 def free_port() -> int:
     """Return a port number that is free now and that this process has not handed out before.
 

@@ -3,12 +3,14 @@
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import boto3
 import docker
@@ -21,10 +23,12 @@ from slack_sdk import WebClient
 from blocks.github_app import GitHubApp
 from delivery.errors import ConfigurationError
 from delivery.workspace.process_identity import started
+from deployments.sandbox_environment import sandbox_environment
 from sandbox import start as start_module
 from sandbox.__main__ import main
 from sandbox.addresses import Addresses, Secrets
 from sandbox.edge import ControlEndpoint
+from sandbox.host.bridge import bridge_address
 from sandbox.host.orphans import OWNER_LABEL, owner_of
 from sandbox.lock import holder
 from sandbox.parts.errors import AlreadyRunning, SandboxPartFailed
@@ -180,6 +184,23 @@ def test_nothing_is_published_outside_the_loopback_address(sandbox, engine):
         assert not any(container.attrs["NetworkSettings"]["Ports"].values())
     for address in (sandbox.aws.registry, sandbox.fakes.url, sandbox.app_runner.url):
         assert "127.0.0.1:" in address
+
+
+def test_nothing_but_services_listens_on_the_bridge(sandbox, engine):
+    where = sandbox.addresses
+    assert where.bridge == bridge_address(engine) == sandbox.app_runner.settings.also_on
+    parts = (
+        *(where.aws, where.iam, where.app_runner, where.public, where.edge, where.slack),
+        *(where.fakes, where.github, where.codecov, where.advisories),
+    )
+    for port in {urlsplit(address).port for address in parts} if where.bridge else ():
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((where.bridge, port), 5)
+
+
+def test_the_environment_says_where_containers_reach_the_services(sandbox, folder):
+    environment = sandbox_environment(folder, repository="https://example.com/app.git")
+    assert environment.loopback_for_checks == (sandbox.addresses.bridge or None)
 
 
 def test_the_addresses_are_in_the_folder_and_hold_no_secret(sandbox, folder):

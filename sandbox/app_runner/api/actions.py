@@ -37,7 +37,7 @@ async def create_service(region: Region, call: Call) -> dict[str, Any]:
         raise quota_exceeded(f"This region holds {len(kept)} services, which is its quota.")
     scaling = _scaling(region, call)
     configuration = created_from(call.parameters, scaling.arn)
-    front = Front(region.session)
+    front = Front(region.session, region.settings.also_on)
     identity = uuid.uuid4().hex
     service = Service(
         name=name,

@@ -1,4 +1,4 @@
-"""Proxy one loopback port per service to the instances that serve it: the data plane.
+"""Proxy one port per service, on the loopback, to the instances that serve it: the data plane.
 
 Differences from AWS: plain HTTP on a loopback port instead of TLS on a public name, and therefore
 `x-forwarded-proto: http`. A service that is paused, deleted or not yet created answers 404 with
@@ -17,7 +17,7 @@ from yarl import URL
 
 from sandbox.app_runner.instances.fleet import Fleet, Member
 from sandbox.app_runner.settings import REQUEST_SECONDS, STOP_AT_ONCE
-from sandbox.parts.ports import listening_socket
+from sandbox.parts.ports import listening_pair, listening_socket
 
 _WHOLE = 64 * 1024  # bodies of at most this many bytes are forwarded in one piece
 _HOP_BY_HOP = (
@@ -40,22 +40,28 @@ class NoMeter:
 
 
 class Front:
-    """A reverse proxy for the fleet given to `serve`; with None it routes nothing."""
+    """A reverse proxy for the fleet given to `serve`; with None it routes nothing.
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    It listens on the loopback and, if given, with the same port on the address `also_on`.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, also_on: str = "") -> None:
         self._session = session
+        self._also_on = also_on
         self._fleet: Fleet | None = None
         self._runner: web.ServerRunner | None = None
         self.meter: Meter = NoMeter()
         self.address = ""
 
     async def open(self) -> None:
-        listener = listening_socket()
-        self.address = f"127.0.0.1:{listener.getsockname()[1]}"
+        also_on = self._also_on
+        listeners = listening_pair(also_on) if also_on else (listening_socket(),)
+        self.address = f"127.0.0.1:{listeners[0].getsockname()[1]}"
         server = web.Server(self._answer, access_log=None)
         self._runner = web.ServerRunner(server, shutdown_timeout=STOP_AT_ONCE)
         await self._runner.setup()
-        await web.SockSite(self._runner, listener).start()
+        for listener in listeners:
+            await web.SockSite(self._runner, listener).start()
 
     async def close(self) -> None:
         if self._runner:

@@ -4,6 +4,7 @@ import contextlib
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import docker
@@ -13,6 +14,7 @@ from docker.errors import DockerException
 
 from delivery.errors import EngineUnavailable
 from sandbox.app_runner import AppRunner, Containers
+from sandbox.host.bridge import bridge_address
 from tests.sandbox.app_runner import tiny_image
 from tests.sandbox.app_runner.account import HTTP_CHECK, INSTANCE_ROLE, Account, source
 from tests.sandbox.app_runner.load import Load
@@ -108,6 +110,42 @@ def test_limits_port_network_and_labels_are_those_of_the_service(aws, images, en
         (published,) = container.attrs["NetworkSettings"]["Ports"]["3000/tcp"]
         assert published["HostIp"] == "127.0.0.1"
         assert container.labels["kanvaro.sandbox"] == "app-runner"
+
+
+# Prints the status of a service, and for each further port whether anything listens there.
+ASK = """
+import http.client, socket, sys
+host, service, *others = sys.argv[1:]
+connection = http.client.HTTPConnection(host, int(service), timeout=10)
+connection.request("GET", "/")
+print(connection.getresponse().status)
+for port in others:
+    try:
+        socket.create_connection((host, int(port)), 10).close()
+        print("open")
+    except ConnectionRefusedError:
+        print("refused")
+"""
+
+
+def test_a_container_on_another_network_reaches_services_on_the_bridge_and_nothing_else(
+    aws, images, engine, network
+):
+    bridge = bridge_address(engine)
+    if not bridge:
+        pytest.skip("the engine's default bridge is not on this machine")
+    with AppRunner(Containers(aws.registry), time_scale=0, also_on=bridge) as app_runner:
+        account = Account(app_runner)
+        service = account.service(account.create(images["v1"]))["ServiceUrl"]
+        others = (app_runner.url, aws.endpoint, aws.registry)
+        ports = [address.rpartition(":")[2] for address in (service, *others)]
+        seen = engine.containers.run(
+            f"{aws.registry}/kanvaro:v1",
+            [str(Path(sys._base_executable).resolve()), "-S", "-c", ASK, bridge, *ports],
+            network=network,
+            remove=True,
+        )
+    assert seen.decode().split() == ["200", *["refused"] * len(others)]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import pytest
 from aiohttp import web
 
 from sandbox.app_runner import AppRunner, Program, Programs, digest_of
-from tests.sandbox.app_runner.account import HTTP_CHECK, V1, V2, VISITOR, Account, source
+from sandbox.parts.ports import listening_socket
+from tests.sandbox.app_runner.account import HTTP_CHECK, V1, V2, VISITOR, Account, programs, source
 from tests.sandbox.app_runner.load import Load
 
 PIECES = 30
@@ -147,6 +148,32 @@ class TestPassingOn:
         assert "connection" not in seen
         assert answer.headers["server"] == "envoy"
         assert answer.headers.get_list("set-cookie") == ["a=1", "b=2"]
+
+
+class TestASecondAddress:
+    OTHER = "127.0.0.2"
+
+    def test_a_service_listens_there_with_its_port_and_the_control_api_does_not(self, emulator):
+        account = emulator(also_on=self.OTHER)
+        address = account.service(account.create(V1))["ServiceUrl"]
+        port, control = address.split(":")[1], account.app_runner.url.rpartition(":")[2]
+
+        assert address == f"127.0.0.1:{port}"
+        for host in ("127.0.0.1", self.OTHER):
+            assert VISITOR.get(f"http://{host}:{port}").json()["revision"] == "v1"
+        with pytest.raises(httpx.ConnectError):
+            VISITOR.get(f"http://{self.OTHER}:{control}")
+
+    def test_a_service_listens_on_the_loopback_only_if_no_other_is_given(self, url):
+        with pytest.raises(httpx.ConnectError):
+            VISITOR.get(url.replace("127.0.0.1", self.OTHER))
+
+    def test_nothing_listens_on_either_address_when_the_emulator_has_ended(self):
+        with AppRunner(programs(), time_scale=0, also_on=self.OTHER) as app_runner:
+            account = Account(app_runner)
+            port = int(account.service(account.create(V1))["ServiceUrl"].split(":")[1])
+        for host in ("127.0.0.1", self.OTHER):
+            listening_socket(port, host).close()
 
 
 class TestInstances:
