@@ -2,6 +2,7 @@
 
     folder = "apps/web"                     # the application's folder in the repository
     node = "20"                             # the Node version it wants
+    image = "node:22-bookworm"              # the container image of all checks, instead of Node's
     install = "npm ci --ignore-scripts"     # instead of what its lockfile suggests
     install_timeout = "15m"                 # seconds, or a number with s, m or h
     dockerfile = "deploy/Dockerfile"        # within `folder`
@@ -18,6 +19,8 @@
     may_fail = true                         # a failure is reported, but does not stop the run
     services = ["mongodb"]
     environment = { LOG_LEVEL = "debug" }
+    browser = true                          # it drives a browser: Playwright's image is used
+    image = "ghcr.io/owner/image:1"         # another image for this check
     skip = "flaky until the parser is mended"
 
     [checks.security]
@@ -29,7 +32,7 @@ from what its author meant.
 
 import re
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import PurePosixPath
@@ -53,12 +56,12 @@ LONGEST_PATH = 1000
 _LONGEST_NAME, _LONGEST_REASON = 120, 400
 
 _TOP_KEYS = (
-    *("folder", "node", "install", "install_timeout", "dockerfile", "health", "migration"),
-    "checks",
+    *("folder", "node", "image", "install", "install_timeout", "dockerfile", "health"),
+    *("migration", "checks"),
 )
 _CHECK_KEYS = (
     *("command", "timeout", "required", "may_fail"),
-    *("services", "environment", "skip", "audit_level"),
+    *("services", "environment", "skip", "audit_level", "browser", "image"),
 )
 _HEALTH_KEYS = ("path", "revision")
 # The environment decides what the pipeline's own scanners do, not the code that they judge.
@@ -66,12 +69,17 @@ _SCANNER_KEYS = ("timeout", "audit_level")
 # Names of logs, homes and folders that the pipeline itself makes in a run.
 _OUR_NAMES = (
     *("install", "codecov", "secrets", "npm-audit", "snyk", "scanned", "build-context"),
-    *("stop", "owner"),
+    *("stop", "owner", "release-build", "npm-sbom", "smoke-test", "metadata"),
 )
 _CHECK_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _URL_PATH = re.compile(r"/[A-Za-z0-9._~/%-]{0,200}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OUR_VARIABLES = re.compile(r"KANVARO_.*|PATH|HOME|TMPDIR|LD_.*", re.IGNORECASE)
+# https://github.com/distribution/reference: a name, and a tag, a digest or both.
+_IMAGE = re.compile(
+    r"[a-z0-9][a-z0-9._:/-]{0,200}(?::[A-Za-z0-9_][A-Za-z0-9._-]{0,127})(?:@sha256:[0-9a-f]{64})?"
+    r"|[a-z0-9][a-z0-9._:/-]{0,200}@sha256:[0-9a-f]{64}"
+)
 _TIMEOUT = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?")
 # New values of a check's fields, or of the table's, by the field's name.
 Changes = dict[str, Any]
@@ -109,6 +117,8 @@ def _changed(written: dict[str, Any], default: StageTable) -> StageTable:
         changes["folder"] = _path(written["folder"], "folder")
     if "node" in written:
         changes["node"] = _node(written["node"])
+    if "image" in written:
+        changes["image"] = _image(written["image"], "image")
     if "install" in written:
         changes["install"] = _command(written["install"], "install")
     if "install_timeout" in written:
@@ -226,7 +236,7 @@ def _read_audit_level(value: Any, path: str) -> Changes:
     return {"audit_level": value}
 
 
-_READERS = {
+_READERS: dict[str, Callable[[Any, str], Changes]] = {
     "command": _read_command,
     "timeout": lambda value, path: {"timeout_s": _timeout(value, path)},
     "required": lambda value, path: {"required": _typed(value, bool, path, "true or false")},
@@ -235,6 +245,8 @@ _READERS = {
     "environment": _read_environment,
     "skip": _read_skip,
     "audit_level": _read_audit_level,
+    "browser": lambda value, path: {"browser": _typed(value, bool, path, "true or false")},
+    "image": lambda value, path: {"image": _image(value, path)},
 }
 
 
@@ -268,6 +280,13 @@ def _path(value: Any, key: str) -> str:
     if not text.isprintable() or text.startswith("-") or ".git" in path.parts:
         raise _refused(key, f"{text!r} is not a path of an application")
     return str(path)
+
+
+def _image(value: Any, path: str) -> str:
+    text: str = _typed(value, str, path, 'a container image in quotes, such as "node:22-bookworm"')
+    if not _IMAGE.fullmatch(text):
+        raise _refused(path, f"{text[:80]!r} is not the name of a container image with a tag")
+    return text
 
 
 def _migration(value: Any) -> str:

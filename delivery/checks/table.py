@@ -25,6 +25,7 @@ class Check:
     It runs the npm script `script` (or the first of `other_names` that exists), or `command` when
     that is given, or the pipeline's own `scanners`. `required`: the script must exist. `may_fail`:
     a failure is reported but does not stop the run. `skip`: why the application leaves it out.
+    `browser`: it drives a browser; `image` replaces the container image that this chooses.
     """
 
     name: str
@@ -39,6 +40,8 @@ class Check:
     scanners: tuple[str, ...] = ()
     audit_level: str = "moderate"
     skip: str | None = None
+    browser: bool = False
+    image: str | None = None
 
     def why_not_applicable(self, scripts: Mapping[str, str]) -> str | None:
         """Say why this check does not apply where there are these scripts; None if it does."""
@@ -65,15 +68,16 @@ class StageTable:
     """The checks of an application, in the order in which they are shown, and its settings.
 
     `folder` is the application's folder in its repository, `node` the version it wants (None:
-    what other files say), `install` replaces the command chosen from the lockfile, `dockerfile` is
-    in `folder`. `health_path` replaces the paths that the environment asks. Without
-    `answers_revision` any answer of 200 proves a deployment. `migration` says whether an older
-    version can read the data afterwards (`delivery.run.ledger.Migration`).
+    what other files say), `image` the container image of all checks. `install` replaces the command
+    chosen from the lockfile, `dockerfile` is in `folder`. `health_path` replaces the paths that the
+    environment asks. Without `answers_revision` any answer of 200 proves a deployment. `migration`
+    says whether an older version can read the data afterwards (`delivery.run.ledger.Migration`).
     """
 
     checks: tuple[Check, ...]
     folder: str = "."
     node: str | None = None
+    image: str | None = None
     install: tuple[str, ...] | None = None
     install_timeout_s: int = 900
     dockerfile: str = "Dockerfile"
@@ -110,7 +114,7 @@ DEFAULT_TABLE = StageTable(
         Check("unit", script="test:unit", other_names=("test",)),
         Check("integration", script="test:integration", services=SERVICES, timeout_s=900),
         Check("coverage", script="test:coverage", services=SERVICES, timeout_s=900),
-        Check("e2e", script="test:e2e", services=SERVICES, timeout_s=1800),
+        Check("e2e", script="test:e2e", services=SERVICES, timeout_s=1800, browser=True),
     )
 )
 

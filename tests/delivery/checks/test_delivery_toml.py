@@ -1,5 +1,6 @@
 """What an application may say in delivery.toml, and how a mistake in it is told."""
 
+import json
 import re
 
 import pytest
@@ -164,6 +165,26 @@ def test_a_mistake_is_told_by_the_key_it_is_in(text, sentence):
     with pytest.raises(ConfigurationError, match=sentence) as caught:
         parse_table(text, DEFAULT_TABLE)
     assert "delivery.toml" in str(caught.value)
+
+
+def test_an_image_is_named_for_all_checks_or_for_one():
+    table = parse_table(
+        'image = "ghcr.io/me/node:22"\n[checks.e2e]\nimage = "a.example:5000/x@sha256:%s"\n'
+        "[checks.unit]\nbrowser = true\n" % ("0" * 64),
+        DEFAULT_TABLE,
+    )
+
+    assert table.image == "ghcr.io/me/node:22"
+    assert table.check("e2e").image.startswith("a.example:5000/x@sha256:")
+    assert table.check("unit").browser
+
+
+@pytest.mark.parametrize(
+    "image", ["node", "-v:1", "node:22 --privileged", "", "no/Upper:1", "a\nb:1"]
+)
+def test_what_names_no_image_is_refused(image):
+    with pytest.raises(ConfigurationError, match="container image"):
+        parse_table(f"image = {json.dumps(image)}", DEFAULT_TABLE)
 
 
 HOSTILE = {
