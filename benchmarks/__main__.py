@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks.aws_calls import deploy_aws_calls
 from benchmarks.ci_overhead import fixed_overhead, overhead
+from benchmarks.containers import containers
 from benchmarks.flow_start import flow_start
 from benchmarks.github import pull_requests
 from benchmarks.parallel import parallel
@@ -53,6 +54,8 @@ def measure() -> list[Measurement]:
         called = deploy_aws_calls(ready, run)
         with step("starts of the flow"):
             started = flow_start(ready)
+        with step("starts of a check's container"):
+            contained = containers(ready.environment)
     with step("switches, rollbacks and crashes"):
         moved = switching()
     with step("rotations and crashes"):
@@ -63,7 +66,7 @@ def measure() -> list[Measurement]:
         released = releases()
     with step("fifty pipelines at once"):
         many = parallel()
-    others = [*started, *called, *moved, *rotated, *pulled, *released, *many]
+    others = [*started, *contained, *called, *moved, *rotated, *pulled, *released, *many]
     return [*compared[:1], *fixed, *compared[1:], *others]
 
 

@@ -18,7 +18,7 @@ from benchmarks import trivial
 from blocks.environment import Environment
 from delivery.errors import ConfigurationError
 from deployments import ROOT
-from deployments.demo.demo import prepare_base_images, running_sandbox, step
+from deployments.demo.demo import prepare_images, preview_of, running_sandbox, step
 from deployments.register import register
 from deployments.sandbox_environment import sandbox_environment
 from deployments.server.processes import Server, prefect_server, prefect_worker, using
@@ -59,7 +59,7 @@ def stage() -> Iterator[Stage]:
         images.callback(_remove_images, addresses.registry)
         with step("Prefect server, blocks, deployments, worker"):
             sample = sample_repository(FOLDER / "kanvaro")
-            prepare_base_images((sample.folder / "Dockerfile").read_text())
+            prepare_images(preview_of(sample, FOLDER))
             server = stack.enter_context(prefect_server(FOLDER))
             stack.enter_context(using(server))
             small = trivial.repository(FOLDER / "trivial")

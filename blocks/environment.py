@@ -118,13 +118,19 @@ class Environment(Block):
     docker: DockerHost = Field(
         default_factory=DockerHost, description="The engine that builds images."
     )
-    service_images: dict[str, ServiceImage] = Field(
-        default_factory=real_services, description="Containers that checks may ask for."
-    )
     loopback_for_checks: str | None = Field(
         default=None,
         description="Address at which containers reach what listens on this machine's loopback; "
         "only the sandbox has one.",
+    )
+    metadata_address: str = Field(
+        default="http://169.254.169.254",
+        pattern=ADDRESS,
+        description="Where the machine's instance metadata must not answer a container; the "
+        "sandbox names an address of its own.",
+    )
+    service_images: dict[str, ServiceImage] = Field(
+        default_factory=real_services, description="Containers that checks may ask for."
     )
     slack: SlackCredentials | None = Field(default=None, description="Bot that announces.")
     slack_channel: str = Field(default="#deployments", description="Where it announces.")

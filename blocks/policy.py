@@ -26,6 +26,18 @@ class Policy(Settings):
         "of the team has read that revision and says so, or at once.",
     )
     checks_at_once: int = Field(default=2, ge=1, description="Checks that run side by side.")
+    check_memory_mb: int = Field(
+        default=4096, ge=64, description="Memory of one check's container, in megabytes."
+    )
+    check_processors: float = Field(
+        default=2, ge=0.1, description="Processors of one check's container."
+    )
+    check_processes: int = Field(
+        default=2048, ge=16, description="Processes and threads of one check's container."
+    )
+    check_free_disk_mb: int = Field(
+        default=2048, ge=0, description="Megabytes of the engine's disk that checks leave free."
+    )
     stages: Literal["here", "on the pool"] = Field(
         default="here",
         description="Where checks run: in the run that asks, or each as a run of its own on the "

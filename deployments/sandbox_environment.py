@@ -99,6 +99,8 @@ def sandbox_environment(
         docker=DockerHost(base_url=engine.base_url),
         service_images=_service_images(),
         loopback_for_checks=found.bridge or None,
+        # Nothing answers there: a container asks itself.
+        metadata_address="http://127.0.0.1:9",
         slack=SlackCredentials(token=secrets.slack_token),
         slack_channel=found.slack_channel,
         slack_address=found.slack,

@@ -116,7 +116,7 @@ MAY_MAKE_CLIENTS = ("blocks/clients.py",)
 # They decide what a program may see of the environment, or run outside the pipeline's process.
 MAY_READ_THE_ENVIRONMENT = (
     "tasks/workspace/program_environment.py",
-    "tasks/workspace/launcher.py",
+    "tasks/workspace/container_environment.py",
     "tasks/workspace/git.py",
 )
 
@@ -129,7 +129,7 @@ def clients_made_by(path):
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute)
         and node.attr in MAKES_CLIENTS
-        and not (isinstance(node.value, ast.Attribute) and node.value.attr == "docker")
+        and not _is_docker(node.value)
     ]
     return called + [
         node.lineno
@@ -137,6 +137,13 @@ def clients_made_by(path):
         if isinstance(node, ast.ImportFrom)
         and (node.module or "") in ("boto3", "boto3.session", "botocore.session")
     ]
+
+
+def _is_docker(node):
+    """Whether it is the block of a Docker engine, whose clients have nothing to do with AWS."""
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Name) and node.func.id == "DockerHost"
+    return isinstance(node, ast.Attribute) and node.attr == "docker"
 
 
 def reads_of_the_environment(path):

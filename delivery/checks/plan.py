@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
 
 from delivery.checks.coverage import Coverage
+from delivery.checks.images import Images, image_of
 from delivery.checks.table import Check, StageTable
 from delivery.errors import CheckFailed
 from delivery.workspace.packages import Manager
 
 # Raise this when the pass of a check comes to mean something else: remembered passes are then void.
-PROOF = 2
+PROOF = 3
 
 
 class NotApplicable(NamedTuple):
@@ -26,12 +27,14 @@ class NotApplicable(NamedTuple):
 class CheckPlan:
     """What a run will do with one checkout, decided before anything runs.
 
-    `tools` maps each program that can change a verdict to its version; `remarks` are notes for the
-    reader of the summary.
+    `images` are the names of the container images in which its programs run, and `tools` maps each
+    that is used to the id of its content, once it is known; `remarks` are notes for the reader of
+    the summary.
     """
 
     table: StageTable
     manager: Manager
+    images: Images
     tools: Mapping[str, str]
     checks: tuple[Check, ...]
     not_applicable: tuple[NotApplicable, ...]
@@ -40,6 +43,16 @@ class CheckPlan:
     def command(self, check: Check) -> tuple[str, ...]:
         """Return the argument list that runs a check."""
         return check.command or self.manager.run(check.script or check.name)
+
+    def image(self, check: Check) -> str:
+        """Return the name of the image in which a check runs."""
+        return image_of(check, self.images)
+
+    @property
+    def needed_images(self) -> tuple[str, ...]:
+        """The names of all images in which packages are installed or a check runs, each once."""
+        of_checks = [self.image(check) for check in self.checks if not check.scanners]
+        return tuple(dict.fromkeys([self.images.usual, *of_checks]))
 
 
 @dataclass(frozen=True)
@@ -108,8 +121,8 @@ def proof_key(tree: str, check: Check, plan: CheckPlan, service_images: Mapping[
     """Return the key under which a pass of `check` is remembered.
 
     It covers everything that can change the verdict: the committed tree (and so the lockfile), the
-    check's definition, how packages are installed, the versions of the tools, and the images
-    of the services.
+    check's definition, how packages are installed, the images in which they are installed and the
+    check runs, and those of the services.
     """
     covered = {
         "proof": PROOF,
@@ -117,7 +130,7 @@ def proof_key(tree: str, check: Check, plan: CheckPlan, service_images: Mapping[
         "folder": plan.table.folder,
         "check": asdict(check),
         "manager": asdict(plan.manager),
-        "tools": dict(plan.tools),
+        "images": [plan.tools.get(name) for name in (plan.images.usual, plan.image(check))],
         "services": {name: service_images.get(name, "") for name in check.services},
     }
     text = json.dumps(covered, sort_keys=True, default=list)

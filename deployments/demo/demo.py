@@ -20,10 +20,12 @@ from pathlib import Path
 import httpx
 from prefect.client.orchestration import get_client
 
+from blocks.policy import Policy
 from delivery.errors import DeliveryError, RolloutFailed
 from delivery.text import duration
 from deployments import ROOT
 from deployments.demo.command_line import CommandLine, seconds_of
+from deployments.demo.request import Preview, preview, resolve
 from deployments.demo.run_progress import summary_of
 from deployments.demo.show_pull_request import show_pull_request
 from deployments.demo.show_release import show_release
@@ -34,7 +36,7 @@ from deployments.sandbox_environment import sandbox_environment
 from deployments.server.processes import Server, prefect_server, prefect_worker, using
 from sandbox.addresses import Addresses
 from sandbox.host.engine import docker_engine
-from sandbox.images.base_images import ensure_base_images
+from sandbox.images.base_images import ensure_base_images, ensure_check_images
 from sandbox.load import Load, Sessions
 from sandbox.parts.sample import Sample, sample_repository
 
@@ -86,7 +88,8 @@ def demonstrate(folder: Path, *, keep: bool) -> str:
         addresses = stack.enter_context(running_sandbox(folder, keep=keep))
         with step("sample application: a git repository with one commit"):
             sample = sample_repository(folder / "kanvaro")
-            prepare_base_images((sample.folder / "Dockerfile").read_text())
+        with step("images of its checks and its Dockerfile"):
+            prepare_images(preview_of(sample, folder))
         with step("Prefect server"):
             server = stack.enter_context(prefect_server(folder, keep=keep))
         with using(server):
@@ -125,10 +128,23 @@ def forget_results(folder: Path) -> None:
     shutil.rmtree(folder / "prefect" / "storage", ignore_errors=True)
 
 
-def prepare_base_images(dockerfile: str) -> None:
-    """Provide the images that a Dockerfile builds on: pulled if possible, else a local stand-in."""
+def preview_of(sample: Sample, folder: Path) -> Preview:
+    """Return what would run of the sample's newest commit."""
+    mirrors = folder / "workshop" / "mirrors"
+    mirrors.mkdir(mode=0o700, parents=True, exist_ok=True)
+    request = resolve(str(sample.folder), "", "", mirrors)
+    return preview(request, None, mirrors, Policy().audit_level)
+
+
+def prepare_images(content: Preview) -> None:
+    """Provide the images of the checks and of the Dockerfile: pulled if possible, else a stand-in.
+
+    Raises `ConfigurationError` if one cannot be had.
+    """
     with closing(docker_engine().client()) as client:
-        ensure_base_images(client, dockerfile)
+        ensure_check_images(client, content.plan.needed_images)
+        if content.dockerfile is not None:
+            ensure_base_images(client, content.dockerfile)
 
 
 def show_switches(line: CommandLine, sample: Sample, addresses: Addresses) -> tuple[str, str]:

@@ -26,7 +26,7 @@ from delivery.checks.delivery_toml import parse_table
 from delivery.checks.table import DEFAULT_TABLE
 from delivery.errors import ConfigurationError, DeliveryError, RequestRefused, RolloutFailed
 from deployments import ROOT
-from deployments.demo.demo import how_to_log_in, prepare_base_images, start_sandbox, step
+from deployments.demo.demo import how_to_log_in, prepare_images, start_sandbox, step
 from deployments.demo.request import USAGE, CiRequest, Preview, preview, resolve
 from deployments.demo.run_progress import summary_of
 from deployments.demo.terminal import run_command, shown_in_terminal
@@ -77,7 +77,7 @@ def run_on_this_machine(given: Mapping[str, str]) -> str:
         print(f"  ➖ {name}: {why}")
     docker_engine()
     with _alone():
-        _have_base_images(content)
+        _have_images(content)
         if holder(FOLDER) is None or not addresses.written(FOLDER):
             start_sandbox(FOLDER)
         with step("Prefect server"):
@@ -89,13 +89,12 @@ def run_on_this_machine(given: Mapping[str, str]) -> str:
             return _run(request)
 
 
-def _have_base_images(content: Preview) -> None:
-    if content.dockerfile is None:
-        return
+def _have_images(content: Preview) -> None:
     try:
-        prepare_base_images(content.dockerfile)
+        prepare_images(content)
     except ConfigurationError as error:
-        raise ConfigurationError(str(error), hint=f"{error.hint} {CHECK_ONLY}") from None
+        hint = f"{error.hint} {CHECK_ONLY}" if content.dockerfile else error.hint
+        raise ConfigurationError(str(error), hint=hint) from None
 
 
 def exposed_port(dockerfile: str) -> int | None:

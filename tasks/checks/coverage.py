@@ -11,7 +11,7 @@ from lcov_cobertura import LcovCobertura
 from delivery.checks.coverage import Coverage, Covered
 from delivery.errors import CheckFailed
 from delivery.text import shortened
-from tasks.workspace.checkout import Source, inside
+from tasks.workspace.checkout import Source
 from tasks.workspace.programs import run_program
 
 LCOV = "coverage/lcov.info"
@@ -22,37 +22,34 @@ _COUNTS = ("lines-covered", "lines-total", "branches-covered", "branches-total")
 _SLUG = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 
 
-def read_lcov(source: Source, path: str = LCOV, folder: str = ".") -> Coverage:
-    """Read the lcov report at `path` in the application's `folder`.
+def read_lcov(content: bytes | None, path: str, folder: str, root: str) -> Coverage:
+    """Read the lcov report `content`, which tests wrote to `path` in the application's `folder`.
 
-    Raises `CheckFailed` when there is none, or when it is empty, cut off or malformed: no figure
-    is better than a wrong one.
+    `root` is the folder of the repository; both are as the tests saw them. Raises `CheckFailed`
+    when there is no report, or when it is empty, cut off or malformed: no figure is better than a
+    wrong one.
     """
-    file = inside(source, Path(folder) / path)
-    if not file.is_file():
+    if content is None:
         raise _unreadable(path, "was not written")
-    if file.stat().st_size > LARGEST_LCOV:
+    if len(content) > LARGEST_LCOV:
         raise _unreadable(path, f"is larger than {LARGEST_LCOV // 1024**2} MB")
-    return _parse(
-        file.read_text(errors="replace"), path, inside(source, folder), inside(source, ".")
-    )
+    return _parse(content.decode(errors="replace"), path, folder, root)
 
 
 def upload_coverage(
     source: Source,
+    lcov: bytes,
     slug: str,
     token: str,
     *,
     environment: Mapping[str, str],
     logs: Path,
     log: Callable[[str], None],
-    lcov: str = LCOV,
-    folder: str = ".",
     base_url: str | None = None,
     stop: Callable[[], bool] = lambda: False,
     timeout_s: float = 120,
 ) -> str | None:
-    """Send the report to Codecov for the repository `slug`; return a warning, or None.
+    """Send the report `lcov` to Codecov for the repository `slug`; return a warning, or None.
 
     Codecov decides nothing: its failure never fails a run, and is only reported. The token is in
     the environment of that process only; `base_url` replaces Codecov's address.
@@ -61,6 +58,8 @@ def upload_coverage(
         return f"coverage was not sent to Codecov: {slug!r} is not of the form owner/name"
     settings = logs / "codecov.yml"
     settings.write_text("{}\n")
+    report = logs / "lcov.info"
+    report.write_bytes(lcov)
     argv = [
         *(str(Path(sys.executable).with_name("codecovcli")), "--disable-telem"),
         *(["--enterprise-url", base_url] if base_url else []),
@@ -69,11 +68,12 @@ def upload_coverage(
         *("--git-service", "github", "--slug", slug, "--commit-sha", source.revision),
         *("--branch", source.ref.split("/", 2)[2]),
         *("--network-root-folder", str(source.folder)),
-        *("--file", str(inside(source, Path(folder) / lcov))),
+        *("--file", report.name),
     ]
     outcome = run_program(
         argv,
-        folder=source.folder,
+        # Its name, and not its place on this worker, is sent along.
+        folder=logs,
         environment={**environment, "CODECOV_TOKEN": token},
         timeout_s=timeout_s,
         log=lambda line: log(line.replace(token, "[token]")),
@@ -81,6 +81,7 @@ def upload_coverage(
         stop=stop,
     )
     settings.unlink()
+    report.unlink()
     if outcome.passed:
         return None
     if outcome.timed_out:
@@ -89,7 +90,7 @@ def upload_coverage(
     return f"coverage was not sent to Codecov (exit code {outcome.exit_code}): {reason}"
 
 
-def _parse(text: str, path: str, folder: Path, root: Path) -> Coverage:
+def _parse(text: str, path: str, folder: str, root: str) -> Coverage:
     if not text.strip():
         raise _unreadable(path, "is empty")
     records = len(re.findall(r"^SF:", text, re.MULTILINE))
@@ -101,7 +102,7 @@ def _parse(text: str, path: str, folder: Path, root: Path) -> Coverage:
     # The library would look for relative paths in the folder of this process.
     absolute = re.sub(r"^SF:(?!/)", lambda _: f"SF:{folder}/", text, flags=re.MULTILINE)
     try:
-        parsed = LcovCobertura(absolute, base_dir=str(root)).parse()
+        parsed = LcovCobertura(absolute, base_dir=root).parse()
         files = {
             name.replace(os.sep, "/"): _covered(counts)
             for package in parsed["packages"].values()

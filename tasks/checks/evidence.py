@@ -9,14 +9,20 @@ from blocks.environment import Environment
 from delivery.checks.coverage import Coverage
 from delivery.checks.plan import CheckPlan
 from delivery.checks.table import Check
+from delivery.errors import CheckFailed, RequestRefused
 from delivery.text import shortened
-from tasks.checks.coverage import LCOV, read_lcov, upload_coverage
-from tasks.checks.report_archive import archive_report, prune_reports
-from tasks.workspace.checkout import Source, inside
+from tasks.checks.coverage import LARGEST_LCOV, LCOV, read_lcov, upload_coverage
+from tasks.checks.report_archive import LARGEST_REPORT, archive_report, prune_reports
+from tasks.containers.docker_engine import engine
+from tasks.containers.run_volume import SOURCE, RunVolume, packed
+from tasks.workspace.application import file_of
+from tasks.workspace.checkout import Source
 from tasks.workspace.program_environment import program_environment
 from tasks.workspace.workspace import Workspace
 
 BROWSER_REPORT = "playwright-report"
+# What goes beyond the archive's limit is left out of it; what goes far beyond is not even read.
+MOST_READ = 4 * LARGEST_REPORT
 LONGEST_SHOWN = 200
 
 
@@ -32,37 +38,44 @@ def keep_evidence(
     environment: Environment,
     source: Source,
     workspace: Workspace,
+    volume: RunVolume,
     plan: CheckPlan,
     check: Check,
     passed: bool,
 ) -> Evidence:
-    """Keep what this check left, and return it.
+    """Keep what this check left in the volume, and return it.
 
     Raises `CheckFailed` if the check `coverage` passed without a report that can be read.
     """
     if check.name == "coverage" and passed:
-        return _coverage(environment, source, workspace, plan)
+        return _coverage(environment, source, workspace, volume, plan)
     if check.name == "e2e":
-        return Evidence(_browser_report(environment, source, workspace, plan))
+        return Evidence(_browser_report(environment, source, workspace, volume, plan))
     return Evidence()
 
 
 def _coverage(
-    environment: Environment, source: Source, workspace: Workspace, plan: CheckPlan
+    environment: Environment,
+    source: Source,
+    workspace: Workspace,
+    volume: RunVolume,
+    plan: CheckPlan,
 ) -> Evidence:
-    measured = read_lcov(source, LCOV, plan.table.folder)
+    lcov = _lcov(environment, volume, plan)
+    measured = read_lcov(lcov, LCOV, f"{SOURCE}/{plan.table.folder}", SOURCE)
     _show(measured)
     remarks = [str(measured.total)]
-    if environment.codecov_token and environment.github_repository:
+    if lcov and environment.codecov_token and environment.github_repository:
         log = get_run_logger()
         warning = upload_coverage(
             source,
+            # As paths of the repository, which Codecov knows.
+            lcov.replace(f"SF:{SOURCE}/".encode(), b"SF:"),
             environment.github_repository,
             environment.codecov_token.get_secret_value(),
             environment=program_environment(workspace.home / "codecov", workspace.cache),
             logs=workspace.logs,
             log=lambda line: log.info("%s", line),
-            folder=plan.table.folder,
             base_url=environment.codecov_address,
             stop=workspace.stop_sign.exists,
         )
@@ -70,6 +83,13 @@ def _coverage(
             log.warning("%s", warning)
         remarks.append(warning or "sent to Codecov")
     return Evidence(tuple(remarks), measured)
+
+
+def _lcov(environment: Environment, volume: RunVolume, plan: CheckPlan) -> bytes | None:
+    try:
+        return file_of(environment, volume, f"{plan.table.folder}/{LCOV}", LARGEST_LCOV)
+    except RequestRefused as error:
+        raise CheckFailed(f"the coverage report cannot be read: {error}", hint=error.hint) from None
 
 
 def _show(measured: Coverage) -> None:
@@ -85,14 +105,21 @@ def _show(measured: Coverage) -> None:
 
 
 def _browser_report(
-    environment: Environment, source: Source, workspace: Workspace, plan: CheckPlan
+    environment: Environment,
+    source: Source,
+    workspace: Workspace,
+    volume: RunVolume,
+    plan: CheckPlan,
 ) -> tuple[str, ...]:
     """Keep the browser's report, of a failed check above all: it shows what the browser saw."""
-    folder = inside(source, f"{plan.table.folder}/{BROWSER_REPORT}")
     prune_reports(workspace.reports, days=environment.policy.report_days)
-    kept = archive_report(
-        folder, workspace.reports, f"e2e-{source.revision[:10]}-{workspace.logs.name[:8]}"
-    )
+    folder = f"{SOURCE}/{plan.table.folder}/{BROWSER_REPORT}"
+    name = f"e2e-{source.revision[:10]}-{workspace.logs.name[:8]}"
+    try:
+        with engine(environment) as client, packed(client, volume, folder, MOST_READ) as report:
+            kept = archive_report(report, workspace.reports, name)
+    except RequestRefused as error:
+        return (f"browser report not kept: {error}",)
     if kept is None or kept.path is None:
         return ()
     left_out = f", without {kept.left_out}" if kept.left_out else ""

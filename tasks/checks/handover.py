@@ -3,8 +3,8 @@
 Objects in the bucket of the environment, which a lifecycle rule may remove after a day.
 Environments may share a bucket, and a role reaches those of its own only:
 
-    workspaces/ENVIRONMENT/SHA256.tar.gz    `source/` with installed packages and git's history,
-                                            `source.json`
+    workspaces/ENVIRONMENT/SHA256.tar.gz    `source.json`, git's objects in `source/`, and
+                                            `volume.tar`: the run's volume, with its packages
     verdicts/ENVIRONMENT/RUN.json           the verdict of the stage that ran as that flow run
 """
 
@@ -12,10 +12,8 @@ import hashlib
 import json
 import tarfile
 from dataclasses import asdict, replace
-from importlib import import_module
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import ClientError
@@ -23,27 +21,35 @@ from prefect.context import FlowRunContext
 
 from blocks.environment import Environment
 from delivery.checks.handover import LARGEST_VERDICT, read_verdict
-from delivery.checks.plan import CheckReport
+from delivery.checks.plan import CheckPlan, CheckReport
 from delivery.errors import ConfigurationError, RequestRefused
 from delivery.json_reader import read_json
 from tasks import fact, operation
+from tasks.containers.docker_engine import engine
+from tasks.containers.run_volume import ROOT, RunVolume, filtering_tarfile, packed
+from tasks.workspace.application import volume_from, volume_with
 from tasks.workspace.checkout import Source
 from tasks.workspace.workspace import Workspace
 
 BLOCK = 1 << 20
+VOLUME = "volume.tar"
+LARGEST_VOLUME = 20_000_000_000
 # Most packages are compressed already: a higher level only takes longer.
 COMPRESSION = 1
 
 
 @operation("hand the workspace over")
-def hand_over(environment: Environment, source: Source, workspace: Workspace) -> str:
+def hand_over(
+    environment: Environment, source: Source, workspace: Workspace, plan: CheckPlan
+) -> str:
     """Put the workspace where other workers find it; return its SHA-256, which is its name.
 
     The same bytes are not sent twice. Raises `ConfigurationError` without a usable bucket.
     """
     bucket = _bucket(environment)
     archive = workspace.home / "workspace.tar.gz"
-    _pack(source, archive)
+    volume = volume_with(environment, source, workspace, plan.images.usual)
+    _pack(source, _unloaded(environment, workspace, volume), archive)
     digest = _sha256(archive)
     key = _workspace(environment, digest)
     try:
@@ -63,7 +69,10 @@ def hand_over(environment: Environment, source: Source, workspace: Workspace) ->
 
 @fact("take over the workspace {digest:.10}")
 def take_over(environment: Environment, workspace: Workspace, digest: str) -> Source:
-    """Unpack what another run handed over. Raises `RequestRefused` if its digest differs."""
+    """Unpack what another run handed over; its volume stays packed, in the workspace's home.
+
+    Raises `RequestRefused` if its digest differs.
+    """
     archive = workspace.home / "workspace.tar.gz"
     try:
         environment.retrying("s3").download_file(
@@ -76,7 +85,7 @@ def take_over(environment: Environment, workspace: Workspace, digest: str) -> So
         ) from None
     if _sha256(archive) != digest:
         raise RequestRefused(f"the workspace {digest[:10]} is not what was handed over")
-    tar = _filtering()
+    tar = filtering_tarfile()
     try:
         with tar.open(archive) as packed:
             # No path leads out of the folder, and all files belong to this user.
@@ -91,9 +100,22 @@ def take_over(environment: Environment, workspace: Workspace, digest: str) -> So
     return Source(**{**described, "folder": workspace.source, "notes": tuple(described["notes"])})
 
 
-def _filtering() -> Any:
-    """Return a `tarfile` that can refuse what leads out of a folder; Debian 12's own cannot."""
-    return tarfile if hasattr(tarfile, "data_filter") else import_module("backports.tarfile")
+def load_volume(environment: Environment, workspace: Workspace, plan: CheckPlan) -> RunVolume:
+    """Make this run's volume from what `take_over` unpacked."""
+    archive = workspace.source.parent / VOLUME
+    return volume_from(environment, workspace, plan.images.usual, archive)
+
+
+def _unloaded(environment: Environment, workspace: Workspace, volume: RunVolume) -> Path:
+    """Write the volume's content to a file of this run, as a tar archive."""
+    unloaded = workspace.home / VOLUME
+    with engine(environment) as client, packed(client, volume, ROOT, LARGEST_VOLUME) as stream:
+        if stream is None:
+            raise RequestRefused("the run's volume is gone", hint="Run again.")
+        with unloaded.open("wb") as file:
+            while block := stream.read(BLOCK):
+                file.write(block)
+    return unloaded
 
 
 def leave_verdict(environment: Environment, text: str) -> None:
@@ -121,13 +143,15 @@ def verdict_of(environment: Environment, run: object) -> CheckReport | None:
     return read_verdict(found["Body"].read(LARGEST_VERDICT + 1).decode(errors="replace"))
 
 
-def _pack(source: Source, archive: Path) -> None:
+def _pack(source: Source, volume: Path, archive: Path) -> None:
     described = json.dumps(asdict(replace(source, folder=Path("source"))), default=str)
     with tarfile.open(archive, "w:gz", compresslevel=COMPRESSION) as packed:
         entry = tarfile.TarInfo("source.json")
         entry.size = len(described.encode())
         packed.addfile(entry, BytesIO(described.encode()))
         packed.add(source.folder, "source")
+        packed.add(volume, VOLUME)
+    volume.unlink()
 
 
 def _sha256(archive: Path) -> str:

@@ -1,20 +1,18 @@
-"""Plan what a run does with a checkout: read its files and decide; change nothing."""
-
-import shutil
-import subprocess
+"""Plan what a run does with a commit: read its files and decide."""
 
 from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
 from delivery.checks.delivery_toml import FILE, parse_table
+from delivery.checks.images import choose_images
 from delivery.checks.plan import CheckPlan, applicable, remarks_about
-from delivery.checks.table import DEFAULT_TABLE, StageTable, with_audit_level
+from delivery.checks.table import DEFAULT_TABLE, with_audit_level
 from delivery.errors import ConfigurationError, RequestRefused
 from delivery.text import shortened
-from delivery.workspace.node_versions import node_is_wanted
 from delivery.workspace.package_json import read_package
 from delivery.workspace.packages import choose_manager, wanted_node
 from tasks import fact
+from tasks.checks.check_images import with_images
 from tasks.workspace.checkout import Source
 from tasks.workspace.committed import package_files, read_committed, tracked_files
 from tasks.workspace.program_environment import withheld_proxies
@@ -27,10 +25,10 @@ LONGEST_SHOWN = 200
 def plan_checks(environment: Environment, source: Source) -> CheckPlan:
     """Read the stage table, packages and tools of the revision, and decide which checks apply.
 
-    Raises `ConfigurationError` or `RequestRefused` where a file is malformed, and `CheckFailed`
-    where a required script is missing.
+    Pulls the images in which they run. Raises `ConfigurationError` or `RequestRefused` where a file
+    is malformed or an image cannot be had, and `CheckFailed` where a required script is missing.
     """
-    plan = plan_of(source, environment.delivery_toml, environment.policy.audit_level)
+    plan = planned(environment, source)
     if environment.policy.answers_revision and not plan.table.answers_revision:
         raise ConfigurationError(
             f"delivery.toml waives the proof of the revision, which {environment.name} demands",
@@ -40,6 +38,15 @@ def plan_checks(environment: Environment, source: Source) -> CheckPlan:
     for remark in plan.remarks:
         get_run_logger().warning("%s", remark)
     return plan
+
+
+def planned(
+    environment: Environment, source: Source, *, ruled_by: Source | None = None
+) -> CheckPlan:
+    """Do what `plan_of` does by the environment's rules, and have the images that are needed."""
+    policy = environment.policy
+    plan = plan_of(source, environment.delivery_toml, policy.audit_level, ruled_by=ruled_by)
+    return with_images(environment, plan)
 
 
 def plan_of(
@@ -61,10 +68,11 @@ def plan_of(
     checks, not_applicable = applicable(table, package.scripts)
     if package.has_workspaces and all(check.scanners for check in checks):
         raise _in_another_folder(source, f"{own} has workspaces, and no script that a check uses")
-    tools = {"node": _version("node"), "npm": _version("npm")}
-    remarks = (*source.notes, *_node_remarks(table, files, tools["node"]))
+    wanted = wanted_node(files, table.folder)
+    images, about_images = choose_images(table, wanted, files, manager.root)
+    remarks = (*source.notes, *about_images)
     remarks += (*remarks_about(table, checks), *_proxy_remarks())
-    return CheckPlan(table, manager, tools, checks, not_applicable, remarks)
+    return CheckPlan(table, manager, images, {}, checks, not_applicable, remarks)
 
 
 def as_planned(environment: Environment, plan: CheckPlan) -> Environment:
@@ -86,31 +94,8 @@ def _in_another_folder(source: Source, why: str) -> RequestRefused:
     )
 
 
-def _node_remarks(table: StageTable, files: dict[str, str], have: str) -> tuple[str, ...]:
-    """Remark on Node versions that this worker does not have; refuse those of delivery.toml."""
-    if table.node and node_is_wanted(table.node, have) is not True:
-        raise ConfigurationError(
-            f"delivery.toml wants Node {table.node}, but this worker has {have}",
-            hint="Start the run on a worker with that version of Node, or change `node`.",
-        )
-    wanted = wanted_node(files, table.folder)
-    if wanted and not table.node and node_is_wanted(wanted.range, have) is not True:
-        return (f"{wanted.file} asks for Node {wanted.range}; the checks ran with {have}",)
-    return ()
-
-
 def _proxy_remarks() -> tuple[str, ...]:
     return tuple(
         f"{name} is kept from the checks, because its address holds a password"
         for name in withheld_proxies()
     )
-
-
-def _version(program: str) -> str:
-    if shutil.which(program) is None:
-        raise ConfigurationError(
-            f"this worker has no {program}", hint="Install Node 20 or newer with its npm."
-        )
-    return subprocess.run(
-        [program, "--version"], capture_output=True, text=True, timeout=30, check=True
-    ).stdout.strip()

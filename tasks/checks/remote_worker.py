@@ -6,7 +6,7 @@ from delivery.checks.plan import CheckPlan
 from delivery.checks.table import Check
 from delivery.errors import ConfigurationError, DeliveryError
 from tasks import operation
-from tasks.checks.handover import leave_verdict
+from tasks.checks.handover import leave_verdict, load_volume
 from tasks.checks.runner import check_here, key_of
 from tasks.workspace.checkout import Source
 from tasks.workspace.workspace import Workspace
@@ -28,6 +28,7 @@ def run_stage(
     """
     try:
         wanted = _wanted(environment, source, plan, check, proof)
+        load_volume(environment, workspace, plan)
         report = check_here(environment, source, workspace, plan, wanted)
     except DeliveryError as failure:
         leave_verdict(environment, write_failure(failure))

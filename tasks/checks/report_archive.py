@@ -6,8 +6,7 @@ import tarfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-
-from tasks.workspace.folder_walk import is_too_long, walk
+from typing import IO
 
 KEPT_DAYS = 30
 LARGEST_REPORT = 500 * 1024 * 1024
@@ -28,46 +27,48 @@ class Archive:
 
 
 def archive_report(
-    folder: Path,
+    report: IO[bytes] | None,
     store: Path,
     name: str,
     *,
     largest: int = LARGEST_REPORT,
     most: int = MOST_FILES,
 ) -> Archive | None:
-    """Pack the regular files of `folder` into `store`; return None when there are none.
+    """Keep the regular files of a tar stream in `store`; return None when there are none.
 
-    Links are not followed: the code under test wrote the report, and a link may point at anything
-    on this machine. At most `largest` bytes and `most` files are packed.
+    Links and special files are left out, and what goes beyond `largest` bytes or `most` files. The
+    code under test wrote the report.
     """
     if not _NAME.fullmatch(name):
         raise ValueError(f"not a name for an archive: {name!r}")
-    if folder.is_symlink() or not folder.is_dir():
+    if report is None:
         return None
     store.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = store / f"{name}{_SUFFIX}"
     made = path.with_name(f".{path.name}.{os.getpid()}")
     unfit = too_much = files = size = 0
     try:
-        with made.open("xb") as raw, tarfile.open(fileobj=raw, mode="w:gz") as archive:
+        with (
+            made.open("xb") as raw,
+            tarfile.open(fileobj=raw, mode="w:gz") as archive,
+            tarfile.open(fileobj=report, mode="r|") as packed,
+        ):
             made.chmod(0o600)
-            for relative, entry in walk(folder, may_be_unreadable=True):
-                if entry.is_dir(follow_symlinks=False) and not is_too_long(relative):
+            for entry in packed:
+                below = entry.name.partition("/")[2]
+                if entry.isdir() or not below:
                     continue
-                if not entry.is_file(follow_symlinks=False) or is_too_long(relative):
+                if not entry.isreg():
                     unfit += 1
-                    continue
-                its_size = entry.stat(follow_symlinks=False).st_size
-                if size + its_size > largest or files == most:
+                elif size + entry.size > largest or files == most:
                     too_much += 1
-                    continue
-                try:
-                    archive.add(folder / relative, f"{name}/{relative}", recursive=False)
-                except PermissionError:
-                    unfit += 1
-                    continue
-                files += 1
-                size += its_size
+                else:
+                    # A new entry: a long path would come along in the old one's headers.
+                    kept = tarfile.TarInfo(f"{name}/{below}")
+                    kept.size, kept.mtime = entry.size, entry.mtime
+                    archive.addfile(kept, packed.extractfile(entry))
+                    files += 1
+                    size += entry.size
         if files:
             made.replace(path)
     finally:

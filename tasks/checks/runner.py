@@ -5,8 +5,6 @@ that an unchanged revision is not checked twice. A failure is never remembered.
 """
 
 import time
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from prefect import State, task
@@ -28,24 +26,21 @@ from delivery.checks.plan import (
 from delivery.checks.table import Check
 from delivery.errors import CheckCancelled, CheckFailed, CheckTimedOut, ScannerDidNotRun
 from delivery.text import cell, unfenced
-from delivery.workspace.install_hints import explain_install_failure, is_worth_another_try
-from tasks import fact, operation
+from tasks import fact
 from tasks.checks.evidence import keep_evidence
 from tasks.checks.handover import hand_over
+from tasks.checks.install import install
 from tasks.checks.passes import find_pass, remember_pass
 from tasks.checks.remote import run_remotely
 from tasks.checks.security import security_report
+from tasks.containers.captured_output import ProgramOutcome, format_outcome
+from tasks.workspace.application import run_logged, volume_with
 from tasks.workspace.checkout import Source
-from tasks.workspace.program_environment import program_environment
-from tasks.workspace.programs import ProgramOutcome, run_program
-from tasks.workspace.service_containers import service_containers
 from tasks.workspace.workspace import Workspace
 
 TO_STOP_S = 20
 # The name of the state in which a check ends that an earlier run has proven.
 CACHED = "Cached"
-# npm gives its reason first, then a page about its use.
-LINES_OF_AN_INSTALL = 200
 
 
 def key_of(environment: Environment, source: Source, plan: CheckPlan, check: Check) -> str:
@@ -71,7 +66,7 @@ def install_unless_proven(
     """
     if not unproven(environment, source, plan):
         return False
-    install(environment, workspace, plan)
+    install(environment, source, workspace, plan)
     return True
 
 
@@ -81,34 +76,8 @@ def unproven(environment: Environment, source: Source, plan: CheckPlan) -> list[
     return [
         check.name
         for check in plan.checks
-        if is_cacheable(check) and not proven_before(environment, source, plan, check)
+        if not check.scanners and not proven_before(environment, source, plan, check)
     ]
-
-
-@operation("install packages with {plan.manager.name}")
-def install(environment: Environment, workspace: Workspace, plan: CheckPlan) -> None:
-    """Install the application's packages, once for all checks.
-
-    Raises `CheckFailed` with the last lines, and a hint where the cause is a known one.
-    """
-    outcome = _installed(workspace, plan)
-    if not (outcome.passed or outcome.timed_out) and is_worth_another_try(outcome.last_lines):
-        get_run_logger().warning("the package registry failed; installing once more")
-        outcome = _installed(workspace, plan)
-    if not outcome.passed:
-        hint = explain_install_failure(outcome.last_lines)
-        raise CheckFailed(format_outcome("install", plan.manager.install, outcome), hint=hint)
-
-
-def _installed(workspace: Workspace, plan: CheckPlan) -> ProgramOutcome:
-    return run_logged(
-        plan.manager.install,
-        workspace,
-        folder=workspace.source / plan.manager.root,
-        timeout_s=plan.table.install_timeout_s,
-        name="install",
-        last_lines=LINES_OF_AN_INSTALL,
-    )
 
 
 @task(task_run_name="{check.name}", cache_policy=NO_CACHE, persist_result=False)
@@ -148,18 +117,20 @@ def check_here(
     if check.scanners:
         remarks = _scanned(environment, source, workspace, plan, check)
         return CheckReport(check.name, "passed", time.monotonic() - began, remarks)
-    with service_containers(
-        environment, check.services, check.name, workspace.stop_sign.exists
-    ) as addresses:
-        outcome = run_logged(
-            plan.command(check),
-            workspace,
-            folder=workspace.source / plan.table.folder,
-            timeout_s=check.timeout_s,
-            name=check.name,
-            variables={**addresses, "REVISION": source.revision, **check.environment},
-        )
-    evidence = keep_evidence(environment, source, workspace, plan, check, outcome.passed)
+    volume = volume_with(environment, source, workspace, plan.images.usual)
+    outcome = run_logged(
+        environment,
+        workspace,
+        volume,
+        plan.command(check),
+        image=plan.image(check),
+        folder=plan.table.folder,
+        timeout_s=check.timeout_s,
+        name=check.name,
+        variables={"REVISION": source.revision, **check.environment},
+        services=check.services,
+    )
+    evidence = keep_evidence(environment, source, workspace, volume, plan, check, outcome.passed)
     remarks = evidence.remarks + tuple(
         f"{name} was a stand-in"
         for name in check.services
@@ -197,7 +168,7 @@ def run_checks(
     """
     watcher = watcher or Watcher()
     is_on_another_machine = environment.policy.stages == "on the pool"
-    handover = hand_over(environment, source, workspace) if is_on_another_machine else ""
+    handover = hand_over(environment, source, workspace, plan) if is_on_another_machine else ""
     waiting, running = list(plan.checks), dict[PrefectFuture[Any], Check]()
     reports: list[CheckReport] = []
     failures: list[CheckFailed] = []
@@ -268,41 +239,3 @@ def _fail(check: Check, plan: CheckPlan, workspace: Workspace, outcome: ProgramO
         sentence,
         hint=f"Run `{' '.join(plan.command(check))}` on the same revision to see it locally.",
     )
-
-
-def run_logged(
-    argv: Sequence[str],
-    workspace: Workspace,
-    *,
-    folder: Path,
-    timeout_s: float,
-    name: str,
-    variables: dict[str, str] | None = None,
-    last_lines: int = 40,
-) -> ProgramOutcome:
-    """Run a program of the application, with each of its lines in the run's log."""
-    log = get_run_logger()
-    return run_program(
-        argv,
-        folder=folder,
-        environment={
-            **program_environment(workspace.home / name, workspace.cache),
-            **(variables or {}),
-        },
-        timeout_s=timeout_s,
-        # The line is an argument, never the format: it may hold percent signs.
-        log=lambda line: log.info("%s", line),
-        full_log=workspace.logs / f"{name}.log",
-        stop=workspace.stop_sign.exists,
-        last_lines=last_lines,
-    )
-
-
-def format_outcome(name: str, argv: Sequence[str], outcome: ProgramOutcome) -> str:
-    """Say how a program ended, with its last lines."""
-    how = (
-        f"did not end within {outcome.seconds:.0f} s"
-        if outcome.timed_out
-        else f"ended with exit code {outcome.exit_code} after {outcome.seconds:.1f} s"
-    )
-    return "\n".join([f"{name}: `{' '.join(argv)}` {how}; its last lines:", *outcome.last_lines])

@@ -11,8 +11,9 @@ from typing import NamedTuple
 from delivery.checks.scan_readers import read_secret_scan, read_snyk, snyk_threshold
 from delivery.checks.scans import ScannerReport, did_not_run
 from delivery.errors import RequestRefused
+from tasks.containers.captured_output import ProgramOutcome
 from tasks.workspace.folder_walk import require_short, walk
-from tasks.workspace.programs import ProgramOutcome, run_program
+from tasks.workspace.programs import run_program
 
 _SECRET_FINDER = Path(__file__).with_name("secret_finder.py")
 _BASELINE = Path(".secrets.baseline")

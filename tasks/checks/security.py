@@ -16,7 +16,7 @@ from delivery.text import plain
 from tasks.checks.audit import audit
 from tasks.checks.scanners import ScanContext, secret_scan, snyk
 from tasks.workspace.checkout import Source
-from tasks.workspace.committed import source_archive
+from tasks.workspace.export import source_archive
 from tasks.workspace.program_environment import program_environment
 from tasks.workspace.workspace import Workspace
 

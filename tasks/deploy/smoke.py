@@ -10,9 +10,11 @@ from delivery.checks.plan import CheckPlan
 from delivery.errors import SmokeFailed
 from delivery.workspace.package_json import read_package
 from tasks import operation
+from tasks.checks.install import install
 from tasks.checks.plan import plan_checks
-from tasks.checks.runner import format_outcome, install, run_logged
+from tasks.containers.captured_output import format_outcome
 from tasks.platform.versions import Version
+from tasks.workspace.application import run_logged, volume_with
 from tasks.workspace.checkout import Source
 from tasks.workspace.committed import read_committed
 from tasks.workspace.repository import check_out
@@ -66,7 +68,7 @@ def smoke_test(checkout: SmokeCheckout | None, version: Version, address: str) -
     if checkout is None:
         return
     if checkout.has_smoke_tests and not checkout.is_installed:
-        install(checkout.environment, checkout.workspace, checkout.plan)
+        install(checkout.environment, checkout.source, checkout.workspace, checkout.plan)
     run_smoke_tests(checkout, version, address)
 
 
@@ -74,15 +76,26 @@ def smoke_test(checkout: SmokeCheckout | None, version: Version, address: str) -
 def run_smoke_tests(checkout: SmokeCheckout, version: Version, address: str) -> State[None]:
     if not checkout.has_smoke_tests:
         return Completed(name="Not applicable", message=f"there is no script {SCRIPT}")
-    argv = checkout.plan.manager.run(SCRIPT, f"--base-url={address}")
+    env, plan = checkout.environment, checkout.plan
+    argv = plan.manager.run(SCRIPT, f"--base-url={_seen_from_a_container(env, address)}")
     outcome = run_logged(
-        argv,
+        env,
         checkout.workspace,
-        folder=checkout.workspace.source / checkout.plan.table.folder,
+        volume_with(env, checkout.source, checkout.workspace, plan.images.usual),
+        argv,
+        image=plan.images.usual,
+        folder=plan.table.folder,
         timeout_s=TIMEOUT_S,
-        name="smoke",
+        name="smoke-test",
         variables={"REVISION": version.revision},
     )
     if not outcome.passed:
         raise SmokeFailed(format_outcome("smoke tests", argv, outcome))
     return Completed(message=f"passed in {outcome.seconds:.1f} s")
+
+
+def _seen_from_a_container(environment: Environment, address: str) -> str:
+    """Return the address under which a container reaches the version; it has its own loopback."""
+    if environment.loopback_for_checks is None:
+        return address
+    return address.replace("127.0.0.1", environment.loopback_for_checks)

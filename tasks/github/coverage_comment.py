@@ -13,7 +13,7 @@ from delivery.checks.plan import CheckPlan, CheckReport
 from delivery.errors import DeliveryError, OutcomeUnknown
 from delivery.github.coverage_comment import Compared, Todo, markdown, read_comments, to_do
 from tasks import fact, operation
-from tasks.checks.plan import plan_of
+from tasks.checks.plan import planned
 from tasks.checks.runner import proven_before
 from tasks.confirmed import confirm_write
 from tasks.github.api import github_of, is_lost
@@ -79,7 +79,7 @@ def comment_coverage(
 def _measured(environment: Environment, source: Source) -> Coverage | None:
     """Return the coverage that the checks of a revision measured, if their pass is recorded."""
     try:
-        plan = plan_of(source, environment.delivery_toml, environment.policy.audit_level)
+        plan = planned(environment, source)
     except DeliveryError:  # it was no application, or one that could not be checked
         return None
     check = next((each for each in plan.checks if each.name == CHECK), None)

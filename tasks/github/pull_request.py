@@ -8,7 +8,7 @@ from delivery.checks.plan import CheckPlan
 from delivery.errors import NotOnGitHub
 from delivery.github.pull_request import Pull, read_pull, require_head
 from tasks import fact, operation
-from tasks.checks.plan import plan_of
+from tasks.checks.plan import planned
 from tasks.github.api import github_of
 from tasks.workspace import checkout
 from tasks.workspace.checkout import Branch
@@ -75,10 +75,7 @@ def plan_by_base(environment: Environment, branch: Branch) -> CheckPlan:
 
     Its own changes of the table count once they are merged. Raises what `plan_checks` raises.
     """
-    policy = environment.policy
-    plan = plan_of(
-        branch.source, environment.delivery_toml, policy.audit_level, ruled_by=branch.base
-    )
+    plan = planned(environment, branch.source, ruled_by=branch.base)
     if FILE in branch.paths:
         get_run_logger().warning(
             "this pull request changes %s; that of %s applies", FILE, branch.base.ref

@@ -29,12 +29,12 @@ from delivery.platform.images import REVISION_LABEL, TREE_LABEL, Image
 from delivery.run.ledger import Pushed
 from tasks import fact, operation
 from tasks.aws_errors import translate_aws_errors
+from tasks.containers.docker_engine import engine
 from tasks.platform.image_tags import digest_of, give_tag
 from tasks.run import ledger
 from tasks.run.announce import this_run
 from tasks.workspace.checkout import Source
-from tasks.workspace.committed import source_archive
-from tasks.workspace.docker_engine import engine
+from tasks.workspace.export import source_archive
 from tasks.workspace.workspace import Workspace
 
 LAST_LINES = 30

@@ -8,6 +8,7 @@ from prefect.artifacts import create_table_artifact
 
 from blocks.environment import Environment
 from delivery.checks.plan import CheckPlan
+from delivery.errors import ConfigurationError
 from delivery.release.assets import (
     GZIP,
     PROVENANCE,
@@ -24,13 +25,14 @@ from delivery.release.assets import (
 )
 from delivery.workspace.package_json import read_package
 from tasks import operation
+from tasks.containers.captured_output import Answer, format_outcome
 from tasks.platform.versions import Version
 from tasks.release.plan import package_path
 from tasks.release.standalone_build import Built, pack
 from tasks.release.tag import Tagged
 from tasks.run.announce import run_url, this_run
-from tasks.workspace.committed import read_committed, source_archive
-from tasks.workspace.program_output import answer_of
+from tasks.workspace.application import run_logged, volume_with
+from tasks.workspace.committed import read_committed
 from tasks.workspace.workspace import Workspace
 
 SBOM_TIMEOUT_S = 300
@@ -49,7 +51,7 @@ def make_assets(
     names = names_of(environment.github_repository or "", tagged.tag)
     folder = workspace.home / "assets"
     archive = pack(built, tagged, names.stem, folder)
-    sbom = _written(folder / names.sbom, _sbom(workspace, tagged, plan, built))
+    sbom = _written(folder / names.sbom, _sbom(environment, workspace, tagged, plan, built))
     assets = [_asset(archive, GZIP), _asset(sbom, SBOM)]
     build = _build(environment, tagged, plan, version)
     stated = _written(folder / names.provenance, provenance(build, assets))
@@ -73,21 +75,38 @@ def _written(path: Path, text: str) -> Path:
     return path
 
 
-def _sbom(workspace: Workspace, tagged: Tagged, plan: CheckPlan, built: Built) -> str:
-    """Return the SBOM that npm makes: from the committed lockfile, if that is npm's."""
+def _sbom(
+    environment: Environment, workspace: Workspace, tagged: Tagged, plan: CheckPlan, built: Built
+) -> str:
+    """Return the SBOM that npm makes: from the committed lockfile, if that is npm's.
+
+    Else it reads the packages that the build installed, where they are.
+    """
     by_lockfile = plan.manager.lockfile == "package-lock.json"
-    # No script of the application has changed the files of the commit.
-    tree = (
-        source_archive(tagged.source, workspace.home / "committed") if by_lockfile else built.tree
-    )
     argv = [
         *("npm", "sbom", "--sbom-format", "cyclonedx", "--sbom-type", "application"),
         *("--omit", "dev", *(["--package-lock-only"] if by_lockfile else [])),
     ]
-    folder = tree / plan.table.folder
-    written = answer_of(argv, workspace, "npm-sbom", folder=folder, timeout_s=SBOM_TIMEOUT_S)
+    # No script of the application has changed the files of the commit there.
+    committed = volume_with(environment, tagged.source, workspace, plan.images.usual, "sbom")
+    volume = committed if by_lockfile else built.volume
+    answer = Answer("npm sbom")
+    outcome = run_logged(
+        environment,
+        workspace,
+        volume,
+        argv,
+        image=plan.images.usual,
+        folder=plan.table.folder,
+        timeout_s=SBOM_TIMEOUT_S,
+        name="npm-sbom",
+        answer=answer,
+    )
+    if not outcome.passed:
+        raise ConfigurationError(format_outcome("npm-sbom", argv, outcome))
     path = package_path(plan)
     name = read_package(read_committed(tagged.source, path) or "{}", path).name
+    written = answer.getvalue().decode(errors="replace")
     return sbom_of(written, tagged.revision, tagged.source.committed_at, name)
 
 

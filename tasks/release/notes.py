@@ -16,7 +16,7 @@ from tasks import fact
 from tasks.release.plan import package_path
 from tasks.release.tag import Tagged
 from tasks.workspace.committed import read_committed
-from tasks.workspace.program_output import answer_of
+from tasks.workspace.programs import answer_of
 from tasks.workspace.workspace import Workspace
 
 SETTINGS = Path(__file__).parents[2] / "delivery" / "release" / "git_cliff.toml"

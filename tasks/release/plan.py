@@ -7,7 +7,7 @@ from delivery.checks.plan import CheckPlan
 from delivery.release.required_tests import tests_of
 from delivery.workspace.package_json import read_package
 from tasks import fact
-from tasks.checks.plan import plan_of
+from tasks.checks.plan import planned
 from tasks.release.tag import Tagged
 from tasks.workspace.committed import read_committed
 
@@ -15,7 +15,7 @@ from tasks.workspace.committed import read_committed
 @fact("which tests must {tagged} pass?")
 def plan_release(environment: Environment, tagged: Tagged) -> CheckPlan:
     """Decide what `test:all` means for this revision. Raises what `plan_checks` raises."""
-    plan = plan_of(tagged.source, environment.delivery_toml, environment.policy.audit_level)
+    plan = planned(environment, tagged.source)
     path = package_path(plan)
     plan = tests_of(plan, read_package(read_committed(tagged.source, path) or "{}", path).scripts)
     for remark in plan.remarks:

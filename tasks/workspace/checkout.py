@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from delivery.errors import ConfigurationError, RequestRefused, UnknownRevision
+from delivery.workspace.git_objects import require_plain_paths
 from delivery.workspace.source_names import full_ref, is_path, plain_revision, repository_address
-from tasks.workspace.git import GitFailed, last_words, run_git
+from tasks.workspace.git import GitFailed, last_words, list_tree, run_git
 from tasks.workspace.mirrors import Mirror, find_commit, mirror_of
 
 _NOTED_AT_MOST = 3
@@ -20,7 +21,7 @@ _NOTED_AT_MOST = 3
 
 @dataclass(frozen=True)
 class Source:
-    """A commit and its checkout in `folder`.
+    """A commit, and the repository in `folder` that has its objects; no files are checked out.
 
     `tree` identifies the content of the whole repository: commits with the same content have the
     same tree. `committed_at` is in ISO 8601; `notes` say what the checkout leaves out.
@@ -112,19 +113,6 @@ def check_out_pull(
     )
 
 
-def inside(source: Source, path: str | Path) -> Path:
-    """Return the real path of something in the checkout.
-
-    Raises `RequestRefused` when it leads out of the checkout, by `..` or by a link.
-    """
-    real = (source.folder / path).resolve()
-    if not real.is_relative_to(source.folder.resolve()):
-        raise RequestRefused(
-            f"{str(path)!r} leads out of the repository", hint="Remove the link, commit, run again."
-        )
-    return real
-
-
 def remove_workspace(folder: Path) -> bool:
     """Remove a folder of a run, also what a check made read-only; return whether it is gone.
 
@@ -208,8 +196,11 @@ def _populate(mirror: Mirror, commit: str, folder: Path) -> None:
             settings=mirror.settings,
         )
         settings = Path(shutil.copy(mirror.settings, _settings_of(made)))
+        require_plain_paths(list_tree(commit, settings=settings, extra=_only_in(made)))
         run_git("remote", "set-url", "origin", mirror.address, folder=made, settings=settings)
-        run_git("checkout", "--quiet", "--detach", commit, "--", folder=made, settings=settings)
+        run_git("update-ref", "--no-deref", "HEAD", commit, folder=made, settings=settings)
+        # The index alone: a container gets the files, and nothing on this disk needs them.
+        run_git("read-tree", commit, folder=made, settings=settings)
         made.chmod(0o700)
         if folder.exists():
             folder.rmdir()
@@ -221,6 +212,10 @@ def _populate(mirror: Mirror, commit: str, folder: Path) -> None:
         ) from failure
     finally:
         remove_workspace(made)
+
+
+def _only_in(folder: Path) -> dict[str, str]:
+    return {"GIT_DIR": str(folder / ".git"), "GIT_NO_REPLACE_OBJECTS": "1"}
 
 
 def _settings_of(folder: Path) -> Path:

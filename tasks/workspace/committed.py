@@ -1,8 +1,7 @@
-"""Read what a commit holds, whatever programs have done to its checkout.
+"""Read what a commit holds from git's objects, and export it.
 
-Those programs run as the worker's user: they can change files, the index, and the settings,
-attributes and replacements in `.git`. None of these is read here, only git's objects, and the
-commit by its SHA.
+Neither files of a checkout, nor the index, nor settings, attributes and replacements in `.git` are
+read here, only git's objects, and the commit by its SHA.
 """
 
 import os
@@ -15,9 +14,14 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from delivery.errors import RequestRefused
+from delivery.workspace.git_objects import (
+    SUBMODULE,
+    CommittedFile,
+    require_plain_paths,
+)
 from delivery.workspace.packages import FILES_OF_INTEREST
 from tasks.workspace.checkout import Source
-from tasks.workspace.git import run_git, write_settings
+from tasks.workspace.git import list_tree, run_git, write_settings
 
 LARGEST_FILE = 20_000_000
 
@@ -39,20 +43,6 @@ class TreeEntry:
         return self.kind == "tree"
 
 
-def source_archive(source: Source, folder: Path) -> Path:
-    """Export the committed tree, exactly as it is, into the new `folder`.
-
-    Unlike `git archive` this keeps files marked export-ignore, which a Dockerfile may copy, and
-    links that lead out of the tree, which the Docker engine takes as links.
-    """
-    folder.mkdir(mode=0o700, parents=True)
-    with _only_objects(source) as (settings, extra):
-        extra = {**extra, "GIT_WORK_TREE": str(folder)}
-        run_git("read-tree", source.revision, folder=folder, settings=settings, extra=extra)
-        run_git("checkout-index", "--all", folder=folder, settings=settings, extra=extra)
-    return folder
-
-
 def look_up(source: Source, path: str) -> TreeEntry:
     """Return what the commit has at `path`, following links inside the tree.
 
@@ -70,11 +60,19 @@ def read_committed(source: Source, path: str) -> str | None:
 
 
 def tracked_files(source: Source) -> list[str]:
-    """Return the repository paths of all files of the commit, without submodules."""
-    with _only_objects(source) as (settings, extra):
-        listed = run_git("ls-tree", "-rz", source.revision, settings=settings, extra=extra)
-    entries = [os.fsdecode(entry).split("\t", 1) for entry in listed.split(b"\0") if entry]
-    return [path for about, path in entries if " blob " in about]
+    """Return the repository paths of all files of the commit, without submodules.
+
+    Raises `RequestRefused` if there are too many.
+    """
+    return [os.fsdecode(file.path) for file in listed_files(source) if file.mode != SUBMODULE]
+
+
+def listed_files(source: Source) -> list[CommittedFile]:
+    """Return all files and submodules of the commit. Raises `RequestRefused` for too many."""
+    with only_objects(source) as (settings, extra):
+        listed = list_tree(source.revision, settings=settings, extra=extra)
+    require_plain_paths(listed)
+    return listed
 
 
 class PackageFiles(NamedTuple):
@@ -99,7 +97,7 @@ def package_files(source: Source, folder: str = ".") -> PackageFiles:
 
 
 @contextmanager
-def _only_objects(source: Source) -> Iterator[tuple[Path, Mapping[str, str]]]:
+def only_objects(source: Source) -> Iterator[tuple[Path, Mapping[str, str]]]:
     """Yield settings and variables with which git sees the objects of the checkout only."""
     with TemporaryDirectory(prefix="kanvaro-git-") as empty:
         settings = write_settings(Path(empty, "settings"))
@@ -122,7 +120,7 @@ def _texts(source: Source, paths: list[str]) -> dict[str, str]:
                 f"{path} is of {entry.size / 1e6:.0f} MB, which nobody wrote by hand",
                 hint=f"Files that are read may have {LARGEST_FILE / 1e6:.0f} MB.",
             )
-    with _only_objects(source) as (settings, extra):
+    with only_objects(source) as (settings, extra):
         return {
             path: run_git("cat-file", "blob", entry.oid, settings=settings, extra=extra).decode(
                 errors="replace"
@@ -133,7 +131,7 @@ def _texts(source: Source, paths: list[str]) -> dict[str, str]:
 
 def _names(source: Source, folder: str) -> list[str]:
     """Return the files directly in a folder of the commit."""
-    with _only_objects(source) as (settings, extra):
+    with only_objects(source) as (settings, extra):
         listed = run_git(
             *("ls-tree", "-z", source.revision, "--", f"{folder}/"), settings=settings, extra=extra
         )
@@ -147,7 +145,7 @@ def _look_up(source: Source, paths: list[str]) -> dict[str, TreeEntry]:
         if path.startswith(("/", "../")) or path == ".." or "\n" in path:
             raise _leads_out(path)
     asked = [f"{source.revision}:{'' if path == '.' else path}\n" for path in normal]
-    with _only_objects(source) as (settings, extra):
+    with only_objects(source) as (settings, extra):
         answer = run_git(
             *("cat-file", "--batch-check", "--follow-symlinks"),
             settings=settings,

@@ -10,13 +10,24 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, cast
 from urllib.parse import urlsplit
 
-from delivery.errors import AccessDenied, DeliveryError, TimedOut, UnknownRevision
+from delivery.errors import (
+    AccessDenied,
+    DeliveryError,
+    RequestRefused,
+    TimedOut,
+    UnknownRevision,
+)
 from delivery.patience import Patience, wait_until
+from delivery.workspace.git_objects import CommittedFile
 
 LONGEST_FETCH_S = 900.0
 LONGEST_LOCAL_S = 300.0
+MOST_FILES, MOST_LISTED = 200_000, 100_000_000
+BLOCK = 1 << 20
 
 _WORKER_MAY_GIVE = ("PATH", "HOME", "SSH_AUTH_SOCK", "GIT_SSL_CAINFO", "SSL_CERT_FILE")
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
@@ -106,6 +117,74 @@ def run_git(
     if running.returncode != 0:
         raise GitFailed(complaint.decode(errors="replace").strip())
     return output
+
+
+@contextmanager
+def git_stream(
+    *arguments: str,
+    settings: Path,
+    extra: Mapping[str, str] | None = None,
+    stdin: IO[bytes] | None = None,
+    timeout_s: float = LONGEST_LOCAL_S,
+) -> Iterator[IO[bytes]]:
+    """Run git as `run_git` does, and yield what it writes as a stream, to be read to its end.
+
+    Raises `GitFailed` at the end of the block if git failed, or was stopped after `timeout_s`.
+    """
+    with TemporaryFile() as complaint:
+        running = subprocess.Popen(
+            ["git", *NO_HOOKS, *arguments],
+            stdin=stdin or subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=complaint,
+            env={**_environment(settings), **(extra or {})},
+            start_new_session=True,
+        )
+        timer = threading.Timer(timeout_s, running.kill)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield cast(IO[bytes], running.stdout)
+            if running.wait(timeout_s) != 0:
+                complaint.seek(0)
+                raise GitFailed(complaint.read(BLOCK).decode(errors="replace").strip())
+        finally:
+            timer.cancel()
+            with suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
+            running.communicate()
+
+
+def list_tree(
+    revision: str, *, settings: Path, extra: Mapping[str, str] | None = None
+) -> list[CommittedFile]:
+    """Return all files and submodules of a commit, in git's order.
+
+    A tree of a million files can be made of a few kilobytes, by naming one folder many times. So
+    reading ends at a limit, with `RequestRefused`.
+    """
+    found: list[CommittedFile] = []
+    read, rest = 0, b""
+    with git_stream(
+        "ls-tree", "-rlz", "--full-tree", revision, settings=settings, extra=extra
+    ) as listed:
+        while chunk := listed.read1(BLOCK):  # type: ignore[attr-defined]
+            read += len(chunk)
+            *lines, rest = (rest + chunk).split(b"\0")
+            found += map(_listed_file, lines)
+            if len(found) > MOST_FILES or read > MOST_LISTED:
+                raise RequestRefused(
+                    f"the commit {revision[:10]} has more than {MOST_FILES} files, or very long "
+                    "paths",
+                    hint="Larger trees are not checked out: is a folder committed by mistake?",
+                )
+    return found
+
+
+def _listed_file(line: bytes) -> CommittedFile:
+    about, _, path = line.partition(b"\t")
+    mode, _, oid, size = about.decode().split()
+    return CommittedFile(path, mode, oid, int(size) if size != "-" else 0)
 
 
 def credentials_env(url: str, token: str) -> dict[str, str]:

@@ -1,10 +1,7 @@
-"""Decide what a program of the application sees of this machine: little, and nothing secret.
+"""Decide what a tool on the worker sees of this machine: little, and nothing secret.
 
-It gets a home of its own, so that a check does not find the worker's ~/.aws, ~/.npmrc or ~/.docker,
-and an environment made from an allow-list. The caches that make it quick are shared by all runs.
-
-Limit: it runs as the worker's user, and can read by an absolute path what that user can read. Give
-untrusted code a worker of its own.
+Such tools, as npm's audit and git-cliff, read a stranger's files, but run none of their code. They
+get a home of their own, and an environment made from an allow-list.
 """
 
 import os
@@ -13,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-_CONSTANT = {
+CONSTANT = {
     "CI": "true",
     "NO_COLOR": "1",
     "TZ": "UTC",
@@ -31,8 +28,6 @@ _PASSED_ON = re.compile(
     "PATH|LANG|LC_[A-Z]+|NODE_EXTRA_CA_CERTS|NODE_OPTIONS|SSL_CERT_(?:FILE|DIR)"
     "|CURL_CA_BUNDLE|REQUESTS_CA_BUNDLE|GIT_SSL_CAINFO"
     "|https?_proxy|HTTPS?_PROXY|no_proxy|NO_PROXY"
-    "|DOCKER_HOST|(?:PLAYWRIGHT|PUPPETEER|CHROME|CYPRESS)_[A-Z_]*(?:PATH|BIN|HOST|FOLDER|DIR)"
-    "|PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD|PUPPETEER_SKIP_DOWNLOAD"
 )
 # Settings of npm that say where things are, and none that log in:
 # https://docs.npmjs.com/cli/using-npm/config
@@ -49,7 +44,7 @@ def program_environment(
     worker: Mapping[str, str] | None = None,
     worker_home: Path | None = None,
 ) -> dict[str, str]:
-    """Make the private folder `home`, and return the environment for programs of one run.
+    """Make the private folder `home`, and return the environment for tools of one run.
 
     `cache` outlives the run; `worker` and `worker_home` are the environment and the home of this
     process unless given.
@@ -61,21 +56,21 @@ def program_environment(
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
     settings = home / ".npmrc"
-    settings.write_text(_without_credentials(worker_home / ".npmrc"))
+    settings.write_text(npm_settings(worker_home / ".npmrc"))
     settings.chmod(0o600)
     return {
         "LANG": "C.UTF-8",
-        **{name: value for name, value in worker.items() if _may_pass(name, value)},
-        **_CONSTANT,
+        **{name: value for name, value in worker.items() if may_pass(name, value)},
+        **CONSTANT,
         **_caches(cache),
-        **_browsers(worker, worker_home),
         "HOME": str(home),
         "TMPDIR": str(temporary),
         "npm_config_userconfig": str(settings),
     }
 
 
-def _may_pass(name: str, value: str) -> bool:
+def may_pass(name: str, value: str) -> bool:
+    """Return whether a variable of the worker may be seen by what a run starts."""
     if name.lower().startswith("npm_config_"):
         setting = name.lower().removeprefix("npm_config_").replace("_", "-")
         return bool(_NPM_SETTING.fullmatch(setting)) and not _holds_a_password(value)
@@ -101,21 +96,7 @@ def _caches(cache: Path) -> dict[str, str]:
     }
 
 
-def _browsers(worker: Mapping[str, str], worker_home: Path) -> dict[str, str]:
-    """Return where browsers are: installed once per machine, in the worker's home."""
-    folders = {
-        "PLAYWRIGHT_BROWSERS_PATH": worker_home / ".cache/ms-playwright",
-        "PUPPETEER_CACHE_DIR": worker_home / ".cache/puppeteer",
-        "CYPRESS_CACHE_FOLDER": worker_home / ".cache/Cypress",
-    }
-    return {
-        name: worker.get(name, str(folder))
-        for name, folder in folders.items()
-        if name in worker or folder.is_dir()
-    }
-
-
-def _without_credentials(npmrc: Path) -> str:
+def npm_settings(npmrc: Path) -> str:
     """Return the lines of an .npmrc that say where registries are, without those that log in."""
     try:
         lines = npmrc.read_text(errors="replace").splitlines()

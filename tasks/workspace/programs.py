@@ -1,40 +1,29 @@
-"""Run the application's own programs, pass on what they write, and leave no process behind."""
+"""Run the pipeline's own tools, such as git-cliff or npm's audit, on the worker.
+
+What runs the application's code runs in a container instead (`tasks.containers.contained`).
+"""
 
 import os
 import selectors
+import signal
 import subprocess
-import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO
 
-from delivery.workspace.lines import LineReader
-from tasks.workspace.orphans import MARKER, kill_marked, our_mark
+from prefect.logging import get_run_logger
+
+from delivery.errors import ConfigurationError
+from tasks.containers.captured_output import CapturedOutput, ProgramOutcome
+from tasks.workspace.program_environment import program_environment
+from tasks.workspace.workspace import Workspace
 
 GRACE_S = 5.0
-LARGEST_LOG = 200 * 1024 * 1024
-
-_LAUNCHER = Path(__file__).with_name("launcher.py")
+# The commits of a large project since its beginning have 20 MB.
+LARGEST_ANSWER = 50_000_000
 _LOOK_EVERY_S = 0.2
-
-
-@dataclass(frozen=True)
-class ProgramOutcome:
-    """How a program ended; `exit_code` is 128 + a signal that ended it, 127 when not found."""
-
-    exit_code: int
-    seconds: float
-    last_lines: tuple[str, ...]
-    timed_out: bool = False
-    stopped: bool = False
-
-    @property
-    def passed(self) -> bool:
-        return self.exit_code == 0 and not self.timed_out and not self.stopped
 
 
 def run_program(
@@ -54,48 +43,74 @@ def run_program(
 
     `environment` is all that the program gets (see `tasks.workspace.program_environment`). `stop`
     is called five times a second. When it returns true, after `timeout_s`, or when an exception
-    leaves this call, every descendant of the program is asked to end, and killed `grace_s` seconds
-    later; so are descendants that still live when the program ends by itself. `full_log` keeps up
-    to 200 MB of its output, readable by this user only. With `answer`, standard output goes to that
-    file, and only standard error is logged.
+    leaves this call, the program and the processes of its group are asked to end, and killed
+    `grace_s` seconds later. With `answer`, standard output goes to that file, and only standard
+    error is logged.
     """
     began = time.monotonic()
-    mark = our_mark()
-    tail: deque[str] = deque(maxlen=last_lines)
     timed_out = stopped = False
-
-    def say(line: str) -> None:
-        tail.append(line)
-        log(line)
-
-    reader = LineReader(say)
-    with _FullLog(full_log) as kept:
-        launcher = _launch(argv, folder, {**environment, MARKER: mark}, grace_s, answer)
+    with CapturedOutput(log, full_log, last_lines) as output:
         try:
-            for chunk in _chunks(launcher):
-                kept.write(chunk)
-                reader.feed(chunk)
+            program = _started(argv, folder, environment, answer)
+        except OSError as error:
+            output.write(f"cannot start {argv[0]}: {error.strerror}\n".encode())
+            output.end()
+            return ProgramOutcome(127, time.monotonic() - began, output.last_lines)
+        try:
+            for chunk in _chunks(program):
+                output.write(chunk)
                 timed_out = time.monotonic() - began >= timeout_s
                 stopped = not timed_out and stop()
                 if timed_out or stopped:
                     break
             if timed_out or stopped:
-                _let_go(launcher)
-                for chunk in _chunks(launcher, until=time.monotonic() + grace_s + 5):
-                    kept.write(chunk)
-                    reader.feed(chunk)
-            reader.end()
+                _signal(program, signal.SIGTERM)
+                for chunk in _chunks(program, until=time.monotonic() + grace_s):
+                    output.write(chunk)
         finally:
-            exit_code = _end(launcher, mark, grace_s)
-    return ProgramOutcome(exit_code, time.monotonic() - began, tuple(tail), timed_out, stopped)
+            exit_code = _end(program, grace_s)
+        output.end()
+        seconds = time.monotonic() - began
+        return ProgramOutcome(exit_code, seconds, output.last_lines, timed_out, stopped)
 
 
-def _launch(
-    argv: Sequence[str],
-    folder: Path,
-    environment: Mapping[str, str],
-    grace_s: float,
-    answer: Path | None,
+def answer_of(
+    argv: Sequence[str], workspace: Workspace, name: str, *, folder: Path, timeout_s: float
+) -> str:
+    """Return what a program writes to its standard output; its standard error goes to the log.
+
+    Raises `ConfigurationError` with its last lines if it fails, or if it writes more than 50 MB.
+    """
+    home = workspace.home / name
+    variables = program_environment(home, workspace.cache)
+    answer = home / "answer"
+    outcome = run_program(
+        argv,
+        folder=folder,
+        environment=variables,
+        timeout_s=timeout_s,
+        log=lambda line: get_run_logger().info("%s", line),
+        full_log=workspace.logs / f"{name}.log",
+        stop=lambda: workspace.stop_sign.exists() or _is_too_large(answer),
+        answer=answer,
+    )
+    if _is_too_large(answer):
+        raise ConfigurationError(
+            f"{name} wrote more than {LARGEST_ANSWER // 10**6} MB, which is not read",
+            hint="Run it by hand on the same revision to see what it writes.",
+        )
+    if not outcome.passed:
+        last_lines = "\n".join(outcome.last_lines)
+        raise ConfigurationError(f"{name} failed; its last lines:\n{last_lines}")
+    return answer.read_text(errors="replace")
+
+
+def _is_too_large(answer: Path) -> bool:
+    return answer.exists() and answer.stat().st_size > LARGEST_ANSWER
+
+
+def _started(
+    argv: Sequence[str], folder: Path, environment: Mapping[str, str], answer: Path | None
 ) -> subprocess.Popen[bytes]:
     with ExitStack() as closing:
         output: int | IO[bytes] = subprocess.PIPE
@@ -103,10 +118,10 @@ def _launch(
             descriptor = os.open(answer, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             output = closing.enter_context(os.fdopen(descriptor, "wb"))
         return subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_LAUNCHER), str(grace_s), *argv],
+            list(argv),
             cwd=folder,
             env=dict(environment),
-            stdin=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT if answer is None else subprocess.PIPE,
             bufsize=0,
@@ -114,73 +129,51 @@ def _launch(
         )
 
 
-def _chunks(launcher: subprocess.Popen[bytes], until: float = float("inf")) -> Iterator[bytes]:
+def _chunks(program: subprocess.Popen[bytes], until: float = float("inf")) -> Iterator[bytes]:
     """Yield what the program writes, and empty chunks while it is silent, for the caller's checks.
 
-    Ends when no process holds the writing end any more, at the time `until`, or when the launcher
-    is gone, after which no process should hold it.
+    Ends when the program has ended, or at the time `until`.
     """
-    output = _pipe(launcher.stdout or launcher.stderr)
+    output, is_open = _pipe(program), True
     with selectors.DefaultSelector() as selector:
         selector.register(output, selectors.EVENT_READ)
         while time.monotonic() < until:
-            launcher_is_gone = launcher.poll() is not None
-            if not selector.select(0 if launcher_is_gone else _LOOK_EVERY_S):
-                if launcher_is_gone:
-                    return
-                yield b""
-            elif chunk := os.read(output.fileno(), 65536):
+            is_over = program.poll() is not None
+            if is_open and selector.select(0 if is_over else _LOOK_EVERY_S):
+                chunk = os.read(output.fileno(), 65536)
+                is_open = bool(chunk)
                 yield chunk
-            else:
+            elif is_over:
                 return
+            else:
+                if not is_open:
+                    with suppress(subprocess.TimeoutExpired):
+                        program.wait(_LOOK_EVERY_S)
+                yield b""
 
 
-def _let_go(launcher: subprocess.Popen[bytes]) -> None:
-    """Cut the lifeline: the launcher then ends the program and its descendants."""
-    _pipe(launcher.stdin).close()
-
-
-def _end(launcher: subprocess.Popen[bytes], mark: str, grace_s: float) -> int:
-    _let_go(launcher)
+def _end(program: subprocess.Popen[bytes], grace_s: float) -> int:
+    """End the program if it still runs, and what it started in its group; return its exit code."""
     try:
-        code = launcher.wait(grace_s + 5)
-    except subprocess.TimeoutExpired:
-        launcher.kill()
-        code = launcher.wait()
+        if program.poll() is None:
+            _signal(program, signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                program.wait(grace_s)
+        # What it started may still run in its group.
+        _signal(program, signal.SIGKILL)
+        code = program.wait()
     finally:
-        _pipe(launcher.stdout or launcher.stderr).close()
-    if code < 0:
-        # The launcher was killed: only their mark still identifies processes of the program.
-        kill_marked(mark)
-        return 128 - code
-    return code
+        _pipe(program).close()
+    return code if code >= 0 else 128 - code
 
 
-def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+def _signal(program: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(program.pid, number)
+
+
+def _pipe(program: subprocess.Popen[bytes]) -> IO[bytes]:
+    stream = program.stdout or program.stderr
     if stream is None:
-        raise TypeError("the launcher was started without pipes")
+        raise TypeError("the program was started without pipes")
     return stream
-
-
-class _FullLog:
-    """The program's output in a file that only this user can read, up to a limit."""
-
-    def __init__(self, path: Path) -> None:
-        self._left = LARGEST_LOG
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        os.fchmod(descriptor, 0o600)
-        self._file: IO[bytes] = os.fdopen(descriptor, "wb")
-
-    def __enter__(self) -> "_FullLog":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def write(self, chunk: bytes) -> None:
-        if self._left > 0:
-            self._file.write(chunk[: self._left])
-            self._left -= len(chunk)
-            if self._left <= 0:
-                self._file.write(b"\n[the log is cut here: it grew too long]\n")
-            self._file.flush()

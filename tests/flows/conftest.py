@@ -14,7 +14,7 @@ from deployments.demo.run_progress import summary_of
 from deployments.sandbox_environment import sandbox_environment
 from flows.ci import ci
 from sandbox.host.engine import docker_engine
-from sandbox.images.base_images import ensure_base_image
+from sandbox.images.base_images import ensure_base_image, ensure_check_images
 from sandbox.parts.sample import Sample, git
 from sandbox.start import Sandbox
 from tests.databases import throwaway_server, types_registered_once
@@ -83,6 +83,7 @@ def sandbox(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sandbox")
     client = docker_engine().client()
     ensure_base_image(client, "node:22-bookworm-slim")
+    ensure_check_images(client, ["node:22-bookworm"], lambda _: None)
     client.close()
     with Sandbox(folder, speed=1000) as running:
         running.folder = folder

@@ -22,6 +22,7 @@ from sandbox.aws.ledger_table import ensure_ledger_table
 from sandbox.edge import Edge, ensure_distribution
 from sandbox.fakes import FakeServices
 from tasks.run import ledger
+from tests.tasks.containers.engines import NO_METADATA
 
 ECR = "kanvaro"
 
@@ -60,6 +61,7 @@ class Stand:
         made = Environment(
             name=name,
             repository="none",
+            metadata_address=NO_METADATA,
             aws=AwsCredentials(aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY),
             endpoints={
                 **dict.fromkeys(

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from delivery.checks.images import Images
 from delivery.checks.plan import (
     CheckPlan,
     CheckReport,
@@ -18,7 +19,15 @@ from delivery.workspace.packages import Manager
 NPM = Manager("npm", ("npm",), ("npm", "ci"))
 LINT = Check("lint", script="lint", timeout_s=60)
 UNIT = Check("unit", script="test:unit", timeout_s=600, services=("redis",))
-PLAN = CheckPlan(StageTable((LINT, UNIT)), NPM, {"node": "v22.0.0"}, (LINT, UNIT), ())
+USUAL, BROWSER = "node:22-bookworm", "mcr.microsoft.com/playwright:v1.50.0-noble"
+PLAN = CheckPlan(
+    StageTable((LINT, UNIT)),
+    NPM,
+    Images(USUAL, BROWSER),
+    {USUAL: "sha256:1", BROWSER: "sha256:2"},
+    (LINT, UNIT),
+    (),
+)
 IMAGES = {"redis": "redis:7-alpine"}
 
 
@@ -36,13 +45,21 @@ def test_the_same_content_has_the_same_key():
         key(tree="t2"),
         key(check=replace(UNIT, timeout_s=601)),
         key(check=replace(UNIT, environment={"A": "1"})),
-        key(plan=replace(PLAN, tools={"node": "v20.0.0"})),
+        key(plan=replace(PLAN, tools={USUAL: "sha256:3"})),
+        key(check=replace(UNIT, browser=True)),
         key(plan=replace(PLAN, manager=replace(NPM, install=("npm", "ci", "--ignore-scripts")))),
         key(images={"redis": "kanvaro-sandbox/redis-debian:7"}),
     ],
 )
 def test_whatever_can_change_a_verdict_changes_the_key(other):
     assert other != key()
+
+
+def test_the_image_in_which_another_check_runs_is_no_matter():
+    assert key(plan=replace(PLAN, tools={**PLAN.tools, BROWSER: "sha256:4"})) == key()
+    assert key(
+        check=replace(UNIT, browser=True), plan=replace(PLAN, tools={**PLAN.tools, BROWSER: "x"})
+    ) != key(check=replace(UNIT, browser=True))
 
 
 def test_the_image_of_a_service_that_a_check_does_not_use_is_no_matter():

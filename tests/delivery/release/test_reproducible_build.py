@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from delivery.checks.images import Images
 from delivery.checks.plan import CheckPlan
 from delivery.checks.table import DEFAULT_TABLE, Check
 from delivery.release.reproducible_build import HOME, build_variables, replacements
@@ -16,11 +17,12 @@ REVISION = "0123456789" * 4
 UNIT = Check("unit", script="test:unit")
 E2E = Check("e2e", script="test:e2e")
 LINT = Check("lint", script="lint")
+IMAGES = Images("node:22-bookworm", "node:22-bookworm")
 
 
 def chosen(scripts, *checks):
     plan = CheckPlan(
-        DEFAULT_TABLE, Manager("npm", ("npm",), ()), {}, checks or (LINT, UNIT, E2E), ()
+        DEFAULT_TABLE, Manager("npm", ("npm",), ()), IMAGES, {}, checks or (LINT, UNIT, E2E), ()
     )
     made = plan_of_release(plan, scripts)
     return [check.script for check in made.checks], made.remarks[-1]

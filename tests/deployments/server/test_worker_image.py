@@ -44,6 +44,16 @@ def test_the_image_has_what_checks_need_and_nobody_in_it_is_root(engine, worker_
     )
 
 
+def test_the_reaper_finds_its_code_in_the_image(engine, worker_image):
+    """What a run leaves in the engine is removed by it: here it gets as far as asking an engine."""
+    reap = "echo '{}' | python -I tasks/containers/reaper.py some-run 2>&1 || true"
+
+    said = said_by(engine, worker_image, "sh", "-c", reap)
+
+    assert "ModuleNotFoundError" not in said
+    assert "DockerException" in said
+
+
 def test_the_image_holds_code_only(engine, worker_image):
     listed = said_by(engine, worker_image, "find", "/opt/kanvaro", "-maxdepth", "1").split()
     expected = ("blocks", "delivery", "deployments", "flows", "tasks")

@@ -168,12 +168,14 @@ class TestAFailingCheck:
         assert "failed, allowed to" in runs.summary
 
     def test_is_run_again_by_the_next_run(self, app, runs):
-        flag = app.sample.folder.parent / "flag"
         app.commit()
-        script = f"node -e \"require('fs').readFileSync('{flag}')\""
-        revision = app.commit(lint=script, remove=["Dockerfile"])
-        runs.fail(CheckFailed, revision)
-        flag.touch()
+        revision = app.commit(lint="node -e 'Buffer.alloc(500 << 20, 1)'", remove=["Dockerfile"])
+        runs.environment.policy.check_memory_mb = 256
+        runs.change()
+        error = runs.fail(CheckFailed, revision)
+        assert "256 MB of memory" in str(error)
+        runs.environment.policy.check_memory_mb = 2048
+        runs.change()
 
         runs.ok(revision)
 

@@ -234,19 +234,13 @@ def test_cancelling_the_run_cancels_the_runs_of_its_checks(spread):
 
 @pytest.mark.proof
 def test_a_check_whose_run_dies_is_started_once_more(spread):
-    gate = spread.folder / "gate"
-    waits = (
-        f"node -e \"const fs=require('fs'); if (!fs.existsSync('{gate}')) "
-        'setTimeout(() => {}, 120000)"'
-    )
-    run = start(spread, spread.app.commit(test_unit=waits))
+    run = start(spread, spread.app.commit(test_unit="node -e 'setTimeout(() => {}, 20000)'"))
     stage = wait_until(
         lambda: stages_of(run).get("unit"),
         lambda seen: seen is not None and seen.state.is_running(),
         PATIENCE,
         what="the run of a check",
     )
-    gate.touch()
     with get_client(sync_client=True) as client:
         client.set_flow_run_state(stage.id, Crashed(message="its machine is gone"), force=True)
     assert ended(run).is_completed(), state_of(run).message

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import re
+import uuid
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,16 +14,20 @@ from prefect.deployments import run_deployment
 from pydantic import SecretStr
 
 from delivery.patience import Patience, wait_until
+from deployments import ROOT
 from deployments.register import register
+from deployments.sandbox_environment import _service_images
 from deployments.server.processes import prefect_server, prefect_worker, using
-from tasks.workspace.orphans import MARKER
+from sandbox.parts.sample import git
+from tasks.containers.run_engine import CHECK, network
 from tests.databases import migrated_database
 from tests.flows.conftest import Application, Runs, environment_of
 from tests.flows.deploy.moves import state_of
 
 CANARIES = {
-    "aws": "canary-aws-5f1c0e9d7b3a",
-    "snyk": "canary-snyk-8a7d6c5b4f3e",
+    "aws": "CANARY-5f1c0e9d7b3a",
+    "snyk": "CANARY-8a7d6c5b4f3e",
+    "worker": "CANARY-2c4e6a8b0d1f",
 }
 SLEEP = "node -e 'setTimeout(() => {}, 120000)'"
 PATIENCE = Patience(timeout=130, interval=0.5)
@@ -38,8 +44,11 @@ def operated(tmp_path_factory, sandbox):
         runs.environment.aws.aws_secret_access_key = SecretStr(CANARIES["aws"])
         runs.environment.workshop = folder / "workshop"
         register({runs.environment.name: runs.environment}, say=lambda _: None)
-        with prefect_worker(folder, server):
-            yield SimpleNamespace(folder=folder, app=app, runs=runs)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("KANVARO_OPERATORS_TOKEN", CANARIES["worker"])
+            worker = prefect_worker(folder, server)
+            with worker:
+                yield SimpleNamespace(folder=folder, app=app, runs=runs, server=server)
 
 
 def start(operated, revision):
@@ -57,34 +66,22 @@ def await_end(run_id):
     return wait_until(lambda: state_of(run_id), lambda s: s.is_final(), PATIENCE, what="the end")
 
 
-def our_programs(operated):
-    """Processes of checks of this environment, by the folder they work in."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            marked = f"{MARKER}=".encode() in (process / "environ").read_bytes()
-            if marked and str(operated.folder) in str((process / "cwd").readlink()):
-                found.append(process.name)
-        except OSError:
-            continue
-    return found
-
-
-def service_containers():
+def containers():
+    """The containers of the check: its own, and those of its two services."""
     client = docker.from_env()
     try:
-        return client.containers.list(filters={"label": "kanvaro.check=integration"})
+        return client.containers.list(filters={"label": f"{CHECK}=integration"})
     finally:
         client.close()
 
 
 def started_and_busy(operated):
-    """A run that is in the middle of a check with a database of its own."""
+    """A run that is in the middle of a check with databases of its own."""
     revision = operated.app.commit(test_integration=SLEEP)
     run_id = start(operated, revision)
     wait_until(
-        lambda: (our_programs(operated), service_containers()),
-        lambda seen: all(seen),
+        containers,
+        lambda seen: len(seen) == 3,
         PATIENCE,
         what="a check with its services",
     )
@@ -148,7 +145,7 @@ def test_no_secret_of_a_run_is_found_anywhere_afterwards(operated, sandbox):
         assert secret.encode() not in told, f"the {name} secret is in Slack"
 
 
-def test_a_cancelled_run_ends_its_programs_and_its_containers_and_says_so(operated):
+def test_a_cancelled_run_ends_its_containers_and_says_so(operated):
     run_id = started_and_busy(operated)
 
     with get_client(sync_client=True) as client:
@@ -158,10 +155,10 @@ def test_a_cancelled_run_ends_its_programs_and_its_containers_and_says_so(operat
 
     assert await_end(run_id).is_cancelled()
     wait_until(
-        lambda: (our_programs(operated), service_containers()),
-        lambda seen: not any(seen),
+        containers,
+        lambda seen: not seen,
         PATIENCE,
-        what="programs and containers to be gone",
+        what="the containers to be gone",
     )
     assert not list((operated.folder / "workshop" / "workspaces").iterdir())
     wait_until(
@@ -170,3 +167,116 @@ def test_a_cancelled_run_ends_its_programs_and_its_containers_and_says_so(operat
         PATIENCE,
         what="Slack to be told",
     )
+
+
+HOSTILE = (Path(__file__).parent / "hostile.cjs").read_text()
+A_KEY = "AKIAQ3EGR7N5XYZPLMKT"
+ATTACKS = 13
+HOOKED = Path("/tmp/kanvaro-hostile-hook")  # noqa: S108  the hooks that the check leaves make it
+# Whether what the hostile check started still writes.
+LOOK = """
+const read = () => require('fs').readFileSync('/workspace/alive', 'utf8');
+const before = read();
+setTimeout(() => process.exit(read() === before ? 0 : 9), 500);
+"""
+CLEAN = 'test ! -e "$npm_config_cache/poisoned" && test ! -e .git/hooks/post-checkout'
+
+
+@pytest.fixture
+def another_service(sandbox):
+    """A database of another run: its address, on a network of its own."""
+    client = docker.from_env()
+    image = sandbox_service("redis")
+    labels = {CHECK: "another-run"}
+    try:
+        with network(client, f"kanvaro-another-{uuid.uuid4().hex[:8]}", labels) as connected:
+            made = client.containers.run(image, detach=True, network=connected, labels=labels)
+            try:
+                made.reload()
+                [found] = made.attrs["NetworkSettings"]["Networks"].values()
+                yield found["IPAddress"], 6379
+            finally:
+                made.remove(force=True)
+    finally:
+        client.close()
+
+
+def sandbox_service(name):
+    return _service_images()[name].reference
+
+
+def ports_in(values):
+    return sorted({int(port) for text in values for port in re.findall(r":(\d{4,5})\b", str(text))})
+
+
+def targets(operated, sandbox, service):
+    data_dir = operated.runs.environment.data_dir
+    return {
+        "folders": [
+            str(folder)
+            for folder in (
+                *(data_dir, data_dir / "mirrors", data_dir / "logs", operated.folder / "prefect"),
+                *(operated.app.sample.folder, ROOT, Path.home() / ".config/kanvaro-delivery"),
+            )
+        ],
+        "ports": ports_in([operated.server.address, *vars(sandbox.addresses).values()]),
+        "bridge": sandbox.addresses.bridge,
+        "services": [service],
+    }
+
+
+def test_a_hostile_check_reaches_nothing_of_ours(operated, sandbox, another_service, figure):
+    """What the review of the pipeline broke in by, and more, through a server and a worker."""
+    aims = targets(operated, sandbox, another_service)
+    assert len(aims["ports"]) > 5
+    operated.runs.environment.policy.checks_at_once = 1
+    operated.runs.environment.policy.after_a_failure = "run all"
+    operated.runs.change()
+    for folder in aims["folders"][:4]:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        (Path(folder) / "canary").write_text(CANARIES["worker"])
+    before = await_end(start(operated, operated.app.commit(remove=["Dockerfile"])))
+    assert before.is_completed()
+    objects = objects_of(operated)
+    files = {
+        "hostile.cjs": HOSTILE,
+        "targets.json": json.dumps(aims),
+        "look.cjs": LOOK,
+        "leak.ts": f"export const key = '{A_KEY}';\n",
+    }
+    revision = operated.app.commit(
+        files=files, lint="node hostile.cjs", test_unit="node look.cjs", remove=["Dockerfile"]
+    )
+
+    state = await_end(start(operated, revision))
+
+    assert state.is_failed()
+    assert "leak.ts" in str(state.message), "a scanner sees the commit, whatever a check deletes"
+    [log] = [path.read_text() for path in logs_of(operated, "lint") if "ATTACK" in path.read_text()]
+    said = [line.removeprefix("ATTACK ") for line in log.splitlines() if "ATTACK " in line]
+    tried = [json.loads(line) for line in said]
+    through = [attack for attack in tried if attack["through"]]
+    figure(f"attacks_tried={len(tried)} attacks_through={len(through)}")
+    assert len(tried) == ATTACKS
+    assert not through
+    assert "unit" not in str(state.message).partition("the others")[0], "it outlived its container"
+    assert not HOOKED.exists()
+    for folder in aims["folders"]:
+        assert not (Path(folder) / "planted").exists()
+    assert objects_of(operated) >= objects
+
+    again = operated.app.commit(lint=CLEAN)
+    assert await_end(start(operated, again)).is_completed()
+    for canary in CANARIES.values():
+        assert not [path for path in logs_of(operated, "*") if canary in path.read_text()]
+
+
+def objects_of(operated):
+    """What the mirror holds, after git has read every object of it."""
+    [mirror] = (operated.runs.environment.data_dir / "mirrors").rglob("*.git")
+    git(mirror, "fsck", "--strict")
+    return set(git(mirror, "rev-list", "--all", "--objects").split())
+
+
+def logs_of(operated, name):
+    return list((operated.runs.environment.data_dir / "logs").glob(f"*/{name}.log"))

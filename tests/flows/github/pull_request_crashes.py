@@ -15,19 +15,13 @@ from tests.flows.github.pulling import COVERED, branch, files
 @contextmanager
 def as_process(process):
     """Send everything for GitHub through `process`."""
-    once = api.GitHub._once
+    whole = api.whole_answer
 
-    def through(self, method, address, **more):
-        send = self._http.request
+    def sent(http, method, address, *limits, **more):
+        name = f"{method} {address.rpartition('/kanvaro/kanvaro/')[2]}"
+        return process.send(name, None, lambda _: whole(http, method, address, *limits, **more))
 
-        def sent(method, address, **more):
-            name = f"{method} {address.rpartition('/kanvaro/kanvaro/')[2]}"
-            return process.send(name, None, lambda _: send(method, address, **more))
-
-        with patch.object(self._http, "request", sent):
-            return once(self, method, address, **more)
-
-    with patch.object(api.GitHub, "_once", through):
+    with patch.object(api, "whole_answer", sent):
         yield process
 
 

@@ -1,4 +1,4 @@
-"""Open pull requests on the sandbox's GitHub and run `pull-request` for them, without Docker."""
+"""Open pull requests on the sandbox's GitHub and run `pull-request` for them."""
 
 import json
 import uuid
@@ -14,6 +14,7 @@ from flows.pull_request import pull_request
 from sandbox.github.words import BOT
 from sandbox.parts.sample import git
 from sandbox.start import GITHUB_PERMISSIONS
+from tests.tasks.containers.engines import NO_METADATA, have_image
 
 REPOSITORY = "kanvaro/kanvaro"
 LCOV = (
@@ -41,6 +42,7 @@ class Pulling:
     """One environment with a repository on GitHub, its pull requests, and their runs."""
 
     def __init__(self, fakes, app, workshop, *, app_permissions=None, **policy):
+        have_image()
         self.hub, self.app = fakes.github, app
         self.hub.forget()
         self.hub.faults.clear()
@@ -51,6 +53,7 @@ class Pulling:
             name=self.name,
             repository=app.address,
             strategy="in-place",
+            metadata_address=NO_METADATA,
             service=AppRunnerService(access_role_arn="arn:aws:iam::000000000000:role/ecr"),
             github_repository=REPOSITORY,
             github_address=fakes.github_url,
@@ -79,6 +82,11 @@ class Pulling:
         secret = {name: SecretStr(value) for name, value in settings.items()}
         self.environment = self.environment.model_copy(update=secret)
         self.environment.save(self.name, overwrite=True)
+
+    def logged(self, check):
+        """Return what a check has written in all its runs."""
+        logs = (self.environment.data_dir / "logs").glob(f"*/{check}.log")
+        return "\n".join(log.read_text() for log in sorted(logs))
 
     @property
     def repository(self):

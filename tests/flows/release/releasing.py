@@ -15,6 +15,7 @@ from sandbox.start import GITHUB_PERMISSIONS
 from tasks.github.api import GitHub
 from tasks.run import ledger
 from tests.flows.deploy.crashes import Process, here, live_process, on_the_wire, without_engine
+from tests.tasks.containers.engines import have_image
 
 REPOSITORY = "kanvaro/kanvaro"
 # Like Next.js, it writes its folder and random keys, and leaves static files to others.
@@ -50,6 +51,7 @@ class Releasing:
         self.hub.faults.clear()
         self.hub.keep(REPOSITORY, app.sample.folder)
         made = self.hub.access.install_app(**(permissions or GITHUB_PERMISSIONS))
+        have_image()
         self.environment = stand.environment(**policy)
         self.name = self.environment.name
         self.change(

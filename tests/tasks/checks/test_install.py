@@ -7,7 +7,12 @@ from prefect.logging import disable_run_logger
 
 from delivery.errors import CheckFailed
 from delivery.workspace.packages import Manager
-from tasks.checks.runner import install
+from sandbox.parts.sample import git
+from tasks.checks.install import install
+from tasks.workspace.application import file_of, volume_with
+from tasks.workspace.checkout import check_out
+from tasks.workspace.workspace import open_workspace
+from tests.tasks.containers.engines import IMAGE, environment_with
 
 SCRIPT = """
 const { existsSync, appendFileSync, readFileSync } = require("fs");
@@ -21,25 +26,26 @@ if (said) { console.error(said); process.exit(1); }
 @pytest.fixture
 def installing(tmp_path):
     """Install with a program that fails in these ways, one after the other; how often it ran."""
-    workspace = SimpleNamespace(
-        source=tmp_path / "source",
-        home=tmp_path / "home",
-        cache=tmp_path / "cache",
-        logs=tmp_path,
-        stop_sign=tmp_path / "stop",
-    )
-    workspace.source.mkdir()
+    upstream = tmp_path / "app"
+    upstream.mkdir()
+    git(upstream, "init", "--quiet", "--initial-branch=main")
+    git(upstream, "commit", "--quiet", "--allow-empty", "--message", "first")
+    environment = environment_with(tmp_path)
+    with open_workspace(environment) as workspace, disable_run_logger():
+        source = check_out(str(upstream), None, "main", workspace.source, workspace.mirrors)
 
-    def install_it(*failures):
-        argv = ("node", "-e", SCRIPT % list(failures))
-        plan = SimpleNamespace(
-            manager=Manager("npm", ("npm",), argv), table=SimpleNamespace(install_timeout_s=60)
-        )
-        with disable_run_logger():
-            install.fn(None, workspace, plan)
+        def install_it(*failures):
+            argv = ("node", "-e", SCRIPT % list(failures))
+            plan = SimpleNamespace(
+                manager=Manager("npm", ("npm",), argv),
+                table=SimpleNamespace(install_timeout_s=60),
+                images=SimpleNamespace(usual=IMAGE),
+            )
+            install.fn(environment, source, workspace, plan)
 
-    install_it.attempts = lambda: len((workspace.source / "attempts").read_text())
-    return install_it
+        volume = volume_with(environment, source, workspace, IMAGE)
+        install_it.attempts = lambda: len(file_of(environment, volume, "attempts", 100))
+        yield install_it
 
 
 def test_an_install_is_tried_once_more_when_the_registry_failed(installing):

@@ -9,6 +9,7 @@ from prefect.logging import disable_run_logger
 from blocks.environment import Environment
 from blocks.policy import Policy
 from blocks.serving import AppRunnerService
+from delivery.checks.images import Images
 from delivery.checks.plan import CheckPlan
 from delivery.checks.table import DEFAULT_TABLE
 from delivery.errors import CheckCancelled, CheckFailed
@@ -40,6 +41,8 @@ class Checked:
         for made in ("home", "logs", "mirrors", "cache", "reports"):
             (folder / made).mkdir()
         self.workspace = Workspace(
+            run="run",
+            owner="owner",
             source=folder / "source",
             home=folder / "home",
             logs=folder / "logs",
@@ -63,7 +66,7 @@ class Checked:
         )
 
     def report(self):
-        plan = CheckPlan(DEFAULT_TABLE, choose_manager(FILES), {}, (), ())
+        plan = CheckPlan(DEFAULT_TABLE, choose_manager(FILES), Images("node", "node"), {}, (), ())
         check = DEFAULT_TABLE.check("security")
         with disable_run_logger():
             return security_report(self.environment, self.source, self.workspace, plan, check)

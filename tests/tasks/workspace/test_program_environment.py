@@ -1,4 +1,4 @@
-"""What a program of the application can see of the worker: nothing that is secret."""
+"""What a tool on the worker can see of it: nothing that is secret."""
 
 import json
 import os
@@ -204,13 +204,3 @@ def test_an_install_script_that_cannot_download_gets_the_line_that_helps(run, tm
     assert "`native` could not download" in hint
     assert 'install = "npm ci --ignore-scripts"' in hint
     assert run("npm", "ci", "--offline", "--install-links", "--ignore-scripts").passed
-
-
-def test_browsers_that_were_installed_on_the_machine_are_found(tmp_path, worker_home):
-    browsers = worker_home / ".cache/ms-playwright"
-    browsers.mkdir(parents=True)
-
-    environment = program_environment(tmp_path / "home", tmp_path / "cache", {}, worker_home)
-
-    assert environment["PLAYWRIGHT_BROWSERS_PATH"] == str(browsers)
-    assert "CYPRESS_CACHE_FOLDER" not in environment

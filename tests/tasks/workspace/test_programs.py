@@ -1,21 +1,20 @@
-"""Programs of the application: real process trees, and what is left of them (nothing)."""
+"""The pipeline's own tools: what they write, how they end, and that they end."""
 
 import os
-import signal
-import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
+from prefect.logging import disable_run_logger
 
+from delivery.errors import ConfigurationError
 from delivery.workspace.process_identity import started
-from tasks.workspace.orphans import MARKER, remove_orphans
-from tasks.workspace.programs import run_program
+from tasks.workspace import programs
+from tasks.workspace.programs import answer_of, run_program
+from tasks.workspace.workspace import Workspace
 from tests.waiting import becomes_true
 
-ROOT = Path(__file__).parents[3]
 PATH = {"PATH": os.environ["PATH"]}
 
 
@@ -53,37 +52,6 @@ def written_pids(folder, count, patience=10):
 
 def is_alive(pid):
     return started(pid) is not None
-
-
-def ends(pid):
-    return becomes_true(lambda: not is_alive(pid), seconds=10)
-
-
-def our_zombies():
-    me = str(os.getpid()).encode()
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, parent = stat.read_bytes().rpartition(b")")[2].split()[:2]
-        except OSError:
-            continue
-        if state == b"Z" and parent == me:
-            found.append(stat.parent.name)
-    return found
-
-
-# A family that nobody gets rid of politely: the child ignores TERM, the grandchild
-# leaves the session as well, and the great-grandchild loses its parent on top.
-STUBBORN = r"""
-trap '' TERM
-echo $$ > child.pid
-setsid sh -c "trap '' TERM; echo \$\$ > grandchild.pid; sleep 300; true" &
-setsid sh -c "(trap '' TERM
-  setsid sh -c 'trap \"\" TERM; echo \$\$ > orphan.pid; sleep 300; true' &)
-  exit 0"
-sleep 300
-true
-"""
 
 
 def test_what_it_says_is_told_line_by_line_and_kept_in_full(run, tmp_path):
@@ -141,16 +109,8 @@ def test_the_program_gets_the_environment_it_is_given_and_no_more(run, monkeypat
     run("env", environment={**PATH, "ASKED": "yes"})
 
     names = {line.partition("=")[0] for line in run.said}
-    assert {"ASKED", "PATH", MARKER} <= names
+    assert {"ASKED", "PATH"} <= names
     assert not any("CANARY" in line for line in run.said)
-
-
-def test_signals_are_not_ignored_in_the_program(run):
-    """Python ignores SIGPIPE and the launcher SIGTERM; a child would inherit both."""
-    run("sh", "-c", "grep SigIgn /proc/self/status")
-
-    ignored = int(run.said[0].removeprefix("SigIgn:"), base=16)
-    assert ignored & (1 << 31) - 1 == 0  # the C library keeps 32 and 33 to itself
 
 
 def test_death_by_a_signal_is_told_as_a_shell_tells_it(run):
@@ -165,7 +125,7 @@ def test_an_endless_talker_is_stopped_in_time(run):
 
 
 def test_the_full_log_ends_somewhere(run, tmp_path, monkeypatch):
-    monkeypatch.setattr("tasks.workspace.programs.LARGEST_LOG", 10_000)
+    monkeypatch.setattr("tasks.containers.captured_output.LARGEST_LOG", 10_000)
 
     run("seq", "1", "100000")
 
@@ -179,18 +139,6 @@ def test_the_answer_is_kept_apart_from_the_complaints(run, tmp_path):
 
     assert (tmp_path / "answer").read_text() == "answer\n"
     assert run.said == ["complaint"]
-
-
-def test_a_time_out_leaves_nothing_of_the_most_stubborn_family(run, tmp_path):
-    others = our_zombies()
-
-    outcome = run("sh", "-c", STUBBORN, timeout_s=1.5)
-
-    family = written_pids(tmp_path, 3)
-    assert outcome.timed_out
-    assert outcome.seconds < 15
-    assert [pid for pid in family if is_alive(pid)] == []
-    assert set(our_zombies()) <= set(others), "what other tests left is not ours to count"
 
 
 def test_a_program_that_listens_may_tidy_up(run):
@@ -207,7 +155,7 @@ def test_a_program_that_listens_may_tidy_up(run):
 
 
 def test_what_a_finished_program_leaves_behind_is_ended_and_does_not_hold_us_up(run, tmp_path):
-    script = "setsid sh -c 'echo $$ > server.pid; exec sleep 300' & sleep 0.2; echo done; exit 4"
+    script = "sh -c 'echo $$ > server.pid; exec sleep 300' & sleep 0.2; echo done; exit 4"
 
     outcome = run("sh", "-c", script)
 
@@ -215,7 +163,7 @@ def test_what_a_finished_program_leaves_behind_is_ended_and_does_not_hold_us_up(
     assert outcome.exit_code == 4
     assert not outcome.timed_out
     assert outcome.seconds < 15
-    assert not is_alive(server)
+    assert becomes_true(lambda: not is_alive(server), seconds=10)
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, RuntimeError])
@@ -266,77 +214,29 @@ def test_two_programs_in_two_threads_end_apart(run, tmp_path):
     assert outcomes["long"].passed
 
 
-WORKER = """
-import os, sys
-from pathlib import Path
-from tasks.workspace.programs import run_program
-from tests.waiting import becomes_true
-here = Path(sys.argv[1])
-run_program(["sh", "-c", sys.argv[2]], folder=here, environment={"PATH": os.environ["PATH"]},
-            timeout_s=300, grace_s=1, log=lambda line: None, full_log=here / "full.log")
-"""
+@pytest.fixture
+def ask(tmp_path):
+    """Ask a Python program for its answer."""
+    folders = ("source", "home", "logs", "mirrors", "cache", "reports")
+    made = {name: tmp_path / name for name in folders}
+    workspace = Workspace(run="run", owner="owner", **made)
+    for name in folders:
+        (tmp_path / name).mkdir()
+
+    def ask(program):
+        argv = (sys.executable, "-c", program)
+        with disable_run_logger():
+            return answer_of(argv, workspace, "git-cliff", folder=tmp_path, timeout_s=60)
+
+    return ask
 
 
-def start_worker(folder, script):
-    return subprocess.Popen(
-        [sys.executable, "-c", WORKER, str(folder), script], cwd=ROOT, start_new_session=True
-    )
+def test_an_answer_is_returned_also_where_it_is_not_utf_8(ask):
+    assert ask(r"import sys; sys.stdout.buffer.write(b'caf\xe9')") == "caf\N{REPLACEMENT CHARACTER}"
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_worker_that_dies_takes_its_programs_along(tmp_path, number):
-    worker = start_worker(tmp_path, STUBBORN)
-    family = written_pids(tmp_path, 3)
+def test_an_answer_without_end_is_stopped_and_not_read(ask, monkeypatch):
+    monkeypatch.setattr(programs, "LARGEST_ANSWER", 1_000_000)
 
-    worker.send_signal(number)
-    worker.wait(10)
-
-    assert all(ends(pid) for pid in family)
-
-
-def launcher_of(pid):
-    """The launcher among the ancestors of a program."""
-    while pid > 1:
-        if b"launcher.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
-            return pid
-        pid = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
-    raise AssertionError("no launcher")
-
-
-def test_a_sweep_ends_what_a_dead_run_left_and_nothing_else(tmp_path):
-    (tmp_path / "dead").mkdir()
-    (tmp_path / "alive").mkdir()
-    script = "echo $$ > it.pid; exec sleep 300"
-    dead, alive = start_worker(tmp_path / "dead", script), start_worker(tmp_path / "alive", script)
-    [orphan], [child] = written_pids(tmp_path / "dead", 1), written_pids(tmp_path / "alive", 1)
-    os.kill(launcher_of(orphan), signal.SIGSTOP)  # so that only the sweep can end its program
-    os.kill(launcher_of(orphan), signal.SIGKILL)
-    dead.kill()
-    dead.wait(10)
-    try:
-        swept = remove_orphans()
-
-        assert not any(str(child) in one for one in swept)
-        assert ends(orphan)
-        assert is_alive(child)
-    finally:
-        alive.kill()
-        alive.wait(10)
-    assert ends(child)
-
-
-def test_a_launcher_that_is_killed_does_not_leave_its_program(tmp_path):
-    """A check runs as our user, and may end its own launcher."""
-    outcome = run_program(
-        ["sh", "-c", "echo $$ > it.pid; kill -9 $PPID; exec sleep 300"],
-        folder=tmp_path,
-        environment=PATH,
-        timeout_s=60,
-        grace_s=0.5,
-        log=lambda line: None,
-        full_log=tmp_path / "full.log",
-    )
-
-    assert outcome.exit_code == 137
-    assert outcome.seconds < 60
-    assert ends(written_pids(tmp_path, 1)[0])
+    with pytest.raises(ConfigurationError, match="git-cliff wrote more than 1 MB"):
+        ask("while True: print('x' * 1000)")

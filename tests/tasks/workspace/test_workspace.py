@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from tasks.workspace.orphans import our_mark
-from tasks.workspace.workspace import OWNER, open_workspace
+from tasks.containers.run_engine import our_mark
+from tasks.workspace.workspace import OWNER_FILE, open_workspace
 
 A_DAY = 24 * 3600
 
@@ -18,8 +18,8 @@ def left(environment):
     def leave(mark, age_s=0):
         folder = environment.data_dir / "workspaces" / f"of-{len(mark)}-{age_s}"
         folder.mkdir(parents=True)
-        (folder / OWNER).write_text(mark)
-        os.utime(folder / OWNER, (time.time() - age_s,) * 2)
+        (folder / OWNER_FILE).write_text(mark)
+        os.utime(folder / OWNER_FILE, (time.time() - age_s,) * 2)
         return folder
 
     return leave

@@ -1,10 +1,10 @@
 """Service containers: the databases that a check runs against, removed after it.
 
-Each check gets containers of its own, so that two checks at once cannot see each other's rows. They
-listen on random ports of the loopback interface.
+Each check gets containers of its own, on a network of its own, so that two checks at once cannot
+see each other's rows. They answer there by their names, and nowhere else.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 from docker import DockerClient
@@ -15,48 +15,39 @@ from blocks.environment import Environment
 from blocks.service_image import ServiceImage
 from delivery.errors import CheckCancelled, CheckFailed, ConfigurationError, TimedOut
 from delivery.patience import Patience, wait_until
-from tasks.workspace.docker_engine import engine
-from tasks.workspace.orphans import is_orphaned, our_mark
+from tasks.containers.run_engine import remove_container
 
-OWNER = "kanvaro.owner"
-CHECK = "kanvaro.check"
 TO_BECOME_HEALTHY = Patience(timeout=120, interval=0.2, longest=1)
 ONE_PROBE = Patience(timeout=5, interval=0.03)
+MEGABYTE = 1 << 20
 
 
 @contextmanager
 def service_containers(
+    client: DockerClient,
     environment: Environment,
     names: Sequence[str],
-    check: str,
+    network: str,
+    labels: Mapping[str, str],
     stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[dict[str, str]]:
-    """Run the named services while the block lasts; yield the variables with their addresses.
+    """Run the named services in `network` while the block lasts; yield variables with addresses.
 
     Raises `ConfigurationError` if an image cannot be had, `CheckFailed` with the service's last
     lines if it does not become healthy.
     """
-    if not names:
-        yield {}
-        return
-    with engine(environment) as client, ExitStack() as cleanup:
-        remove_orphans(client)
-        images = [_image(environment, name) for name in names]
+    with ExitStack() as cleanup:
+        images = {name: _image(environment, name) for name in names}
         started = [
-            (image, cleanup.enter_context(_container(client, image, check))) for image in images
+            (image, _container(client, cleanup, environment, name, image, network, labels))
+            for name, image in images.items()
         ]
         for image, container in started:
             _await_health(client, container, image, stop)
-        yield {image.variable: _address(image, container) for image, container in started}
-
-
-def remove_orphans(client: DockerClient) -> None:
-    """Remove service containers whose worker on this machine is dead."""
-    for container in client.containers.list(
-        all=True, filters={"label": OWNER}, ignore_removed=True
-    ):
-        if is_orphaned(container.labels.get(OWNER, "")):
-            _remove(container)
+        yield {
+            image.variable: image.uri.format(host=name, port=image.port)
+            for name, image in images.items()
+        }
 
 
 def _image(environment: Environment, name: str) -> ServiceImage:
@@ -69,24 +60,36 @@ def _image(environment: Environment, name: str) -> ServiceImage:
         ) from None
 
 
-@contextmanager
-def _container(client: DockerClient, image: ServiceImage, check: str) -> Iterator[Container]:
-    container = _started(client, image, check)
+def _container(
+    client: DockerClient,
+    cleanup: ExitStack,
+    environment: Environment,
+    name: str,
+    image: ServiceImage,
+    network: str,
+    labels: Mapping[str, str],
+) -> Container:
+    """Start a service, which `cleanup` removes; it answers in `network` by its `name`."""
+    api = client.api
+    memory = environment.policy.check_memory_mb * MEGABYTE
     try:
-        yield container
-    finally:
-        _remove(container)
-
-
-def _started(client: DockerClient, image: ServiceImage, check: str) -> Container:
-    try:
-        return client.containers.run(
+        made = api.create_container(
             image.reference,
-            detach=True,
-            labels={OWNER: our_mark(), CHECK: check},
-            # Port 0 of the host: the kernel chooses a free one.
-            ports={f"{image.port}/tcp": ("127.0.0.1", 0)},
-        )
+            labels=dict(labels),
+            host_config=api.create_host_config(
+                network_mode=network,
+                security_opt=["no-new-privileges"],
+                mem_limit=memory,
+                memswap_limit=memory,
+                pids_limit=environment.policy.check_processes,
+            ),
+            networking_config={
+                "EndpointsConfig": {network: api.create_endpoint_config(aliases=[name])}
+            },
+        )["Id"]
+        cleanup.callback(remove_container, client, made)
+        api.start(made)
+        return client.containers.get(made)
     except (ImageNotFound, APIError) as error:
         raise ConfigurationError(
             f"the service image {image.reference} cannot be started: {error.explanation or error}",
@@ -143,18 +146,3 @@ def _argv(health_command: list[str]) -> list[str]:
     if kind == "CMD-SHELL":
         return ["/bin/sh", "-c", *rest]
     return rest if kind == "CMD" else health_command
-
-
-def _address(image: ServiceImage, container: Container) -> str:
-    container.reload()
-    [binding, *_] = container.ports[f"{image.port}/tcp"] or [{}]
-    return image.uri.format(host="127.0.0.1", port=binding["HostPort"])
-
-
-def _remove(container: Container) -> None:
-    try:
-        container.remove(force=True, v=True)
-    except APIError as error:
-        # It is gone already, or another run is removing it at this moment.
-        if error.status_code not in (404, 409):
-            raise

@@ -1,0 +1,1 @@
+"""A stranger's programs in containers of the engine; `contained` runs one of them."""

@@ -1,0 +1,110 @@
+"""Capture what a program writes: its lines for the log, its last lines, all of it in a file."""
+
+import io
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from delivery.errors import RequestRefused
+from delivery.workspace.lines import LineReader
+
+LARGEST_LOG = 200 * 1024 * 1024
+LARGEST_ANSWER = 50_000_000
+
+
+class Answer(io.BytesIO):
+    """What a program writes to its standard output, to be read as one text, up to a limit."""
+
+    def __init__(self, program: str) -> None:
+        super().__init__()
+        self._program = program
+
+    def write(self, chunk: Any) -> int:
+        """Keep a chunk. Raises `RequestRefused` beyond the limit."""
+        if self.tell() + len(chunk) > LARGEST_ANSWER:
+            raise RequestRefused(
+                f"{self._program} answered more than {LARGEST_ANSWER / 1e6:.0f} MB",
+                hint="Look at its log on the worker: that is no usable answer.",
+            )
+        return super().write(chunk)
+
+
+@dataclass(frozen=True)
+class ProgramOutcome:
+    """How a program ended; `exit_code` is 128 + a signal that ended it, 127 when not found.
+
+    `note` says what ended it, where the exit code does not.
+    """
+
+    exit_code: int
+    seconds: float
+    last_lines: tuple[str, ...]
+    timed_out: bool = False
+    stopped: bool = False
+    note: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return self.exit_code == 0 and not self.timed_out and not self.stopped
+
+
+class CapturedOutput:
+    """Receives a program's output: passes each line to `log`, and keeps all of it in `full_log`.
+
+    That file keeps up to 200 MB, readable by this user only. `last_lines` are kept in memory.
+    """
+
+    def __init__(self, log: Callable[[str], None], full_log: Path, last_lines: int) -> None:
+        self._log = log
+        self._tail: deque[str] = deque(maxlen=last_lines)
+        self._reader = LineReader(self._say)
+        self._left = LARGEST_LOG
+        descriptor = os.open(full_log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        os.fchmod(descriptor, 0o600)
+        self._file: IO[bytes] = os.fdopen(descriptor, "wb")
+
+    def __enter__(self) -> "CapturedOutput":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.end()
+        self._file.close()
+
+    @property
+    def last_lines(self) -> tuple[str, ...]:
+        return tuple(self._tail)
+
+    def end(self) -> None:
+        """Pass on what the program wrote after its last line break."""
+        self._reader.end()
+
+    def write(self, chunk: bytes) -> None:
+        self._keep(chunk)
+        self._reader.feed(chunk)
+
+    def _keep(self, chunk: bytes) -> None:
+        if self._left > 0:
+            self._file.write(chunk[: self._left])
+            self._left -= len(chunk)
+            if self._left <= 0:
+                self._file.write(b"\n[the log is cut here: it grew too long]\n")
+            self._file.flush()
+
+    def _say(self, line: str) -> None:
+        self._tail.append(line)
+        self._log(line)
+
+
+def format_outcome(name: str, argv: Sequence[str], outcome: ProgramOutcome) -> str:
+    """Say how a program ended, with its last lines."""
+    how = (
+        f"did not end within {outcome.seconds:.0f} s"
+        if outcome.timed_out
+        else f"ended with exit code {outcome.exit_code} after {outcome.seconds:.1f} s"
+    )
+    if outcome.note:
+        how += f" ({outcome.note})"
+    return "\n".join([f"{name}: `{' '.join(argv)}` {how}; its last lines:", *outcome.last_lines])
