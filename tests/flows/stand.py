@@ -22,7 +22,7 @@ from sandbox.aws.ledger_table import ensure_ledger_table
 from sandbox.edge import Edge, ensure_distribution
 from sandbox.fakes import FakeServices
 from tasks.run import ledger
-from tests.tasks.containers.engines import NO_METADATA
+from tests.tasks.containers.engines import NO_METADATA, bridge_or_none
 
 ECR = "kanvaro"
 
@@ -37,7 +37,13 @@ class Stand:
         with ExitStack() as stack:
             self.aws = stack.enter_context(Aws())
             self.app_runner = stack.enter_context(
-                AppRunner(instances=self.programs, time_scale=0, aws_endpoint=self.aws.endpoint)
+                AppRunner(
+                    instances=self.programs,
+                    time_scale=0,
+                    aws_endpoint=self.aws.endpoint,
+                    # Smoke tests run in containers, which have a loopback of their own.
+                    also_on=bridge_or_none(),
+                )
             )
             self.fakes = stack.enter_context(FakeServices(channels=("deployments",)))
             self.distribution = ensure_distribution(self.aws)
@@ -62,6 +68,7 @@ class Stand:
             name=name,
             repository="none",
             metadata_address=NO_METADATA,
+            loopback_for_checks=bridge_or_none() or None,
             aws=AwsCredentials(aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY),
             endpoints={
                 **dict.fromkeys(

@@ -35,6 +35,7 @@ from tasks.run import ledger
 from tasks.run.lock_row import read_waiting
 from tasks.run.summary import stages_of
 from tests.flows.deploy.moves import answer, until
+from tests.tasks.containers.engines import have_image
 
 
 @pytest.fixture
@@ -125,19 +126,21 @@ def test_good_to_bad_before_promotion_no_user_meets_it(live, health, scripts, ki
     assert "all on blue" in env.said()
 
 
-def test_smoke_tests_are_those_of_the_revision_and_meet_the_idle_colour(live, tmp_path):
+def test_smoke_tests_are_those_of_the_revision_and_meet_the_idle_colour(live):
+    have_image()
     env = live()
-    seen = tmp_path / "seen"
     script = (
         "node -e \"const url = process.argv[1].split('=')[1];"
         "fetch(url + '/api/health').then((answer) => answer.text()).then((text) =>"
-        f"require('fs').writeFileSync('{seen}', text + process.env.REVISION))\" --"
+        "console.log('SEEN', text + process.env.REVISION))\" --"
     )
     version = env.publish(test_smoke=script)
 
     env.ok(version)
 
-    assert seen.read_text().count(version) == 2
+    [log] = (env.environment.data_dir / "logs").glob("*/smoke-test.log")
+    [seen] = [line for line in log.read_text().splitlines() if line.startswith("SEEN ")]
+    assert seen.count(version) == 2
 
 
 def test_bad_to_bad_to_good(live):

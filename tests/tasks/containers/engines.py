@@ -6,6 +6,8 @@ from prefect_docker import DockerHost
 
 from blocks.environment import Environment
 from blocks.serving import AppRunnerService
+from delivery.errors import DeliveryError
+from sandbox.host.bridge import bridge_address
 from sandbox.host.engine import docker_engine
 from sandbox.images.base_images import ensure_check_images
 
@@ -20,6 +22,19 @@ def have_image():
     client = docker_engine().client()
     ensure_check_images(client, [IMAGE], lambda _: None)
     client.close()
+
+
+@cache
+def bridge_or_none():
+    """Return the address at which containers reach this machine; empty where there is none."""
+    try:
+        client = docker_engine().client()
+    except DeliveryError:
+        return ""
+    try:
+        return bridge_address(client)
+    finally:
+        client.close()
 
 
 def environment_with(folder):
