@@ -16,6 +16,7 @@ from typing import IO, Any
 from docker import DockerClient
 from docker.errors import APIError, ImageNotFound
 from docker.types import LogConfig, Ulimit
+from requests.exceptions import RequestException
 
 from delivery.errors import ConfigurationError
 from tasks.containers.captured_output import CapturedOutput, ProgramOutcome
@@ -25,6 +26,7 @@ from tasks.containers.run_volume import ROOT, USER, RunVolume
 GRACE_S = 5.0
 LOOK_EVERY_S = 0.2
 DISK_EVERY_S = 5.0
+TO_STOP_S = 30.0
 # Chunks that wait for the log: a program that writes faster than that has to wait.
 MOST_WAITING = 64
 SHARED_MEMORY = 1 << 30
@@ -112,9 +114,13 @@ def run_contained(
                 break
         if chunks.is_open:
             timed_out = not (stopped or full_disk)
-            _stop(client, made, grace_s)
-            for _ in take(time.monotonic() + grace_s):
+            # Its output is read meanwhile: the engine does not end a container that still writes
+            # while nobody reads.
+            stopping = threading.Thread(target=_stop, args=(client, made, grace_s), daemon=True)
+            stopping.start()
+            for _ in take(time.monotonic() + grace_s + TO_STOP_S):
                 pass
+            stopping.join(TO_STOP_S)
         output.end()
         code, note = _how_it_ended(client, made, container.limits)
         seconds = time.monotonic() - began
@@ -186,9 +192,8 @@ class _Chunks:
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
-        self._waiting: queue.Queue[tuple[bytes | None, bytes | None] | None] = queue.Queue(
-            MOST_WAITING
-        )
+        self._waiting: queue.Queue[tuple[bytes | None, bytes | None] | None]
+        self._waiting = queue.Queue(MOST_WAITING)
         self.is_open, self._is_wanted = True, True
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -199,8 +204,10 @@ class _Chunks:
         self.close()
 
     def close(self) -> None:
-        """Let the thread end, also if it waits until somebody reads."""
+        """Cut the connection and let the thread end, also if it waits until somebody reads."""
         self._is_wanted = False
+        with suppress(Exception):
+            self._stream.close()
         with suppress(queue.Empty):
             while True:
                 self._waiting.get_nowait()
@@ -237,11 +244,9 @@ class _Chunks:
 
 
 def _stop(client: DockerClient, made: str, grace_s: float) -> None:
-    try:
+    # An error shows in what follows: the container is waited for, and removed by force.
+    with suppress(APIError, RequestException):
         client.api.stop(made, timeout=int(grace_s))
-    except APIError as error:
-        if error.status_code not in (304, 404, 409):
-            raise
 
 
 def _full_disk(client: DockerClient, made: str, limits: Limits) -> str:

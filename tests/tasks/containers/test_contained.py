@@ -169,7 +169,10 @@ def test_a_program_that_listens_may_tidy_up(run):
     assert time.monotonic() - began < 60
 
 
-def test_an_endless_talker_is_stopped_in_time(run):
+def test_an_endless_talker_is_stopped_in_time(run, monkeypatch):
+    """Also one that is far ahead of its reader: the engine waits until its output is read."""
+    monkeypatch.setattr("tasks.containers.contained.MOST_WAITING", 1)
+
     outcome = run("sh", "-c", "while :; do echo again and again and again; done", timeout_s=1)
 
     assert outcome.timed_out
@@ -227,7 +230,8 @@ def test_a_disk_with_room_stops_nothing(run, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, RuntimeError])
-def test_whatever_ends_the_caller_ends_the_container(run, monkeypatch, kind):
+@pytest.mark.parametrize("script", ["echo heard; exec sleep 300", "while :; do echo heard; done"])
+def test_whatever_ends_the_caller_ends_the_container(run, monkeypatch, script, kind):
     """Prefect's cancellation arrives as a BaseException, in the middle of anything."""
 
     def interrupt(*_):
@@ -236,7 +240,7 @@ def test_whatever_ends_the_caller_ends_the_container(run, monkeypatch, kind):
     monkeypatch.setattr("tasks.containers.captured_output.CapturedOutput.write", interrupt)
 
     with pytest.raises(kind):
-        run("sh", "-c", "echo heard; exec sleep 300")
+        run("sh", "-c", script)
 
     found = everything_of(run.workspace.run)
     assert found["containers"] == [run.volume.name]
