@@ -10,8 +10,7 @@ from benchmarks.aws_calls import calls_in_summary
 from benchmarks.report import WIDTH, Measurement, flat, table, write
 from delivery.checks.table import DEFAULT_TABLE
 from delivery.errors import RolloutFailed
-from tasks.checks.coverage import read_lcov
-from tasks.workspace.checkout import Source
+from tasks.checks.coverage import LCOV, read_lcov
 
 FAST = Measurement("fast_ratio", 1.05, "one over the other", goal=1.05)
 SLOW = Measurement("slow_s", 5.004, "a clock", goal=5.0, unit="s")
@@ -113,16 +112,7 @@ def test_the_trivial_application_installs_from_its_lockfile(tmp_path):
 
 def test_the_trivial_applications_coverage_can_be_read(tmp_path):
     application = trivial.repository(tmp_path / "trivial")
-    source = Source(
-        revision=application.revision,
-        tree="",
-        ref="refs/heads/main",
-        folder=application.folder,
-        repository=str(application.folder),
-        subject="",
-        author="",
-        committed_at="",
-        notes=(),
-    )
+    folder = application.folder
+    lcov = (folder / LCOV).read_bytes()
 
-    assert read_lcov(source).total.lines_total == 1
+    assert read_lcov(lcov, LCOV, str(folder), str(folder)).total.lines_total == 1
