@@ -4,6 +4,7 @@ A container that is never started holds it, so that the engine can put files in 
 wherever the engine runs. Nothing of the worker's disk is mounted anywhere.
 """
 
+import posixpath
 import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -88,10 +89,11 @@ def read_file(client: DockerClient, volume: RunVolume, path: str, most_bytes: in
 def copy_folder(
     client: DockerClient, volume: RunVolume, path: str, into: Path, most_bytes: int
 ) -> bool:
-    """Copy a folder of the volume into the folder `into`; return whether there is one.
+    """Copy what a folder of the volume holds into the new folder `into`; whether there is one.
 
-    Raises `RequestRefused` if it has more than `most_bytes` or 200,000 entries, if something in it
-    leads out, or if it is deeper than programs walk.
+    The path may lead through links that stay below SOURCE. Raises `RequestRefused` if it leads out,
+    if something in it does, if it has more than `most_bytes` or 200,000 entries, or if it is deeper
+    than programs walk.
     """
     tar, entries = filtering_tarfile(), 0
 
@@ -103,13 +105,23 @@ def copy_folder(
                 f"{path} has more than {MOST_ENTRIES} files, or one below {MOST_PARTS} folders",
                 hint="Let the application write less there.",
             )
+        below = entry.name.partition("/")[2]
+        if not below:
+            return None
+        linked = entry.linkname.partition("/")[2] if entry.islnk() else entry.linkname
         # No path and no link leads out of the folder, and all belongs to this user.
-        made: tarfile.TarInfo | None = tar.data_filter(entry, folder)
+        made: tarfile.TarInfo | None = tar.data_filter(
+            entry.replace(name=below, linkname=linked, deep=False), folder
+        )
         return made
 
-    with packed(client, volume, path, most_bytes) as stream:
+    found = _without_links(client, volume, path)
+    if found is None:
+        return False
+    with packed(client, volume, found, most_bytes) as stream:
         if stream is None:
             return False
+        into.mkdir(mode=0o700, parents=True)
         try:
             with tar.open(fileobj=stream, mode="r|") as archive:
                 archive.extractall(into, filter=plain)  # noqa: S202  stricter than "data"
@@ -119,6 +131,25 @@ def copy_folder(
                 hint="Links of what is built must stay in it.",
             ) from None
     return True
+
+
+def _without_links(client: DockerClient, volume: RunVolume, path: str) -> str | None:
+    """Return the folder to which a path below SOURCE leads; None if there is none."""
+    found = SOURCE
+    for part in posixpath.relpath(path, SOURCE).split("/"):
+        try:
+            chunks, about = client.api.get_archive(volume.name, posixpath.join(found, part))
+        except NotFound:
+            return None
+        chunks.close()
+        # The engine has followed the whole way of a link, inside of the container.
+        found = about["linkTarget"] or posixpath.normpath(posixpath.join(found, part))
+        if found != SOURCE and not found.startswith(f"{SOURCE}/"):
+            raise RequestRefused(
+                f"{path} leads out of the build, to {shortened(found, 200)}",
+                hint="Let the build copy what it links to.",
+            )
+    return found
 
 
 def filtering_tarfile() -> Any:

@@ -92,9 +92,8 @@ def _fetched(
     app = workspace.home / "build" / "app"
     with engine(environment) as client:
         for name in (STANDALONE, *BESIDES):
-            into = (app / name).parent
-            into.mkdir(mode=0o700, parents=True, exist_ok=True)
-            copy_folder(client, volume, f"{SOURCE}/{plan.table.folder}/{name}", into, LARGEST_BUILD)
+            path = f"{SOURCE}/{plan.table.folder}/{name}"
+            copy_folder(client, volume, path, app / name, LARGEST_BUILD)
     return app
 
 

@@ -267,26 +267,50 @@ def test_a_file_that_a_check_wrote_is_read_and_no_link_is_followed(run):
 
 @pytest.fixture
 def copied(run, tmp_path):
-    """Let a script fill a folder of the volume, and copy it out; the copy."""
+    """Let a script fill a folder of the volume, and copy what it holds; the copy."""
 
-    def copy(script, most_bytes=1_000_000):
+    def copy(script, name="built", most_bytes=1_000_000):
         assert run("sh", "-ec", f"mkdir built && cd built && {script}").passed
         client = docker_engine().client()
+        into = tmp_path / "to"
         try:
-            assert copy_folder(client, run.volume, f"{SOURCE}/built", tmp_path / "to", most_bytes)
-            assert not copy_folder(client, run.volume, f"{SOURCE}/absent", tmp_path / "to", 1)
+            assert copy_folder(client, run.volume, f"{SOURCE}/{name}", into, most_bytes)
+            assert not copy_folder(client, run.volume, f"{SOURCE}/absent/x", tmp_path / "no", 1)
         finally:
             client.close()
-        return tmp_path / "to" / "built"
+        return into
 
     return copy
 
 
+@pytest.mark.parametrize("link", ["../pictures", "/workspace/source/pictures"])
+def test_a_folder_that_is_a_link_within_the_repository_is_copied(copied, link):
+    """As in a monorepo, whose applications share their pictures."""
+    script = f"mkdir ../pictures && echo 1 > ../pictures/logo && ln -s {link} public"
+
+    assert (copied(script, "built/public") / "logo").read_text() == "1\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "name"),
+    [
+        ("ln -s /etc public", "built/public"),
+        ("ln -s ../../../etc public", "built/public"),
+        ("ln -s /etc .next", "built/.next/ssl"),
+        ("ln -s /workspace/source/../home public", "built/public"),
+    ],
+)
+def test_a_folder_that_is_a_link_out_of_the_repository_is_refused(copied, script, name):
+    with pytest.raises(RequestRefused, match="leads out of the build"):
+        copied(script, name)
+
+
 def test_a_folder_of_the_volume_is_copied_with_its_links(copied):
-    made = copied("mkdir a && echo 1 > a/b && ln -s a/b link && chmod 755 a/b")
+    made = copied("mkdir a && echo 1 > a/b && ln -s a/b link && chmod 755 a/b && ln a/b hard")
 
     assert (made / "link").read_text() == "1\n"
     assert (made / "link").readlink() == Path("a/b")
+    assert (made / "hard").read_text() == "1\n"
     assert os.access(made / "a/b", os.X_OK)
 
 
