@@ -95,5 +95,5 @@ def _playwright_version(files: Mapping[str, str], root: str) -> str | None:
     for name in LOCKFILES:
         path = name if root in (".", "") else f"{root}/{name}"
         if found := _PLAYWRIGHT.search(files.get(path, "")):
-            return next(version for version in map(str, found.groups()) if version != "None")
+            return found[found.lastindex or 0]
     return None

@@ -1,8 +1,5 @@
 """Have the images on the engine in which an application's checks run."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 from docker import DockerClient
@@ -16,7 +13,7 @@ from blocks.environment import Environment
 from delivery.checks.plan import CheckPlan
 from delivery.errors import ConfigurationError
 from delivery.text import shortened
-from tasks.containers.docker_engine import engine
+from tasks.containers.docker_engine import deadline, engine
 
 STAND_IN = "kanvaro.stand-in"
 LONGEST_PULL_S = 900.0
@@ -44,7 +41,7 @@ def _image(client: DockerClient, reference: str) -> Image:
     except ImageNotFound:
         get_run_logger().info("pulling the image %s", reference)
     try:
-        with _deadline(client):
+        with deadline(client, LONGEST_PULL_S):
             for event in client.api.pull(reference, stream=True, decode=True):
                 if "error" in event:
                     raise _unavailable(reference, str(event["error"]))
@@ -53,18 +50,6 @@ def _image(client: DockerClient, reference: str) -> Image:
         raise _unavailable(reference, str(error.explanation or error)) from None
     except (HTTPError, RequestException):
         raise _unavailable(reference, f"not pulled within {LONGEST_PULL_S:g} s") from None
-
-
-@contextmanager
-def _deadline(client: DockerClient) -> Iterator[None]:
-    """Close the client after a while: a pull's stream has no time-out of its own."""
-    timer = threading.Timer(LONGEST_PULL_S, client.close)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _unavailable(reference: str, why: str) -> ConfigurationError:

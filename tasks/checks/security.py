@@ -28,9 +28,9 @@ def security_report(
 ) -> tuple[str, ...]:
     """Run the scanners; return one sentence for each of them, if they pass.
 
-    They see an export of the commit, since the other checks may have changed the checkout, from
-    which nothing is built. Raises `CheckFailed` for what was found, `ScannerDidNotRun` where no
-    verdict was reached, `CheckCancelled` when the run was asked to stop.
+    They see an export of the commit, as the build does: no check can change it. Raises
+    `CheckFailed` for what was found, `ScannerDidNotRun` where no verdict was reached,
+    `CheckCancelled` when the run was asked to stop.
     """
     log = get_run_logger()
     context = ScanContext(

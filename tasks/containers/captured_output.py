@@ -12,6 +12,7 @@ from delivery.errors import RequestRefused
 from delivery.workspace.lines import LineReader
 
 LARGEST_LOG = 200 * 1024 * 1024
+# The commits of a large project since its beginning have 20 MB.
 LARGEST_ANSWER = 50_000_000
 
 

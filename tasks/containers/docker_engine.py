@@ -1,6 +1,7 @@
 """The Docker engine of an environment, and what its errors mean."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import docker
@@ -29,6 +30,21 @@ def engine(environment: Environment) -> Iterator[docker.DockerClient]:
         raise EngineUnavailable(f"the Docker engine went away: {_first_line(error)}") from None
     finally:
         client.close()
+
+
+@contextmanager
+def deadline(client: docker.DockerClient, seconds: float) -> Iterator[Callable[[], bool]]:
+    """Close the client after `seconds`: the stream of a build or pull has no time-out of its own.
+
+    Yields a function that says whether the time is over.
+    """
+    timer = threading.Timer(seconds, client.close)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield lambda: not timer.is_alive()
+    finally:
+        timer.cancel()
 
 
 def _first_line(error: Exception) -> str:

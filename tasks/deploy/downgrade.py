@@ -52,8 +52,8 @@ def lineage_of(
 ) -> Lineage:
     """Return what git says of the live commit and of the one that was checked out.
 
-    It asks the mirror, not the checkout, in which the checks ran. The repository is asked only if
-    the mirror does not have the live commit on the branch.
+    It asks the mirror, and the repository only if the mirror does not have the live commit on the
+    branch.
     """
     address = source.repository
     with mirror_of(address, workspace.mirrors, credentials_for(environment, address)) as mirror:

@@ -9,10 +9,8 @@ revision. An image under that tag whose digest is not recorded is not believed.
 """
 
 import base64
-import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +27,7 @@ from delivery.platform.images import REVISION_LABEL, TREE_LABEL, Image
 from delivery.run.ledger import Pushed
 from tasks import fact, operation
 from tasks.aws_errors import translate_aws_errors
-from tasks.containers.docker_engine import engine
+from tasks.containers.docker_engine import deadline, engine
 from tasks.platform.image_tags import digest_of, give_tag
 from tasks.run import ledger
 from tasks.run.announce import this_run
@@ -108,7 +106,7 @@ def _built(
     environment: Environment, client: DockerClient, folder: Path, source: Source, dockerfile: str
 ) -> str:
     log, tail, image_id = get_run_logger(), list[str](), ""
-    with _deadline(client, environment.policy.build_timeout_s) as is_over:
+    with deadline(client, environment.policy.build_timeout_s) as is_over:
         try:
             for event in client.api.build(
                 path=str(folder),
@@ -135,18 +133,6 @@ def _built(
     if not image_id:
         raise ImageFailed(_ended("docker build ended without an image", tail))
     return image_id
-
-
-@contextmanager
-def _deadline(client: DockerClient, seconds: float) -> Iterator[Callable[[], bool]]:
-    """Close the client after `seconds`: a build's stream has no time-out of its own."""
-    timer = threading.Timer(seconds, client.close)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield lambda: not timer.is_alive()
-    finally:
-        timer.cancel()
 
 
 def _pushed(environment: Environment, client: DockerClient, address: str, tag: str) -> str:

@@ -1,4 +1,4 @@
-"""Read what a commit holds from git's objects, and export it.
+"""Read what a commit holds from git's objects.
 
 Neither files of a checkout, nor the index, nor settings, attributes and replacements in `.git` are
 read here, only git's objects, and the commit by its SHA.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tasks.containers.contained import ContainerEnvironment
 from tasks.containers.run_volume import ROOT
-from tasks.workspace.program_environment import CONSTANT, may_pass, npm_settings
+from tasks.workspace.program_environment import CONSTANT, caches, may_pass, npm_settings
 
 HOME = f"{ROOT}/home"
 LARGEST_FILE = 4_000_000
@@ -21,11 +21,7 @@ _AUTHORITIES = (
     *("GIT_SSL_CAINFO", "npm_config_cafile"),
 )
 # Folders and programs of the worker, which do not exist in a container.
-_OF_THE_WORKER = re.compile(
-    r"PATH|NODE_OPTIONS|SSL_CERT_DIR|DOCKER_HOST|npm_config_nodedir"
-    r"|(?:PLAYWRIGHT|PUPPETEER|CHROME|CYPRESS)_\w+",
-    re.IGNORECASE,
-)
+_OF_THE_WORKER = re.compile("PATH|NODE_OPTIONS|SSL_CERT_DIR|npm_config_nodedir", re.IGNORECASE)
 _CAFILE = re.compile(r"^cafile=[\"']?([^\"'\n]+)[\"']?$", re.MULTILINE)
 _NODEDIR = re.compile(r"^nodedir=.*\n?", re.MULTILINE)
 
@@ -63,7 +59,8 @@ def container_environment(
             **CONSTANT,
             "HOME": HOME,
             "npm_config_userconfig": f"{HOME}/.npmrc",
-            **_caches(),
+            # In the run's volume: no other run reads what a stranger's code can write.
+            **caches(Path(ROOT, "cache")),
         },
         files,
     )
@@ -83,16 +80,3 @@ def _handed_over(file: Path, files: dict[str, bytes]) -> str | None:
     path = f"{HOME}/authorities/{len(files)}.pem"
     files[path] = content
     return path
-
-
-def _caches() -> dict[str, str]:
-    """Return where package managers keep what they fetched: in the run's volume, for its checks."""
-    cache = f"{ROOT}/cache"
-    return {
-        "npm_config_cache": f"{cache}/npm",
-        "PNPM_HOME": f"{cache}/pnpm",
-        "YARN_CACHE_FOLDER": f"{cache}/yarn",
-        "YARN_GLOBAL_FOLDER": f"{cache}/yarn-berry",
-        "YARN_ENABLE_TELEMETRY": "0",
-        "COREPACK_HOME": f"{cache}/corepack",
-    }

@@ -70,7 +70,7 @@ _ABSENT = re.compile(
 _REFUSED_OBJECT = re.compile(r"not our ref|unadvertised object|couldn't find remote ref|bad object")
 
 
-# On the command line, too: the file with the settings lies where checks might write.
+# On the command line, too: whatever becomes of the file with the settings.
 NO_HOOKS = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false")
 
 

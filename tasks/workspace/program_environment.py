@@ -62,7 +62,7 @@ def program_environment(
         "LANG": "C.UTF-8",
         **{name: value for name, value in worker.items() if may_pass(name, value)},
         **CONSTANT,
-        **_caches(cache),
+        **caches(cache),
         "HOME": str(home),
         "TMPDIR": str(temporary),
         "npm_config_userconfig": str(settings),
@@ -85,7 +85,8 @@ def withheld_proxies(worker: Mapping[str, str] | None = None) -> tuple[str, ...]
     return tuple(sorted(name for name in proxies if _holds_a_password(worker[name])))
 
 
-def _caches(cache: Path) -> dict[str, str]:
+def caches(cache: Path) -> dict[str, str]:
+    """Return where package managers keep what they fetched."""
     return {
         "npm_config_cache": str(cache / "npm"),
         "PNPM_HOME": str(cache / "pnpm"),
