@@ -33,6 +33,7 @@ from tests.flows.stand import Stand
 
 # A server that has just started draws its first page slowly; and a run takes its time.
 SOON_MS, RUN_MS = 60_000, 120_000
+TRIES = 5
 # The least that Prefect takes.
 SILENT = timedelta(seconds=10)
 WINDOW = {"width": 1280, "height": 900}
@@ -51,21 +52,28 @@ class Person:
 
     def logs_in(self, password):
         """Type the line of the password file into the form that comes before every page."""
-        self.page.goto(f"{self.address}/v2/login")
-        self.page.get_by_placeholder("admin:pass").fill(password)
+        field = self.page.get_by_placeholder("admin:pass")
+        self._goes_to("/login", field)
+        field.fill(password)
         self.page.get_by_role("button", name="Login").click()
-        expect(self.page.get_by_placeholder("admin:pass")).to_have_count(0, timeout=SOON_MS)
+        expect(field).to_have_count(0, timeout=SOON_MS)
 
     def opens(self, path, text):
-        """Open a page and see `text` on it; again where it came without what it should show.
+        """Open a page and see `text` on it."""
+        self._goes_to(path, self.page.get_by_text(text).first)
 
-        Prefect's UI asks once: a server that was busy then leaves a page empty.
+    def _goes_to(self, path, shown):
+        """Open a page until it shows what it should.
+
+        Prefect's UI asks once for its scripts and its data: a server that was busy then leaves a
+        page empty.
         """
-        for _ in range(3):
+        for _ in range(TRIES):
             self.page.goto(f"{self.address}/v2{path}")
             with suppress(AssertionError):
-                return self.sees(text, SOON_MS / 2)
-        raise AssertionError(f"{path} shows no {text!r}, but:\n{self.page.inner_text('body')}")
+                return expect(shown).to_be_visible(timeout=SOON_MS / 2)
+        body = self.page.inner_text("body")
+        raise AssertionError(f"{path} shows no {shown}, but:\n{body}")
 
     def sees(self, text, timeout=SOON_MS):
         expect(self.page.get_by_text(text).first).to_be_visible(timeout=timeout)
@@ -78,7 +86,7 @@ class Person:
 
     def submits_until(self, look):
         """Click once more where a click was lost; what `look` sees in the end."""
-        for _ in range(3):
+        for _ in range(TRIES):
             self.submits()
             with suppress(TimedOut):
                 return until(look, "what the form starts", timeout=20)
