@@ -167,11 +167,14 @@ def kept_secret(programs_started, stand, caplog):
 class Application:
     """A repository with an application whose checks take no time."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, clone_of=None):
         folder.mkdir()
         self.sample = Sample(folder)
         self.extra = set()
-        git(folder, "init", "--quiet", "--initial-branch=main")
+        if clone_of:
+            git(folder, "clone", "--quiet", clone_of, ".")
+        else:
+            git(folder, "init", "--quiet", "--initial-branch=main")
 
     @property
     def address(self):
