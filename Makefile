@@ -20,7 +20,7 @@ export NEXT_TELEMETRY_DISABLED := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 # `test-engine`, `test-github` and `test-rest` are the rows of `test`; `test-after` compares their results.
-.PHONY: test-engine test-github test-rest test-after help demo test proof check lint types ci status sandbox sandbox-stop server worker register screenshots bench lock setup
+.PHONY: test-engine test-github test-rest test-after help demo test proof check lint types ci status rollback deploy sandbox sandbox-stop server worker register screenshots bench lock setup
 
 help: ## List these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,18 @@ ci: $(VENV)/ready ## Run the pipeline for any Node application: REPOSITORY=path-
 status: override export ENVIRONMENT := $(value ENVIRONMENT)
 status: $(VENV)/ready ## Show what is live, whether it is healthy, how to roll back: [ENVIRONMENT=production] on the server of PREFECT_API_URL
 	@$(RUN) -m deployments.status
+
+rollback deploy: override export ENVIRONMENT := $(value ENVIRONMENT)
+rollback deploy: override export REASON := $(value REASON)
+rollback deploy: override export BY := $(value BY)
+rollback deploy: override export TO := $(value TO)
+rollback deploy: override export FORCE := $(value FORCE)
+rollback deploy: override export VERSION := $(value VERSION)
+rollback deploy: override export PLAN := $(value PLAN)
+rollback: $(VENV)/ready ## Bring an earlier version back, and show how it goes: REASON="…" [TO=previous] [ENVIRONMENT=production] [FORCE=yes]
+	@$(RUN) -m deployments.by_hand rollback
+deploy: $(VENV)/ready ## Deploy a version that passed `ci`: VERSION=… REASON="…" [ENVIRONMENT=production] [PLAN=yes]
+	@$(RUN) -m deployments.by_hand deploy
 
 sandbox: $(VENV)/ready ## Start the emulators and leave them running until Ctrl-C
 	@$(RUN) -m sandbox

@@ -10,7 +10,7 @@ import pytest
 from prefect import get_client
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
-from deployments.demo.run_progress import summary_of
+from deployments.run_progress import summary_of
 from deployments.sandbox_environment import sandbox_environment
 from flows.ci import ci
 from sandbox.host.engine import docker_engine
