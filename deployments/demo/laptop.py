@@ -29,7 +29,7 @@ from deployments import ROOT
 from deployments.demo.demo import how_to_log_in, prepare_images, start_sandbox, step
 from deployments.demo.request import USAGE, CiRequest, Preview, preview, resolve
 from deployments.demo.terminal import run_command, shown_in_terminal
-from deployments.run_progress import show_markdown, summary_of
+from deployments.run_progress import show_summary
 from deployments.sandbox_environment import sandbox_environment
 from deployments.server.processes import standing_server, using
 from sandbox import addresses
@@ -142,7 +142,7 @@ def _run(request: CiRequest) -> str:
     if isinstance(run_id, UUID):
         with get_client(sync_client=True) as client:
             print()
-            show_markdown(summary_of(client, run_id))
+            show_summary(client, run_id)
     return _sentence(state)
 
 
