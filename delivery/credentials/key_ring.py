@@ -7,6 +7,7 @@ restart is still valid when the next rotation comes a week later. A `kid` is pub
 base64url text, used as UTF-8 bytes for HS256. Times are seconds since 1970, durations are seconds.
 """
 
+import json
 import re
 import secrets
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from typing import Any
 
 from delivery.credentials.secret_value import members_of, text_member
 from delivery.errors import SecretMalformed
+from delivery.json_reader import read_json
 
 # The kid of a key that was in use before there was a ring; it signed the tokens without a kid.
 LEGACY = "legacy"
@@ -83,12 +85,16 @@ class KeyRings:
         return (*self.access.keys, *self.refresh.keys)
 
     def value(self, version: str) -> dict[str, Any]:
-        """The members of the secret's value; `version` is the id under which it is stored."""
+        """The members of the secret's value; `version` is the id under which it is stored.
+
+        The rings are one text: a reference to a member that is an object injects Go's notation of
+        it (`map[access:map[…]]`) into the application, and not JSON.
+        """
         return {
             "version": version,
             "jwt_secret": self.access.current.k,
             "refresh_secret": self.refresh.current.k,
-            "ring": asdict(self),
+            "ring": json.dumps(asdict(self), separators=(",", ":")),
         }
 
 
@@ -156,13 +162,14 @@ def legacy_pair(text: str) -> KeyPair:
 def read_rings(text: str) -> KeyRings | None:
     """The rings in a secret's value; None if it has no ring yet.
 
-    Raises `SecretMalformed`, which quotes no key; also if `jwt_secret` or `refresh_secret` is not
-    the key that its ring signs with.
+    Earlier versions stored them as an object: the next rotation writes them as text. Raises
+    `SecretMalformed`, which quotes no key; also if `jwt_secret` or `refresh_secret` is not the key
+    that its ring signs with.
     """
     members = members_of(text)
     if "ring" not in members:
         return None
-    ring = _members(members["ring"], "ring")
+    ring = _members(_from_text(members["ring"]), "ring")
     rings = KeyRings(*(_ring(ring.get(kind), f"ring.{kind}") for kind in ("access", "refresh")))
     for name, each in (("jwt_secret", rings.access), ("refresh_secret", rings.refresh)):
         if members.get(name) != each.current.k:
@@ -171,6 +178,15 @@ def read_rings(text: str) -> KeyRings | None:
                 hint="Put AWSCURRENT back on the version before, or make both the same.",
             )
     return rings
+
+
+def _from_text(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return read_json(value)
+    except ValueError:  # its text would quote the secret
+        return None
 
 
 def _ring(value: Any, where: str) -> KeyRing:

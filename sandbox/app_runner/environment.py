@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from sandbox.app_runner.configuration import Configuration
 from sandbox.app_runner.errors import RolloutFailed
+from sandbox.app_runner.go_notation import in_go_notation
 
 # One session for all clients: parsing a service model takes 0.2 s, and a session keeps it.
 _session = boto3.session.Session()
@@ -83,5 +84,8 @@ def _read_secret(arn: str, connect: Any) -> str:
 
 
 def _member(text: str, key: str) -> str:
-    value = json.loads(text)[key]
-    return value if isinstance(value, str) else json.dumps(value)
+    """Return a member as AWS's agent injects it: what is no text in Go's notation, not as JSON.
+
+    https://github.com/aws/containers-roadmap/issues/2224: nested keys are not supported.
+    """
+    return in_go_notation(json.loads(text)[key])

@@ -67,7 +67,8 @@ def _key_rings() -> dict[str, Any]:
     return {
         "jwt_secret": access["current"]["k"],
         "refresh_secret": refresh["current"]["k"],
-        "ring": {"access": access, "refresh": refresh},
+        # As text: a reference to an object injects no JSON.
+        "ring": json.dumps({"access": access, "refresh": refresh}),
     }
 
 

@@ -218,8 +218,40 @@ def test_a_value_of_before_has_no_ring():
     assert read_rings(LEGACY_VALUE) is None
 
 
+def as_object(value):
+    """A secret's value as it was stored once, with its ring as an object."""
+    members = json.loads(value)
+    return json.dumps({**members, "ring": json.loads(members["ring"])})
+
+
+def test_a_ring_is_stored_as_text_which_a_reference_injects_as_it_is():
+    stored = NEW.value("a-version")["ring"]
+
+    assert isinstance(stored, str)
+    assert json.loads(stored).keys() == {"access", "refresh"}
+
+
+def test_a_ring_that_was_stored_as_an_object_is_read_and_written_as_text_by_the_next_rotation():
+    was = read_rings(as_object(text(NEW)))
+
+    assert was == read_rings(text(NEW))
+    following = rotate_rings(was, pair("9"), NOW, LIVES)
+    assert isinstance(following.value("a-version")["ring"], str)
+    assert read_rings(json.dumps(following.value("a-version"))) == following
+
+
+@pytest.mark.parametrize("ring", [CANARY, "[" * 20000, f'"{CANARY}"', "{", ""])
+def test_text_that_is_no_ring_is_refused_and_never_quoted(ring):
+    members = {**json.loads(text(NEW)), "ring": ring}
+
+    with pytest.raises(SecretMalformed, match="no object in ring") as refused:
+        read_rings(json.dumps(members))
+
+    assert CANARY not in f"{refused.value} {refused.value.hint}"
+
+
 def changed(path, value):
-    members = json.loads(text(NEW))
+    members = json.loads(as_object(text(NEW)))
     *before, last = path
     inner = members
     for step in before:

@@ -309,11 +309,16 @@ def _readable(file):
     return content
 
 
+def rings_in(value):
+    """Return the rings of both kinds of tokens in the secret's value, where they are one text."""
+    return json.loads(value["ring"])
+
+
 def _texts(value):
     if "smtp_pass" in value:
         return [value[name] for name in ("smtp_pass", "secret_access_key") if name in value]
     if "ring" in value:
-        rings = [value["ring"][kind] for kind in ("access", "refresh")]
+        rings = rings_in(value).values()
         keys = [k for ring in rings for k in (ring["current"], ring["next"], *ring["previous"])]
         return [key["k"] for key in keys]
     return [login_of(value[name]).password for name in ("mongodb_uri", "redis_url")]

@@ -36,7 +36,7 @@ from tasks.run import ledger
 from tasks.run.lock_row import read_lock
 from tests.flows.deploy.moves import Beside, until
 from tests.flows.maintenance.test_status import hold, open_intent, write
-from tests.flows.rotation.rotation_world import Rotating
+from tests.flows.rotation.rotation_world import Rotating, rings_in
 from tests.flows.rotation.signed_in import signed_in
 from tests.flows.stand import arn_of
 
@@ -77,7 +77,7 @@ def test_all_secrets_are_rotated_with_one_restart_and_the_old_ones_still_work(se
     assert env.logs_in(env.value("database"))
     assert env.survives_a_restart(env.value("database"))
     assert env.logs_in(before["database"][1])
-    old, new = before["jwt"][1]["ring"]["access"], env.value("jwt")["ring"]["access"]
+    old, new = rings_in(before["jwt"][1])["access"], rings_in(env.value("jwt"))["access"]
     assert new["current"] == old["next"]
     assert [key["kid"] for key in new["previous"]] == [old["current"]["kid"]]
     assert env.env.live() == env.env.versions[1]
@@ -367,7 +367,7 @@ def test_three_weeks_go_by_and_the_users_take_turns(served):
 
 def test_a_compromised_credential_is_revoked_in_the_same_run(served):
     env = served()
-    first, keys = env.value("database"), env.value("jwt")["ring"]
+    first, keys = env.value("database"), rings_in(env.value("jwt"))
     with closing(redis.Redis.from_url(first["redis_url"], retry=Retry(NoBackoff(), 0))) as thief:
         thief.ping()
 
@@ -378,7 +378,7 @@ def test_a_compromised_credential_is_revoked_in_the_same_run(served):
     assert not env.logs_in_somewhere(first)
     assert env.logs_in(env.value("database"))
     assert all(env.logs_in(given_to(each)) for each in env.given())
-    ring = env.value("jwt")["ring"]["access"]
+    ring = rings_in(env.value("jwt"))["access"]
     assert not ring["previous"]
     old = {keys["access"]["current"]["k"], keys["access"]["next"]["k"]}
     assert not {ring["current"]["k"], ring["next"]["k"]} & old
@@ -408,7 +408,7 @@ def test_a_key_ring_begins_with_the_old_keys(served):
 
     env.ok("one")
 
-    ring = env.value("jwt")["ring"]["access"]
+    ring = rings_in(env.value("jwt"))["access"]
     assert ring["current"] == {"kid": "legacy", "k": first["jwt_secret"]}
     assert not ring["previous"]
     assert env.value("jwt")["refresh_secret"] == first["refresh_secret"]
@@ -416,7 +416,7 @@ def test_a_key_ring_begins_with_the_old_keys(served):
 
     env.ok("two", secrets=["jwt"])
 
-    second = env.value("jwt")["ring"]["access"]
+    second = rings_in(env.value("jwt"))["access"]
     assert second["current"] == ring["next"]
     assert [key["k"] for key in second["previous"]] == [first["jwt_secret"]]
 
@@ -609,7 +609,7 @@ def test_an_unknown_provider_is_told_and_nothing_else(served):
 
 def test_force_logout_needs_no_ring_and_leaves_no_key(served):
     env = served()
-    old = env.value("jwt")["ring"]["access"]["current"]["k"]
+    old = rings_in(env.value("jwt"))["access"]["current"]["k"]
     env.without_reference("JWT_RING")
 
     env.ok(secrets=["jwt"], force_logout=True, reason="a key was seen")

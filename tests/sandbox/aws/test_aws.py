@@ -103,11 +103,12 @@ def test_a_seeded_secret_has_no_version_but_its_first():
 def test_the_seeded_rings_begin_with_the_keys_of_the_secret(aws):
     aws.seed(mongodb_uri="mongodb://x", redis_url="redis://x")
     jwt = _secret(aws, "kanvaro/jwt")
-    assert jwt["ring"]["access"]["current"]["k"] == jwt["jwt_secret"]
-    assert jwt["ring"]["refresh"]["current"]["k"] == jwt["refresh_secret"]
-    keys = [jwt["ring"][use][slot] for use in ("access", "refresh") for slot in ("current", "next")]
+    rings = json.loads(jwt["ring"])
+    assert rings["access"]["current"]["k"] == jwt["jwt_secret"]
+    assert rings["refresh"]["current"]["k"] == jwt["refresh_secret"]
+    keys = [rings[use][slot] for use in ("access", "refresh") for slot in ("current", "next")]
     assert len({key["k"] for key in keys}) == len({key["kid"] for key in keys}) == 4
-    assert [jwt["ring"][use]["previous"] for use in ("access", "refresh")] == [[], []]
+    assert [rings[use]["previous"] for use in ("access", "refresh")] == [[], []]
 
 
 def test_seeding_again_keeps_generated_secrets_and_renews_the_addresses(aws):
@@ -136,7 +137,7 @@ def test_generated_secrets_are_long_and_differ(aws):
     jwt = _secret(aws, "kanvaro/jwt")
     values = [
         *(jwt["jwt_secret"], jwt["refresh_secret"]),
-        *(jwt["ring"][use]["next"]["k"] for use in ("access", "refresh")),
+        *(json.loads(jwt["ring"])[use]["next"]["k"] for use in ("access", "refresh")),
         _secret(aws, "kanvaro/email")["smtp_pass"],
     ]
     assert len(set(values)) == 5
