@@ -40,6 +40,9 @@ test: $(VENV)/ready ## Run lint, types, import rules and all tests
 test-engine test-github test-rest: test-%:
 	$(RUN) -m pytest --row $* $(PYTEST_ARGS)
 
+# It reads the authorization data that come with checkov.
+test-rest: $(VENV_CHECKOV)/ready
+
 # Each row records in .called what its flows called in AWS; this compares all calls with their roles.
 test-after:
 	$(RUN) -m pytest tests/test_permissions.py
