@@ -1,11 +1,37 @@
 """Make text safe to show: drop control characters, escape it for Slack or Markdown, bound it."""
 
+import codecs
 import re
 
 # Sequences that a terminal obeys, and marks that reverse the direction of the text after them.
 _CONTROL = re.compile(
     r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 )
+
+
+# The longer marks first: that of UTF-32 begins with that of UTF-16.
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+def text_of(content: bytes) -> str:
+    """Decode what anybody may have written: by its byte order mark, as UTF-8, else as Latin-1.
+
+    Nothing is refused and nothing is left out: what has a mark and does not keep to it has U+FFFD
+    in it, and every byte is a character of Latin-1.
+    """
+    for mark, encoding in _BYTE_ORDER_MARKS:
+        if content.startswith(mark):
+            return content[len(mark) :].decode(encoding, errors="replace")
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
 
 
 def duration(seconds: float) -> str:
