@@ -17,21 +17,33 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+# Text in UTF-16 that is mostly ASCII, as source code is.
+_LOOKED_AT, _MOSTLY = 4096, 0.7
 
 
 def text_of(content: bytes) -> str:
     """Decode what anybody may have written: by its byte order mark, as UTF-8, else as Latin-1.
 
-    Nothing is refused and nothing is left out: what has a mark and does not keep to it has U+FFFD
-    in it, and every byte is a character of Latin-1.
+    UTF-16 without a mark is known by its zero bytes. Nothing is refused and nothing is left out:
+    what does not keep to its encoding has U+FFFD in it, and every byte is a character of Latin-1.
     """
     for mark, encoding in _BYTE_ORDER_MARKS:
         if content.startswith(mark):
             return content[len(mark) :].decode(encoding, errors="replace")
+    for first_zero, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        zeros, others = (_share_of_zeros(content, each) for each in (first_zero, 1 - first_zero))
+        if zeros > _MOSTLY and not others:
+            return content.decode(encoding, errors="replace")
     try:
         return content.decode()
     except UnicodeDecodeError:
         return content.decode("latin-1")
+
+
+def _share_of_zeros(content: bytes, first: int) -> float:
+    """Return how many of every second byte at the beginning are zero, from `first` on."""
+    looked_at = content[first:_LOOKED_AT:2]
+    return looked_at.count(0) / len(looked_at) if looked_at else 0
 
 
 def duration(seconds: float) -> str:
