@@ -25,6 +25,7 @@ from blocks.policy import Policy
 from delivery.checks.delivery_toml import parse_table
 from delivery.checks.table import DEFAULT_TABLE
 from delivery.errors import ConfigurationError, DeliveryError, RequestRefused, RolloutFailed
+from delivery.text import text_of
 from deployments import ROOT
 from deployments.demo.demo import how_to_log_in, prepare_images, start_sandbox, step
 from deployments.demo.request import USAGE, CiRequest, Preview, preview, resolve
@@ -184,7 +185,7 @@ def _table(path: str) -> str | None:
     if not path:
         return None
     try:
-        text = Path(path).expanduser().read_text()
+        text = text_of(Path(path).expanduser().read_bytes())
     except (OSError, ValueError, RuntimeError) as error:
         why = getattr(error, "strerror", None) or "it is not text"
         raise ConfigurationError(f"DELIVERY={path[:200]!r} cannot be read: {why}") from None

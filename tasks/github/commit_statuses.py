@@ -193,7 +193,7 @@ def conclude_statuses(
     reporter.conclude(reports)
     source = branch.source
     facts = [
-        ("commit", f"{source.subject} ({source.author}, {source.committed_at})"),
+        ("commit", f"{source.subject} ({source.author}, {source.committed_at or 'no date'})"),
         ("of", f"pull request {reporter.pull.number} into {branch.base.ref}"),
         ("changes", counted(len(branch.paths), "file")),
         ("GitHub calls", str(calls.total())),
