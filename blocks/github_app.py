@@ -117,3 +117,14 @@ def _message(answer: httpx.Response) -> str:
     except ValueError:
         return ""
     return shortened(str(body.get("message", "")), 300) if isinstance(body, dict) else ""
+
+
+def usable_token(token: str, block: str) -> str:
+    """Return a token without white space around it, if it can stand in a header of HTTP."""
+    plain = token.strip()
+    if not plain.isascii() or not plain.isprintable() or " " in plain:
+        raise ConfigurationError(
+            f"the token registered as {block!r} holds characters that no token of GitHub has",
+            hint="Copy it again, without quotes or dots, and run `make register`.",
+        )
+    return plain
