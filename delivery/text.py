@@ -3,11 +3,7 @@
 import codecs
 import re
 
-# Sequences that a terminal obeys, and marks that reverse the direction of the text after them.
-_CONTROL = re.compile(
-    r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
-)
-
+from delivery.printable import printable
 
 # The longer marks first: that of UTF-32 begins with that of UTF-16.
 _BYTE_ORDER_MARKS = (
@@ -65,25 +61,12 @@ def counted(number: int, what: str) -> str:
 
 def plain(text: str) -> str:
     """Put text on one line, without control characters or escape sequences."""
-    return " ".join(_CONTROL.sub("", writable(text)).split())
-
-
-def writable(text: str) -> str:
-    """Return text that can be written as UTF-8.
-
-    A name of a file that is not UTF-8 has a surrogate for each such byte; each becomes `?`.
-    """
-    return text.encode(errors="replace").decode()
+    return " ".join(printable(text).split())
 
 
 def escaped(text: str) -> str:
     """Escape text so that Slack shows it as it is; Slack asks to escape `&`, `<` and `>`."""
-    shown = (
-        _CONTROL.sub("", writable(text))
-        .replace("&", "&amp;")
-        .replace("<", "&lt;")
-        .replace(">", "&gt;")
-    )
+    shown = printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return unfenced(shown)
 
 

@@ -14,6 +14,7 @@ from delivery.errors import RolloutFailed
 from delivery.text import duration
 from deployments import ROOT
 from deployments.demo.run_progress import follow, run_with_tag, summary_of
+from deployments.demo.terminal import tell
 from deployments.server.processes import Server
 
 RUN_TIMEOUT_S = 900
@@ -46,7 +47,7 @@ class CommandLine:
         )
         try:
             found = run_with_tag(self.client, tag).id
-            run = follow(self.client, found, print, RUN_TIMEOUT_S)
+            run = follow(self.client, found, tell, RUN_TIMEOUT_S)
             watching.wait(30)
         finally:
             if watching.poll() is None:
@@ -54,7 +55,7 @@ class CommandLine:
                 watching.wait()
         state = run.state.name if run.state else "unknown"
         if state != expected:
-            print(summary_of(self.client, run.id))
+            tell(summary_of(self.client, run.id))
             reason = run.state.message if run.state else "unknown"
             raise RolloutFailed(f"{deployment} ended as {state}, not {expected}: {reason}")
         print(f"  {state} after {duration(seconds_of(run))}\n", flush=True)

@@ -30,7 +30,7 @@ from deployments import ROOT
 from deployments.demo.demo import how_to_log_in, prepare_images, start_sandbox, step
 from deployments.demo.request import USAGE, CiRequest, Preview, preview, resolve
 from deployments.demo.run_progress import summary_of
-from deployments.demo.terminal import run_command, shown_in_terminal
+from deployments.demo.terminal import run_command, shown_in_terminal, tell
 from deployments.sandbox_environment import sandbox_environment
 from deployments.server.processes import standing_server, using
 from sandbox import addresses
@@ -68,14 +68,14 @@ def run_on_this_machine(given: Mapping[str, str]) -> str:
     request = resolve(
         given.get("REPOSITORY", ""), given.get("REVISION", ""), given.get("REF", ""), mirrors
     )
-    print(f"{request.revision[:10]} of {request.ref} in {request.repository}")
+    tell(f"{request.revision[:10]} of {request.ref} in {request.repository}")
     for remark in request.remarks:
-        print(f"note: {remark}")
+        tell(f"note: {remark}")
     content = preview(request, table, mirrors, Policy().audit_level)
     for remark in content.plan.remarks:
-        print(f"note: {remark}")
+        tell(f"note: {remark}")
     for name, why in content.plan.not_applicable:
-        print(f"  ➖ {name}: {why}")
+        tell(f"  ➖ {name}: {why}")
     docker_engine()
     with _alone():
         _have_images(content)
@@ -142,7 +142,7 @@ def _run(request: CiRequest) -> str:
     run_id = state.state_details.flow_run_id
     if isinstance(run_id, UUID):
         with get_client(sync_client=True) as client:
-            print(f"\n{summary_of(client, run_id)}", flush=True)
+            tell(f"\n{summary_of(client, run_id)}")
     return _sentence(state)
 
 

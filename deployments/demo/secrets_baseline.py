@@ -16,7 +16,7 @@ from delivery.checks.scans import ScannerReport
 from delivery.checks.secret_baseline import accepted_by, baseline_of
 from delivery.errors import ConfigurationError, RequestRefused, ScannerDidNotRun
 from delivery.text import counted, plain, text_of
-from deployments.demo.terminal import run_command
+from deployments.demo.terminal import run_command, tell
 from tasks.checks.scanners import BASELINE, ScanContext, search_for_secrets
 from tasks.workspace.git import GitFailed, run_git, write_settings
 from tasks.workspace.program_environment import program_environment
@@ -52,7 +52,7 @@ def write_baseline(folder: Path) -> str:
     new = [each for each in found if (each.file, each.digest) not in known]
     for each in new:
         where = "in a test or example" if is_example(each.file) else "LOOK: this may be real"
-        print(f"  {plain(each.file)}:{each.line}: {each.kind} ({where})")
+        tell(f"  {plain(each.file)}:{each.line}: {each.kind} ({where})")
     baseline.write_text(text)
     return (
         f"{baseline} accepts {counted(len(new), 'new find')}; revoke what is real, take it out "
@@ -76,7 +76,7 @@ def _searched(top: Path, own: Path) -> str:
     listed = run_git("ls-files", "-z", folder=top, settings=own / "settings")
     files = [Path(os.fsdecode(name)) for name in listed.split(b"\0") if name]
     environment = program_environment(own / "home", own / "cache")
-    context = ScanContext(top, own, environment, log=lambda line: print(f"  {line}"))
+    context = ScanContext(top, own, environment, log=lambda line: tell(f"  {line}"))
     answered = search_for_secrets(context, files)
     if isinstance(answered, ScannerReport):
         raise ScannerDidNotRun(f"secrets: {answered.summary}")
