@@ -10,8 +10,13 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from delivery.json_reader import read_json
+from delivery.text import counted, shortened
 
 FORMAT = "1.5.0"
+BASELINE = ".secrets.baseline"
+# How the remark begins by which a pull request shows what it adds.
+ACCEPTS = "this pull request accepts in .secrets.baseline"
+_NAMED, _LONGEST_NAME = 5, 60
 
 
 class Found(NamedTuple):
@@ -34,6 +39,23 @@ def accepted_by(baseline: str | None) -> set[tuple[str, str]]:
         for one in found
         if one.get("is_secret") is not True
     }
+
+
+def newly_accepted(before: str | None, after: str | None) -> str:
+    """Say what a pull request adds to the baseline; empty if that is nothing, or no baseline."""
+    try:
+        known, results = accepted_by(before), _results(after)
+    except ValueError:
+        return ""
+    new = [
+        f"{shortened(file, _LONGEST_NAME)}:{one.get('line_number', '?')} "
+        f"({shortened(str(one.get('type', 'secret')), _LONGEST_NAME)})"
+        for file, found in results.items()
+        for one in found
+        if (file, one["hashed_secret"]) not in known
+    ]
+    more = f" and {len(new) - _NAMED} more" if len(new) > _NAMED else ""
+    return f"{ACCEPTS} {counted(len(new), 'find')}: {', '.join(new[:_NAMED])}{more}" if new else ""
 
 
 def baseline_of(found: Iterable[Found], before: str | None) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from delivery.checks import secret_baseline
 from delivery.checks.scan_readers import read_secret_scan, read_snyk, snyk_threshold
 from delivery.checks.scans import ScannerReport, did_not_run
 from delivery.errors import RequestRefused
@@ -17,7 +18,7 @@ from tasks.workspace.folder_walk import require_short, walk
 from tasks.workspace.programs import run_program
 
 _SECRET_FINDER = Path(__file__).with_name("secret_finder.py")
-BASELINE = Path(".secrets.baseline")
+BASELINE = Path(secret_baseline.BASELINE)
 # The report on a lockfile of 3,000 packages has 1 MB.
 LARGEST_ANSWER = 20_000_000
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from delivery.checks.secret_baseline import Found, accepted_by, baseline_of
+from delivery.checks.secret_baseline import Found, accepted_by, baseline_of, newly_accepted
 
 KEY = Found("certs/test.pem", 3, "Private Key", "d1")
 TOKEN = Found("a.ts", 1, "GitHub Token", "d2")
@@ -54,3 +54,27 @@ def test_another_text_is_no_baseline(text):
         accepted_by(text)
     with pytest.raises(ValueError, match="not one of detect-secrets"):
         baseline_of([KEY], text)
+
+
+def test_what_a_pull_request_accepts_anew_is_named():
+    before = baseline_of([KEY], None)
+    after = baseline_of([TOKEN], before)
+
+    assert newly_accepted(before, after) == (
+        "this pull request accepts in .secrets.baseline 1 find: a.ts:1 (GitHub Token)"
+    )
+    assert newly_accepted(None, after).endswith(
+        "2 finds: certs/test.pem:3 (Private Key), a.ts:1 (GitHub Token)"
+    )
+    assert newly_accepted(after, before) == newly_accepted(after, after) == ""
+    assert newly_accepted(None, None) == newly_accepted("", after) == ""
+
+
+def test_a_long_list_of_what_is_accepted_is_short():
+    many = [Found(f"{'x' * 500}\x1b[2J{n}", n, "k" * 500, f"d{n}") for n in range(1000)]
+
+    said = newly_accepted(None, baseline_of(many, None))
+
+    assert said.endswith(" and 995 more")
+    assert len(said) < 1000
+    assert "\x1b" not in said
