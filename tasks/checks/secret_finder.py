@@ -47,7 +47,7 @@ _TEMPLATE = re.compile(r"\{[^{}]*\}|\$\w+|%\w+%?|<[^<>]*>|:\w+")
 _PLACEHOLDER = re.compile(
     r"example|placeholder|change[-_]?me|your[-_]|dummy|redacted|xxxx|\*{3,}|\.\.\."
     r"|^(?:user(?:name)?|pass(?:word|wd)?|pwd|secret|token|test(?:ing)?|admin|root|guest|postgres"
-    r"|mongo|redis|foo|bar|baz|abc|123\d*)$",
+    r"|mongo|redis|foo|bar|baz|abc|123\d*|key[-_]?\d*)$",
     re.IGNORECASE,
 )
 # `scheme://user:password@host`; the user may be absent, and a password is taken as people write
@@ -56,6 +56,8 @@ _LOGIN = re.compile(r":(?:\\?/){2}([^\s/?\"'`<>\\]*)@([^\s/?#\"'`<>\\)]*)")
 # `…://host/path?user=…&password=…`, as JDBC and libpq take it.
 _URL = re.compile(r":(?:\\?/){2}([^\s\"'`<>\\]+)")
 _IN_QUERY = re.compile(r"[?&;](?:password|passwd|pwd)=([^\s&;]+)", re.IGNORECASE)
+_BASE64 = re.compile(r"[A-Za-z0-9+/]+")
+_MUCH_LONGER = 40
 # A password of a server that only this machine or a test network reaches protects nothing.
 _HARMLESS_HOST = re.compile(
     r"localhost|127\.[\d.]+|\[::1\]|0\.0\.0\.0|host|hostname|server"
@@ -91,7 +93,9 @@ def found_in(path: str) -> Iterator[tuple[str, int, str, str]]:
         ]
         secrets += [(IN_A_URL, secret) for secret in passwords_in_urls(piece)]
         for kind, secret in secrets:
-            if not is_placeholder(kind, secret) and not _is_accepted(shown, lines, number):
+            if is_placeholder(kind, secret) or _is_by_chance(secret, piece):
+                continue
+            if not _is_accepted(shown, lines, number):
                 yield shown, number, kind, _digest(secret)
 
 
@@ -125,6 +129,17 @@ def is_placeholder(kind: str, secret: str) -> bool:
         # `prefix-${NAME}` holds nothing worth keeping.
         or (written != secret and len(written) < 6)
     )
+
+
+def _is_by_chance(secret: str, piece: str) -> bool:
+    """Return whether a find is only part of long base64 texts, as of a program or a picture.
+
+    In a megabyte of them the pattern of an AWS key is found by chance.
+    """
+    if not _BASE64.fullmatch(secret) or not piece:
+        return False
+    longer = [run[0] for run in _BASE64.finditer(piece) if secret in run[0]]
+    return bool(longer) and all(len(run) >= len(secret) + _MUCH_LONGER for run in longer)
 
 
 def _are_harmless(hosts: str) -> bool:

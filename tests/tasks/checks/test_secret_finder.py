@@ -28,17 +28,27 @@ def test_a_secret_is_found_whatever_the_encoding_of_its_file(tmp_path, encoding)
     "content",
     [
         b"\x89PNG\r\n\x1a\n\0\0\xff" + AWS_KEY.encode() + b"\0\xfe",
-        b"x" * 9_990 + AWS_KEY.encode() + b"y" * 200_000,
+        b"x" * 9_990 + b"'" + AWS_KEY.encode() + b"'" + b"y" * 200_000,
+        b"%3D" + AWS_KEY.encode() + b"%26" + b"=" * 90,
+        b"x" * 60 + AWS_KEY.encode() + b"y" * 60 + b" " + AWS_KEY.encode(),
         b"# " + b"-" * 1_500_000 + b"\n" + AWS_KEY.encode(),
         f"key: 1 # once it was {AWS_KEY}\n".encode(),
         f"configure(client('{AWS_KEY}'))\n".encode(),
     ],
-    ids=["binary", "one long line", "a large file", "a comment in YAML", "an argument"],
+    ids=[
+        "binary",
+        "one long line",
+        "an address",
+        "also by chance",
+        "a large file",
+        "a comment in YAML",
+        "an argument",
+    ],
 )
 def test_no_content_hides_a_secret(tmp_path, content):
     (tmp_path / "file.yaml").write_bytes(content)
 
-    assert [kind for _, kind in found(tmp_path / "file.yaml")] == ["AWS Access Key"]
+    assert {kind for _, kind in found(tmp_path / "file.yaml")} == {"AWS Access Key"}
 
 
 def url(*parts):
@@ -99,3 +109,12 @@ def test_what_a_program_fills_in_and_what_is_no_login_is_no_password(tmp_path, l
     (tmp_path / "x.env").write_text(f"{line}\n")
 
     assert found(tmp_path / "x.env") == []
+
+
+def test_a_pattern_within_a_long_base64_text_is_found_by_chance(tmp_path):
+    """As in a compiled WebAssembly that next/dist/compiled has as text."""
+    (tmp_path / "wasm.js").write_text(f"'{'AGEBDIQC' * 9}{AWS_KEY}{'ADkCCyAC' * 9}'\n")
+    (tmp_path / "lines.txt").write_text(f"{'AGEBDIQC' * 5}{AWS_KEY}\n" * 3)
+
+    assert found(tmp_path / "wasm.js") == []
+    assert found(tmp_path / "lines.txt") == []
