@@ -1,35 +1,40 @@
-"""Let nothing into the log of a run that a terminal would obey, whoever wrote it.
+"""Let nothing into a log of Prefect that a terminal would obey, whoever wrote it.
 
 The lines of a program are only some of what is logged: names of files, answers of servers and texts
 of errors come from outside, too, and the worker's terminal shows them all.
 """
 
 import logging
+from typing import Any
 
 from delivery.printable import printable
 
-# Those of Prefect's loggers that a run writes to.
+# Prefect's loggers that a run writes to.
 LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
+# All of Prefect's. Others keep their records as they are: uvicorn's handlers want the arguments.
+FILTERED = "prefect"
 _TRACEBACKS = logging.Formatter()
+_make_record = logging.getLogRecordFactory()
 
 
-class PrintableLines(logging.Filter):
-    """Replaces the message of each record, and the text of its exception, by what may be shown."""
+def filter_logs() -> None:
+    """Filter each record of Prefect's in this process as it is made; harmless to repeat.
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        try:
-            record.msg, record.args = printable(record.getMessage()), ()
-        except (TypeError, ValueError):
-            # Its arguments do not fit: the handlers say so.
-            return True
-        if record.exc_info and not record.exc_text:
-            record.exc_text = printable(_TRACEBACKS.formatException(record.exc_info))
-        return True
+    A filter of a logger would not meet what its children log, nor one of a handler what another
+    handler sends to the server.
+    """
+    logging.setLogRecordFactory(_printable_record)
 
 
-def filter_run_logs() -> None:
-    """Filter what runs log in this process from now on; harmless to repeat."""
-    for name in LOGGERS:
-        logger = logging.getLogger(name)
-        if not any(isinstance(each, PrintableLines) for each in logger.filters):
-            logger.addFilter(PrintableLines())
+def _printable_record(name: str, *given: Any, **more: Any) -> logging.LogRecord:
+    record = _make_record(name, *given, **more)
+    if name.partition(".")[0] != FILTERED:
+        return record
+    try:
+        record.msg, record.args = printable(record.getMessage()), ()
+    except (TypeError, ValueError):
+        # Its arguments do not fit: the handlers say so.
+        return record
+    if record.exc_info:
+        record.exc_text = printable(_TRACEBACKS.formatException(record.exc_info))
+    return record

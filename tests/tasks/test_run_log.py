@@ -5,12 +5,12 @@ import logging
 
 import pytest
 
-from tasks.run_log import LOGGERS, filter_run_logs
+from tasks.run_log import LOGGERS, filter_logs
 
 BUILD = "Step 1/2 : RUN \x1b]52;c;cm0gLXJmIH4=\x07\x1b[2J\x1b[Hprintf\r✓ deployed"
 
 
-@pytest.fixture(params=LOGGERS)
+@pytest.fixture(params=[*LOGGERS, "prefect.events.utilities"])
 def run_log(request):
     """A logger of runs, and what a terminal is sent of it."""
     stream = io.StringIO()
@@ -49,10 +49,14 @@ def test_a_percent_sign_of_a_program_is_no_format(run_log):
     assert stream.getvalue() == "100 % of 50 %d\n100 %d\n"
 
 
-def test_the_filter_is_set_once():
-    filter_run_logs()
-    filter_run_logs()
+def test_records_of_others_keep_their_arguments():
+    """The handlers of uvicorn want them."""
+    filter_logs()
+    filter_logs()
+    make = logging.getLogRecordFactory()
 
-    for name in LOGGERS:
-        kinds = [type(each).__name__ for each in logging.getLogger(name).filters]
-        assert kinds.count("PrintableLines") == 1
+    other = make("uvicorn.access", logging.INFO, "x.py", 1, "%s\x07", ("a",), None)
+    ours = make("prefect.events.utilities", logging.INFO, "x.py", 1, "%s\x07", ("a",), None)
+
+    assert (other.msg, other.args) == ("%s\x07", ("a",))
+    assert (ours.msg, ours.args) == ("a", ())
