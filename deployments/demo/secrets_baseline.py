@@ -16,7 +16,8 @@ from delivery.checks.scans import ScannerReport
 from delivery.checks.secret_baseline import accepted_by, baseline_of
 from delivery.errors import ConfigurationError, RequestRefused, ScannerDidNotRun
 from delivery.text import counted, plain, text_of
-from deployments.demo.terminal import run_command, tell
+from deployments.demo.terminal import run_command
+from deployments.run_progress import tell
 from tasks.checks.scanners import BASELINE, ScanContext, search_for_secrets
 from tasks.workspace.git import GitFailed, run_git, write_settings
 from tasks.workspace.program_environment import program_environment

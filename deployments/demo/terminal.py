@@ -24,7 +24,7 @@ from delivery.errors import DeliveryError
 from delivery.printable import printable
 from delivery.text import cut, duration, plain
 from deployments import ROOT
-from deployments.demo.run_progress import follow, run_with_tag
+from deployments.run_progress import follow, run_with_tag, tell
 from tasks.run_log import LOGGERS
 
 LINES_SHOWN = 25
@@ -58,11 +58,6 @@ def run_command(
         return 130
     tell(f"{name}: ok — {sentence}; {duration(time.monotonic() - began)} in all")
     return 0
-
-
-def tell(text: str, *, to: TextIO | None = None) -> None:
-    """Print text that may come from outside, without what a terminal would obey."""
-    print(printable(text), file=to or sys.stdout, flush=True)
 
 
 class ProgramLines(logging.Handler):
