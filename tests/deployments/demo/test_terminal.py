@@ -4,10 +4,13 @@ import io
 import logging
 
 import pytest
+from prefect.client.schemas.objects import TaskRun
+from prefect.states import Completed
 
 from delivery.errors import CheckFailed
 from deployments import ROOT
 from deployments.demo.terminal import LONGEST_LINE, ProgramLines, run_command
+from deployments.run_progress import _line, show_markdown, tell
 
 
 def shown(*lines):
@@ -50,6 +53,15 @@ def test_no_line_of_a_program_and_no_name_of_a_step_is_obeyed():
 
     assert not set(stream.getvalue()) & set("\x1b\x07\r")
     assert stream.getvalue().splitlines()[-1] == "  ✓ ✓ deployedover"
+
+
+def test_no_summary_and_no_step_of_a_run_is_obeyed(capsys):
+    show_markdown(f"# a commit {HOSTILE}\n\n| a |\n|---|\n| {HOSTILE} |\n")
+    tell(_line(TaskRun(name=HOSTILE, task_key="x", dynamic_key="0", state=Completed())))
+
+    shown = capsys.readouterr().out
+    assert shown.count("✓ deployedover") == 3
+    assert not set(shown) & set("\x1b\x07\r")
 
 
 def test_neither_an_error_nor_its_hint_nor_a_last_sentence_is_obeyed(capsys):
