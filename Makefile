@@ -20,7 +20,7 @@ export NEXT_TELEMETRY_DISABLED := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 # `test-engine`, `test-github` and `test-rest` are the rows of `test`; `test-after` compares their results.
-.PHONY: test-engine test-github test-rest test-after help demo test proof check lint types ci status rollback deploy sandbox sandbox-stop server worker register screenshots bench lock setup
+.PHONY: test-engine test-github test-rest test-after help demo test proof check lint types ci secrets-baseline status rollback deploy sandbox sandbox-stop server worker register screenshots bench lock setup
 
 help: ## List these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,10 @@ ci: override export REF := $(value REF)
 ci: override export DELIVERY := $(value DELIVERY)
 ci: $(VENV)/ready ## Run the pipeline for any Node application: REPOSITORY=path-or-URL [REVISION=…] [REF=…] [DELIVERY=delivery.toml]
 	@$(RUN) -m deployments.demo.laptop
+
+secrets-baseline: override export REPOSITORY := $(value REPOSITORY)
+secrets-baseline: $(VENV)/ready ## Accept what the secret scan finds in a repository: REPOSITORY=path (writes its .secrets.baseline)
+	@$(RUN) -m deployments.demo.secrets_baseline
 
 status: override export ENVIRONMENT := $(value ENVIRONMENT)
 status: $(VENV)/ready ## Show what is live, whether it is healthy, how to roll back: [ENVIRONMENT=production] on the server of PREFECT_API_URL

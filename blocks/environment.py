@@ -17,7 +17,7 @@ from slack_sdk.http_retry.builtin_handlers import (
 )
 
 from blocks.clients import Acting, Clients
-from blocks.github_app import GitHubApp
+from blocks.github_app import GitHubApp, usable_token
 from blocks.policy import Policy, Provisioning
 from blocks.service_image import ServiceImage, real_services
 from blocks.serving import AppRunnerService, CloudFrontRouter
@@ -310,7 +310,7 @@ class Environment(Block):
                 f"no GitHub credentials are registered as {self.github!r}",
                 hint="Run `make register` with GITHUB_TOKEN set.",
             ) from error
-        return token.get_secret_value() if token else None
+        return usable_token(token.get_secret_value(), self.github) if token else None
 
     @property
     def data_dir(self) -> Path:

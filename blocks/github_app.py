@@ -12,7 +12,9 @@ from pydantic import Field, PrivateAttr, SecretStr
 
 from blocks.http_answers import AnswerTooLarge, whole_answer
 from delivery.errors import AccessDenied, ConfigurationError, Unreachable
+from delivery.github.answers import known_reason
 from delivery.json_reader import read_json
+from delivery.text import shortened
 
 # GitHub accepts assertions of at most ten minutes, and its clock may be behind ours.
 CLOCK_DRIFT_S = 60
@@ -75,10 +77,15 @@ class GitHubApp(Block):
                 raise Unreachable(
                     f"what answers for GitHub issues no token for the App {self.app_id}"
                 ) from None
+        said = _message(answer)
+        what, hint = known_reason(said) or (
+            f"HTTP {answer.status_code}",
+            "Check the App's id, its key, and that it is installed on the repository.",
+        )
         raise AccessDenied(
             f"GitHub issues no token for the App {self.app_id} "
-            f"(installation {self.installation}): HTTP {answer.status_code}",
-            hint="Check the App's id, its key, and that it is installed on the repository.",
+            f"(installation {self.installation}): {what} ({said or 'it gave no reason'})",
+            hint=hint,
         )
 
     def _headers(self) -> dict[str, str]:
@@ -102,3 +109,22 @@ class GitHubApp(Block):
                 f"the private key of the GitHub App {self.app_id} is no RSA key in PEM",
                 hint="Make a new key on the App's page and store it in the block as it is.",
             ) from None
+
+
+def _message(answer: httpx.Response) -> str:
+    try:
+        body = read_json(answer.content)
+    except ValueError:
+        return ""
+    return shortened(str(body.get("message", "")), 300) if isinstance(body, dict) else ""
+
+
+def usable_token(token: str, block: str) -> str:
+    """Return a token without white space around it, if it can stand in a header of HTTP."""
+    plain = token.strip()
+    if not plain.isascii() or not plain.isprintable() or " " in plain:
+        raise ConfigurationError(
+            f"the token registered as {block!r} holds characters that no token of GitHub has",
+            hint="Copy it again, without quotes or dots, and run `make register`.",
+        )
+    return plain

@@ -39,8 +39,10 @@ Everything that can stop a delivery:
   x Unreachable             a server did not answer, again and again
 
 A message says what happened; the `hint` says what to do about it. Both are shown in Slack, so
-neither may hold a secret.
+neither may hold a secret. What a terminal would obey is taken out of both.
 """
+
+from delivery.printable import printable
 
 
 class DeliveryError(Exception):
@@ -49,17 +51,12 @@ class DeliveryError(Exception):
     hint: str = "Open the run for its full log."
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(_writable(message))
-        self.hint = _writable(hint or type(self).hint)
+        super().__init__(printable(message))
+        self.hint = printable(hint or type(self).hint)
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions cross process borders as pickles, which would forget a keyword-only hint.
         return (_restored, (type(self), str(self), self.hint))
-
-
-def _writable(text: str) -> str:
-    """Replace what stands for bytes in names of files that are not UTF-8: no log could take it."""
-    return text.encode(errors="replace").decode()
 
 
 def _restored(kind: type[DeliveryError], message: str, hint: str) -> DeliveryError:

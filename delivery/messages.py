@@ -13,6 +13,8 @@ from urllib.parse import quote
 from delivery.text import clipped, escaped, plain, shortened
 
 LONGEST_SECTION, LONGEST_IN_SHORT = 2900, 160
+# Slack takes 50 blocks; the links are one more.
+MOST_SECTIONS = 40
 
 _ENDS_A_LINK = re.compile(r"[<>|\s]")
 
@@ -81,7 +83,7 @@ class Message:
     @property
     def text(self) -> str:
         """The message without blocks, for a notification, in which Slack obeys markup as well."""
-        return f"{self.status} {escaped(plain(self.headline))}"
+        return f"{self.status} {_fitting(escaped(plain(self.headline)))}"
 
     @property
     def in_short(self) -> "Message":
@@ -90,15 +92,26 @@ class Message:
 
     def blocks(self) -> list[dict[str, object]]:
         """The message in Block Kit."""
-        texts = [f"{self.status} *{escaped(self.headline)}*", *self.paragraphs]
+        headline = f"{self.status} *{_fitting(escaped(self.headline))}*"
+        texts = [headline, *(_fitting(each) for each in self.paragraphs if each.strip())]
         blocks: list[dict[str, object]] = [
-            {"type": "section", "text": {"type": "mrkdwn", "text": each[:LONGEST_SECTION]}}
-            for each in texts
+            {"type": "section", "text": {"type": "mrkdwn", "text": each}}
+            for each in texts[:MOST_SECTIONS]
         ]
         if self.links:
             small = "  ·  ".join(f"<{_whole(to)}|{escaped(name)}>" for name, to in self.links)
             blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": small}]})
         return blocks
+
+
+def _fitting(text: str) -> str:
+    """Return what of a text, which is escaped already, fits into a section; no escape is cut."""
+    if len(text) <= LONGEST_SECTION:
+        return text
+    kept = text[: LONGEST_SECTION - 1]
+    if kept.rfind("&") > kept.rfind(";"):
+        kept = kept[: kept.rfind("&")]
+    return f"{kept}…"
 
 
 def _whole(address: str) -> str:

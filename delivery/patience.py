@@ -11,6 +11,8 @@ Seen = TypeVar("Seen")
 
 # Each pause is this much longer than the one before, so that a long wait asks seldom.
 GROWTH = 1.3
+# Longer than any pause; after some 2,700 looks the number would be too large for Python.
+MOST_GROWTHS = 100
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Patience:
         """The pause after so many looks: `interval`, growing towards `longest`."""
         if self.longest is None:
             return self.interval
-        return min(self.interval * GROWTH ** max(looks - 1, 0), self.longest)
+        grown = GROWTH ** min(max(looks - 1, 0), MOST_GROWTHS)
+        return min(self.interval * grown, self.longest)
 
 
 def wait_until(

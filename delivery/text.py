@@ -1,11 +1,45 @@
 """Make text safe to show: drop control characters, escape it for Slack or Markdown, bound it."""
 
+import codecs
 import re
 
-# Sequences that a terminal obeys, and marks that reverse the direction of the text after them.
-_CONTROL = re.compile(
-    r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
+from delivery.printable import printable
+
+# The longer marks first: that of UTF-32 begins with that of UTF-16.
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+# Text in UTF-16 that is mostly ASCII, as source code is.
+_LOOKED_AT, _MOSTLY = 4096, 0.7
+
+
+def text_of(content: bytes) -> str:
+    """Decode what anybody may have written: by its byte order mark, as UTF-8, else as Latin-1.
+
+    UTF-16 without a mark is known by its zero bytes. Nothing is refused and nothing is left out:
+    what does not keep to its encoding has U+FFFD in it, and every byte is a character of Latin-1.
+    """
+    for mark, encoding in _BYTE_ORDER_MARKS:
+        if content.startswith(mark):
+            return content[len(mark) :].decode(encoding, errors="replace")
+    for first_zero, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        zeros, others = (_share_of_zeros(content, each) for each in (first_zero, 1 - first_zero))
+        if zeros > _MOSTLY and not others:
+            return content.decode(encoding, errors="replace")
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def _share_of_zeros(content: bytes, first: int) -> float:
+    """Return how many of every second byte at the beginning are zero, from `first` on."""
+    looked_at = content[first:_LOOKED_AT:2]
+    return looked_at.count(0) / len(looked_at) if looked_at else 0
 
 
 def duration(seconds: float) -> str:
@@ -27,25 +61,12 @@ def counted(number: int, what: str) -> str:
 
 def plain(text: str) -> str:
     """Put text on one line, without control characters or escape sequences."""
-    return " ".join(_CONTROL.sub("", writable(text)).split())
-
-
-def writable(text: str) -> str:
-    """Return text that can be written as UTF-8.
-
-    A name of a file that is not UTF-8 has a surrogate for each such byte; each becomes `?`.
-    """
-    return text.encode(errors="replace").decode()
+    return " ".join(printable(text).split())
 
 
 def escaped(text: str) -> str:
     """Escape text so that Slack shows it as it is; Slack asks to escape `&`, `<` and `>`."""
-    shown = (
-        _CONTROL.sub("", writable(text))
-        .replace("&", "&amp;")
-        .replace("<", "&lt;")
-        .replace(">", "&gt;")
-    )
+    shown = printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return unfenced(shown)
 
 

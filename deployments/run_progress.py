@@ -1,9 +1,11 @@
 """Follow a run from a terminal: print a line for each step as it ends."""
 
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import TextIO
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
@@ -20,7 +22,9 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from delivery.errors import TimedOut
+from delivery.printable import printable
 from delivery.run.summary import without_stages
+from delivery.text import plain
 from tasks.run.summary import SUMMARY
 
 LOOK_EVERY_S = 0.5
@@ -74,10 +78,15 @@ def follow(client: SyncPrefectClient, run_id: UUID, say: Say, timeout_s: float) 
         time.sleep(LOOK_EVERY_S)
 
 
+def tell(text: str, *, to: TextIO | None = None) -> None:
+    """Print text that may come from outside, without what a terminal would obey."""
+    print(printable(text), file=to or sys.stdout, flush=True)
+
+
 def show_markdown(text: str) -> None:
     """Print Markdown as a person reads it: its tables as tables, without its signs."""
     width = min(shutil.get_terminal_size((WIDTH, 24)).columns, WIDTH)
-    Console(width=width, highlight=False).print(Markdown(text))
+    Console(width=width, highlight=False).print(Markdown(printable(text)))
 
 
 def show_summary(client: SyncPrefectClient, run_id: UUID) -> None:
@@ -113,7 +122,7 @@ def _still_running(client: SyncPrefectClient, run_id: UUID) -> Iterator[str]:
     for step in steps:
         if step.state and step.state.is_running():
             seconds = step.estimated_run_time.total_seconds()
-            yield f"  … {seconds:6.0f} s  {step.name} is still running"
+            yield f"  … {seconds:6.0f} s  {plain(step.name)} is still running"
 
 
 def _line(step: TaskRun) -> str:
@@ -124,4 +133,4 @@ def _line(step: TaskRun) -> str:
     sign = "✓" if state and state.is_completed() else "✗"
     seconds = (step.total_run_time or timedelta()).total_seconds()
     remark = "" if name == "Completed" else f"  ({name.lower()})" if name else ""
-    return f"  {sign} {seconds:6.1f} s  {step.name}{remark}"
+    return f"  {sign} {seconds:6.1f} s  {plain(step.name)}{remark}"

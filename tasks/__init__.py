@@ -21,9 +21,12 @@ from prefect import State, Task, task
 from prefect.cache_policies import NO_CACHE
 
 from delivery.errors import DeliveryError, Unreachable
+from tasks.run_log import filter_logs
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+filter_logs()
 
 
 def fact(question: str) -> Callable[[Callable[P, R]], Task[P, R]]:

@@ -3,14 +3,24 @@
 Format: https://docs.snyk.io. A report in any other form counts as a scanner that did not run.
 """
 
+import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from delivery.checks.scans import Finding, ScannerReport, did_not_run
+from delivery.checks.secret_baseline import Found, accepted_by
 from delivery.json_reader import read_json
+from delivery.text import counted, shortened
 
 SEVERITIES = ("critical", "high", "moderate", "low", "info")
 _SHOWN = 10
+_NAMED, _LONGEST_NAME = 3, 80
+_EXAMPLE = re.compile(
+    r"(?:^|/)(?:(?:[\w-]*-)?tests?|__tests__|__mocks__|mocks?|specs?|e2e|cypress|playwright|fixtures?"
+    r"|testdata|examples?|samples?|demos?|docs?|documentation)/"
+    r"|[.](?:test|spec|example|sample|template|dist|md|mdx|rst|snap)(?:[.]\w+)?$",
+    re.IGNORECASE,
+)
 
 
 def read_snyk(text: str, exit_code: int) -> ScannerReport:
@@ -59,41 +69,72 @@ def snyk_threshold(level: str) -> str:
 def read_secret_scan(text: str, baseline: str | None = None) -> ScannerReport:
     """Read the report of `tasks/checks/secret_finder.py`, without what `.secrets.baseline` accepts.
 
-    The report is one JSON object: `scanned` and `too_large` (numbers of files) and `found`, a
-    list of (file, line, kind, SHA-1 of the secret). Values of secrets are not in it.
+    What stands in a test or an example is shown last: it fails the check, too.
     """
     scanner = "secrets"
     try:
-        report = mapping(read_json(text))
+        report = secret_report(text)
     except ValueError:
-        report = {}
-    if not all(isinstance(report.get(count), int) for count in ("scanned", "too_large")):
         return did_not_run(scanner, f"its answer cannot be read: {beginning(text)}")
     try:
-        accepted = _accepted(baseline)
-    except (ValueError, TypeError, KeyError, AttributeError):
+        accepted = accepted_by(baseline)
+    except ValueError:
         return did_not_run(scanner, ".secrets.baseline is not one of detect-secrets")
-    found = [
-        Finding(where=f"{file}:{line}", severity="high", title=kind)
-        for file, line, kind, digest in report.get("found", [])
-        if (file, digest) not in accepted
+    new = [each for each in report.found if (each.file, each.digest) not in accepted]
+    new.sort(key=lambda each: is_example(each.file))
+    examples = sum(is_example(each.file) for each in new)
+    sentences = [
+        f"{counted(len(new), 'secret') if new else 'no secrets'} in "
+        f"{counted(report.scanned, 'file')}"
+        + (f" ({examples} of them in tests or examples, by their paths)" if examples else "")
     ]
-    unread = report["too_large"]
+    if known := len(report.found) - len(new):
+        sentences.append(f"{known} accepted by .secrets.baseline")
+    if report.unread:
+        sentences.append(f"too large to be read: {_named(report.unread)}")
+    findings = (
+        Finding(
+            f"{each.file}:{each.line}",
+            "high",
+            f"{each.kind} (in a test or example)" if is_example(each.file) else each.kind,
+        )
+        for each in new
+    )
     return ScannerReport(
-        scanner,
-        ran=True,
-        passed=not found,
-        summary=f"{len(found) or 'no'} secrets in {report['scanned']} files"
-        + (f"; {unread} too large to be read" if unread else ""),
-        findings=tuple(found),
+        scanner, ran=True, passed=not new, summary="; ".join(sentences), findings=tuple(findings)
     )
 
 
-def _accepted(baseline: str | None) -> set[tuple[str, str]]:
-    if baseline is None:
-        return set()
-    written = read_json(baseline)["results"]
-    return {(file, one["hashed_secret"]) for file, found in written.items() for one in found}
+class SecretReport(NamedTuple):
+    """What the secret scan found in how many files, and the files that it did not read."""
+
+    scanned: int
+    found: list[Found]
+    unread: list[str]
+
+
+def secret_report(text: str) -> SecretReport:
+    """Read the JSON object that `tasks/checks/secret_finder.py` wrote. Raises `ValueError`."""
+    written = mapping(read_json(text))
+    scanned, found, unread = (written.get(key) for key in ("scanned", "found", "unread"))
+    if not isinstance(scanned, int) or not isinstance(found, list) or not isinstance(unread, list):
+        raise ValueError("it is no report of the secret scan")
+    try:
+        return SecretReport(scanned, [Found(*each) for each in found], list(map(str, unread)))
+    except TypeError as error:
+        raise ValueError("it lists something else than finds") from error
+
+
+def _named(files: list[str]) -> str:
+    names = [shortened(each, _LONGEST_NAME) for each in files[:_NAMED]]
+    if more := len(files) - len(names):
+        names.append(f"and {more} more")
+    return ", ".join(names)
+
+
+def is_example(path: str) -> bool:
+    """Return whether a file seems to be a test, an example or documentation, by its path."""
+    return bool(_EXAMPLE.search(path))
 
 
 def worst(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -12,6 +12,11 @@ from delivery.text import shortened
 
 FINDINGS_LISTED = 10
 LONGEST_FIELD = 200
+SECRETS_HINT = (
+    "Revoke a secret that is real before you remove it. If it is none, end its line with the "
+    "comment `pragma: allowlist secret`, or let `make secrets-baseline REPOSITORY=…` list it in "
+    ".secrets.baseline; read that file, and commit it."
+)
 
 
 @dataclass(frozen=True)
@@ -71,10 +76,10 @@ class SecurityVerdict:
             return
         if self.failed:
             found = [f"- {finding}" for finding in self.findings[:FINDINGS_LISTED]]
-            raise CheckFailed(
-                "\n".join([self.summary, *found]),
-                hint="Update what is vulnerable; revoke a leaked secret before you remove it.",
-            )
+            hints = [SECRETS_HINT] if "secrets" in self.failed else []
+            if set(self.failed) - {"secrets"}:
+                hints.insert(0, "Update what is vulnerable.")
+            raise CheckFailed("\n".join([self.summary, *found]), hint=" ".join(hints))
         raise ScannerDidNotRun(self.summary)
 
 

@@ -6,10 +6,66 @@ from dataclasses import dataclass
 from typing import Any
 
 from delivery.errors import AccessDenied, GitHubRefused, NotOnGitHub
+from delivery.text import shortened
 
 # GitHub's advice for a secondary limit that names no time: at least a minute.
 UNNAMED_WAIT_S = 60.0
+# A wait of no time would ask again and again, without an end.
+SHORTEST_WAIT_S = 1.0
 _LIMIT = re.compile(r"rate limit|abuse detection", re.IGNORECASE)
+_LACKS = re.compile(
+    r"resource not accessible by|must have|permission|not authorized to|write access", re.IGNORECASE
+)
+_ERRORS_SHOWN, _LONGEST = 5, 200
+
+
+@dataclass(frozen=True)
+class _Reason:
+    """A reason for a 403 that no permission of the token mends, as GitHub words it."""
+
+    said: re.Pattern[str]
+    what: str
+    hint: str
+
+
+# https://docs.github.com/en/rest/using-the-rest-api/troubleshooting-the-rest-api
+_REASONS = (
+    _Reason(
+        re.compile(r"archived", re.IGNORECASE),
+        "the repository is archived",
+        "Unarchive it in its settings on GitHub, or name another one in github_repository.",
+    ),
+    _Reason(
+        re.compile(r"suspended", re.IGNORECASE),
+        "the account or the installation of the App is suspended",
+        "Ask the owner of the organization, or GitHub's support, to lift that.",
+    ),
+    _Reason(
+        re.compile(r"saml|single sign.?on|\bsso\b", re.IGNORECASE),
+        "the organization wants the token to be authorized for its single sign-on",
+        "Authorize the token on GitHub: Settings → Developer settings → the token → Configure SSO.",
+    ),
+    _Reason(
+        re.compile(r"ip allow list|ip address", re.IGNORECASE),
+        "the organization does not allow the address of this worker",
+        "Add the worker's public address to the organization's IP allow list.",
+    ),
+    _Reason(
+        re.compile(r"forbids access|access restrictions|token lifetime", re.IGNORECASE),
+        "the organization does not allow this kind of token",
+        "Use what its policy allows: as a rule a fine-grained token that is approved, or an App.",
+    ),
+    _Reason(
+        re.compile(r"access blocked|\bdmca\b|\btos\b|is disabled", re.IGNORECASE),
+        "GitHub has blocked the repository",
+        "Its page on GitHub says why; only GitHub's support can lift that.",
+    ),
+    _Reason(
+        re.compile(r"user-agent|administrative rules", re.IGNORECASE),
+        "GitHub's own rules refused the request",
+        "Look whether a proxy changes the requests; otherwise run again later.",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +90,7 @@ def wait_asked(answer: GitHubAnswer, now: float) -> float | None:
         return None
     asked = answer.headers.get("retry-after", "")
     if asked.isdecimal():
-        return float(asked)
+        return max(float(asked), SHORTEST_WAIT_S)
     reset = answer.headers.get("x-ratelimit-reset", "")
     if used_up and reset.isdecimal():
         return max(float(reset) - now, 0) + 1
@@ -53,13 +109,27 @@ def denial(what: str, answer: GitHubAnswer) -> AccessDenied | None:
         )
     # Every answer to a fine-grained token names permissions; only scopes show what is missing.
     missing = missing_scope(answer.headers)
-    if answer.status == 403 or (answer.status == 404 and missing):
-        wanted = missing or missing_permission(answer.headers)
+    if answer.status != 403 and not (answer.status == 404 and missing):
+        return None
+    said = answer.message or "it gave no reason"
+    if known := known_reason(answer.message):
+        return AccessDenied(f"GitHub denied {what}: {known[0]} ({said})", hint=known[1])
+    wanted = missing_permission(answer.headers)
+    if missing or _LACKS.search(answer.message):
         return AccessDenied(
-            f"GitHub denied {what}: the token lacks {wanted} ({answer.message or 'no message'})",
+            f"GitHub denied {what}: the token lacks {missing or wanted} ({said})",
             hint="Give the token or the GitHub App that permission; docs/github.md lists all.",
         )
-    return None
+    return AccessDenied(
+        f"GitHub denied {what} with HTTP 403: {said}",
+        hint=f"If the reason is the token: this request wants {wanted} (docs/github.md).",
+    )
+
+
+def known_reason(message: str) -> tuple[str, str] | None:
+    """Return what a 403 is about, and what to do, if no permission of the token would mend it."""
+    found = next((each for each in _REASONS if each.said.search(message)), None)
+    return (found.what, found.hint) if found else None
 
 
 def missing_scope(headers: Mapping[str, str]) -> str:
@@ -70,8 +140,8 @@ def missing_scope(headers: Mapping[str, str]) -> str:
     enough = _listed(headers.get("x-accepted-oauth-scopes", ""))
     have = _listed(headers.get("x-oauth-scopes", ""))
     if enough and not set(enough) & set(have):
-        shown = " or ".join(enough)
-        return f"the scope {shown} (it has {', '.join(have) or 'none'})"
+        shown = shortened(" or ".join(enough), _LONGEST)
+        return f"the scope {shown} (it has {shortened(', '.join(have), _LONGEST) or 'none'})"
     return ""
 
 
@@ -81,7 +151,7 @@ def missing_permission(headers: Mapping[str, str]) -> str:
     `X-Accepted-GitHub-Permissions` names sets of permissions, of which one is enough.
     """
     sets = [each.strip() for each in headers.get("x-accepted-github-permissions", "").split(";")]
-    named = " or ".join(each for each in sets if each)
+    named = shortened(" or ".join(each for each in sets if each), _LONGEST)
     return f"the permission {named}" if named else "a permission that it does not name"
 
 
@@ -90,19 +160,18 @@ def refusal(what: str, answer: GitHubAnswer) -> GitHubRefused | None:
     if answer.status in (404, 410):
         return NotOnGitHub(f"GitHub has nothing for {what}: {answer.message or answer.status}")
     if 400 <= answer.status < 500:
-        said = "; ".join(
-            [answer.message or f"HTTP {answer.status}", *map(_described, answer.errors)]
-        )
-        codes = tuple(str(e["code"]) for e in answer.errors if isinstance(e, dict) and "code" in e)
+        errors = answer.errors[:_ERRORS_SHOWN]
+        said = "; ".join([answer.message or f"HTTP {answer.status}", *map(_described, errors)])
+        codes = tuple(str(e["code"]) for e in errors if isinstance(e, dict) and "code" in e)
         return GitHubRefused(f"GitHub refused {what}: {said}", codes=codes)
     return None
 
 
 def _described(error: Any) -> str:
     if not isinstance(error, dict):
-        return str(error)[:200]
+        return shortened(str(error), _LONGEST)
     named = " ".join(str(error[k]) for k in ("resource", "field", "code") if k in error)
-    return f"{named} {error.get('message', '')}".strip()[:200]
+    return shortened(f"{named} {error.get('message', '')}", _LONGEST)
 
 
 def _listed(text: str) -> list[str]:

@@ -100,14 +100,21 @@ def _delivered(releases: Sequence[Release], proofs: Mapping[str, Proven]) -> lis
         if release.kind != "deploy":
             continue
         at, proven = _moment(release.since), proofs.get(release.digest)
-        committed = proven.committed_at if proven else ""
-        lead = (at - _moment(committed)).total_seconds() if committed else None
+        lead = _since(proven.committed_at, at) if proven else None
         taken_back = following is not None and following.kind == "rollback"
         restored = _moment(following.since) - at if following and taken_back else None
         found.append(
             Delivered(at, release.revision, lead, restored.total_seconds() if restored else None)
         )
     return found
+
+
+def _since(committed: str, at: datetime) -> float | None:
+    """Return the seconds from a commit, whose time anybody may have written; None if it is none."""
+    try:
+        return max((at - _moment(committed)).total_seconds(), 0.0)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _moment(text: str) -> datetime:

@@ -18,6 +18,7 @@ OTHERS = "Other changes"
 MOST_COMMITS = 300
 LONGEST_LIST = 100_000
 SHORT = 10
+NO_SUBJECT = "(no subject)"
 
 
 @dataclass(frozen=True)
@@ -80,12 +81,17 @@ def in_short(changes: Sequence[CommitChange]) -> list[str]:
 
 
 def _change(commit: dict[str, Any]) -> CommitChange:
+    group = str(commit.get("group") or f"9 {OTHERS}")
     scope = f"{commit['scope']}: " if commit.get("scope") else ""
-    first = str(commit["message"]).strip().splitlines() or ["(no subject)"]
+    message = f"{scope}{commit['message']}"
+    if _title(group) == OTHERS:
+        # No heading says what stands before the colon here: `ABC-12: …`, `security: …`.
+        message = str(commit.get("raw_message") or message)
+    first = message.strip().splitlines() or [NO_SUBJECT]
     return CommitChange(
         revision=str(commit["id"]),
-        group=str(commit.get("group") or f"9 {OTHERS}"),
-        subject=plain(f"{scope}{first[0]}")[:LONGEST_SUBJECT],
+        group=group,
+        subject=plain(first[0])[:LONGEST_SUBJECT],
         author=plain(str((commit.get("author") or {}).get("name") or "somebody")),
         is_breaking=bool(commit.get("breaking")),
     )

@@ -90,7 +90,10 @@ def slot_of(asked: datetime | str) -> str:
         return asked
     if asked.tzinfo is None:
         raise ValueError("a moment without its time zone names no slot")
-    return asked.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    try:
+        return asked.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except OverflowError:
+        raise RequestRefused("that moment is beyond the calendar, and names no slot") from None
 
 
 def token_of(arn: str, slot: str) -> str:

@@ -7,6 +7,7 @@ https://git-scm.com/docs/hash-function-transition (repositories that name object
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from delivery.errors import RequestRefused
 
@@ -33,6 +34,18 @@ class CommittedFile:
 class _Folder:
     files: dict[bytes, CommittedFile] = field(default_factory=dict)
     folders: dict[bytes, "_Folder"] = field(default_factory=dict)
+
+
+def committed_time(seconds: str) -> str:
+    """Return a commit's time, given in Unix seconds, in ISO 8601 and UTC.
+
+    Anybody can make a commit of the year 316889355, or in a zone of 99 hours, which no calendar
+    has: the time is empty then, and the zone does not count.
+    """
+    try:
+        return datetime.fromtimestamp(int(seconds), UTC).isoformat()
+    except (ValueError, OverflowError, OSError):
+        return ""
 
 
 def new_hash(oid: str) -> "hashlib._Hash":

@@ -1,19 +1,11 @@
 """Turn what a program writes into lines for a log."""
 
 import codecs
-import re
 from collections.abc import Callable
 
+from delivery.printable import printable
+
 LONGEST_LINE = 4000
-
-# ECMA-48 control sequences, operating system commands (ended by BEL or ST), other escapes.
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-
-
-def printable(text: str) -> str:
-    """Remove colours, cursor movements and characters that disturb a terminal or a log."""
-    return _CONTROLS.sub("", _ESCAPES.sub("", text))
 
 
 class LineReader:

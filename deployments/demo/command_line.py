@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import FlowRun
 from delivery.errors import RolloutFailed
 from delivery.text import duration
 from deployments import ROOT
-from deployments.run_progress import follow, run_with_tag, show_summary
+from deployments.run_progress import follow, run_with_tag, show_summary, tell
 from deployments.server.processes import Server
 
 RUN_TIMEOUT_S = 900
@@ -46,7 +46,7 @@ class CommandLine:
         )
         try:
             found = run_with_tag(self.client, tag).id
-            run = follow(self.client, found, print, RUN_TIMEOUT_S)
+            run = follow(self.client, found, tell, RUN_TIMEOUT_S)
             watching.wait(30)
         finally:
             if watching.poll() is None:

@@ -25,11 +25,12 @@ from blocks.policy import Policy
 from delivery.checks.delivery_toml import parse_table
 from delivery.checks.table import DEFAULT_TABLE
 from delivery.errors import ConfigurationError, DeliveryError, RequestRefused, RolloutFailed
+from delivery.text import text_of
 from deployments import ROOT
 from deployments.demo.demo import how_to_log_in, prepare_images, start_sandbox, step
 from deployments.demo.request import USAGE, CiRequest, Preview, preview, resolve
 from deployments.demo.terminal import run_command, shown_in_terminal
-from deployments.run_progress import show_summary
+from deployments.run_progress import show_summary, tell
 from deployments.sandbox_environment import sandbox_environment
 from deployments.server.processes import standing_server, using
 from sandbox import addresses
@@ -67,14 +68,14 @@ def run_on_this_machine(given: Mapping[str, str]) -> str:
     request = resolve(
         given.get("REPOSITORY", ""), given.get("REVISION", ""), given.get("REF", ""), mirrors
     )
-    print(f"{request.revision[:10]} of {request.ref} in {request.repository}")
+    tell(f"{request.revision[:10]} of {request.ref} in {request.repository}")
     for remark in request.remarks:
-        print(f"note: {remark}")
+        tell(f"note: {remark}")
     content = preview(request, table, mirrors, Policy().audit_level)
     for remark in content.plan.remarks:
-        print(f"note: {remark}")
+        tell(f"note: {remark}")
     for name, why in content.plan.not_applicable:
-        print(f"  ➖ {name}: {why}")
+        tell(f"  ➖ {name}: {why}")
     docker_engine()
     with _alone():
         _have_images(content)
@@ -185,7 +186,7 @@ def _table(path: str) -> str | None:
     if not path:
         return None
     try:
-        text = Path(path).expanduser().read_text()
+        text = text_of(Path(path).expanduser().read_bytes())
     except (OSError, ValueError, RuntimeError) as error:
         why = getattr(error, "strerror", None) or "it is not text"
         raise ConfigurationError(f"DELIVERY={path[:200]!r} cannot be read: {why}") from None

@@ -6,6 +6,7 @@ log has all lines, and a failure has the last ones.
 """
 
 import contextvars
+import io
 import logging
 import sys
 import threading
@@ -20,16 +21,17 @@ from prefect.client.orchestration import get_client
 from prefect.logging.handlers import PrefectConsoleHandler
 
 from delivery.errors import DeliveryError
-from delivery.text import cut, duration
+from delivery.printable import printable
+from delivery.text import cut, duration, plain
 from deployments import ROOT
-from deployments.run_progress import follow, run_with_tag
+from deployments.run_progress import follow, run_with_tag, tell
+from tasks.run_log import LOGGERS
 
 LINES_SHOWN = 25
 NOW_AND_THEN_S = 10.0
 LONGEST_LINE = 160
 LONGEST_RUN_S = 12 * 3600
 TO_TELL_THE_END_S = 5
-LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
 
 def run_command(
@@ -41,16 +43,20 @@ def run_command(
 ) -> int:
     """Run a command and print the sentence it returns, or why it failed; return the exit code."""
     began = time.monotonic()
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal of another encoding shows `?` instead of ending the command.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         sentence = command()
     except DeliveryError as error:
         sys.stdout.flush()
-        print(f"\n{name}: failed — {error}\n{hint_of(error)}", file=sys.stderr)
+        tell(f"\n{name}: failed — {error}\n{hint_of(error)}", to=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"\n{name}: interrupted, {interrupted}", file=sys.stderr)
+        tell(f"\n{name}: interrupted, {interrupted}", to=sys.stderr)
         return 130
-    print(f"{name}: ok — {sentence}; {duration(time.monotonic() - began)} in all")
+    tell(f"{name}: ok — {sentence}; {duration(time.monotonic() - began)} in all")
     return 0
 
 
@@ -67,9 +73,9 @@ class ProgramLines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if not _is_ours(record):
             return
-        step = str(getattr(record, "task_run_name", "") or "run")
+        step = plain(str(getattr(record, "task_run_name", "") or "run"))
         # The first line of a warning is enough here: the rest is printed when the run ends.
-        text = next(iter(record.getMessage().splitlines()), "").rstrip()
+        text = next(iter(printable(record.getMessage()).splitlines()), "").rstrip()
         if not text:
             return
         self._count[step] += 1
@@ -84,8 +90,7 @@ class ProgramLines(logging.Handler):
             self.say(f"             {cut(step, 28)} │ … further lines are shown occasionally")
 
     def say(self, line: str) -> None:
-        self._stream.write(f"{line}\n")
-        self._stream.flush()
+        tell(line, to=self._stream)
 
 
 @contextmanager

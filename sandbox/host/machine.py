@@ -19,6 +19,7 @@ from pathlib import Path
 
 from delivery.errors import ConfigurationError, DeliveryError
 from delivery.patience import Patience, wait_until
+from delivery.printable import printable
 
 Say = Callable[[str], None]
 
@@ -34,7 +35,7 @@ _APT_PATIENCE = ("-o", f"DPkg::Lock::Timeout={SECONDS_FOR_DPKG_LOCK}")
 
 def say(line: str) -> None:
     """Print a line for the person at the terminal; standard output is for a command's result."""
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ sends. Mails are kept, not sent.
 """
 
 import asyncio
+import hmac
 import socket
 import ssl
 import time
@@ -62,6 +63,7 @@ class SmtpServer(Part):
         self.ca_file = Path()
         self.mails: list[Mail] = []
         self.logins: list[tuple[str, bool]] = []
+        self._offered: tuple[str, ...] = ("LOGIN", "PLAIN")
         self._changes: list[_Change] = []
         self._answers: list[str | None] = []
         self._lock = Lock()
@@ -77,6 +79,10 @@ class SmtpServer(Part):
     def remove_account(self, user: str, *, after_s: float = 0) -> None:
         """Refuse a user, after `after_s` seconds."""
         self._change(user, None, after_s)
+
+    def offer(self, *mechanisms: str) -> None:
+        """Announce these ways to log in, and take no others: PLAIN, LOGIN, CRAM-MD5."""
+        self._offered = mechanisms
 
     def answer_logins_with(self, line: str, *, times: int = 1, after: int = 0) -> None:
         """Answer logins with a line such as `454 4.7.0 Try again later`, `times` times.
@@ -120,20 +126,49 @@ class SmtpServer(Part):
         _server: SMTP,
         _session: Session,
         _envelope: Envelope,
-        _mechanism: str,
+        mechanism: str,
         credentials: Any,
     ) -> AuthResult:
         login = cast(LoginPassword, credentials)
+        return self._judged(mechanism, login, lambda known: compare_digest(known, login.password))
+
+    def _judged(
+        self, mechanism: str, login: LoginPassword, is_right: Callable[[bytes], bool]
+    ) -> AuthResult:
         user = login.login.decode(errors="replace")
         with self._lock:
             answer = self._answers.pop(0) if self._answers else None
             known = self._password_of(user)
-            good = answer is None and known is not None and compare_digest(known, login.password)
+            is_offered = mechanism in self._offered
+            good = answer is None and is_offered and known is not None and is_right(known)
             self.logins.append((user, good))
         if good:
             self.on_login(user)
             return AuthResult(success=True, auth_data=login)
         return AuthResult(success=False, handled=False, message=answer)
+
+    async def auth_CRAM__MD5(self, server: SMTP, _words: list[str]) -> AuthResult:
+        """Log in by RFC 2195; aiosmtpd calls this method by its name."""
+        challenge = f"<{time.monotonic_ns()}@sandbox>".encode()
+        answer = await server.challenge_auth(challenge)
+        if not isinstance(answer, bytes):
+            return AuthResult(success=False)
+        user, _, digest = answer.rpartition(b" ")
+        return self._judged(
+            "CRAM-MD5",
+            LoginPassword(user, b""),
+            lambda known: compare_digest(
+                hmac.digest(known, challenge, "md5").hex().encode(), digest
+            ),
+        )
+
+    async def handle_EHLO(
+        self, _server: SMTP, session: Session, _envelope: Envelope, name: str, lines: list[str]
+    ) -> list[str]:
+        """Announce the ways to log in that are offered; aiosmtpd calls this method by its name."""
+        session.host_name = name
+        ways = f"250-AUTH {' '.join(self._offered)}"
+        return [ways if line.startswith("250-AUTH ") else line for line in lines]
 
     def _password_of(self, user: str) -> bytes | None:
         now = time.monotonic()

@@ -1,24 +1,21 @@
 """Coverage: read the report that the tests wrote, and send it to Codecov."""
 
-import os
 import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from lcov_cobertura import LcovCobertura
-
-from delivery.checks.coverage import Coverage, Covered
+from delivery.checks.coverage import Coverage
+from delivery.checks.lcov import read_records
 from delivery.errors import CheckFailed
-from delivery.text import shortened
+from delivery.text import text_of
 from tasks.workspace.checkout import Source
 from tasks.workspace.programs import run_program
 
 LCOV = "coverage/lcov.info"
-# Parsing takes forty times the memory of the text.
+# Counting takes some ten times the memory of the text.
 LARGEST_LCOV = 10 * 1024 * 1024
 
-_COUNTS = ("lines-covered", "lines-total", "branches-covered", "branches-total")
 _SLUG = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 
 
@@ -33,7 +30,10 @@ def read_lcov(content: bytes | None, path: str, folder: str, root: str) -> Cover
         raise _unreadable(path, "was not written")
     if len(content) > LARGEST_LCOV:
         raise _unreadable(path, f"is larger than {LARGEST_LCOV // 1024**2} MB")
-    return _parse(content.decode(errors="replace"), path, folder, root)
+    try:
+        return read_records(text_of(content), folder, root)
+    except ValueError as error:
+        raise _unreadable(path, str(error)) from None
 
 
 def upload_coverage(
@@ -88,36 +88,6 @@ def upload_coverage(
         return f"coverage was not sent to Codecov: no answer within {timeout_s:g} s"
     reason = _last_complaint(outcome.last_lines).replace(token, "[token]")
     return f"coverage was not sent to Codecov (exit code {outcome.exit_code}): {reason}"
-
-
-def _parse(text: str, path: str, folder: str, root: str) -> Coverage:
-    if not text.strip():
-        raise _unreadable(path, "is empty")
-    records = len(re.findall(r"^SF:", text, re.MULTILINE))
-    ends = len(re.findall(r"^end_of_record\s*$", text, re.MULTILINE))
-    if records == 0:
-        raise _unreadable(path, "names no file; is it an lcov report?")
-    if records != ends:
-        raise _unreadable(path, f"is cut off: {records} files begin, {ends} end")
-    # The library would look for relative paths in the folder of this process.
-    absolute = re.sub(r"^SF:(?!/)", lambda _: f"SF:{folder}/", text, flags=re.MULTILINE)
-    try:
-        parsed = LcovCobertura(absolute, base_dir=root).parse()
-        files = {
-            name.replace(os.sep, "/"): _covered(counts)
-            for package in parsed["packages"].values()
-            for name, counts in package["classes"].items()
-        }
-        total = _covered(parsed["summary"])
-    except (ValueError, KeyError, IndexError, TypeError, OverflowError) as error:
-        raise _unreadable(path, f"is malformed: {shortened(str(error), 200)}") from error
-    if total.lines_total == 0:
-        raise _unreadable(path, "counts no line: no code was measured")
-    return Coverage(total, files)
-
-
-def _covered(counts: Mapping[str, int]) -> Covered:
-    return Covered(*(counts[name] for name in _COUNTS))
 
 
 def _last_complaint(lines: tuple[str, ...]) -> str:

@@ -3,20 +3,22 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from delivery.checks import secret_baseline
 from delivery.checks.scan_readers import read_secret_scan, read_snyk, snyk_threshold
 from delivery.checks.scans import ScannerReport, did_not_run
 from delivery.errors import RequestRefused
+from delivery.text import text_of
 from tasks.containers.captured_output import ProgramOutcome
 from tasks.workspace.folder_walk import require_short, walk
 from tasks.workspace.programs import run_program
 
 _SECRET_FINDER = Path(__file__).with_name("secret_finder.py")
-_BASELINE = Path(".secrets.baseline")
+BASELINE = Path(secret_baseline.BASELINE)
 # The report on a lockfile of 3,000 packages has 1 MB.
 LARGEST_ANSWER = 20_000_000
 
@@ -94,6 +96,17 @@ def secret_scan(context: ScanContext) -> ScannerReport:
         files = list(regular_files(context.tree))
     except RequestRefused as error:
         return did_not_run("secrets", str(error))
+    answered = search_for_secrets(context, files)
+    if isinstance(answered, ScannerReport):
+        return answered
+    baseline = context.tree / BASELINE if BASELINE in files else None
+    if baseline and is_larger(baseline, LARGEST_ANSWER):
+        return did_not_run("secrets", f"{BASELINE} is larger than {LARGEST_ANSWER // 10**6} MB")
+    return read_secret_scan(answered, text_of(baseline.read_bytes()) if baseline else None)
+
+
+def search_for_secrets(context: ScanContext, files: Iterable[Path]) -> str | ScannerReport:
+    """Return what `tasks/checks/secret_finder.py` wrote about files, or that it did not run."""
     listed = context.logs / "secrets.list"
     listed.write_bytes(b"".join(os.fsencode(path) + b"\0" for path in files))
     argv = (sys.executable, "-I", str(_SECRET_FINDER), str(listed.resolve()))
@@ -105,12 +118,7 @@ def secret_scan(context: ScanContext) -> ScannerReport:
     if outcome.exit_code != 0:
         last = outcome.last_lines[-1] if outcome.last_lines else "nothing"
         return did_not_run("secrets", f"it failed; its last line: {last}")
-    baseline = context.tree / _BASELINE if _BASELINE in files else None
-    if baseline and is_larger(baseline, LARGEST_ANSWER):
-        return did_not_run("secrets", f"{_BASELINE} is larger than {LARGEST_ANSWER // 10**6} MB")
-    return read_secret_scan(
-        answered.text, baseline.read_text(errors="replace") if baseline else None
-    )
+    return answered.text
 
 
 def regular_files(tree: Path) -> Iterator[Path]:

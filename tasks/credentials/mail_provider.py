@@ -42,6 +42,8 @@ IAM_USER, REGION = "iam_user", "region"
 RECORDED_LATE = timedelta(hours=4)
 CLOCKS_DIFFER_S = 60.0
 _NAME = re.compile(r"[a-z][a-z-]{0,19}")
+_PORT = re.compile(r"[0-9]{1,5}")
+_HOST = re.compile(r"[A-Za-z0-9_:](?:[A-Za-z0-9._:-]{0,251}[A-Za-z0-9.])?")
 
 
 def email_credential(environment: Environment, *, emergency: bool = False) -> Credential:
@@ -106,15 +108,19 @@ class EmailByHand(UnknownEmail):
     def account(self, value: Value) -> SmtpAccount:
         """The server, user and password in a value. Raises `SecretMalformed`."""
         port = value.get(PORT)
-        if type(port) is not int and not (isinstance(port, str) and port.isdecimal()):
+        if type(port) is not int and not (isinstance(port, str) and _PORT.fullmatch(port)):
             raise SecretMalformed(f"{self.secret} has no number in {PORT}")
-        return SmtpAccount(
-            text_member(value, HOST),
-            int(port),
-            text_member(value, USER),
-            text_member(value, PASSWORD),
-            self.environment.smtp_authorities,
-        )
+        if not 0 < int(port) < 65536:
+            raise SecretMalformed(f"{self.secret} has no number of a port in {PORT}")
+        host, user, password = (text_member(value, name) for name in (HOST, USER, PASSWORD))
+        if not _HOST.fullmatch(host):
+            raise SecretMalformed(
+                f"{self.secret} has no name of a server in {HOST}",
+                hint="Write it in ASCII, as DNS knows it (`xn--…`), then run again.",
+            )
+        if "\0" in user + password:
+            raise SecretMalformed(f"{self.secret} has a zero byte in {USER} or {PASSWORD}")
+        return SmtpAccount(host, int(port), user, password, self.environment.smtp_authorities)
 
 
 class SesEmail(EmailByHand):

@@ -217,7 +217,7 @@ def _tell(environment: Environment, message: Message) -> None:
 
 def _about(source: Source) -> list[tuple[str, str]]:
     return [
-        ("commit", f"{source.subject} ({source.author}, {source.committed_at})"),
+        ("commit", f"{source.subject} ({source.author}, {source.committed_at or 'no date'})"),
         ("of", f"{source.ref} in {source.repository}"),
     ]
 

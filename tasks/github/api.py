@@ -296,7 +296,7 @@ class GitHub:
             except ValueError:
                 body = {}
         body = body if isinstance(body, dict) else {}
-        message = plain(str(body.get("message", "")))[:300].replace(self._token, "[token]")
+        message = plain(str(body.get("message", "")).replace(self._token, "[token]"))[:300]
         errors = body.get("errors")
         return GitHubAnswer(
             response.status_code,

@@ -1,10 +1,13 @@
 """Read a pull request from GitHub, check it out, and plan the checks that its base asks for."""
 
+from dataclasses import replace
+
 from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
 from delivery.checks.delivery_toml import FILE
 from delivery.checks.plan import CheckPlan
+from delivery.checks.secret_baseline import BASELINE, newly_accepted
 from delivery.errors import NotOnGitHub
 from delivery.github.pull_request import Pull, read_pull, require_head
 from tasks import fact, operation
@@ -12,6 +15,7 @@ from tasks.checks.plan import planned
 from tasks.github.api import github_of
 from tasks.workspace import checkout
 from tasks.workspace.checkout import Branch
+from tasks.workspace.committed import read_committed
 from tasks.workspace.repository import credentials_for
 from tasks.workspace.workspace import Workspace
 
@@ -73,9 +77,14 @@ def check_out_pull(environment: Environment, workspace: Workspace, pull: Pull) -
 def plan_by_base(environment: Environment, branch: Branch) -> CheckPlan:
     """Plan the checks of the pull request, by the stage table of its base branch.
 
-    Its own changes of the table count once they are merged. Raises what `plan_checks` raises.
+    Its own changes of the table count once they are merged. What it adds to the list of accepted
+    secrets is a remark. Raises what `plan_checks` raises.
     """
     plan = planned(environment, branch.source, ruled_by=branch.base)
+    if BASELINE in branch.paths:
+        before, after = (read_committed(each, BASELINE) for each in (branch.fork, branch.source))
+        accepted = newly_accepted(before, after)
+        plan = replace(plan, remarks=(*plan.remarks, *filter(None, [accepted])))
     if FILE in branch.paths:
         get_run_logger().warning(
             "this pull request changes %s; that of %s applies", FILE, branch.base.ref

@@ -26,7 +26,8 @@ def write_archive(
     """Pack `folder` as `stem`/… into the new file `into`, a .tar.gz.
 
     `moment` (seconds since 1970) is the time of every entry. In text files every key of `replaced`,
-    such as the build's own folder, is replaced by its value. Raises `RequestRefused` for a link
+    such as the build's own folder, is replaced by its value, and so it is in names and targets of
+    links: a server looks for its files by the build's id. Raises `RequestRefused` for a link
     that leads out of the folder, for anything that is neither a file, a folder nor a link, and for
     more than 2 GiB or 200,000 entries.
     """
@@ -35,12 +36,23 @@ def write_archive(
         gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0, compresslevel=9) as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
     ):
-        for relative in _within_limits(folder):
+        # By their new names: the order of the old ones may be one of chance.
+        named = ((_renamed(path, replaced or {}), path) for path in _within_limits(folder))
+        for name, relative in sorted(named, key=lambda each: each[0].parts):
             path = folder / relative
-            entry = tarfile.TarInfo(stem if path == folder else f"{stem}/{relative.as_posix()}")
+            entry = tarfile.TarInfo(stem if path == folder else f"{stem}/{name.as_posix()}")
             entry.mtime = moment
             content = _described(entry, path, folder, replaced or {})
             archive.addfile(entry, BytesIO(content) if entry.isreg() else None)
+
+
+def _renamed(path: Path, replaced: Mapping[bytes, bytes]) -> Path:
+    """Replace what is drawn at random in each part of a path; folders are no part of one."""
+    written = os.fsencode(path)
+    for old, new in replaced.items():
+        if b"/" not in old + new:
+            written = written.replace(old, new)
+    return Path(os.fsdecode(written))
 
 
 def _within_limits(folder: Path) -> Iterator[Path]:
@@ -64,7 +76,7 @@ def _described(
     """Fill in the entry of a path; return the content of a file."""
     if path.is_symlink():
         entry.type, entry.mode = tarfile.SYMTYPE, LINK
-        entry.linkname = _inside(path, folder)
+        entry.linkname = str(_renamed(Path(_inside(path, folder)), replaced))
         return b""
     if path.is_dir():
         entry.type, entry.mode = tarfile.DIRTYPE, DIRECTORY

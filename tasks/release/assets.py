@@ -32,7 +32,7 @@ from tasks.release.standalone_build import Built, pack
 from tasks.release.tag import Tagged
 from tasks.run.announce import run_url, this_run
 from tasks.workspace.application import run_logged, volume_with
-from tasks.workspace.committed import read_committed
+from tasks.workspace.committed import committed_content, read_committed
 from tasks.workspace.workspace import Workspace
 
 SBOM_TIMEOUT_S = 300
@@ -107,7 +107,7 @@ def _sbom(
     path = package_path(plan)
     name = read_package(read_committed(tagged.source, path) or "{}", path).name
     written = answer.getvalue().decode(errors="replace")
-    return sbom_of(written, tagged.revision, tagged.source.committed_at, name)
+    return sbom_of(written, tagged.revision, tagged.committed_at, name)
 
 
 def _build(environment: Environment, tagged: Tagged, plan: CheckPlan, version: Version) -> Build:
@@ -115,7 +115,7 @@ def _build(environment: Environment, tagged: Tagged, plan: CheckPlan, version: V
         repository=f"git+{_site(environment.github_address)}/{environment.github_repository}",
         tag=tagged.tag,
         revision=tagged.revision,
-        committed_at=tagged.source.committed_at,
+        committed_at=tagged.committed_at,
         environment=environment.name,
         image=Resource(version.image.repository, version.digest),
         lockfile=_lockfile(tagged, plan),
@@ -135,5 +135,5 @@ def _site(api: str) -> str:
 def _lockfile(tagged: Tagged, plan: CheckPlan) -> Resource:
     """Return the file that says what was installed, as it was committed."""
     path = str(Path(plan.manager.root) / (plan.manager.lockfile or "package.json"))
-    text = read_committed(tagged.source, path) or ""
-    return Resource(path, hashlib.sha256(text.encode()).hexdigest())
+    content = committed_content(tagged.source, path) or b""
+    return Resource(path, hashlib.sha256(content).hexdigest())

@@ -1,7 +1,7 @@
 """Write the notes of a release from the commits since the previous version."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from prefect.artifacts import create_markdown_artifact
@@ -9,13 +9,16 @@ from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
 from delivery.checks.plan import CheckPlan
-from delivery.release.notes import CommitChange, in_short, notes, read_changes
+from delivery.release.notes import NO_SUBJECT, CommitChange, in_short, notes, read_changes
 from delivery.release.tag import version_remark
+from delivery.text import LONGEST_SUBJECT, plain, text_of
 from delivery.workspace.package_json import read_package
 from tasks import fact
 from tasks.release.plan import package_path
 from tasks.release.tag import Tagged
-from tasks.workspace.committed import read_committed
+from tasks.workspace.checkout import Source
+from tasks.workspace.committed import only_objects, read_committed
+from tasks.workspace.git import run_git
 from tasks.workspace.programs import answer_of
 from tasks.workspace.workspace import Workspace
 
@@ -65,4 +68,27 @@ def _changes(workspace: Workspace, tagged: Tagged) -> list[CommitChange]:
         *("--config", str(SETTINGS), "--repository", str(tagged.source.folder)),
         *("--workdir", str(empty), "--context", "--", wanted),
     ]
-    return read_changes(answer_of(argv, workspace, "git-cliff", folder=empty, timeout_s=TIMEOUT_S))
+    written = answer_of(argv, workspace, "git-cliff", folder=empty, timeout_s=TIMEOUT_S)
+    return _with_subjects(read_changes(written), tagged.source)
+
+
+def _with_subjects(changes: list[CommitChange], source: Source) -> list[CommitChange]:
+    """Ask git for the subjects that git-cliff could not read: they say that they are not UTF-8."""
+    unread = [each.revision for each in changes if each.subject == NO_SUBJECT]
+    if not unread:
+        return changes
+    with only_objects(source) as (settings, extra):
+        shown = run_git(
+            *("log", "--no-walk=unsorted", "--encoding=UTF-8", "--format=%H %s", "--stdin"),
+            settings=settings,
+            extra=extra,
+            stdin="\n".join(unread).encode(),
+        )
+    lines = [line.partition(" ") for line in text_of(shown).split("\n")]
+    subjects = {revision: plain(subject)[:LONGEST_SUBJECT] for revision, _, subject in lines}
+    return [
+        replace(each, subject=subjects.get(each.revision) or each.subject)
+        if each.subject == NO_SUBJECT
+        else each
+        for each in changes
+    ]

@@ -1,7 +1,7 @@
 """Check out the tag of a release, and demand that it stays where it is meanwhile."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from blocks.environment import Environment
@@ -44,8 +44,14 @@ class Tagged:
 
     @property
     def moment(self) -> int:
-        """Return when the revision was committed, in seconds since 1970."""
-        return int(datetime.fromisoformat(self.source.committed_at).timestamp())
+        """Return when the revision was committed, in seconds since 1970; 0 if nobody knows."""
+        written = self.source.committed_at
+        return int(datetime.fromisoformat(written).timestamp()) if written else 0
+
+    @property
+    def committed_at(self) -> str:
+        """Return the same in ISO 8601, as SBOM and provenance want it."""
+        return datetime.fromtimestamp(self.moment, UTC).isoformat()
 
     def __str__(self) -> str:
         return str(self.tag)

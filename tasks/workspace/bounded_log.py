@@ -8,8 +8,9 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+from delivery.printable import printable
 from delivery.text import counted
-from delivery.workspace.lines import LONGEST_LINE, printable
+from delivery.workspace.lines import LONGEST_LINE
 
 FIRST_LINES = 500
 LAST_LINES = 200

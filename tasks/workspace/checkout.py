@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from delivery.errors import ConfigurationError, RequestRefused, UnknownRevision
-from delivery.workspace.git_objects import require_plain_paths
+from delivery.workspace.git_objects import committed_time, require_plain_paths
 from delivery.workspace.source_names import full_ref, is_path, plain_revision, repository_address
 from tasks.workspace.git import GitFailed, last_words, list_tree, run_git
 from tasks.workspace.mirrors import Mirror, find_commit, mirror_of
@@ -24,7 +24,8 @@ class Source:
     """A commit, and the repository in `folder` that has its objects; no files are checked out.
 
     `tree` identifies the content of the whole repository: commits with the same content have the
-    same tree. `committed_at` is in ISO 8601; `notes` say what the checkout leaves out.
+    same tree. `committed_at` is in ISO 8601 and UTC, and empty if the commit has no possible time;
+    `notes` say what the checkout leaves out.
     """
 
     revision: str
@@ -229,8 +230,8 @@ def _described(mirror: Mirror, commit: str, ref: str, folder: Path) -> Source:
         output = run_git(*arguments, folder=folder, settings=settings)
         return output.decode(errors="replace")
 
-    shown = ask("log", "-1", "--no-show-signature", "--format=%T%x00%an%x00%cI%x00%s", commit)
-    tree, author, committed_at, subject = shown.rstrip("\n").split("\0")
+    shown = ask("log", "-1", "--no-show-signature", "--format=%T%x00%an%x00%ct%x00%s", commit)
+    tree, author, seconds, subject = shown.rstrip("\n").split("\0")
     modules = [
         entry.partition("\t")[2]
         for entry in ask("ls-files", "--stage", "-z").split("\0")
@@ -250,7 +251,7 @@ def _described(mirror: Mirror, commit: str, ref: str, folder: Path) -> Source:
         repository=mirror.address,
         subject=_one_line(subject),
         author=_one_line(author),
-        committed_at=committed_at,
+        committed_at=committed_time(seconds),
         notes=tuple(notes),
     )
 

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from delivery.errors import RequestRefused
+from delivery.text import text_of
 from delivery.workspace.git_objects import (
     SUBMODULE,
     CommittedFile,
@@ -52,11 +53,16 @@ def look_up(source: Source, path: str) -> TreeEntry:
 
 
 def read_committed(source: Source, path: str) -> str | None:
-    """Return the text of a file of the commit, or None when there is none.
+    """Return the text of a file of the commit, in any encoding, or None when there is none.
 
     Raises `RequestRefused` when it leads out of the tree, or is larger than 20 MB.
     """
     return _texts(source, [path]).get(path)
+
+
+def committed_content(source: Source, path: str) -> bytes | None:
+    """Return the bytes of a file of the commit as `read_committed` returns its text."""
+    return _contents(source, [path]).get(path)
 
 
 def tracked_files(source: Source) -> list[str]:
@@ -113,6 +119,10 @@ def only_objects(source: Source) -> Iterator[tuple[Path, Mapping[str, str]]]:
 
 
 def _texts(source: Source, paths: list[str]) -> dict[str, str]:
+    return {path: text_of(content) for path, content in _contents(source, paths).items()}
+
+
+def _contents(source: Source, paths: list[str]) -> dict[str, bytes]:
     found = {path: entry for path, entry in _look_up(source, paths).items() if entry.is_file()}
     for path, entry in found.items():
         if entry.size > LARGEST_FILE:
@@ -122,9 +132,7 @@ def _texts(source: Source, paths: list[str]) -> dict[str, str]:
             )
     with only_objects(source) as (settings, extra):
         return {
-            path: run_git("cat-file", "blob", entry.oid, settings=settings, extra=extra).decode(
-                errors="replace"
-            )
+            path: run_git("cat-file", "blob", entry.oid, settings=settings, extra=extra)
             for path, entry in found.items()
         }
 

@@ -21,7 +21,9 @@ from delivery.errors import (
     TimedOut,
     UnknownRevision,
 )
+from delivery.github.answers import known_reason
 from delivery.patience import Patience, wait_until
+from delivery.text import shortened
 from delivery.workspace.git_objects import CommittedFile
 
 LONGEST_FETCH_S = 900.0
@@ -69,6 +71,8 @@ _ABSENT = re.compile(
 )
 _REFUSED_OBJECT = re.compile(r"not our ref|unadvertised object|couldn't find remote ref|bad object")
 
+
+_LONGEST_SAID = 300
 
 # On the command line, too: whatever becomes of the file with the settings.
 NO_HOOKS = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false")
@@ -224,9 +228,12 @@ def write_settings(path: Path) -> Path:
 def verdict_about(repository: str, failure: GitFailed) -> DeliveryError | None:
     """Say why the repository could not be read; None when git's words do not decide it."""
     output = str(failure)
+    said = _of_the_server(output)
+    if known := known_reason(said):
+        return AccessDenied(f"{repository} cannot be read: {known[0]} ({said})", hint=known[1])
     if _DENIED.search(output):
         return AccessDenied(
-            f"{repository} refused our credentials, or wants some",
+            f"{repository} refused our credentials, or wants some{f': {said}' if said else ''}",
             hint="Check that the token or key of the environment may read this repository.",
         )
     if _REFUSED_OBJECT.search(output):
@@ -237,6 +244,13 @@ def verdict_about(repository: str, failure: GitFailed) -> DeliveryError | None:
             hint="Check the address; a private repository also needs credentials.",
         )
     return None
+
+
+def _of_the_server(output: str) -> str:
+    """Return what the server said in words, in one line; git shows that of HTTP as `remote: …`."""
+    lines = [line.strip() for line in output.splitlines()]
+    found = [line.partition(": ")[2] for line in lines if line.startswith(("remote: ", "ERROR: "))]
+    return shortened(" ".join(found), _LONGEST_SAID)
 
 
 def last_words(failure: GitFailed) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from delivery.text import text_of
+
 CONSTANT = {
     "CI": "true",
     "NO_COLOR": "1",
@@ -100,7 +102,7 @@ def caches(cache: Path) -> dict[str, str]:
 def npm_settings(npmrc: Path) -> str:
     """Return the lines of an .npmrc that say where registries are, without those that log in."""
     try:
-        lines = npmrc.read_text(errors="replace").splitlines()
+        lines = text_of(npmrc.read_bytes()).splitlines()
     except OSError:
         return ""
     kept = []

@@ -1,8 +1,11 @@
+import re
+
 import pytest
 
 from delivery.deploy.messages import failed, started
 from delivery.messages import Failure, Message, RunStatus, Subject
 from delivery.text import duration, escaped, plain
+from sandbox.fakes.block_kit import complaints
 
 SUBJECT = Subject("production", "a" * 40, "refs/heads/main", "http://prefect/runs/1")
 
@@ -65,6 +68,25 @@ def test_a_long_reason_keeps_its_end_and_fits_a_block():
 
     assert "the cause" in all_text(message)
     assert all(len(block["text"]["text"]) <= 3000 for block in message.blocks() if "text" in block)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Message(RunStatus.FAILED, "&" * 5_000),
+        Message(RunStatus.FAILED, "x" * 9_000, ("<" * 9_000, "y" * 9_000)),
+        Message(RunStatus.FAILED, "none", ("", " \n", "text")),
+        Message(RunStatus.FAILED, "many", tuple("abc" * 30), (("run", "https://x"),)),
+        failed(SUBJECT, Failure("<" * 5_000, "<" * 9_000, "&" * 9_000, ">" * 9_000)),
+    ],
+)
+def test_whatever_a_message_says_slack_takes_it(message):
+    blocks = message.blocks()
+
+    assert complaints(blocks) == []
+    assert len(message.text) <= 3_000
+    shown = [message.text, *(each["text"]["text"] for each in blocks if "text" in each)]
+    assert not any(re.search("&[a-z]{0,3}…", each) for each in shown)
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(0.4, "0 s"), (59.4, "59 s"), (185, "3 min 05 s")])

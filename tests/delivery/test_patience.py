@@ -48,3 +48,9 @@ def test_pauses_grow_towards_the_longest_so_that_a_long_wait_asks_seldom():
     assert clock.pauses[0] == 5
     assert clock.pauses == sorted(clock.pauses)
     assert clock.pauses[-1] == 10
+
+
+def test_a_wait_of_a_day_has_a_pause_after_each_look():
+    patience = Patience(86_400, 0.5, longest=3)
+
+    assert [patience.pause(looks) for looks in (0, 1, 30, 3_000, 1_000_000)] == [0.5, 0.5, 3, 3, 3]

@@ -3,7 +3,35 @@ import os
 import pytest
 
 from delivery.errors import RequestRefused
-from delivery.text import as_markdown, cell, cut, escaped, plain, quoted, shortened, unfenced
+from delivery.text import (
+    as_markdown,
+    cell,
+    cut,
+    escaped,
+    plain,
+    quoted,
+    shortened,
+    text_of,
+    unfenced,
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("café".encode(), "café"),
+        ("café".encode("latin-1"), "café"),
+        *(("a café".encode(name), "a café") for name in ("utf-8-sig", "utf-16", "utf-32")),
+        *(("a café\r\n".encode(name), "a café\r\n") for name in ("utf-16-le", "utf-16-be")),
+        (b"\xff\xfea", "\N{REPLACEMENT CHARACTER}"),
+        (b"a\0b\0\0c", "a\0b\0\0c"),
+        (b"\0\0\0\0", "\0\0\0\0"),
+        (b"\xef\xbb\xbf\xff", "\N{REPLACEMENT CHARACTER}"),
+        (b"", ""),
+    ],
+)
+def test_whatever_the_encoding_is_the_text_is_read(content, text):
+    assert text_of(content) == text
 
 
 @pytest.mark.parametrize(

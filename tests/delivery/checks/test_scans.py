@@ -65,3 +65,18 @@ def test_a_failure_is_told_before_an_absence():
     with pytest.raises(CheckFailed) as caught:
         security_verdict([SILENT, LEAK]).raise_unless_passed()
     assert not isinstance(caught.value, ScannerDidNotRun)
+
+
+def test_what_to_do_about_a_find_depends_on_who_found_it():
+    vulnerable = ScannerReport("npm-audit", True, False, "1 high found")
+    hints = {}
+    for reports in ([CLEAN, LEAK], [vulnerable, NO_SECRETS], [vulnerable, LEAK]):
+        with pytest.raises(CheckFailed) as caught:
+            security_verdict(reports).raise_unless_passed()
+        hints[len(hints)] = caught.value.hint
+
+    assert "`pragma: allowlist secret`" in hints[0]
+    assert "`make secrets-baseline REPOSITORY=…`" in hints[0]
+    assert ".secrets.baseline" in hints[0]
+    assert hints[1] == "Update what is vulnerable."
+    assert hints[2] == f"{hints[1]} {hints[0]}"

@@ -85,6 +85,26 @@ def test_a_commit_of_another_time_zone_is_not_hours_off():
     assert lead_time(report([only], {only.digest: proof}).delivered) == "30 min 00 s"
 
 
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("2026-11-16T00:00:00+99:59", "–"),
+        ("316889355-01-25T17:46:39+00:00", "–"),
+        ("0001-01-01T00:00:00+23:59", "–"),
+        ("", "–"),
+        ((MONDAY + timedelta(days=9)).isoformat(), "0 s"),
+    ],
+)
+def test_a_commit_of_an_impossible_time_is_of_unknown_age(written, shown):
+    """Anybody may have written it, and a commit of the future took no time to reach users."""
+    [only] = [release(1, 0)]
+    proof = Proven(
+        only.revision, only.digest, "r", "refs/heads/main", "r", "", committed_at=written
+    )
+
+    assert lead_time(report([only], {only.digest: proof}).delivered) == shown
+
+
 def test_this_week_is_not_over_and_not_counted_and_older_weeks_are_not_asked_for():
     week = 7 * 24
     seen = report([release(1, -week - 1), release(2, -1), release(3, 0), release(4, week)])

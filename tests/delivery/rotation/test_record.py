@@ -32,6 +32,11 @@ def test_a_moment_without_its_time_zone_is_an_error_of_ours():
         slot_of(datetime(2026, 11, 1))  # noqa: DTZ001 - that is the point
 
 
+def test_a_moment_beyond_the_calendar_names_no_slot():
+    with pytest.raises(RequestRefused, match="beyond the calendar"):
+        slot_of(datetime.fromisoformat("0001-01-01T00:00:00+23:59"))
+
+
 def test_a_missed_slot_can_be_asked_for_by_name():
     assert slot_of("2026-11-01T00:00:00Z") == slot_of(datetime(2026, 11, 1, tzinfo=UTC))
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delivery.workspace.lines import LONGEST_LINE, LineReader, printable
+from delivery.printable import printable
+from delivery.workspace.lines import LONGEST_LINE, LineReader
 
 
 def lines_of(*chunks):

@@ -214,6 +214,7 @@ class TestSecurity:
         untouched.app.commit(files={"config.js": ""})
 
         assert "config.js:1" in str(error)
+        assert "`make secrets-baseline REPOSITORY=…`" in error.hint
         assert leaked not in str(error) + untouched.runs.summary + str(untouched.runs.said)
 
 
@@ -231,6 +232,24 @@ class TestAVersionThatIsNotFit:
         error = untouched.runs.fail(ImageFailed, broken)
 
         assert "RUN exit 7" in str(error)
+
+    def test_whose_build_steers_the_terminal_is_told_in_words(self, untouched, capfd):
+        steering = r"printf '\033]52;c;cm0=\007\033[2J\033[Hsteered\n'"
+        broken = untouched.app.commit(
+            lint="node -e 0",
+            test_unit="node -e 0",
+            files={
+                "Dockerfile": f"FROM node:22-bookworm-slim\nRUN {steering}; exit 7\n",
+                "delivery.toml": "",
+            },
+        )
+
+        error = untouched.runs.fail(ImageFailed, broken)
+
+        shown = "".join(capfd.readouterr())
+        assert "steered" in str(error)
+        for text in (str(error), untouched.runs.summary, str(untouched.runs.said), shown):
+            assert not set(text) & set("\x1b\x07")
 
     def test_is_rolled_back_and_the_old_one_serves(self, app, runs):
         runs.ok(first := app.commit())

@@ -8,6 +8,7 @@ from prefect import get_client
 from prefect.client.schemas.objects import StateType
 from prefect.states import Cancelled, Crashed, Scheduled
 
+from delivery.checks.secret_baseline import Found, baseline_of
 from delivery.errors import (
     AccessDenied,
     CheckFailed,
@@ -72,6 +73,20 @@ class TestAGoodPullRequest:
         url = f"{pulls.environment.ui_address}/runs/flow-run/{pulls.id}"
         assert pulls.targets(revision) == {url}
         assert pulls.comments == [], "nothing was measured"
+
+    def test_shows_what_it_accepts_of_the_secret_scan(self, pulls, app):
+        """Whoever merges would not see it otherwise: the list makes the check pass."""
+        accepted = baseline_of([Found("src/key.ts", 3, "Private Key", "d1")], None)
+        revision = branch(app, "change", files={".secrets.baseline": accepted})
+
+        pulls.ok(pulls.open(), revision)
+
+        told = pulls.statuses(revision)["kanvaro/security"]
+        assert re.fullmatch(
+            r"success: passed in [\d.]+ s; this pull request accepts in \.secrets\.baseline "
+            r"1 find: src/key\.ts:3 \(Private Key\).*",
+            told,
+        )
 
     def test_has_its_coverage_compared_with_what_ci_measured_of_the_base(
         self, pulls, app, quick, tmp_path

@@ -18,7 +18,8 @@ from tests.flows.deploy.crashes import Process, here, live_process, on_the_wire,
 from tests.tasks.containers.engines import have_image
 
 REPOSITORY = "kanvaro/kanvaro"
-# Like Next.js, it writes its folder and random keys, and leaves static files to others.
+# Like Next.js, it writes its folder and random keys, calls a folder as its random id, and leaves
+# static files to others.
 BUILD = """
 const fs = require('fs'), crypto = require('crypto'), made = '.next/standalone';
 const draw = (n) => crypto.randomBytes(n).toString('hex');
@@ -31,6 +32,8 @@ fs.writeFileSync(`${made}/server.js`, `const place = "${process.cwd()}"; ${proce
 fs.writeFileSync(`${made}/.env.production`, 'SECRET=canary');
 const id = crypto.randomBytes(16).toString('base64url').slice(0, 21);
 fs.writeFileSync(`${made}/.next/BUILD_ID`, id);
+fs.mkdirSync(`.next/static/${id}`);
+fs.writeFileSync(`.next/static/${id}/_buildManifest.js`, `self.id = "${id}"`);
 const keys = { previewModeId: draw(16), previewModeSigningKey: draw(32) };
 const preview = JSON.stringify({ preview: keys });
 fs.writeFileSync(`${made}/.next/prerender-manifest.json`, preview);

@@ -1,5 +1,6 @@
 """The scanners as they really are: npm against an advisory server, detect-secrets on real files."""
 
+import hashlib
 import json
 import os
 import re
@@ -361,6 +362,26 @@ def test_secrets_are_found_by_place_and_kind_and_never_by_value(context):
         assert secret not in kept
 
 
+def test_a_baseline_that_windows_wrote_is_read(context):
+    """PowerShell writes UTF-16 where a program's output goes to a file, and paths have `\\`."""
+    (context.tree / "src").mkdir()
+    track(context, {"src/a.ts": f"'{AWS_KEY}'"})
+    digest = hashlib.sha1(AWS_KEY.encode(), usedforsecurity=False).hexdigest()
+    written = json.dumps({"results": {r"src\a.ts": [{"hashed_secret": digest}]}})
+    (context.tree / ".secrets.baseline").write_bytes(written.encode("utf-16"))
+
+    report = secret_scan(context)
+
+    assert report.passed
+    assert report.summary == "no secrets in 3 files; 1 accepted by .secrets.baseline"
+
+
+def test_only_the_baseline_of_the_repository_is_left_out(context):
+    track(context, {"sub/.secrets.baseline": AWS_KEY})
+
+    assert [each.where for each in secret_scan(context).findings] == ["sub/.secrets.baseline:1"]
+
+
 def test_examples_and_placeholders_are_no_findings(context):
     track(
         context,
@@ -421,9 +442,10 @@ def test_no_link_is_followed(context, tmp_path):
 
 
 def test_a_file_that_is_too_large_is_said_to_be_unread(context):
-    track(context, {"dump.sql": "x" * 1_000_001})
+    with (context.tree / "dump.sql").open("wb") as sparse:
+        sparse.truncate(20_000_001)
 
-    assert secret_scan(context).summary == "no secrets in 2 files; 1 too large to be read"
+    assert secret_scan(context).summary == "no secrets in 2 files; too large to be read: dump.sql"
 
 
 def test_a_scan_that_is_stopped_gave_no_verdict(context):

@@ -1,6 +1,7 @@
 """The security check as a whole: what it judges, and what it says."""
 
 import json
+import os
 import subprocess
 
 import pytest
@@ -103,6 +104,16 @@ def test_what_other_checks_left_in_the_check_out_is_not_scanned(checked):
         "npm-audit: nothing found; 0 of level moderate or worse",
         "secrets: no secrets in 2 files",
     )
+
+
+def test_a_secret_in_a_file_whose_name_is_not_utf_8_fails_the_check(checked):
+    app = checked({os.fsdecode(b"caf\xe9.txt"): f"{AWS_KEY}\n"})
+
+    with pytest.raises(CheckFailed) as raised:
+        app.report()
+
+    assert "- high: caf?.txt:1: AWS Access Key" in str(raised.value).splitlines()
+    assert "`make secrets-baseline REPOSITORY=…`" in raised.value.hint
 
 
 def test_an_excused_scanner_is_said_to_be_excused(checked):

@@ -47,6 +47,35 @@ def test_a_changed_byte_changes_the_archive(tmp_path):
     assert packed(one, tmp_path / "2.tar.gz") != before
 
 
+# Case of opennextjs/opennextjs-netlify#604: the server looks for its files by the build's id.
+IDS = ("Zk3_x-Y7q9AbCdEfGhIjK", "-a1b2c3d4e5f6g7h8i9j0")
+
+
+def test_what_is_called_as_the_builds_random_id_is_called_as_the_id_that_replaces_it(tmp_path):
+    archives = []
+    for build_id in IDS:
+        folder = tmp_path / build_id
+        static = folder / ".next/static"
+        for name in (f"{build_id}/_buildManifest.js", "chunks/a.js", f"media/{build_id}.b.css"):
+            (static / name).parent.mkdir(parents=True, exist_ok=True)
+            (static / name).write_text(f"{build_id} is its id")
+        (folder / ".next/BUILD_ID").write_text(build_id)
+        (static / "latest").symlink_to(build_id)
+        into = tmp_path / f"{build_id}.tar.gz"
+        write_archive(folder, into, "app", MOMENT, {build_id.encode(): b"0123456789abcdef01234"})
+        archives.append(into)
+
+    with tarfile.open(archives[0]) as packed_one:
+        names = packed_one.getnames()
+        target = packed_one.getmember("app/.next/static/latest").linkname
+        [new] = {packed_one.extractfile("app/.next/BUILD_ID").read().decode()}
+    assert {f"app/.next/static/{new}/_buildManifest.js", f"app/.next/static/media/{new}.b.css"} <= {
+        *names
+    }
+    assert target == new
+    assert archives[0].read_bytes() == archives[1].read_bytes()
+
+
 def test_entries_are_sorted_and_say_nothing_of_who_packed_them_and_when(tmp_path):
     content = packed(build(tmp_path / "one"), tmp_path / "1.tar.gz")
 

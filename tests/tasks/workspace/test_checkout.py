@@ -17,9 +17,11 @@ from delivery.errors import (
     TimedOut,
     UnknownRevision,
 )
+from delivery.workspace.package_json import read_package
 from tasks.workspace.checkout import check_out, remove_workspace
 from tasks.workspace.committed import (
     LARGEST_FILE,
+    committed_content,
     look_up,
     package_files,
     read_committed,
@@ -91,8 +93,21 @@ def test_a_commit_is_checked_out_and_described(repository, get):
     assert source.tree == repository.git("rev-parse", "HEAD^{tree}")
     assert source.subject == "Mend the parser"
     assert (source.author, source.notes) == ("Ada", ())
-    assert source.committed_at == repository.git("log", "-1", "--format=%cI")
+    assert source.committed_at == repository.git("log", "-1", "--format=%cI").replace("Z", "+00:00")
     assert source.folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "latin-1"])
+def test_a_configuration_file_is_read_in_the_encoding_that_it_has(repository, get, encoding):
+    written = '{"name": "café"}\r\n'.encode(encoding)
+    (repository.path / "package.json").write_bytes(written)
+    repository.commit("settings")
+
+    source = get(repository)
+
+    assert read_package(read_committed(source, "package.json")).name == "café"
+    assert package_files(source).texts["package.json"] == '{"name": "café"}\r\n'
+    assert committed_content(source, "package.json") == written
 
 
 def test_the_check_out_is_a_repository_of_its_own(repository, get):
