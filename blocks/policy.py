@@ -74,6 +74,12 @@ class Policy(Settings):
     build_timeout_s: float = Field(
         default=1800, gt=0, description="How long the build of the image may take."
     )
+    dockerfile_frontend: str = Field(
+        default="",
+        pattern=r"^[a-z0-9][A-Za-z0-9._:/@-]{0,300}$|^$",
+        description="Image that reads every Dockerfile, in place of the one that its `# syntax` "
+        "line names, or of the engine's own, which is as old as the engine.",
+    )
     operation_interval_s: float = Field(
         default=5, gt=0, description="Seconds between two readings of an operation."
     )

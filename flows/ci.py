@@ -26,7 +26,8 @@ from tasks.deploy.conclusion import (
 )
 from tasks.deploy.downgrade import require_no_downgrade
 from tasks.deploy.smoke import checkout_of_checks
-from tasks.platform.images import build_image, find_image, push_image
+from tasks.platform.image_build import build_image
+from tasks.platform.images import find_image, push_image
 from tasks.platform.versions import record_proof
 from tasks.run.announce import announce_checks, announce_start
 from tasks.run.hooks import on_bad_end

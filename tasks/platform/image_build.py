@@ -1,0 +1,220 @@
+"""Build the image of a revision as its author's `docker build` does, with BuildKit.
+
+What is built is an export of the commit, hashed against its tree, and nothing else of this disk.
+The context is the folder of the lockfile, as a workspace's Dockerfile expects it.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+from docker import DockerClient
+from docker.api.build import process_dockerfile
+from docker.errors import APIError, BuildError
+from docker.utils import tar
+from prefect.logging import get_run_logger
+from requests.exceptions import RequestException
+from urllib3.exceptions import HTTPError
+
+from blocks.environment import Environment
+from delivery.checks.image_files import build_context
+from delivery.checks.plan import CheckPlan
+from delivery.errors import ImageFailed, RequestRefused
+from delivery.platform.docker_build import (
+    FRONTEND_ARGUMENT,
+    Build,
+    build_command,
+    explain,
+    ignored_patterns,
+)
+from delivery.platform.images import REVISION_LABEL, TREE_LABEL
+from tasks import operation
+from tasks.checks.image_files import dockerfile_of
+from tasks.containers.captured_output import CapturedOutput
+from tasks.containers.docker_engine import deadline, engine
+from tasks.platform.docker_program import docker_environment, find_builder
+from tasks.workspace.bounded_log import BoundedLog
+from tasks.workspace.checkout import Source
+from tasks.workspace.export import source_archive
+from tasks.workspace.programs import run_program
+from tasks.workspace.workspace import Workspace
+
+LAST_LINES = 40
+IGNORE_FILE = ".dockerignore"
+# The names of a log and of folders in the run's home: no check may have them.
+LOG, EXPORT, PROGRAM = "image-build", "build-context", "image-build"
+
+
+@operation("build the image of {source.revision:.10}")
+def build_image(
+    environment: Environment, source: Source, workspace: Workspace, plan: CheckPlan
+) -> str:
+    """Build the committed tree, and nothing else of the workspace; return the image's id.
+
+    Raises `ImageFailed` with the last lines of the build, and a hint where the cause is known.
+    """
+    dockerfile = dockerfile_of(source, plan.table, plan.manager.root)
+    if dockerfile is None:
+        raise ImageFailed("the revision has no Dockerfile, so no image can be built")
+    exported = source_archive(source, workspace.home / EXPORT)
+    folder = build_context(plan.table, plan.manager.root)
+    build = Build(
+        str(_within(exported, folder)),
+        str(_within(exported, dockerfile)),
+        _arguments(environment, source),
+        {REVISION_LABEL: source.revision, TREE_LABEL: source.tree},
+    )
+    home = workspace.home / PROGRAM
+    variables = docker_environment(environment, home, workspace.cache)
+    get_run_logger().info("%s is built in the context %s", dockerfile, folder)
+    with engine(environment) as client:
+        version = str(client.version().get("Version", "unknown"))
+        builder = find_builder(environment, client, variables)
+        failed = _Failure(version, folder, builder.why_not)
+        if not builder.program:
+            get_run_logger().warning(
+                "the engine's older builder is used, without BuildKit: %s", builder.why_not
+            )
+            return _by_older_builder(environment, client, workspace, build, failed)
+    return _by_program(environment, builder.program, workspace, build, variables, failed)
+
+
+class _Failure:
+    """Makes the error of a failed build, with what is known about the way it was built."""
+
+    def __init__(self, engine: str, context: str, without_buildkit: str) -> None:
+        self._engine, self._context, self._without = engine, context, without_buildkit
+
+    def __call__(self, what: str, lines: list[str] | tuple[str, ...]) -> ImageFailed:
+        hint = explain(
+            lines, engine=self._engine, context=self._context, without_buildkit=self._without
+        )
+        return ImageFailed("\n".join([f"{what}; its last lines:", *lines]), hint=hint)
+
+
+def _by_program(
+    environment: Environment,
+    program: str,
+    workspace: Workspace,
+    build: Build,
+    variables: dict[str, str],
+    failed: _Failure,
+) -> str:
+    limit = environment.policy.build_timeout_s
+    id_file = workspace.home / PROGRAM / "image-id"
+    with _logged(workspace) as log:
+        outcome = run_program(
+            build_command(program, build, str(id_file)),
+            folder=workspace.home / PROGRAM,
+            environment=variables,
+            timeout_s=limit,
+            log=log,
+            full_log=_full_log(workspace),
+            stop=workspace.stop_sign.exists,
+            last_lines=LAST_LINES,
+        )
+    if outcome.timed_out:
+        raise failed(f"docker build took over {limit:g} s", outcome.last_lines)
+    if outcome.stopped:
+        raise failed("docker build was stopped with its run", outcome.last_lines)
+    if not outcome.passed:
+        raise failed("docker build failed", outcome.last_lines)
+    image_id = id_file.read_text().strip() if id_file.exists() else ""
+    if not image_id:
+        raise failed("docker build ended without an image", outcome.last_lines)
+    return image_id
+
+
+def _by_older_builder(
+    environment: Environment,
+    client: DockerClient,
+    workspace: Workspace,
+    build: Build,
+    failed: _Failure,
+) -> str:
+    limit, image_id, error = environment.policy.build_timeout_s, "", ""
+    folder = Path(build.context)
+    # Also one outside of the context, which is then sent under a name of its own.
+    dockerfile = process_dockerfile(build.dockerfile, build.context)
+    with (
+        TemporaryFile() as packed,
+        _logged(workspace) as log,
+        CapturedOutput(log, _full_log(workspace), LAST_LINES) as output,
+        deadline(client, limit) as is_over,
+    ):
+        tar(folder, exclude=_ignored(folder), dockerfile=dockerfile, fileobj=packed)
+        try:
+            for event in client.api.build(
+                fileobj=packed,
+                custom_context=True,
+                dockerfile=dockerfile[0],
+                decode=True,
+                rm=True,
+                forcerm=True,
+                buildargs=dict(build.arguments),
+                labels=dict(build.labels),
+            ):
+                output.write(_text_of(event))
+                error = error or str(event.get("error", ""))
+                image_id = event.get("aux", {}).get("ID", image_id)
+        except (APIError, BuildError, TypeError) as refused:
+            error = str(refused)
+            output.write(f"{error}\n".encode())
+        except (HTTPError, RequestException):
+            if is_over():
+                raise failed(f"docker build took over {limit:g} s", output.last_lines) from None
+            raise
+        output.end()
+        if error or not image_id:
+            what = "docker build failed" if error else "docker build ended without an image"
+            raise failed(what, output.last_lines)
+    return image_id
+
+
+def _within(exported: Path, path: str) -> Path:
+    """Return the real path of a file or folder of the export.
+
+    A link of the commit could name a file of this worker. Raises `RequestRefused` if it does.
+    """
+    found = (exported / path).resolve()
+    if not found.is_relative_to(exported.resolve()):
+        raise RequestRefused(
+            f"{path!r} leads out of the repository", hint="Remove the link, commit, run again."
+        )
+    return found
+
+
+def _ignored(folder: Path) -> list[str]:
+    file = folder / IGNORE_FILE
+    # A link could name a file of this worker; BuildKit follows none that leads out.
+    if file.is_symlink() or not file.is_file():
+        return []
+    return ignored_patterns(file.read_bytes())
+
+
+def _arguments(environment: Environment, source: Source) -> dict[str, str]:
+    frontend = environment.policy.dockerfile_frontend
+    if frontend:
+        get_run_logger().warning("the policy has Dockerfiles read by %s", frontend)
+    return {"REVISION": source.revision, **({FRONTEND_ARGUMENT: frontend} if frontend else {})}
+
+
+@contextmanager
+def _logged(workspace: Workspace) -> Iterator[Callable[[str], None]]:
+    # A line is an argument, never the format: it may hold percent signs.
+    log = BoundedLog(lambda line: get_run_logger().info("%s", line), _full_log(workspace))
+    try:
+        yield log
+    finally:
+        log.end()
+
+
+def _full_log(workspace: Workspace) -> Path:
+    return workspace.logs / f"{LOG}.log"
+
+
+def _text_of(event: dict[str, Any]) -> bytes:
+    error = event.get("error")
+    return (f"{error}\n" if error else str(event.get("stream", ""))).encode(errors="replace")
