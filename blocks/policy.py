@@ -177,6 +177,17 @@ class Policy(Settings):
         ge=0,
         description="How long a retired access key can be made active again before it is deleted.",
     )
+    built_images: int = Field(
+        default=10,
+        ge=0,
+        description="Images of earlier builds that stay on the engine, the newest ones.",
+    )
+    cache_mb: int = Field(
+        default=2000,
+        ge=0,
+        description="Megabytes that package caches may have on the worker; what was unused for "
+        "longest is removed.",
+    )
     report_days: int = Field(default=30, ge=1, description="How long test reports are kept.")
     result_days: int = Field(default=30, ge=1, description="How long the pass of a check counts.")
 

@@ -37,12 +37,16 @@ class DockerProgram:
 
 @dataclass(frozen=True)
 class Build:
-    """What is built: absolute paths on the worker, and what the image is given."""
+    """What is built: absolute paths on the worker, and what the image is given.
+
+    `name` is that of the image until it was pushed: what has none may be removed by others.
+    """
 
     context: str
     dockerfile: str
     arguments: Mapping[str, str]
     labels: Mapping[str, str]
+    name: str
 
 
 def build_command(program: str, build: Build, id_file: str) -> list[str]:
@@ -50,6 +54,7 @@ def build_command(program: str, build: Build, id_file: str) -> list[str]:
     given = [f"--build-arg={name}={value}" for name, value in build.arguments.items()]
     labels = [f"--label={name}={value}" for name, value in build.labels.items()]
     fixed = ["--progress=plain", f"--iidfile={id_file}", f"--file={build.dockerfile}"]
+    fixed.append(f"--tag={build.name}")
     return [program, "build", *fixed, *given, *labels, "--", build.context]
 
 

@@ -32,6 +32,7 @@ from delivery.platform.docker_build import (
 from delivery.platform.images import REVISION_LABEL, TREE_LABEL
 from tasks import operation
 from tasks.checks.image_files import dockerfile_of
+from tasks.containers.built_images import BUILT, remove_old_images
 from tasks.containers.captured_output import CapturedOutput
 from tasks.containers.docker_engine import deadline, engine
 from tasks.platform.docker_program import docker_environment, find_builder
@@ -65,11 +66,14 @@ def build_image(
         str(_within(exported, dockerfile)),
         _arguments(environment, source),
         {REVISION_LABEL: source.revision, TREE_LABEL: source.tree},
+        f"{BUILT}:{workspace.run}",
     )
     home = workspace.home / PROGRAM
     variables = docker_environment(environment, home, workspace.cache)
     get_run_logger().info("%s is built in the context %s", dockerfile, folder)
     with engine(environment) as client:
+        # Also where no schedule does it: `make ci` on a laptop.
+        remove_old_images(client, environment.policy.built_images)
         version = str(client.version().get("Version", "unknown"))
         builder = find_builder(environment, client, variables)
         failed = _Failure(version, folder, builder.why_not)
@@ -155,6 +159,7 @@ def _by_older_builder(
                 forcerm=True,
                 buildargs=dict(build.arguments),
                 labels=dict(build.labels),
+                tag=build.name,
             ):
                 output.write(_text_of(event))
                 error = error or str(event.get("error", ""))

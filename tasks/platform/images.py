@@ -11,9 +11,11 @@ revision. An image under that tag whose digest is not recorded is not believed.
 import base64
 import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from docker import DockerClient
+from docker.errors import NotFound
 
 from blocks.environment import Environment
 from delivery.errors import AccessDenied, ImageConflict, ImageFailed
@@ -21,14 +23,12 @@ from delivery.platform.images import Image
 from delivery.run.ledger import Pushed
 from tasks import fact, operation
 from tasks.aws_errors import translate_aws_errors
+from tasks.containers.built_images import ARRIVING, is_ours
 from tasks.containers.docker_engine import engine
 from tasks.platform.image_tags import digest_of, give_tag
 from tasks.run import ledger
 from tasks.run.announce import this_run
 from tasks.workspace.checkout import Source
-
-# Of the tag under which an image arrives, before its digest is recorded.
-ARRIVING = "arriving-"
 
 
 @fact("is {source.revision:.10} in ECR already?")
@@ -73,10 +73,13 @@ def _arrived(environment: Environment, image_id: str) -> str:
     """Push a local image under a tag of its own; return the digest that the engine pushed."""
     address, tag = _pushing_address(environment), f"{ARRIVING}{uuid.uuid4().hex}"
     with engine(environment) as client:
-        client.images.get(image_id).tag(address, tag=tag)
+        image = client.images.get(image_id)
+        image.tag(address, tag=tag)
         digest = _pushed(environment, client, address, tag)
         # The layers stay for the next build; names would only accumulate.
-        client.images.remove(f"{address}:{tag}", noprune=True)
+        for name in {f"{address}:{tag}", *filter(is_ours, image.tags)}:
+            with suppress(NotFound):  # another run of this revision has just pushed it, too
+                client.images.remove(name, noprune=True)
     return digest
 
 

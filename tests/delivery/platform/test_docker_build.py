@@ -31,13 +31,19 @@ def test_a_program_speaks_buildkit_itself_or_by_its_plugin(version, needs_buildx
 
 
 def test_the_context_and_the_dockerfile_are_never_taken_for_options():
-    build = Build("/run/-context", "/run/-context/-f", {"REVISION": "1"}, {"kanvaro.tree": "2"})
+    build = Build(
+        "/run/-context",
+        "/run/-context/-f",
+        {"REVISION": "1"},
+        {"kanvaro.tree": "2"},
+        "kanvaro-built:r",
+    )
 
     command = build_command("/usr/bin/docker", build, "/run/id")
 
     assert command[:2] == ["/usr/bin/docker", "build"]
     assert command[-2:] == ["--", "/run/-context"]
-    assert {"--file=/run/-context/-f", "--iidfile=/run/id"} < set(command)
+    assert {"--file=/run/-context/-f", "--iidfile=/run/id", "--tag=kanvaro-built:r"} < set(command)
     assert {"--build-arg=REVISION=1", "--label=kanvaro.tree=2"} < set(command)
 
 
