@@ -66,7 +66,9 @@ def ci(
         announce_checks(env, source, reports)
         image = find_image(env, source)
         if image is None:
-            image = push_image(env, source, build_image(env, source, workspace, plan))
+            built = build_image(env, source, workspace, plan)
+            plan = built.noted_in(plan)
+            image = push_image(env, source, built.id)
         version = record_proof(env, source, plan, image)
         with deploy_lock(env, "deploy", str(version), source.subject) as lock:
             require_no_downgrade(env, workspace, source)

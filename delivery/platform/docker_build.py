@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from delivery.errors import ImageFailed
+from delivery.platform.frontend import missing_frontend
 from delivery.text import shortened
 
 FIRST_WITH_BUILDX = 23
@@ -80,9 +81,6 @@ def ignored_patterns(content: bytes) -> list[str]:
 
 
 # What builders write, old and new ones: https://github.com/moby/buildkit. Each is one line.
-_ASKS_FRONTEND = re.compile(
-    r"#(\d{1,6}) resolve image config for (?:docker-image://)?([^\s]{1,300})"
-)
 _ASKS_BASE = re.compile(r"#(\d{1,6}) \[[^\]]{0,100}\] load metadata for ([^\s]{1,300})")
 _STEP_FAILED = re.compile(r"#(\d{1,6}) ERROR:?")
 _UNKNOWN = re.compile(r"(?i)\b(unknown flag: [\w-]{1,40}|unknown instruction: [^\s]{1,40})")
@@ -96,27 +94,41 @@ _USER_AGENT_REFUSED = re.compile(r"pull access denied for ([^\s,]{1,300})")
 
 
 def explain(
-    lines: Sequence[str], *, engine: str, context: str, without_buildkit: str = ""
+    lines: Sequence[str],
+    *,
+    engine: str,
+    context: str,
+    without_buildkit: str = "",
+    without_frontend: str = "",
 ) -> str | None:
     """Return what to do about a failed build, by its last lines; None where no cause is known.
 
-    `engine` is the engine's version, `context` the folder of the repository that was built in, and
-    `without_buildkit` says why the older builder was asked.
+    `engine` is the engine's version, and `context` the folder of the repository that was built in.
+    `without_buildkit` says why the older builder was asked, `without_frontend` names what should
+    have read the Dockerfile in place of the engine.
     """
     text = "\n".join(lines)
     failed = set(_STEP_FAILED.findall(text))
-    for step, image in _ASKS_FRONTEND.findall(text):
-        if step in failed:
-            return _about_frontend(image)
+    if frontend := missing_frontend(lines):
+        return _about_frontend(frontend)
     if without_buildkit and (_UNKNOWN.search(text) or _NEEDS_BUILDKIT.search(text)):
         return (
             f"This Dockerfile needs BuildKit, and the older builder was used: {without_buildkit}. "
             "Install Docker's program with its plugin buildx on the worker, then run again."
         )
     if unknown := _UNKNOWN.search(text):
-        return (
+        about = (
             f"The engine (Docker {engine}) reads Dockerfiles with a frontend of its own age, to "
-            f"which this is an {unknown[1]}. Let the Dockerfile begin with "
+            f"which this is an {unknown[1]}"
+        )
+        if without_frontend:
+            return (
+                f"{about}; {without_frontend}, which it names, cannot be pulled. Load that image "
+                "on the engine (`docker pull`, `docker load`), or take a newer engine (Docker 23 "
+                "or later)."
+            )
+        return (
+            f"{about}. Let the Dockerfile begin with "
             "`# syntax=docker/dockerfile:1`, name such an image as `dockerfile_frontend` in the "
             "environment's policy, or give the environment a newer engine (Docker 23 or later)."
         )

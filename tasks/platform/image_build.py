@@ -4,11 +4,13 @@ What is built is an export of the commit, hashed against its tree, and nothing e
 The context is the folder of the lockfile, as a workspace's Dockerfile expects it.
 """
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import Any, NamedTuple
 
 from docker import DockerClient
 from docker.api.build import process_dockerfile
@@ -29,11 +31,16 @@ from delivery.platform.docker_build import (
     explain,
     ignored_patterns,
 )
+from delivery.platform.frontend import (
+    engine_may_read_it,
+    missing_frontend,
+    without_frontend,
+)
 from delivery.platform.images import REVISION_LABEL, TREE_LABEL
 from tasks import operation
 from tasks.checks.image_files import dockerfile_of
 from tasks.containers.built_images import BUILT, remove_old_images
-from tasks.containers.captured_output import CapturedOutput
+from tasks.containers.captured_output import CapturedOutput, ProgramOutcome
 from tasks.containers.docker_engine import deadline, engine
 from tasks.platform.docker_program import docker_environment, find_builder
 from tasks.workspace.bounded_log import BoundedLog
@@ -48,11 +55,22 @@ IGNORE_FILE = ".dockerignore"
 LOG, EXPORT, PROGRAM = "image-build", "build-context", "image-build"
 
 
+class Built(NamedTuple):
+    """An image on the engine, and what the reader of the summary should know of its build."""
+
+    id: str
+    remarks: tuple[str, ...] = ()
+
+    def noted_in(self, plan: CheckPlan) -> CheckPlan:
+        """Return the plan, whose remarks the summary shows, with those of the build."""
+        return replace(plan, remarks=(*plan.remarks, *self.remarks))
+
+
 @operation("build the image of {source.revision:.10}")
 def build_image(
     environment: Environment, source: Source, workspace: Workspace, plan: CheckPlan
-) -> str:
-    """Build the committed tree, and nothing else of the workspace; return the image's id.
+) -> Built:
+    """Build the committed tree, and nothing else of the workspace; the image is on the engine.
 
     Raises `ImageFailed` with the last lines of the build, and a hint where the cause is known.
     """
@@ -78,10 +96,10 @@ def build_image(
         builder = find_builder(environment, client, variables)
         failed = _Failure(version, folder, builder.why_not)
         if not builder.program:
-            get_run_logger().warning(
-                "the engine's older builder is used, without BuildKit: %s", builder.why_not
-            )
-            return _by_older_builder(environment, client, workspace, build, failed)
+            remark = f"the engine's older builder was used, without BuildKit: {builder.why_not}"
+            get_run_logger().warning("%s", remark)
+            made = _by_older_builder(environment, client, workspace, build, failed)
+            return Built(made, (remark,))
     return _by_program(environment, builder.program, workspace, build, variables, failed)
 
 
@@ -90,10 +108,23 @@ class _Failure:
 
     def __init__(self, engine: str, context: str, without_buildkit: str) -> None:
         self._engine, self._context, self._without = engine, context, without_buildkit
+        self._frontend = ""
+
+    def without(self, frontend: str) -> str:
+        """Remember that the engine reads the Dockerfile instead, and say so."""
+        self._frontend = frontend
+        return (
+            f"{frontend}, which the Dockerfile's `# syntax` line names, cannot be pulled: the "
+            f"frontend of the engine (Docker {self._engine}) read it instead"
+        )
 
     def __call__(self, what: str, lines: list[str] | tuple[str, ...]) -> ImageFailed:
         hint = explain(
-            lines, engine=self._engine, context=self._context, without_buildkit=self._without
+            lines,
+            engine=self._engine,
+            context=self._context,
+            without_buildkit=self._without,
+            without_frontend=self._frontend,
         )
         return ImageFailed("\n".join([f"{what}; its last lines:", *lines]), hint=hint)
 
@@ -105,30 +136,55 @@ def _by_program(
     build: Build,
     variables: dict[str, str],
     failed: _Failure,
-) -> str:
-    limit = environment.policy.build_timeout_s
+) -> Built:
     id_file = workspace.home / PROGRAM / "image-id"
-    with _logged(workspace) as log:
-        outcome = run_program(
-            build_command(program, build, str(id_file)),
-            folder=workspace.home / PROGRAM,
-            environment=variables,
-            timeout_s=limit,
-            log=log,
-            full_log=_full_log(workspace),
-            stop=workspace.stop_sign.exists,
-            last_lines=LAST_LINES,
-        )
+    remarks: tuple[str, ...] = ()
+
+    def run(what: Build) -> ProgramOutcome:
+        with _logged(workspace) as log:
+            return run_program(
+                build_command(program, what, str(id_file)),
+                folder=workspace.home / PROGRAM,
+                environment=variables,
+                timeout_s=environment.policy.build_timeout_s,
+                log=log,
+                full_log=_full_log(workspace),
+                stop=workspace.stop_sign.exists,
+                last_lines=LAST_LINES,
+            )
+
+    outcome = run(build)
+    frontend = missing_frontend(outcome.last_lines)
+    if FRONTEND_ARGUMENT not in build.arguments and engine_may_read_it(frontend):
+        plainer = _without_frontend(build, workspace.home / PROGRAM / "plainer")
+        if plainer is not None:
+            remarks = (failed.without(frontend),)
+            get_run_logger().warning("%s", remarks[0])
+            outcome = run(plainer)
+    image_id = id_file.read_text().strip() if outcome.passed and id_file.exists() else ""
     if outcome.timed_out:
+        limit = environment.policy.build_timeout_s
         raise failed(f"docker build took over {limit:g} s", outcome.last_lines)
     if outcome.stopped:
         raise failed("docker build was stopped with its run", outcome.last_lines)
-    if not outcome.passed:
-        raise failed("docker build failed", outcome.last_lines)
-    image_id = id_file.read_text().strip() if id_file.exists() else ""
     if not image_id:
-        raise failed("docker build ended without an image", outcome.last_lines)
-    return image_id
+        what = "docker build ended without an image" if outcome.passed else "docker build failed"
+        raise failed(what, outcome.last_lines)
+    return Built(image_id, remarks)
+
+
+def _without_frontend(build: Build, folder: Path) -> Build | None:
+    """Return the build with a copy of its Dockerfile that names no frontend; None if none does."""
+    dockerfile = Path(build.dockerfile)
+    text = without_frontend(dockerfile.read_bytes())
+    if text is None:
+        return None
+    folder.mkdir(mode=0o700)
+    (folder / dockerfile.name).write_bytes(text)
+    ignored = dockerfile.with_name(f"{dockerfile.name}{IGNORE_FILE}")
+    if ignored.is_file() and not ignored.is_symlink():
+        shutil.copy(ignored, folder)
+    return replace(build, dockerfile=str(folder / dockerfile.name))
 
 
 def _by_older_builder(

@@ -81,8 +81,10 @@ def build(environment, workspace, client, tmp_path):
         )
         with disable_run_logger():
             plan = plan_of(source, None, "moderate")
-            images.append(build_image.fn(environment, source, workspace, plan))
-        return images[-1]
+            made = build_image.fn(environment, source, workspace, plan)
+        images.append(made.id)
+        built.remarks = made.remarks
+        return made.id
 
     yield built
     for image in images:
@@ -161,6 +163,34 @@ def test_a_frontend_that_cannot_be_pulled_is_named_and_not_replaced_silently(bui
         build({"Dockerfile": "# syntax=127.0.0.1:9/no/frontend:1\nFROM scratch\nCOPY a /\n"})
 
     assert "127.0.0.1:9/no/frontend:1, by which the Dockerfile is to be read" in failed.value.hint
+
+
+# A version that does not exist, so that this is the same where Docker Hub can be reached.
+NO_VERSION = "docker/dockerfile:1.9998"
+
+
+@pytest.mark.parametrize("line", [f"# syntax={NO_VERSION}", f"#SYNTAX = docker.io/{NO_VERSION}"])
+def test_dockers_own_frontend_is_the_engines_where_it_cannot_be_pulled_and_that_is_said(
+    build, files_of, client, line
+):
+    image = build(
+        {
+            "Dockerfile": f"{line}\n# escape=`\nFROM scratch\nCOPY package.json `\n /\n",
+            "Dockerfile.dockerignore": "*\n!package.json\n",
+        }
+    )
+
+    assert files_of(image) == {"package.json"}
+    [remark] = build.remarks
+    assert "cannot be pulled" in remark
+    assert client.version()["Version"] in remark
+
+
+def test_what_the_engine_cannot_read_instead_is_said_with_the_frontend_that_is_missing(build):
+    with pytest.raises(ImageFailed) as failed:
+        build({"Dockerfile": f"# syntax={NO_VERSION}\nFROM scratch\nCOPY --no-such=1 a /\n"})
+
+    assert f"{NO_VERSION}, which it names, cannot be pulled" in failed.value.hint
 
 
 def test_the_policy_may_name_the_frontend_that_reads_every_dockerfile(build):
@@ -377,9 +407,9 @@ class TestWithoutBuildKit:
 
         assert "keep" in files_of(build({"Dockerfile": "FROM scratch\nCOPY keep /\n", "keep": "1"}))
 
-        [(sentence, why)] = said
-        assert "without BuildKit" in sentence
-        assert why == "docker 28.2.2 has no plugin buildx"
+        [(_, remark)] = said
+        assert remark.endswith("without BuildKit: docker 28.2.2 has no plugin buildx")
+        assert build.remarks == (remark,)
 
     def test_what_needs_buildkit_says_what_is_missing(self, build, without_buildkit):
         with pytest.raises(ImageFailed) as failed:
