@@ -13,7 +13,7 @@ _ASKED = re.compile(r"#(\d{1,6}) resolve image config for (?:docker-image://)?([
 _STEP_FAILED = re.compile(r"#(\d{1,6}) ERROR:?")
 _DOCKERS_OWN = re.compile(r"(?:docker\.io/)?docker/dockerfile(?::(?:latest|1(?:\.\d{1,4}){0,2}))?")
 # https://docs.docker.com/reference/dockerfile/#parser-directives: only before anything else.
-_DIRECTIVE = re.compile(rb"[ \t]{0,99}#[ \t]{0,99}([A-Za-z][A-Za-z0-9]{0,30})[ \t]{0,99}=.{0,999}")
+_DIRECTIVE = re.compile(r"#[ \t]{0,99}([A-Za-z][A-Za-z0-9]{0,30})[ \t]{0,99}=.{0,999}")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -33,9 +33,9 @@ def without_frontend(dockerfile: bytes) -> bytes | None:
     """Return a Dockerfile without the line that names a frontend; None if it has no such line."""
     lines = dockerfile.removeprefix(_BYTE_ORDER_MARK).split(b"\n")
     for number, line in enumerate(lines[:MOST_DIRECTIVES]):
-        found = _DIRECTIVE.fullmatch(line.rstrip(b"\r"))
+        found = _DIRECTIVE.fullmatch(line.decode("latin-1").strip())
         if not found:
             return None
-        if found[1].lower() == b"syntax":
+        if found[1].lower() == "syntax":
             return b"\n".join([*lines[:number], *lines[number + 1 :]])
     return None
