@@ -74,6 +74,12 @@ class Policy(Settings):
     build_timeout_s: float = Field(
         default=1800, gt=0, description="How long the build of the image may take."
     )
+    dockerfile_frontend: str = Field(
+        default="",
+        pattern=r"^[a-z0-9][A-Za-z0-9._:/@-]{0,300}$|^$",
+        description="Image that reads every Dockerfile, in place of the one that its `# syntax` "
+        "line names, or of the engine's own, which is as old as the engine.",
+    )
     operation_interval_s: float = Field(
         default=5, gt=0, description="Seconds between two readings of an operation."
     )
@@ -170,6 +176,17 @@ class Policy(Settings):
         default=86400,
         ge=0,
         description="How long a retired access key can be made active again before it is deleted.",
+    )
+    built_images: int = Field(
+        default=10,
+        ge=0,
+        description="Images of earlier builds that stay on the engine, the newest ones.",
+    )
+    cache_mb: int = Field(
+        default=2000,
+        ge=0,
+        description="Megabytes that package caches may have on the worker; what was unused for "
+        "longest is removed.",
     )
     report_days: int = Field(default=30, ge=1, description="How long test reports are kept.")
     result_days: int = Field(default=30, ge=1, description="How long the pass of a check counts.")

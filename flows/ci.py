@@ -26,7 +26,8 @@ from tasks.deploy.conclusion import (
 )
 from tasks.deploy.downgrade import require_no_downgrade
 from tasks.deploy.smoke import checkout_of_checks
-from tasks.platform.images import build_image, find_image, push_image
+from tasks.platform.image_build import build_image
+from tasks.platform.images import find_image, push_image
 from tasks.platform.versions import record_proof
 from tasks.run.announce import announce_checks, announce_start
 from tasks.run.hooks import on_bad_end
@@ -65,7 +66,9 @@ def ci(
         announce_checks(env, source, reports)
         image = find_image(env, source)
         if image is None:
-            image = push_image(env, source, build_image(env, source, workspace, plan))
+            built = build_image(env, source, workspace, plan)
+            plan = built.noted_in(plan)
+            image = push_image(env, source, built.id)
         version = record_proof(env, source, plan, image)
         with deploy_lock(env, "deploy", str(version), source.subject) as lock:
             require_no_downgrade(env, workspace, source)

@@ -5,7 +5,7 @@ Recover what killed runs left, and retire what is due.
     alert people ◀─ retire credentials ◀─ pause the overdue colour ◀────────────────────┘
         recover: fence the dead run off ─ look ─ put a half-done shift back
                    ─ close open intents ─ compare with the ledger ─ lead the default origin
-        alert: drift and rotations that stand still need a person, and are announced once
+        alert: drift and rotations that stand still need a person; also bounds the worker's disk
 """
 
 from prefect import flow
@@ -18,6 +18,7 @@ from tasks.deploy import recovery
 from tasks.deploy.conclusion import tell_failure
 from tasks.github.superseded_runs import end_statuses_of_the_dead
 from tasks.maintenance.alerts import announce_alerts, what_needs_a_person
+from tasks.maintenance.disk import give_back_disk
 from tasks.maintenance.reconcile import (
     announce_recovery,
     in_words,
@@ -38,6 +39,7 @@ def reconcile(
     """Finish what killed runs left, pause and retire what is due, tell what only people can do."""
     env = Environment.named(environment)
     end_statuses_of_the_dead(env)
+    give_back_disk(env)
     done = put_in_order(env, what_is_overdue(env), what_is_due(env))
     alerts = announce_alerts(env, what_needs_a_person(env))
     return f"{done}; A PERSON HAS TO LOOK: {alerts}" if alerts else done
@@ -52,10 +54,8 @@ def put_in_order(env: Environment, overdue: list[str], due: list[str]) -> str:
             return f"a living run holds the deploy lock in {env.name}"
         left = what_was_left(lock)
         snapshot = recover_interrupted(lock)
-        outcome = pause_overdue(lock, snapshot)
-        announce_recovery(lock, outcome, left)
-        retired = retire_due(lock, due)
-        sentence = announce_retirement(lock, retired)
+        announce_recovery(lock, pause_overdue(lock, snapshot), left)
+        sentence = announce_retirement(lock, retire_due(lock, due))
     if not left and not due:  # the run that was at work has ended by itself
         return f"{env.name} is in order"
     return f"{env.name}: recovered {in_words(left, due)}" + (f"; {sentence}" if sentence else "")

@@ -115,6 +115,7 @@ MAKES_CLIENTS = ("client", "resource", "get_client", "get_boto3_session", "creat
 MAY_MAKE_CLIENTS = ("blocks/clients.py",)
 # They decide what a program may see of the environment, or run outside the pipeline's process.
 MAY_READ_THE_ENVIRONMENT = (
+    "tasks/platform/docker_program.py",
     "tasks/workspace/program_environment.py",
     "tasks/workspace/container_environment.py",
     "tasks/workspace/git.py",

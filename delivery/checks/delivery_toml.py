@@ -5,7 +5,8 @@
     image = "node:22-bookworm"              # the container image of all checks, instead of Node's
     install = "npm ci --ignore-scripts"     # instead of what its lockfile suggests
     install_timeout = "15m"                 # seconds, or a number with s, m or h
-    dockerfile = "deploy/Dockerfile"        # within `folder`
+    dockerfile = "deploy/Dockerfile"        # in `folder` or beside the lockfile; "none": no image
+    context = "apps/web"                    # where it is built, instead of the lockfile's folder
     migration = "irreversible"              # or "reversible": what a rollback past it may do
 
     [health]
@@ -56,9 +57,10 @@ LONGEST_PATH = 1000
 _LONGEST_NAME, _LONGEST_REASON = 120, 400
 
 _TOP_KEYS = (
-    *("folder", "node", "image", "install", "install_timeout", "dockerfile", "health"),
-    *("migration", "checks"),
+    *("folder", "node", "image", "install", "install_timeout", "dockerfile", "context"),
+    *("health", "migration", "checks"),
 )
+_PATH_KEYS = ("folder", "dockerfile", "context")
 _CHECK_KEYS = (
     *("command", "timeout", "required", "may_fail"),
     *("services", "environment", "skip", "audit_level", "browser", "image"),
@@ -70,6 +72,7 @@ _SCANNER_KEYS = ("timeout", "audit_level")
 _OUR_NAMES = (
     *("install", "codecov", "secrets", "npm-audit", "snyk", "scanned", "build-context"),
     *("stop", "owner", "release-build", "npm-sbom", "smoke-test", "metadata"),
+    "image-build",
 )
 _CHECK_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _URL_PATH = re.compile(r"/[A-Za-z0-9._~/%-]{0,200}")
@@ -113,8 +116,6 @@ def _unreadable(why: str) -> ConfigurationError:
 def _changed(written: dict[str, Any], default: StageTable) -> StageTable:
     _refuse_unknown_keys(written, _TOP_KEYS, "")
     changes: Changes = {}
-    if "folder" in written:
-        changes["folder"] = _path(written["folder"], "folder")
     if "node" in written:
         changes["node"] = _node(written["node"])
     if "image" in written:
@@ -123,8 +124,7 @@ def _changed(written: dict[str, Any], default: StageTable) -> StageTable:
         changes["install"] = _command(written["install"], "install")
     if "install_timeout" in written:
         changes["install_timeout_s"] = _timeout(written["install_timeout"], "install_timeout")
-    if "dockerfile" in written:
-        changes["dockerfile"] = _path(written["dockerfile"], "dockerfile")
+    changes |= {key: _path(written[key], key) for key in _PATH_KEYS if key in written}
     if "migration" in written:
         changes["migration"] = _migration(written["migration"])
     if "health" in written:

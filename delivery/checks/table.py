@@ -69,9 +69,10 @@ class StageTable:
 
     `folder` is the application's folder in its repository, `node` the version it wants (None:
     what other files say), `image` the container image of all checks. `install` replaces the command
-    chosen from the lockfile, `dockerfile` is in `folder`. `health_path` replaces the paths that the
-    environment asks. Without `answers_revision` any answer of 200 proves a deployment. `migration`
-    says whether an older version can read the data afterwards (`delivery.run.ledger.Migration`).
+    chosen from the lockfile; `dockerfile` and `context` say how the image is built (see
+    `delivery.checks.image_files`). `health_path` replaces the paths that the environment asks.
+    Without `answers_revision` any answer of 200 proves a deployment. `migration` says whether an
+    older version can read the data afterwards (`delivery.run.ledger.Migration`).
     """
 
     checks: tuple[Check, ...]
@@ -80,7 +81,8 @@ class StageTable:
     image: str | None = None
     install: tuple[str, ...] | None = None
     install_timeout_s: int = 900
-    dockerfile: str = "Dockerfile"
+    dockerfile: str | None = None
+    context: str | None = None
     health_path: str | None = None
     answers_revision: bool = True
     migration: str = "none"

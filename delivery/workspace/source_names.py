@@ -1,9 +1,11 @@
 """Check names of repositories, refs and revisions that come from outside.
 
-Every check is an allow-list. Git itself accepts `--upload-pack=…` as a branch and `ext::sh -c …`
-as a repository; these functions refuse both.
+Repositories and revisions have an allow-list: git itself accepts `ext::sh -c …` as a repository. A
+branch may have whatever name git allows and a page can show, such as `fix/#123` or
+`feature/ümlaut`: no shell ever reads it, and it never begins an argument.
 """
 
+import os
 import re
 from urllib.parse import urlsplit
 
@@ -14,14 +16,15 @@ from delivery.text import quoted
 REVISION = r"^[0-9a-f]{7,40}$"
 # A revision, an image's tag or digest, or the word `previous`.
 VERSION = r"^(sha256:[0-9a-f]{64}|[A-Za-z0-9_][A-Za-z0-9._-]{0,127})$"
-REF = r"^[A-Za-z0-9][A-Za-z0-9._/+@-]*$"
+REF = r"^[^-./\s~^:?*\[\\][^\s~^:?*\[\\]*$"
 REPOSITORY = (
     r"^(|(https?|file)://[^@\s]+|ssh://([^:@/\s]+@)?[^@\s]+|[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+:[^@:\s]+"
     r"|[^-:\s][^:]*)$"
 )
 
-_REF = re.compile(r"refs/(?:heads|tags)/[A-Za-z0-9._/+@-]+")
-_FORBIDDEN_IN_REF = re.compile(r"^/|\.\.|//|@\{|/$|\.$|(?:^|/)\.|\.lock(?:/|$)|(?:^|/)-")
+_REF = re.compile(r"refs/(?:heads|tags)/[^\s~^:?*\[\\]+")
+# https://git-scm.com/docs/git-check-ref-format
+_FORBIDDEN_IN_REF = re.compile(r"^[-/]|\.\.|//|@\{|/$|\.$|(?:^|/)\.|\.lock(?:/|$)")
 _REVISION = re.compile(r"[0-9a-f]{7,40}")
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?")
 _URL_PATH = re.compile(r"/[A-Za-z0-9._~/+%@-]+")
@@ -38,16 +41,17 @@ def full_ref(ref: str) -> str:
     """
     candidate = ref if ref.startswith("refs/") else f"refs/heads/{ref}"
     name = candidate.split("/", 2)[-1]
-    is_short = len(candidate) <= LONGEST_REF
     if (
-        not is_short
+        len(os.fsencode(candidate)) > LONGEST_REF
+        or not candidate.isprintable()
         or not _REF.fullmatch(candidate)
         or _FORBIDDEN_IN_REF.search(name)
         or name == "@"
     ):
         raise RequestRefused(
             f"{quoted(ref)} is not the name of a branch or tag",
-            hint="Write refs/heads/<branch> or refs/tags/<tag>, in A-Z a-z 0-9 . _ / + @ -",
+            hint="Write refs/heads/<branch> or refs/tags/<tag>; git allows no space and none of "
+            "~ ^ : ? * [ \\ in it.",
         )
     return candidate
 

@@ -14,6 +14,7 @@ from delivery.checks.delivery_toml import FILE
 from delivery.checks.plan import CheckPlan
 from delivery.errors import DeliveryError, RequestRefused, UnknownRevision
 from delivery.workspace.source_names import full_ref, is_path, plain_revision, repository_address
+from tasks.checks.image_files import dockerfile_of
 from tasks.checks.plan import plan_of
 from tasks.workspace.checkout import Source, check_out, remove_workspace
 from tasks.workspace.committed import read_committed
@@ -100,7 +101,8 @@ def _preview(source: Source, delivery_toml: str | None, audit_level: str) -> Pre
             hint=f"Commit the change to that {FILE}, or leave DELIVERY out.",
         )
     plan = plan_of(source, delivery_toml, audit_level)
-    return Preview(plan, read_committed(source, f"{plan.table.folder}/{plan.table.dockerfile}"))
+    dockerfile = dockerfile_of(source, plan.table, plan.manager.root)
+    return Preview(plan, read_committed(source, dockerfile) if dockerfile else None)
 
 
 def _checked(revision: str) -> str:

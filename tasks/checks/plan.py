@@ -13,6 +13,7 @@ from delivery.workspace.package_json import read_package
 from delivery.workspace.packages import choose_manager, wanted_node
 from tasks import fact
 from tasks.checks.check_images import with_images
+from tasks.checks.image_files import dockerfile_of
 from tasks.workspace.checkout import Source
 from tasks.workspace.committed import package_files, read_committed, tracked_files
 from tasks.workspace.program_environment import withheld_proxies
@@ -64,6 +65,9 @@ def plan_of(
     if own not in files:
         raise _in_another_folder(source, f"there is no {own} in this revision")
     manager = choose_manager(files, table.folder, install=table.install, releases=yarn_releases)
+    if ruled_by is None:
+        # A misspelt name would pass as an application without an image.
+        dockerfile_of(source, table, manager.root)
     package = read_package(files[own], own)
     checks, not_applicable = applicable(table, package.scripts)
     if package.has_workspaces and all(check.scanners for check in checks):

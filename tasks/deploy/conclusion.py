@@ -21,6 +21,7 @@ from delivery.rotation.messages import rotation_failed
 from delivery.run.ledger import Live
 from delivery.text import clipped, plain
 from tasks import fact, operation
+from tasks.checks.image_files import why_not_built
 from tasks.deploy import announcements
 from tasks.platform.health import what_serves
 from tasks.platform.versions import Version
@@ -38,7 +39,6 @@ from tasks.run.outcome import error_of, note_told
 from tasks.run.progress import milestones_of
 from tasks.run.summary import stages_of, write_summary
 from tasks.workspace.checkout import Source, is_same_repository
-from tasks.workspace.committed import look_up
 
 # Flows whose failure is not that of a version.
 FAILED = {
@@ -51,13 +51,11 @@ FAILED = {
 @fact("does {source.revision:.10} go to {environment.name}?")
 def why_not_deployed(environment: Environment, source: Source, plan: CheckPlan) -> str:
     """Return why this revision is only checked; empty if it is to be deployed."""
-    dockerfile = look_up(source, f"{plan.table.folder}/{plan.table.dockerfile}")
     return decide(
         ref=source.ref,
         deploy_ref=environment.policy.deploy_ref,
         is_own_repository=is_same_repository(source.repository, environment.repository),
-        has_dockerfile=dockerfile.is_file(),
-        dockerfile=plan.table.dockerfile,
+        why_no_image=why_not_built(source, plan.table, plan.manager.root),
     )
 
 

@@ -1,4 +1,4 @@
-"""Build a container image from a revision, push it to ECR, and find it again.
+"""Push the image of a revision to ECR, and find it again.
 
 The tag of an image is the full revision and never moves; once it is pushed, an image is addressed
 by its digest only.
@@ -11,33 +11,24 @@ revision. An image under that tag whose digest is not recorded is not believed.
 import base64
 import uuid
 from collections.abc import Iterable
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 from docker import DockerClient
-from docker.errors import APIError, BuildError
-from prefect.logging import get_run_logger
-from requests.exceptions import RequestException
-from urllib3.exceptions import HTTPError
+from docker.errors import NotFound
 
 from blocks.environment import Environment
-from delivery.checks.plan import CheckPlan
 from delivery.errors import AccessDenied, ImageConflict, ImageFailed
-from delivery.platform.images import REVISION_LABEL, TREE_LABEL, Image
+from delivery.platform.images import Image
 from delivery.run.ledger import Pushed
 from tasks import fact, operation
 from tasks.aws_errors import translate_aws_errors
-from tasks.containers.docker_engine import deadline, engine
+from tasks.containers.built_images import ARRIVING, is_ours
+from tasks.containers.docker_engine import engine
 from tasks.platform.image_tags import digest_of, give_tag
 from tasks.run import ledger
 from tasks.run.announce import this_run
 from tasks.workspace.checkout import Source
-from tasks.workspace.export import source_archive
-from tasks.workspace.workspace import Workspace
-
-LAST_LINES = 30
-# Of the tag under which an image arrives, before its digest is recorded.
-ARRIVING = "arriving-"
 
 
 @fact("is {source.revision:.10} in ECR already?")
@@ -49,19 +40,6 @@ def find_image(environment: Environment, source: Source) -> Image | None:
     with translate_aws_errors("look for the image in ECR"):
         digest = digest_of(environment, source.revision)
         return _recorded(environment, source.revision, digest) if digest else None
-
-
-@operation("build the image of {source.revision:.10}")
-def build_image(
-    environment: Environment, source: Source, workspace: Workspace, plan: CheckPlan
-) -> str:
-    """Build the committed tree, and nothing else of the workspace; return the image's id.
-
-    Raises `ImageFailed` with the last lines of the build.
-    """
-    context = source_archive(source, workspace.home / "build-context") / plan.table.folder
-    with engine(environment) as client:
-        return _built(environment, client, context, source, plan.table.dockerfile)
 
 
 @operation("push {source.revision:.10} to ECR")
@@ -95,44 +73,14 @@ def _arrived(environment: Environment, image_id: str) -> str:
     """Push a local image under a tag of its own; return the digest that the engine pushed."""
     address, tag = _pushing_address(environment), f"{ARRIVING}{uuid.uuid4().hex}"
     with engine(environment) as client:
-        client.images.get(image_id).tag(address, tag=tag)
+        image = client.images.get(image_id)
+        image.tag(address, tag=tag)
         digest = _pushed(environment, client, address, tag)
         # The layers stay for the next build; names would only accumulate.
-        client.images.remove(f"{address}:{tag}", noprune=True)
+        for name in {f"{address}:{tag}", *filter(is_ours, image.tags)}:
+            with suppress(NotFound):  # another run of this revision has just pushed it, too
+                client.images.remove(name, noprune=True)
     return digest
-
-
-def _built(
-    environment: Environment, client: DockerClient, folder: Path, source: Source, dockerfile: str
-) -> str:
-    log, tail, image_id = get_run_logger(), list[str](), ""
-    with deadline(client, environment.policy.build_timeout_s) as is_over:
-        try:
-            for event in client.api.build(
-                path=str(folder),
-                dockerfile=dockerfile,
-                decode=True,
-                rm=True,
-                forcerm=True,
-                buildargs={"REVISION": source.revision},
-                labels={REVISION_LABEL: source.revision, TREE_LABEL: source.tree},
-            ):
-                for line in _lines(event):
-                    log.info("%s", line)
-                    tail = [*tail[1 - LAST_LINES :], line]
-                if "error" in event:
-                    raise ImageFailed(_ended("docker build failed", tail))
-                image_id = event.get("aux", {}).get("ID", image_id)
-        except (APIError, BuildError, TypeError) as error:
-            raise ImageFailed(f"docker build failed: {error}") from None
-        except (HTTPError, RequestException):
-            if is_over():
-                limit = environment.policy.build_timeout_s
-                raise ImageFailed(_ended(f"docker build took over {limit:g} s", tail)) from None
-            raise
-    if not image_id:
-        raise ImageFailed(_ended("docker build ended without an image", tail))
-    return image_id
 
 
 def _pushed(environment: Environment, client: DockerClient, address: str, tag: str) -> str:
@@ -177,12 +125,3 @@ def _pushing_address(environment: Environment) -> str:
     if environment.registry_address is None:
         return repository_of(environment)
     return f"{environment.registry_address}/{environment.ecr_repository}"
-
-
-def _lines(event: dict[str, Any]) -> list[str]:
-    text = event.get("stream") or event.get("error") or ""
-    return [line.rstrip() for line in str(text).splitlines() if line.strip()]
-
-
-def _ended(what: str, tail: list[str]) -> str:
-    return "\n".join([f"{what}; its last lines:", *tail])

@@ -192,7 +192,8 @@ def _populate(mirror: Mirror, commit: str, folder: Path) -> None:
         run_git(
             # Copies and no hard links: a check that writes into an object writes into its own.
             *("clone", "--quiet", "--local", "--no-hardlinks"),
-            *("--no-checkout", "--no-tags", "--template="),
+            # With tags: a build may name itself by `git describe`.
+            *("--no-checkout", "--tags", "--template="),
             *("--", str(mirror.folder), str(made)),
             settings=mirror.settings,
         )

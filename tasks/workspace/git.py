@@ -79,7 +79,14 @@ NO_HOOKS = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false")
 
 
 class GitFailed(Exception):
-    """Git ended with an error; the text is its output, which `verdict_about` judges."""
+    """Git ended with an error; the text is its output, which `verdict_about` judges.
+
+    What a remote says is part of that text: it may explain, but never decide what happens here.
+    """
+
+    def __init__(self, output: str, code: int) -> None:
+        super().__init__(output)
+        self.code = code
 
 
 def run_git(
@@ -119,7 +126,7 @@ def run_git(
             os.killpg(running.pid, signal.SIGKILL)
         running.wait()
     if running.returncode != 0:
-        raise GitFailed(complaint.decode(errors="replace").strip())
+        raise GitFailed(complaint.decode(errors="replace").strip(), running.returncode)
     return output
 
 
@@ -151,7 +158,8 @@ def git_stream(
             yield cast(IO[bytes], running.stdout)
             if running.wait(timeout_s) != 0:
                 complaint.seek(0)
-                raise GitFailed(complaint.read(BLOCK).decode(errors="replace").strip())
+                words = complaint.read(BLOCK).decode(errors="replace").strip()
+                raise GitFailed(words, running.returncode)
         finally:
             timer.cancel()
             with suppress(ProcessLookupError):

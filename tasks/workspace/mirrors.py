@@ -25,10 +25,13 @@ from tasks.workspace.git import (
 
 _LOCK_PATIENCE = Patience(timeout=LONGEST_FETCH_S, interval=0.2)
 _PAUSES_S = (1.0, 4.0)
-_BROKEN = re.compile(
+# Words about a broken repository, in which a remote, or an address, may say the same.
+_MAY_BE_BROKEN = re.compile(
     r"\.lock'?: File exists|corrupt|loose object|bad object|not a git repository"
     r"|unable to read|missing (?:blob|tree|commit)|unresolved deltas|packfile"
 )
+# Exit codes of git fsck: bits for what cannot be reached, packs and refs; 128 for no repository.
+_DAMAGE, _NO_REPOSITORY = 0b1110, 128
 _NO_SUCH_REF = re.compile(r"couldn't find remote ref")
 _EVERYTHING = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 
@@ -65,7 +68,7 @@ class Mirror:
             try:
                 return self._fetch(*_EVERYTHING, *self.also)
             except GitFailed as failure:
-                if _BROKEN.search(str(failure)):
+                if _MAY_BE_BROKEN.search(str(failure)) and self._is_broken():
                     # To delete what a killed run left is cheaper than to repair it.
                     shutil.rmtree(self.folder)
                     self._create()
@@ -127,13 +130,11 @@ class Mirror:
 
     def branches(self) -> list[str]:
         """Return the names of at most five branches, the most recently changed first."""
-        return self._ask(
-            "for-each-ref",
-            "--sort=-committerdate",
-            "--count=5",
-            "--format=%(refname)",
+        found = self._ask(
+            *("for-each-ref", "--sort=-committerdate", "--count=5", "--format=%(refname)"),
             "refs/heads",
-        ).split()
+        )
+        return [name for name in found.split("\n") if name]
 
     def object_of(self, ref: str) -> GitObject:
         """Return the object that `ref` itself points at; both parts are empty if there is none."""
@@ -148,15 +149,31 @@ class Mirror:
 
     def tags_within(self, revision: str) -> list[str]:
         """Return the names of all tags of a commit and of its history."""
-        return self._ask(
+        found = self._ask(
             "for-each-ref", f"--merged={revision}", "--format=%(refname:strip=2)", "refs/tags"
-        ).splitlines()
+        )
+        # Only line feeds end a name: git allows other marks of a line's end in it.
+        return [name for name in found.split("\n") if name]
 
     def _create(self) -> None:
         made = self.folder.with_name(f"{self.folder.name}.new")
         shutil.rmtree(made, ignore_errors=True)
         run_git("init", "--quiet", "--bare", "--", str(made), settings=self.settings)
         made.replace(self.folder)
+
+    def _is_broken(self) -> bool:
+        """Look whether this copy is spoilt: by its own files, whatever a remote has said."""
+        if next(self.folder.rglob("*.lock"), None):
+            # Left by a killed run: nobody else works here while this run holds the mirror.
+            return True
+        try:
+            self._ask("fsck", "--no-dangling", "--no-reflogs", "--no-progress")
+        except GitFailed as failure:
+            # Objects that are written in an old manner are errors to it, too, but no damage.
+            return failure.code >= _NO_REPOSITORY or bool(failure.code & _DAMAGE)
+        except TimedOut:
+            return False
+        return False
 
     def _fetch(self, *refspecs: str) -> None:
         run_git(

@@ -30,6 +30,7 @@ from tasks.containers.run_engine import (
 )
 from tasks.containers.run_volume import RunVolume
 from tasks.workspace.checkout import remove_workspace
+from tasks.workspace.package_cache import bound_cache
 
 DAY_S = 86_400
 OWNER_FILE = "owner"
@@ -85,6 +86,8 @@ def open_workspace(environment: Environment) -> Iterator[Workspace]:
     """
     data_dir = environment.data_dir
     _tidy(data_dir, environment.policy.report_days)
+    # Also where no schedule does it: `make ci` on a laptop.
+    bound_cache(data_dir / "cache", environment.policy.cache_mb)
     name = _run_name()
     source = _made(data_dir / "workspaces" / name)
     # A browser's socket must have a path of less than 108 characters, so homes are in /tmp.

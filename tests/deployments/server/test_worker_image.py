@@ -35,6 +35,8 @@ def test_the_image_has_what_checks_need_and_nobody_in_it_is_root(engine, worker_
     # Where what is to outlive a container is kept: ~/.cache/kanvaro-delivery on its volume.
     assert said_by(engine, worker_image, "sh", "-c", "echo ~") == "/workshop\n"
     assert "git version" in said
+    # Images are built by it, with BuildKit.
+    assert said_by(engine, worker_image, "docker", "--version").startswith("Docker version 20.10.")
     assert "imported" in said_by(
         engine,
         worker_image,

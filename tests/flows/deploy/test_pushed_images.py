@@ -45,7 +45,7 @@ class Engine:
 
     def get(self, image_id):
         return SimpleNamespace(
-            tag=lambda address, tag: self._names.update({f"{address}:{tag}": image_id})
+            tags=[], tag=lambda address, tag: self._names.update({f"{address}:{tag}": image_id})
         )
 
     def push(self, address, *, tag, auth_config, stream, decode):

@@ -6,6 +6,7 @@ import tarfile
 import threading
 import zlib
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,8 @@ from tasks.workspace.committed import (
     tracked_files,
 )
 from tasks.workspace.export import pack_source, source_archive
-from tasks.workspace.git import checked_credentials, credentials_env, run_git
+from tasks.workspace.git import GitFailed, checked_credentials, credentials_env, run_git
+from tasks.workspace.mirrors import mirror_of
 from tests.answering import Answering
 from tests.bounds.deep_folders import deep_file
 
@@ -195,7 +197,8 @@ def test_a_commit_on_no_branch_is_found_by_its_full_sha_and_refused(repository, 
         (None, "nope", UnknownRevision, "there is no refs/heads/nope in"),
         (None, "refs/tags/v9", UnknownRevision, "there is no refs/tags/v9 in"),
         ("main", "main", RequestRefused, "'main' is not a revision"),
-        (None, "$(id)", RequestRefused, "is not the name of a branch"),
+        (None, "a b", RequestRefused, "is not the name of a branch"),
+        (None, "$(id)", UnknownRevision, "there is no refs/heads/"),
         ("$(id)", "main", RequestRefused, "is not a revision"),
     ],
 )
@@ -283,6 +286,38 @@ def test_hostile_names_in_a_repository_do_no_harm(repository, get, tmp_path, nam
     assert {"a\nb", "--help", " $(touch pwned)"} <= {path.name for path in context.iterdir()}
     assert "\x1b" not in source.subject
     assert [path for path in tmp_path.rglob("*pwned*") if "touch" not in path.name] == []
+
+
+NAMES = ["fix/#123", "feature/ümlaut", "機能/🚀", "feat(web)!", "fix/-x", "a{b}", "100%", "b's&c"]
+
+
+@pytest.mark.parametrize("name", [*NAMES, "x$(touch${IFS}pwned)", "a;touch<pwned", "a|b`id`"])
+@pytest.mark.parametrize("kind", ["heads", "tags"])
+def test_a_branch_or_tag_may_have_any_name_that_git_allows(repository, get, tmp_path, name, kind):
+    revision = repository.commit("second")
+    repository.git("update-ref", f"refs/{kind}/{name}", revision)
+
+    source = get(repository, None, f"refs/{kind}/{name}")
+
+    assert (source.revision, source.ref) == (revision, f"refs/{kind}/{name}")
+    assert [path for path in tmp_path.rglob("*pwned") if "touch" not in path.name] == []
+
+
+def test_git_describes_a_commit_by_its_tags_where_checks_run(repository, get, tmp_path):
+    repository.git("tag", "-a", "-m", "one", "v1.0.0")
+    repository.git("tag", "light/#1")
+    revision = repository.commit("second", more="1")
+
+    source = get(repository, revision)
+    archive = pack_source(source, tmp_path / "packed.tar", "in", os.getuid())
+    subprocess.run(["tar", "-xf", archive, "-C", tmp_path], check=True)
+
+    def described(*how):
+        command = ["git", "-C", str(tmp_path / "in"), "describe", *how]
+        return subprocess.run(command, env=GIT_ENV, capture_output=True, text=True).stdout.strip()
+
+    assert described("--dirty") == f"v1.0.0-1-g{revision[:7]}"
+    assert described("--tags", "--match", "light/*").startswith("light/#1-1-g")
 
 
 @pytest.mark.parametrize("name", ["my app", "-app", "app;id", "äpp", "a'b\"c"])
@@ -417,6 +452,69 @@ def test_a_spoilt_mirror_is_made_anew_and_no_other_repository_is_touched(get, tm
     assert get(upstream).subject == "first"
     assert around.git("for-each-ref", "--format=%(refname)") == "refs/heads/main"
     assert around.git("log", "-1", "--format=%s") == "precious"
+
+
+def test_a_mirror_whose_objects_are_damaged_is_made_anew(repository, get, tmp_path):
+    get(repository)
+    [mirror] = (tmp_path / "cache/mirrors").glob("*.git")
+    for path in (mirror / "objects").rglob("*"):
+        if path.is_file():
+            path.chmod(0o600)
+            path.write_bytes(b"")
+    revision = repository.commit("second")
+
+    assert get(repository).revision == revision
+
+
+BROKEN_WORDS = "fatal: loose object is corrupt: unable to read the packfile, missing blob"
+
+
+def test_an_address_with_the_words_of_a_broken_mirror_deletes_none(tmp_path, get):
+    upstream = Repository(tmp_path / "corrupt packfile")
+    upstream.commit("first")
+    get(upstream)
+    [mirror] = (tmp_path / "cache/mirrors").glob("*.git")
+    (mirror / "kept").touch()
+    upstream.path.rename(tmp_path / "away")
+
+    with pytest.raises(UnknownRevision):
+        get(upstream)
+
+    assert (mirror / "kept").exists()
+
+
+def test_a_message_of_the_remote_deletes_no_mirror(tmp_path):
+    plain = {"Content-Type": "text/plain"}
+    with (
+        Answering(500, body=BROKEN_WORDS, headers=plain) as server,
+        mirror_of(f"{server.url}/owner/app.git", tmp_path, {}) as made,
+    ):
+        mirror = replace(made, pause=lambda _: None)
+        mirror._create()
+        (mirror.folder / "kept").touch()
+
+        with pytest.raises(TimedOut) as stopped:
+            mirror.fetch()
+
+        assert f'remote: "{BROKEN_WORDS}' in str(stopped.value.__cause__), "git repeats it"
+        assert (mirror.folder / "kept").exists()
+
+
+def test_old_objects_that_git_complains_of_are_no_damage(repository, get, tmp_path):
+    """`git fsck` calls it an error when a date has no space before it; old commits are so."""
+    written = repository.git("cat-file", "commit", "HEAD").replace("> ", ">", 1)
+    made = subprocess.run(
+        ["git", "-C", str(repository.path), "hash-object", "-t", "commit", "-w", "--stdin",
+         "--literally"],
+        input=f"{written}\n", env=GIT_ENV, capture_output=True, text=True, check=True,
+    ).stdout.strip()  # fmt: skip
+    repository.git("update-ref", "refs/heads/old", made)
+    get(repository)
+    with mirror_of(str(repository.path), tmp_path / "cache", {}) as mirror:
+        with pytest.raises(GitFailed, match="missingSpaceBeforeDate"):
+            mirror._ask("fsck")
+
+        assert not mirror._is_broken()
 
 
 def test_two_runs_at_once_share_one_mirror(repository, get):
