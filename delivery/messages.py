@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from urllib.parse import quote
 
-from delivery.text import clipped, escaped, plain
+from delivery.text import both_ends, escaped, plain
 
 LONGEST_SECTION = 2900
 
@@ -104,7 +104,7 @@ def failure_message(what: str, failure: Failure, run_url: str) -> Message:
         RunStatus.FAILED,
         f"{what}: {failure.stage}",
         (
-            f"```{clipped(escaped(failure.reason), 2500)}```",
+            f"```{both_ends(escaped(failure.reason), 2500)}```",
             f"*What now:* {escaped(failure.hint)}",
             f"*Serving now:* {escaped(failure.serving)}",
         ),

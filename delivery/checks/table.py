@@ -26,6 +26,7 @@ class Check:
     that is given, or the pipeline's own `scanners`. `required`: the script must exist. `may_fail`:
     a failure is reported but does not stop the run. `skip`: why the application leaves it out.
     `browser`: it drives a browser; `image` replaces the container image that this chooses.
+    `alone`: no other check runs beside it, in the folder and on the processors that all share.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Check:
     skip: str | None = None
     browser: bool = False
     image: str | None = None
+    alone: bool = False
 
     def why_not_applicable(self, scripts: Mapping[str, str]) -> str | None:
         """Say why this check does not apply where there are these scripts; None if it does."""
@@ -72,6 +74,7 @@ class StageTable:
     chosen from the lockfile, `dockerfile` is in `folder`. `health_path` replaces the paths that the
     environment asks. Without `answers_revision` any answer of 200 proves a deployment. `migration`
     says whether an older version can read the data afterwards (`delivery.run.ledger.Migration`).
+    `checks_at_once` lowers the number of checks that the environment runs side by side.
     """
 
     checks: tuple[Check, ...]
@@ -84,6 +87,7 @@ class StageTable:
     health_path: str | None = None
     answers_revision: bool = True
     migration: str = "none"
+    checks_at_once: int | None = None
 
     def check(self, name: str) -> Check | None:
         return next((check for check in self.checks if check.name == name), None)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from delivery.checks.delivery_toml import FILE
 from delivery.checks.plan import CheckPlan
+from delivery.checks.refusals import FILE
 from delivery.errors import DeliveryError, RequestRefused, UnknownRevision
 from delivery.workspace.source_names import full_ref, is_path, plain_revision, repository_address
 from tasks.checks.plan import plan_of

@@ -126,7 +126,11 @@ def run_contained(
         seconds = time.monotonic() - began
         if full_disk:
             code, note = code or 1, full_disk
-        return ProgramOutcome(code, seconds, output.last_lines, timed_out, stopped, note)
+        return ProgramOutcome(
+            *(code, seconds, output.last_lines, timed_out, stopped, note),
+            timeout_s=timeout_s,
+            first_error=output.first_error,
+        )
 
 
 def _created(

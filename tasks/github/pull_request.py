@@ -3,8 +3,8 @@
 from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
-from delivery.checks.delivery_toml import FILE
 from delivery.checks.plan import CheckPlan
+from delivery.checks.refusals import FILE
 from delivery.errors import NotOnGitHub
 from delivery.github.pull_request import Pull, read_pull, require_head
 from tasks import fact, operation
