@@ -52,7 +52,7 @@ class Policy(Settings):
     passes_alone: Literal["passed", "failed", "not tried"] = Field(
         default="passed",
         description="What a check counts as that failed beside others and passed when it was "
-        "repeated alone; `not tried`: none is repeated.",
+        "repeated alone; `not tried`: none is repeated. On the pool none is: they share no folder.",
     )
     audit_level: Literal["low", "moderate", "high", "critical"] = Field(
         default="moderate", description="Lowest severity of a vulnerability that blocks."

@@ -70,12 +70,15 @@ def run_checks(
 
 
 def rules_of(environment: Environment, plan: CheckPlan) -> Rules:
-    """Return the rules of the environment, of which an application can make one stricter."""
+    """Return the rules of the environment, of which an application can make one stricter.
+
+    On the pool each check has a copy of the folder, so that a failure there counts at once.
+    """
     policy, asked = environment.policy, plan.table.checks_at_once
     return Rules(
         at_once=min(policy.checks_at_once, asked or policy.checks_at_once),
         stops=policy.after_a_failure == "stop",
-        repeats=policy.passes_alone != "not tried",
+        repeats=policy.passes_alone != "not tried" and policy.stages == "here",
     )
 
 

@@ -162,6 +162,7 @@ def test_a_check_that_was_stopped_by_nobody_knows_whom_is_no_pass(world):
         ({"checks_at_once": 2}, 8, Rules(2)),
         ({"passes_alone": "failed"}, None, Rules(2)),
         ({"passes_alone": "not tried"}, 1, Rules(1, repeats=False)),
+        ({"stages": "on the pool"}, None, Rules(2, repeats=False)),
         ({"after_a_failure": "run all"}, None, Rules(2, stops=False)),
     ],
 )
