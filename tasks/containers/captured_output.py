@@ -66,7 +66,8 @@ class CapturedOutput:
         self._log = log
         self._tail: deque[str] = deque(maxlen=last_lines)
         self._first_error = FirstError()
-        self._reader = LineReader(self._say)
+        # A line that one stream has begun does not swallow what the other writes meanwhile.
+        self._readers = (LineReader(self._say), LineReader(self._say))
         self._left = LARGEST_LOG
         descriptor = os.open(full_log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         os.fchmod(descriptor, 0o600)
@@ -76,7 +77,7 @@ class CapturedOutput:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._reader.end()
+        self.end()
         self._file.close()
 
     @property
@@ -89,11 +90,13 @@ class CapturedOutput:
 
     def end(self) -> None:
         """Pass on what the program wrote after its last line break."""
-        self._reader.end()
+        for reader in self._readers:
+            reader.end()
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, chunk: bytes, *, is_error: bool = False) -> None:
+        """Take what the program wrote to its output, or to its standard error."""
         self._keep(chunk)
-        self._reader.feed(chunk)
+        self._readers[is_error].feed(chunk)
 
     def _keep(self, chunk: bytes) -> None:
         if self._left > 0:

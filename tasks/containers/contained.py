@@ -101,7 +101,10 @@ def run_contained(
 
         def take(until: float) -> Iterator[None]:
             for is_answer, chunk in chunks.read(until):
-                (answer if answer and is_answer else output).write(chunk)
+                if answer and is_answer:
+                    answer.write(chunk)
+                else:
+                    output.write(chunk, is_error=not is_answer)
                 yield
 
         look_at_disk = began + DISK_EVERY_S

@@ -22,3 +22,17 @@ def test_a_long_stack_does_not_hide_the_error_before_it(tmp_path):
     assert told[0].startswith("unit: `npm test` ended with exit code 1 after 3.0 s")
     assert told[1] == "Error: the port is taken"
     assert told[-1].strip() == "at frame59 (a.js:1:1)"
+
+
+def test_an_error_is_a_line_of_its_own_though_the_other_stream_has_begun_one(tmp_path):
+    """As Yarn 1 reports its steps on one stream, and its errors on the other."""
+    with CapturedOutput(lambda _: None, tmp_path / "log", 40) as output:
+        output.write(b"[2/4] Fetching packages")
+        output.write(b"error An unexpected error occurred\n", is_error=True)
+        output.write(b"...\n")
+        output.end()
+
+        assert output.last_lines == (
+            "error An unexpected error occurred",
+            "[2/4] Fetching packages...",
+        )
