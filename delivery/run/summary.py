@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from delivery.json_reader import read_json
-from delivery.text import cell, duration, shortened
+from delivery.text import cell, counted, duration, shortened
 from delivery.workspace.error_lines import in_a_line
 
 # The key of the artifact that holds the plan, and what ends the name of a check's repetition.
 PLAN, ALONE = "plan", ", alone"
 NOT_APPLICABLE, REMARK, BESIDE_OTHERS = "not applicable", "remark", "failed beside others"
 LONGEST_REMARK = 400
+HEADING = "| verdict | seconds | stage | |"
 SIGNS = {
     "passed": "✅",
     "passes alone": "🟡",
@@ -96,7 +97,7 @@ def table(stages: Sequence[Stage]) -> str:
         f"| {cell(s.remark)} |"
         for s in stages
     ]
-    return "\n".join(["| verdict | seconds | stage | |", "|---|---:|---|---|", *rows])
+    return "\n".join([HEADING, "|---|---:|---|---|", *rows])
 
 
 def report(
@@ -106,5 +107,10 @@ def report(
     rows = "\n".join(f"| **{name}** | {cell(value)} |" for name, value in facts)
     return (
         f"# {cell(title)}\n\n| | |\n|---|---|\n{rows}\n\n{table(stages)}\n\n"
-        f"{len(stages)} stages, {duration(seconds)} in all.\n"
+        f"{counted(len(stages), 'stage')}, {duration(seconds)} in all.\n"
     )
+
+
+def without_stages(summary: str) -> str:
+    """Return a summary's title and facts, for somebody who has seen the stages."""
+    return summary.partition(f"\n{HEADING}\n")[0]

@@ -1,6 +1,7 @@
 """Run the checks of a plan, several at once, and once more alone where one failed beside others."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from prefect.futures import PrefectFuture, as_completed, wait
@@ -56,6 +57,7 @@ def run_checks(
     def start(turn: Turn) -> PrefectFuture[Any]:
         task = run_check
         if turn.beside:
+            keep_log(workspace.logs, turn.check.name)
             task = run_check.with_options(task_run_name=f"{{check.name}}{ALONE}")
         return task.submit(environment, source, workspace, plan, turn.check, handover, turn.beside)
 
@@ -67,6 +69,13 @@ def run_checks(
         turns.stop()
     raise_failures(list(turns.reports.values()), turns.failures)
     return [turns.reports[check.name] for check in plan.checks]
+
+
+def keep_log(logs: Path, check: str) -> None:
+    """Keep the log of a check that failed beside others under another name: it is repeated now."""
+    log = logs / f"{check}.log"
+    if log.exists():
+        log.replace(logs / f"{check}-beside-others.log")
 
 
 def rules_of(environment: Environment, plan: CheckPlan) -> Rules:

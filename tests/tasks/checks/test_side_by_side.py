@@ -14,7 +14,7 @@ from delivery.errors import CheckCancelled, CheckFailed
 from delivery.workspace.packages import Manager
 from tasks.checks import side_by_side
 from tasks.checks.runner import CACHED
-from tasks.checks.side_by_side import Turns, Watcher, rules_of
+from tasks.checks.side_by_side import Turns, Watcher, keep_log, rules_of
 
 LINT = Check("lint", script="lint", timeout_s=60)
 UNIT = Check("unit", script="test", timeout_s=600)
@@ -152,6 +152,16 @@ def test_a_pass_on_record_disturbed_nobody(world):
 def test_a_check_that_was_stopped_by_nobody_knows_whom_is_no_pass(world):
     with pytest.raises(CheckCancelled, match="lint was stopped"):
         world(LINT, lint=[CheckCancelled("lint was stopped")])
+
+
+def test_the_log_of_the_first_try_is_kept_when_the_check_is_repeated(tmp_path):
+    (tmp_path / "lint.log").write_text("somebody is here")
+
+    keep_log(tmp_path, "lint")
+    keep_log(tmp_path, "unit")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["lint-beside-others.log"]
+    assert (tmp_path / "lint-beside-others.log").read_text() == "somebody is here"
 
 
 @pytest.mark.parametrize(
