@@ -49,6 +49,11 @@ class Policy(Settings):
     after_a_failure: Literal["stop", "run all"] = Field(
         default="stop", description="Whether other checks continue once a required one has failed."
     )
+    passes_alone: Literal["passed", "failed", "not tried"] = Field(
+        default="passed",
+        description="What a check counts as that failed beside others and passed when it was "
+        "repeated alone; `not tried`: none is repeated. On the pool none is: they share no folder.",
+    )
     audit_level: Literal["low", "moderate", "high", "critical"] = Field(
         default="moderate", description="Lowest severity of a vulnerability that blocks."
     )

@@ -108,7 +108,7 @@ class ScannerDidNotRun(CheckFailed):
 
 
 class ImageFailed(DeliveryError):
-    hint = "Run `docker build` on the same revision to see it locally. The old version serves."
+    hint = "Run `docker build` on the same revision to see it locally. Nothing was deployed."
 
 
 class ImageConflict(ImageFailed):
@@ -163,7 +163,7 @@ class StillAccepted(DeliveryError):
 
 
 class RolloutFailed(DeliveryError):
-    hint = "The old version still serves. Read the new version's logs, mend it, run again."
+    hint = "Read the new version's logs, mend it, run again; `status` says what serves."
 
 
 class RolledBack(RolloutFailed):

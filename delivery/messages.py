@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from urllib.parse import quote
 
-from delivery.text import clipped, escaped, plain, shortened
+from delivery.text import both_ends, escaped, plain, shortened
 
 LONGEST_SECTION, LONGEST_IN_SHORT = 2900, 160
 # Slack takes 50 blocks; the links are one more.
@@ -125,7 +125,7 @@ def failure_message(what: str, failure: Failure, run_url: str) -> Message:
         RunStatus.FAILED,
         f"{what}: {failure.in_short}",
         (
-            f"```{clipped(escaped(failure.reason), 2500)}```",
+            f"```{both_ends(escaped(failure.reason), 2500)}```",
             f"*What now:* {escaped(failure.hint)}",
             f"*Serving now:* {escaped(failure.serving)}",
         ),

@@ -95,6 +95,17 @@ def clipped(text: str, size: int) -> str:
     return text if len(text) <= size else f"…{text[-size:]}"
 
 
+def both_ends(text: str, size: int) -> str:
+    """Keep the beginning and the end of a long text, with `…` in between.
+
+    A failure says first what happened, and last why.
+    """
+    if len(text) <= size:
+        return text
+    head = size // 2
+    return f"{text[:head]} … {text[head - size :]}"
+
+
 _TABLE_MARKUP = re.compile(r"[\\*\[\]!|]")
 
 

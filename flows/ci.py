@@ -17,7 +17,8 @@ from blocks.environment import Environment
 from blocks.parameters import Ref, Registered, Repository, Revision
 from flows.blue_green import put_live
 from tasks.checks.plan import as_planned, plan_checks
-from tasks.checks.runner import install_unless_proven, run_checks
+from tasks.checks.runner import install_unless_proven
+from tasks.checks.side_by_side import run_checks
 from tasks.deploy.conclusion import (
     conclude_checked,
     conclude_deployed,
@@ -61,7 +62,7 @@ def ci(
         installed = install_unless_proven(env, source, workspace, plan)
         reports = run_checks(env, source, workspace, plan)
         if why:
-            conclude_checked(env, source, plan, reports, why)
+            conclude_checked(env, source, plan, why)
             return f"{source.revision} passed its checks; {why}"
         announce_checks(env, source, reports)
         image = find_image(env, source)
@@ -74,5 +75,5 @@ def ci(
             require_no_downgrade(env, workspace, source)
             checkout = checkout_of_checks(env, source, workspace, plan, installed)
             live = put_live(lock, version, checkout)
-    conclude_deployed(env, source, plan, reports, live)
+    conclude_deployed(env, source, plan, live)
     return f"{source.revision} is live in {env.name} at {live.address}"

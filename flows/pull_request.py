@@ -15,7 +15,8 @@ from pydantic import Field
 
 from blocks.environment import Environment
 from blocks.parameters import Approver, PullNumber, Registered, Revision
-from tasks.checks.runner import install_unless_proven, run_checks
+from tasks.checks.runner import install_unless_proven
+from tasks.checks.side_by_side import run_checks
 from tasks.github.commit_statuses import conclude_statuses, end_statuses, show_checks
 from tasks.github.coverage_comment import comment_coverage, compare_coverage
 from tasks.github.pull_request import check_out_pull, plan_by_base, still_newest

@@ -13,7 +13,8 @@ from pydantic import Field
 
 from blocks.environment import Environment
 from blocks.parameters import Registered, Tag
-from tasks.checks.runner import install_unless_proven, run_checks
+from tasks.checks.runner import install_unless_proven
+from tasks.checks.side_by_side import run_checks
 from tasks.deploy.conclusion import tell_failure
 from tasks.release.announcements import announce_release, conclude_release
 from tasks.release.assets import make_assets
@@ -53,7 +54,7 @@ def release(
         plan = plan_release(env, tagged)
         notes = write_notes(env, workspace, tagged, plan)
         install_unless_proven(env, tagged.source, workspace, plan)
-        reports = run_checks(env, tagged.source, workspace, plan)
+        run_checks(env, tagged.source, workspace, plan)
         built = build_standalone(env, workspace, tagged, plan)
         assets = make_assets(env, workspace, tagged, plan, built, version)
         remote = draft_release(env, tagged, notes.text, assets, workspace, prerelease=prerelease)
@@ -62,5 +63,5 @@ def release(
             require_tag(env, tagged)
             tag_image(env, version, tagged.tag)
             publish_release(remote, tagged)
-        conclude_release(env, tagged, plan, reports, notes, assets, version, remote.page, how)
+        conclude_release(env, tagged, plan, notes, assets, version, remote.page, how)
     return f"{tag} of {tagged.revision} {how} at {remote.page}"

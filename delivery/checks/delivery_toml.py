@@ -8,6 +8,7 @@
     dockerfile = "deploy/Dockerfile"        # in `folder` or beside the lockfile; "none": no image
     context = "apps/web"                    # where it is built, instead of the lockfile's folder
     migration = "irreversible"              # or "reversible": what a rollback past it may do
+    checks_at_once = 1                      # fewer side by side than the environment allows
 
     [health]
     path = "/"                              # asked instead of /api/health and /api/health/live
@@ -22,6 +23,7 @@
     environment = { LOG_LEVEL = "debug" }
     browser = true                          # it drives a browser: Playwright's image is used
     image = "ghcr.io/owner/image:1"         # another image for this check
+    alone = true                            # nothing runs beside it
     skip = "flaky until the parser is mended"
 
     [checks.security]
@@ -33,37 +35,43 @@ from what its author meant.
 
 import re
 import tomllib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import PurePosixPath
 from typing import Any
 
 from delivery.checks.commands import command_line
+from delivery.checks.refusals import (
+    FILE,
+    LONGEST_REASON,
+    did_you_mean,
+    refuse_unknown_keys,
+    refused,
+    typed,
+)
 from delivery.checks.table import AUDIT_LEVELS, SERVICES, Check, StageTable
 from delivery.errors import ConfigurationError
 from delivery.run.ledger import Migration
 from delivery.text import cut, shortened
 from delivery.workspace.node_versions import is_readable_range
 
-FILE = "delivery.toml"
 _HINT = f"Correct {FILE}, commit, and run again."
 LONGEST_TIMEOUT_S = 6 * 3600
 LARGEST = 100_000
 MOST_CHECKS = 100
+MOST_AT_ONCE = 100
 # A dotted key of n parts costs n² steps to read, and is a table in a table in a table.
 MOST_DOTS = 100
 LONGEST_PATH = 1000
-_LONGEST_NAME, _LONGEST_REASON = 120, 400
 
 _TOP_KEYS = (
     *("folder", "node", "image", "install", "install_timeout", "dockerfile", "context"),
-    *("health", "migration", "checks"),
+    *("health", "migration", "checks_at_once", "checks"),
 )
 _PATH_KEYS = ("folder", "dockerfile", "context")
 _CHECK_KEYS = (
     *("command", "timeout", "required", "may_fail"),
-    *("services", "environment", "skip", "audit_level", "browser", "image"),
+    *("services", "environment", "skip", "audit_level", "browser", "image", "alone"),
 )
 _HEALTH_KEYS = ("path", "revision")
 # The environment decides what the pipeline's own scanners do, not the code that they judge.
@@ -110,11 +118,11 @@ def parse_table(text: str, default: StageTable) -> StageTable:
 
 
 def _unreadable(why: str) -> ConfigurationError:
-    return ConfigurationError(f"{FILE} {cut(why, _LONGEST_REASON)}", hint=_HINT)
+    return ConfigurationError(f"{FILE} {cut(why, LONGEST_REASON)}", hint=_HINT)
 
 
 def _changed(written: dict[str, Any], default: StageTable) -> StageTable:
-    _refuse_unknown_keys(written, _TOP_KEYS, "")
+    refuse_unknown_keys(written, _TOP_KEYS, "")
     changes: Changes = {}
     if "node" in written:
         changes["node"] = _node(written["node"])
@@ -127,6 +135,8 @@ def _changed(written: dict[str, Any], default: StageTable) -> StageTable:
     changes |= {key: _path(written[key], key) for key in _PATH_KEYS if key in written}
     if "migration" in written:
         changes["migration"] = _migration(written["migration"])
+    if "checks_at_once" in written:
+        changes["checks_at_once"] = _at_once(written["checks_at_once"])
     if "health" in written:
         changes |= _health(written["health"])
     changes["checks"] = _checks(written.get("checks", {}), default.checks)
@@ -134,48 +144,48 @@ def _changed(written: dict[str, Any], default: StageTable) -> StageTable:
 
 
 def _health(written: Any) -> Changes:
-    table = _typed(written, dict, "health", "a table")
-    _refuse_unknown_keys(table, _HEALTH_KEYS, "health.")
+    table = typed(written, dict, "health", "a table")
+    refuse_unknown_keys(table, _HEALTH_KEYS, "health.")
     changes: Changes = {}
     if "path" in table:
-        path = _typed(table["path"], str, "health.path", 'a path in quotes, such as "/"')
+        path = typed(table["path"], str, "health.path", 'a path in quotes, such as "/"')
         if not _URL_PATH.fullmatch(path):
-            raise _refused("health.path", f"{path!r} is not the path of an address")
+            raise refused("health.path", f"{path!r} is not the path of an address")
         changes["health_path"] = path
     if "revision" in table:
-        changes["answers_revision"] = _typed(
+        changes["answers_revision"] = typed(
             table["revision"], bool, "health.revision", "true or false"
         )
     return changes
 
 
 def _checks(written: Any, default: tuple[Check, ...]) -> tuple[Check, ...]:
-    tables = _typed(written, dict, "checks", "a table")
+    tables = typed(written, dict, "checks", "a table")
     known = {check.name: check for check in default}
     if len(tables) > MOST_CHECKS:
-        raise _refused("checks", f"there are {len(tables)}; a run has at most {MOST_CHECKS}")
+        raise refused("checks", f"there are {len(tables)}; a run has at most {MOST_CHECKS}")
     for name, table in tables.items():
         if not _CHECK_NAME.fullmatch(name):
-            raise _refused(f"checks.{name}", "a check is named in a-z, 0-9 and `-`")
+            raise refused(f"checks.{name}", "a check is named in a-z, 0-9 and `-`")
         if name in _OUR_NAMES:
-            raise _refused(f"checks.{name}", "the pipeline itself uses this name; choose another")
+            raise refused(f"checks.{name}", "the pipeline itself uses this name; choose another")
         path = f"checks.{name}"
-        changes = _check(_typed(table, dict, path, "a table"), path, known.get(name))
+        changes = _check(typed(table, dict, path, "a table"), path, known.get(name))
         if name not in known and "command" not in changes:
-            similar = _did_you_mean(name, known)
-            raise _refused(path, f"a new check needs a `command`{similar}")
+            similar = did_you_mean(name, known)
+            raise refused(path, f"a new check needs a `command`{similar}")
         known[name] = replace(known.get(name, Check(name)), **changes)
     return tuple(known.values())
 
 
 def _check(table: dict[str, Any], path: str, changed: Check | None) -> Changes:
-    _refuse_unknown_keys(table, _CHECK_KEYS, f"{path}.")
+    refuse_unknown_keys(table, _CHECK_KEYS, f"{path}.")
     scans = changed is not None and bool(changed.scanners)
     for key in table:
         if scans and key not in _SCANNER_KEYS:
-            raise _refused(f"{path}.{key}", "scanners are configured in the environment, not here")
+            raise refused(f"{path}.{key}", "scanners are configured in the environment, not here")
         if key == "audit_level" and not scans:
-            raise _refused(f"{path}.{key}", "only the check of the scanners has a level")
+            raise refused(f"{path}.{key}", "only the check of the scanners has a level")
     changes: Changes = {}
     for key, value in table.items():
         changes |= _READERS[key](value, f"{path}.{key}")
@@ -189,7 +199,7 @@ def _check(table: dict[str, Any], path: str, changed: Check | None) -> Changes:
 
 def _refuse_a_laxer_level(level: str, least: str, path: str) -> None:
     if AUDIT_LEVELS.index(level) > AUDIT_LEVELS.index(least):
-        raise _refused(
+        raise refused(
             f"{path}.audit_level",
             f"{level!r} is laxer than {least!r}, the environment's level; here it can only be made "
             "stricter",
@@ -203,50 +213,51 @@ def _read_command(value: Any, path: str) -> Changes:
 
 
 def _read_services(value: Any, path: str) -> Changes:
-    services = _typed(value, list, path, "a list of names")
+    services = typed(value, list, path, "a list of names")
     for name in services:
         if name not in SERVICES:
-            raise _refused(path, f"unknown service {name!r}; there are {', '.join(SERVICES)}")
+            raise refused(path, f"unknown service {name!r}; there are {', '.join(SERVICES)}")
     return {"services": tuple(name for name in SERVICES if name in services)}
 
 
 def _read_environment(value: Any, path: str) -> Changes:
-    environment = _typed(value, dict, path, "a table of strings")
+    environment = typed(value, dict, path, "a table of strings")
     for name, content in environment.items():
         if not _VARIABLE.fullmatch(name):
-            raise _refused(f"{path}.{name}", "not the name of an environment variable")
+            raise refused(f"{path}.{name}", "not the name of an environment variable")
         if _OUR_VARIABLES.fullmatch(name):
-            raise _refused(f"{path}.{name}", "this variable is set by the pipeline itself")
-        _typed(content, str, f"{path}.{name}", "a string in quotes")
+            raise refused(f"{path}.{name}", "this variable is set by the pipeline itself")
+        typed(content, str, f"{path}.{name}", "a string in quotes")
         if "\0" in content:
-            raise _refused(f"{path}.{name}", "holds a zero byte")
+            raise refused(f"{path}.{name}", "holds a zero byte")
     return {"environment": dict(environment)}
 
 
 def _read_skip(value: Any, path: str) -> Changes:
-    reason = _typed(value, str, path, 'a reason in quotes, such as "no browser yet"').strip()
+    reason = typed(value, str, path, 'a reason in quotes, such as "no browser yet"').strip()
     if not reason:
-        raise _refused(path, "give a reason, which the summary shows")
-    return {"skip": shortened(reason, _LONGEST_REASON)}
+        raise refused(path, "give a reason, which the summary shows")
+    return {"skip": shortened(reason, LONGEST_REASON)}
 
 
 def _read_audit_level(value: Any, path: str) -> Changes:
     if value not in AUDIT_LEVELS:
-        raise _refused(path, f"must be one of {', '.join(AUDIT_LEVELS)}, not {value!r}")
+        raise refused(path, f"must be one of {', '.join(AUDIT_LEVELS)}, not {value!r}")
     return {"audit_level": value}
 
 
 _READERS: dict[str, Callable[[Any, str], Changes]] = {
     "command": _read_command,
     "timeout": lambda value, path: {"timeout_s": _timeout(value, path)},
-    "required": lambda value, path: {"required": _typed(value, bool, path, "true or false")},
-    "may_fail": lambda value, path: {"may_fail": _typed(value, bool, path, "true or false")},
+    "required": lambda value, path: {"required": typed(value, bool, path, "true or false")},
+    "may_fail": lambda value, path: {"may_fail": typed(value, bool, path, "true or false")},
     "services": _read_services,
     "environment": _read_environment,
     "skip": _read_skip,
     "audit_level": _read_audit_level,
-    "browser": lambda value, path: {"browser": _typed(value, bool, path, "true or false")},
+    "browser": lambda value, path: {"browser": typed(value, bool, path, "true or false")},
     "image": lambda value, path: {"image": _image(value, path)},
+    "alone": lambda value, path: {"alone": typed(value, bool, path, "true or false")},
 }
 
 
@@ -254,7 +265,7 @@ def _command(value: Any, path: str) -> tuple[str, ...]:
     try:
         return command_line(value)
     except ValueError as error:
-        raise _refused(path, str(error)) from error
+        raise refused(path, str(error)) from error
 
 
 def _timeout(value: Any, path: str) -> int:
@@ -264,28 +275,28 @@ def _timeout(value: Any, path: str) -> int:
         hours, minutes, rest = (int(part or 0) for part in match.groups())
         seconds = hours * 3600 + minutes * 60 + rest
     else:
-        raise _refused(path, f'must be whole seconds or a text such as "10m", not {value!r}')
+        raise refused(path, f'must be whole seconds or a text such as "10m", not {value!r}')
     if not 1 <= seconds <= LONGEST_TIMEOUT_S:
-        raise _refused(path, f"must be between 1 s and {LONGEST_TIMEOUT_S // 3600} h")
+        raise refused(path, f"must be between 1 s and {LONGEST_TIMEOUT_S // 3600} h")
     return seconds
 
 
 def _path(value: Any, key: str) -> str:
-    text = _typed(value, str, key, "a path in quotes")
+    text = typed(value, str, key, "a path in quotes")
     if len(text) > LONGEST_PATH:
-        raise _refused(key, f"has {len(text)} characters; a path has at most {LONGEST_PATH}")
+        raise refused(key, f"has {len(text)} characters; a path has at most {LONGEST_PATH}")
     path = PurePosixPath(text)
     if path.is_absolute() or ".." in path.parts or "\\" in text:
-        raise _refused(key, f"{text!r} leaves the repository")
+        raise refused(key, f"{text!r} leaves the repository")
     if not text.isprintable() or text.startswith("-") or ".git" in path.parts:
-        raise _refused(key, f"{text!r} is not a path of an application")
+        raise refused(key, f"{text!r} is not a path of an application")
     return str(path)
 
 
 def _image(value: Any, path: str) -> str:
-    text: str = _typed(value, str, path, 'a container image in quotes, such as "node:22-bookworm"')
+    text: str = typed(value, str, path, 'a container image in quotes, such as "node:22-bookworm"')
     if not _IMAGE.fullmatch(text):
-        raise _refused(path, f"{text[:80]!r} is not the name of a container image with a tag")
+        raise refused(path, f"{text[:80]!r} is not the name of a container image with a tag")
     return text
 
 
@@ -294,36 +305,17 @@ def _migration(value: Any) -> str:
         return Migration(value)
     except ValueError:
         kinds = ", ".join(f'"{kind}"' for kind in Migration)
-        raise _refused("migration", f"must be one of {kinds}, not {value!r}") from None
+        raise refused("migration", f"must be one of {kinds}, not {value!r}") from None
 
 
-def _node(value: Any) -> str:
-    range_: str = _typed(value, str, "node", 'a version in quotes, such as "20" or ">=20 <23"')
-    if not is_readable_range(range_):
-        raise _refused("node", f'cannot read {range_!r}; write "20", "20.11", "^20.9 || >=22", …')
-    return range_.strip()
-
-
-def _typed(value: Any, kind: type, path: str, wanted: str) -> Any:
-    if not isinstance(value, kind):
-        raise _refused(path, f"must be {wanted}, not {value!r}")
+def _at_once(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_AT_ONCE:
+        raise refused("checks_at_once", f"must be a number from 1 to {MOST_AT_ONCE}")
     return value
 
 
-def _refuse_unknown_keys(table: Mapping[str, Any], known: Collection[str], path: str) -> None:
-    for key in table:
-        if key not in known:
-            raise _refused(f"{path}{key}", f"unknown key{_did_you_mean(key, known)}")
-
-
-def _did_you_mean(name: str, known: Collection[str]) -> str:
-    similar = get_close_matches(name, list(known), n=1)
-    return f"; did you mean `{similar[0]}`?" if similar else f"; there are {', '.join(known)}"
-
-
-def _refused(path: str, why: str) -> ConfigurationError:
-    name = shortened(path, _LONGEST_NAME)
-    return ConfigurationError(
-        f"{FILE}: `{name}`: {cut(why, _LONGEST_REASON)}",
-        hint=f"Correct `{name}` in {FILE}, commit, and run again.",
-    )
+def _node(value: Any) -> str:
+    range_: str = typed(value, str, "node", 'a version in quotes, such as "20" or ">=20 <23"')
+    if not is_readable_range(range_):
+        raise refused("node", f'cannot read {range_!r}; write "20", "20.11", "^20.9 || >=22", …')
+    return range_.strip()

@@ -10,8 +10,10 @@ from delivery.checks.coverage import Coverage
 from delivery.checks.images import Images, image_of
 from delivery.checks.table import Check, StageTable
 from delivery.errors import CheckFailed
+from delivery.workspace.error_lines import in_a_line
 from delivery.workspace.packages import Manager
 
+PASSES_ALONE = "passes alone"
 # Raise this when the pass of a check comes to mean something else: remembered passes are then void.
 PROOF = 3
 
@@ -137,21 +139,21 @@ def proof_key(tree: str, check: Check, plan: CheckPlan, service_images: Mapping[
     return f"check-{check.name}-{hashlib.sha256(text.encode()).hexdigest()}"
 
 
-def next_check(waiting: Sequence[Check], running: Sequence[Check]) -> Check:
-    """Choose the check to start next: the longest if none runs, else the shortest.
-
-    So the longest does not come last, and a quick failure is still seen early. The time-out of a
-    check stands for how long it takes.
-    """
-    if not running:
-        return max(waiting, key=lambda check: check.timeout_s)
-    return min(waiting, key=lambda check: check.timeout_s)
+def passes_alone(report: CheckReport, beside: Sequence[str]) -> CheckReport:
+    """Return the report of a check that failed beside others and passed when it was repeated."""
+    remark = (
+        f"failed beside {', '.join(beside)}; if they disturb it, write in delivery.toml: "
+        f"[checks.{report.name}] alone = true"
+    )
+    return replace(report, verdict=PASSES_ALONE, remarks=(remark, *report.remarks))
 
 
-def first_failure(reports: Sequence[CheckReport], failures: Sequence[CheckFailed]) -> None:
-    """Raise the first failure, if there is one, with how the other checks ended."""
+def raise_failures(reports: Sequence[CheckReport], failures: Sequence[CheckFailed]) -> None:
+    """Raise the first failure, if there is one, with all others that are known, each in a line."""
     if not failures:
         return
+    first, *rest = failures
+    also = [f"also failed: {in_a_line(str(failure))}" for failure in rest]
     others = ", ".join(f"{report.name} {report.verdict}" for report in reports)
-    first = failures[0]
-    raise type(first)(f"{first}\n(the others: {others or 'none had ended'})", hint=first.hint)
+    told = "\n".join([str(first), *also, f"(the others: {others or 'none had ended'})"])
+    raise type(first)(told, hint=first.hint)

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from delivery.checks.plan import CheckReport
+from delivery.checks.plan import PASSES_ALONE, CheckReport
 from delivery.errors import CheckCancelled, CheckFailed, DeliveryError, ScannerDidNotRun, Superseded
 from delivery.text import counted, duration, plain
+from delivery.workspace.error_lines import how_it_ended
 
 SUMMARY = "kanvaro"
 LONGEST_DESCRIPTION = 140
@@ -113,8 +114,7 @@ def in_short(error: BaseException) -> str:
     """Return an error's first line; if it is not ours, its type: its text may hold anything."""
     if not isinstance(error, DeliveryError):
         return f"an unexpected {type(error).__name__}; see the run"
-    first = (str(error).splitlines() or ["no reason was recorded"])[0]
-    return first.removesuffix("; its last lines:")
+    return how_it_ended(str(error))
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,11 @@ class RunStatuses:
     ) -> CommitStatus:
         """Make the summary of a run whose checks passed."""
         text = f"{counted(len(reports), 'check')} passed"
-        if left := [each.name for each in reports if each.verdict != "passed"]:
-            text += f"; {', '.join(left)} failed and may"
+        if alone := [each.name for each in reports if each.verdict == PASSES_ALONE]:
+            text += f"; {', '.join(alone)} only alone"
+        others = [each.name for each in reports if each.verdict not in ("passed", PASSES_ALONE)]
+        if others:
+            text += f"; {', '.join(others)} failed and may"
         if not_applicable:
             text += f"; {not_applicable} not applicable"
         return self.status("", "success", f"{text}; {remark}" if remark else text)

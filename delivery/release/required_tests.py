@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from delivery.checks.plan import CheckPlan
-from delivery.checks.table import PLACEHOLDER, SERVICES, Check
+from delivery.checks.table import PLACEHOLDER, SERVICES, TESTS, Check
 
 ALL = "test:all"
 TIMEOUT_S = 3600
@@ -45,7 +45,7 @@ def _parts(written: str, plan: CheckPlan) -> tuple[Check, ...]:
 
 
 def _is_test(check: Check) -> bool:
-    return bool(check.script) and str(check.script).startswith("test")
+    return bool(check.script) and (check.name in TESTS or str(check.script).startswith("test"))
 
 
 def _what_applies(chosen: tuple[Check, ...]) -> str:

@@ -1,146 +1,179 @@
-"""Explain why an installation failed, with the line that usually helps."""
+"""Explain why an installation failed, with the line that usually helps.
+
+`HINTS` is a table whose first fitting row counts. Each row has a test, made of what npm, pnpm and
+Yarn really write.
+"""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-_IGNORE_SCRIPTS = 'install = "npm ci --ignore-scripts"'
-_CODE = re.compile(r"\b(?:npm (?:ERR!|error) code |YN|ERR_PNPM_)(\w+)")
-_NO_NETWORK = re.compile(
-    r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|getaddrinfo|tunneling socket"
-    r"|(?:status(?: ?code)?:?|HTTP/?[\d.]*|Response code|error:?|returned) \(?(?:403|404|405|407)"
-    r"|40[345] (?:Forbidden|Not Found|Method Not Allowed)|[Ff]ailed to download|download failed"
-    r"|fetch failed|self[- ]signed certificate|unable to get local issuer",
+from delivery.workspace.install_failures import (
+    failed_script,
+    is_about_git,
+    own_script,
 )
-_DOWNLOADERS = re.compile(
-    r"node-gyp|prebuild-install|node-pre-gyp|electron|puppeteer|cypress|playwright|sharp|canvas"
-    r"|mongodb-memory-server|esbuild|sqlite3|bcrypt|chromedriver|geckodriver|postinstall"
-    r"|install\.js|sentry-cli|swc",
-    re.IGNORECASE,
-)
-_NPM_CODE = re.compile(r"\bnpm (?:ERR!|error) code (\w+)")
-_PASSING_CODE = re.compile(
-    r"E5\d\d|ECONNRESET|ETIMEDOUT|EAI_AGAIN|ESOCKETTIMEDOUT|ERR_SOCKET_TIMEOUT"
-)
-# How pnpm and Yarn say that they gave a request up.
-_WARNING = re.compile(r"\bWARN")
-_PASSING = re.compile(r"ERR_PNPM_FETCH_5\d\d|ERR_PNPM_META_FETCH_FAIL")
-# One of these, and a reason after it in the same line. Two searches: a single pattern would begin
-# the second one anew for each find of the first, and the lines are a stranger's.
-_REQUEST = re.compile(
-    r"YN\d{4}:|RequestError|Response Code|\berror\b|FetchError|request to",
-)
-_PASSING_REASON = re.compile(
-    r"\b5\d\d\b (?:Internal|Bad|Service|Gateway)|Code.{0,12}\b5\d\d\b"
-    r"|E(?:SOCKET)?TIMEDOUT|ECONNRESET|EAI_AGAIN|socket hang up"
-)
-_PACKAGE = re.compile(r"((?:@[\w.-]+/)?[\w.-]+)")
-_SCRIPT_FAILED = re.compile(
-    r"npm (?:ERR!|error) (?:command failed|path )|ELIFECYCLE"
-    r"|gyp ERR!|YN0009|couldn't be built successfully"
-)
-_NPM_ERROR = re.compile(r"npm (?:ERR!|error) ")
-_POSTINSTALL = re.compile(r"\bpostinstall\b")
-_EXIT_CODE = re.compile(r"exit code \d+")
-_FOLDER = re.compile(r"node_modules")
 
 
-def explain_install_failure(lines: Iterable[str]) -> str | None:
-    """Return the hint that fits the last lines of a failed installation, or None."""
+class Hint(NamedTuple):
+    """What a manager writes in one case, and the hint for it; `name` names the case."""
+
+    name: str
+    written: re.Pattern[str]
+    text: str
+
+
+_NODE = (
+    "Name the Node version that it asks for: in .nvmrc, in `engines` of package.json, or in "
+    'delivery.toml (node = "22").'
+)
+HINTS = (
+    Hint(
+        "full disk",
+        re.compile(r"\bENOSPC\b"),
+        "The disk is full: make room in the workspace and cache folders, then run again.",
+    ),
+    Hint(
+        "peer dependencies",
+        re.compile(r"npm (?:ERR!|error) code ERESOLVE"),
+        "Peer dependencies contradict each other. Correct package.json, or accept them in "
+        'delivery.toml: install = "npm ci --legacy-peer-deps"',
+    ),
+    Hint(
+        "lockfile of another version",
+        re.compile(r"Ignoring not compatible lockfile|ERR_PNPM_LOCKFILE_BREAKING_CHANGE"),
+        "Another version of the manager wrote the lockfile: name that version in package.json "
+        "(`packageManager`), or run the install locally with this one and commit the lockfile.",
+    ),
+    Hint(
+        "no lockfile",
+        re.compile(r"can only install with an existing package-lock|ERR_PNPM_NO_LOCKFILE"),
+        "There is no lockfile in this folder: run the install locally and commit it.",
+    ),
+    Hint(
+        "lockfile out of step",
+        re.compile(
+            r"package-lock\.json (?:or npm-shrinkwrap\.json )?are in sync"
+            # npm's explanation is so long that the reason may not be in the last lines any more.
+            r'|npm error Run "npm help ci" for more info'
+            r"|ERR_PNPM_OUTDATED_LOCKFILE|ERR_PNPM_LOCKFILE_CONFIG_MISMATCH"
+            r"|lockfile needs to be updated|YN0028:|lockfile would have been modified"
+        ),
+        "The lockfile does not match package.json: run the install locally and commit it.",
+    ),
+    Hint(
+        "another manager",
+        re.compile(
+            r"This project is configured to use \w{1,20}|Invalid devEngines\.packageManager"
+            r'|defines "packageManager": "[^"]{1,200}"\. However|Your pnpm version is incompatible'
+        ),
+        "package.json asks for another package manager, or another version of it, than the one "
+        "that ran: let `packageManager` (or `devEngines`, `engines`) and the lockfile agree.",
+    ),
+    Hint(
+        "the manager refuses Node",
+        re.compile(r"requires at least Node\.js"),
+        f"This version of the package manager refuses this Node version. {_NODE}",
+    ),
+    Hint(
+        "a package refuses Node",
+        re.compile(
+            r"code EBADENGINE|Invalid devEngines\.runtime|ERR_PNPM_UNSUPPORTED_ENGINE"
+            r'|The engine "node" is incompatible with this module'
+        ),
+        f"The application, or a package, refuses this Node version. {_NODE}",
+    ),
+    Hint(
+        "no git",
+        re.compile(r"syscall spawn git|spawn git ENOENT"),
+        "A dependency comes from a git repository, and the image has no git: take an image with "
+        "git in delivery.toml (`image`), or publish the package to a registry.",
+    ),
+    Hint(
+        "access refused",
+        re.compile(
+            r"npm (?:ERR!|error) code (?:E401|E403|ENEEDAUTH|EOTP)\b|ERR_PNPM_FETCH_40[13]\b"
+            r'|YN0041:|Response Code: 40[13]\b|Request failed "40[13] '
+        ),
+        "The package registry refused access: the container has no credentials but those that "
+        ".npmrc commits. Check the registry that .npmrc names, and whether it is public.",
+    ),
+    Hint(
+        "not in the registry",
+        re.compile(
+            r"npm (?:ERR!|error) code (?:E404|ETARGET)\b|ERR_PNPM_FETCH_404\b"
+            r"|ERR_PNPM_NO_MATCHING_VERSION|Response Code: 404\b|YN0082:"
+            r"""|Request failed "404 |Couldn't find any versions for """
+        ),
+        "A package or version is not in the registry: was it published, and to this one? A private "
+        "registry says the same to those who may not see a package.",
+    ),
+    Hint(
+        "integrity",
+        re.compile(
+            r"code EINTEGRITY|ERR_PNPM_TARBALL_INTEGRITY|YN0018:|Integrity check failed for"
+        ),
+        "A package is not what the lockfile says it was. Find out why before you run the install "
+        "locally and commit the new lockfile.",
+    ),
+    Hint(
+        "registry out of order",
+        re.compile(
+            r"npm (?:ERR!|error) code E5\d\d\b|ERR_PNPM_FETCH_5\d\d\b|Response Code: 5\d\d\b"
+            r'|Request failed "5\d\d '
+        ),
+        "The package registry is out of order, and was asked twice: run again when it is well.",
+    ),
+    Hint(
+        "registry not reached",
+        re.compile(
+            r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ESOCKETTIMEDOUT|getaddrinfo"
+            r"|tunneling socket|fetch failed|ERR_PNPM_META_FETCH_FAIL"
+            r"|self[- ]signed certificate|unable to get local issuer"
+        ),
+        "The package registry was not reached: check network and proxy, then run again.",
+    ),
+)
+_BY_NAME = {hint.name: hint for hint in HINTS}
+# Where a script failed, it may have written any of the other words.
+_BEFORE_SCRIPTS = HINTS[: HINTS.index(_BY_NAME["access refused"])]
+
+
+def explain_install_failure(
+    lines: Iterable[str], install: Sequence[str] = ("npm", "ci")
+) -> str | None:
+    """Return the hint that fits the last lines of a failed `install`, or None."""
     text = "\n".join(lines)
-    codes = set(_CODE.findall(text))
-    if "ENOSPC" in text:
-        return "The disk is full: make room in the workspace and cache folders, then run again."
-    if "ERESOLVE" in codes:
+    if found := _first(_BEFORE_SCRIPTS, text):
+        return found
+    without = _without_scripts(install)
+    if script := own_script(text):
         return (
-            "Peer dependencies contradict each other. Correct package.json, or accept them in "
-            'delivery.toml: install = "npm ci --legacy-peer-deps"'
+            f"The application's own {script} failed, which runs with every install. If the checks "
+            f"do without it, {without}"
         )
-    if _out_of_sync(text, codes):
-        return "The lockfile does not match package.json: run the install locally and commit it."
-    if _script_failed(text) and (_NO_NETWORK.search(text) or "gyp ERR!" in text):
-        return _script_hint(text)
-    if codes & {"E401", "E403", "ENEEDAUTH", "EOTP"} or "ERR_PNPM_FETCH_40" in text:
+    if (package := failed_script(text)) is not None:
+        whose = f"The install script of `{package}`" if package else "An install script"
         return (
-            "The package registry refused access: check its credentials on this machine "
-            "and the registry that .npmrc names."
+            f"{whose} failed: it could not download or build what it needs. If the checks do "
+            f"without it, {without}"
         )
-    if "EBADENGINE" in codes or "ERR_PNPM_UNSUPPORTED_ENGINE" in text:
+    if host := is_about_git(text):
         return (
-            "A package refuses this Node version: install the Node version it asks for, or "
-            "name the one you want in delivery.toml (`node`)."
+            f"A dependency comes from the git repository {host}, which could not be read. The "
+            "container has no key or token: publish the package to a registry, or check the "
+            "network and the address."
         )
-    if codes & {"E404", "ETARGET"}:
-        return "A package or version is not in the registry: was it published, and to this one?"
-    if "EINTEGRITY" in codes:
-        return (
-            "A package is not what the lockfile says it was. Find out why before you run "
-            "`npm install` and commit the new lockfile."
-        )
-    if _NO_NETWORK.search(text):
-        return "The package registry was not reached: check network and proxy, then run again."
-    return None
+    return _first(HINTS, text)
 
 
-def is_worth_another_try(lines: Iterable[str]) -> bool:
-    """Return whether an installation failed because of a passing fault of the registry.
-
-    A download that an install script could not do is no such fault: its file may not exist at all.
-    """
-    text = "\n".join(lines)
-    if _script_failed(text):
-        return False
-    # npm names the reason last; errors that it names before may be ones it recovered from.
-    if codes := _NPM_CODE.findall(text):
-        return bool(_PASSING_CODE.fullmatch(codes[-1]))
-    return any(_is_passing(line) for line in text.splitlines())
+def _first(hints: Iterable[Hint], text: str) -> str | None:
+    return next((hint.text for hint in hints if hint.written.search(text)), None)
 
 
-def _is_passing(line: str) -> bool:
-    if _WARNING.search(line):
-        return False
-    return bool(_PASSING.search(line)) or _follows(_REQUEST, _PASSING_REASON, line)
-
-
-def _script_failed(text: str) -> bool:
-    return bool(_SCRIPT_FAILED.search(text)) or any(
-        _follows(_NPM_ERROR, _POSTINSTALL, line) or _follows(_EXIT_CODE, _FOLDER, line)
-        for line in text.split("\n")
-    )
-
-
-def _follows(first: re.Pattern[str], second: re.Pattern[str], line: str) -> bool:
-    """Return whether `second` is found after the first find of `first`."""
-    found = first.search(line)
-    return bool(found and second.search(line, found.end()))
-
-
-def _out_of_sync(text: str, codes: set[str]) -> bool:
-    return (
-        ("EUSAGE" in codes and "in sync" in text)
-        # npm's explanation is so long that the reason may not be in the last lines any more.
-        or 'npm error Run "npm help ci" for more info' in text
-        or "ERR_PNPM_OUTDATED_LOCKFILE" in text
-        or "lockfile needs to be updated" in text
-        or "lockfile would have been modified" in text
-    )
-
-
-def _script_hint(text: str) -> str:
-    where = re.search(r"npm (?:ERR!|error) path (.*)", text)
-    named = _package_in(where[1] if where else text)
-    if named is None and (tool := _DOWNLOADERS.search(text)):
-        named = tool[0]
-    whose = f"The install script of `{named}`" if named else "An install script"
-    return (
-        f"{whose} could not download or build what it needs. If the checks do without it, "
-        f"add to delivery.toml: {_IGNORE_SCRIPTS}"
-    )
-
-
-def _package_in(text: str) -> str | None:
-    """Return the package whose folder a line names, in the first line that names one."""
-    for line in text.split("\n"):
-        _, folder, rest = line.rpartition("node_modules/")
-        if folder and (package := _PACKAGE.match(rest)):
-            return package[1]
-    return None
+def _without_scripts(install: Sequence[str]) -> str:
+    """Say how scripts are left out; the option of Yarn is another one from version 2 on."""
+    if not any(manager in word for word in install for manager in ("npm", "yarn")):
+        return "leave scripts out of what delivery.toml gives as `install`"
+    option = "--mode=skip-build" if "--immutable" in install else "--ignore-scripts"
+    return f'add to delivery.toml: install = "{" ".join((*install, option))}"'

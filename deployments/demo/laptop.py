@@ -3,8 +3,9 @@
     make ci REPOSITORY=path-or-URL [REVISION=…] [REF=…] [DELIVERY=delivery.toml]
 
 REVISION is a commit, a branch or a tag; it is resolved to a commit once. REF is the branch or tag
-that the commit is on, and is found if omitted. DELIVERY is a stage table for a repository that has
-none. Server and sandbox keep running for the next time; `make sandbox-stop` stops them.
+that the commit is on, and is found if omitted; one that HEAD does not name is only checked.
+DELIVERY is a stage table for a repository that has none. Server and sandbox keep running for the
+next time; `make sandbox-stop` stops them.
 """
 
 import os
@@ -114,7 +115,7 @@ def _environment(
     made.delivery_toml = table
     # An unknown application may answer nothing that tells its colours apart.
     made.strategy, made.public_address = "in-place", None
-    made.policy.deploy_ref = request.ref
+    made.policy.deploy_ref = request.deploy_ref or request.ref
     # An unknown application may not report its revision; on a laptop, and nowhere else, one that
     # starts and answers is accepted.
     made.policy.answers_revision = False

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from delivery.checks.delivery_toml import FILE
 from delivery.checks.plan import CheckPlan
+from delivery.checks.refusals import FILE
 from delivery.errors import DeliveryError, RequestRefused, UnknownRevision
 from delivery.workspace.source_names import full_ref, is_path, plain_revision, repository_address
 from tasks.checks.image_files import dockerfile_of
@@ -35,12 +36,23 @@ _NEVER_A_PROGRAM = {  # `git status` would run the program that a repository's o
 
 @dataclass(frozen=True)
 class CiRequest:
-    """What to run: an address, a full SHA, the ref it is on, and remarks about them."""
+    """What to run: an address, a full SHA, the ref it is on, and remarks about them.
+
+    `deploy_ref` is the branch that would be deployed, if REF named another one: checks only.
+    """
 
     repository: str
     revision: str
     ref: str
     remarks: tuple[str, ...] = ()
+    deploy_ref: str = ""
+
+
+class Head(NamedTuple):
+    """The commit and the branch that a repository's HEAD names, as far as they exist."""
+
+    commit: str | None
+    branch: str | None
 
 
 @dataclass(frozen=True)
@@ -71,8 +83,13 @@ def resolve(repository: str, revision: str, ref: str, cache: Path) -> CiRequest:
                 f"there are no commits on any branch of {address}",
                 hint="Commit something there, then run again.",
             )
-        commit, on = _resolve(mirror, named, requested_ref)
-    return CiRequest(address, commit, on, _uncommitted(address) if named in ("", "HEAD") else ())
+        head = _head(mirror)
+        commit, on = _resolve(mirror, head, named, requested_ref)
+    remarks = _uncommitted(address) if named in ("", "HEAD") else ()
+    deployed = head.branch if requested_ref and head.branch != requested_ref else None
+    if deployed:
+        remarks += (f"REF names another branch than {deployed}, which HEAD names: checks only",)
+    return CiRequest(address, commit, on, remarks, deployed or "")
 
 
 def preview(
@@ -158,9 +175,9 @@ def _top_of(mirror: Mirror) -> str | None:
     return top if top and Path(mirror.address).is_relative_to(top) else None
 
 
-def _resolve(mirror: Mirror, named: str, requested_ref: str | None) -> tuple[str, str]:
+def _resolve(mirror: Mirror, at: Head, named: str, requested_ref: str | None) -> tuple[str, str]:
     """Return the requested commit and the ref it is on."""
-    head, head_ref = _head(mirror)
+    head, head_ref = at
     on = requested_ref or head_ref or DEFAULT_BRANCH
     if not named and requested_ref:
         named = requested_ref
@@ -213,7 +230,7 @@ def _ref_with(mirror: Mirror, commit: str, preferred: str) -> str:
     return found
 
 
-def _head(mirror: Mirror) -> tuple[str | None, str | None]:
+def _head(mirror: Mirror) -> Head:
     """Return the commit and the branch that the repository's HEAD names, as far as they exist."""
     try:
         output = run_git(
@@ -229,7 +246,7 @@ def _head(mirror: Mirror) -> tuple[str | None, str | None]:
             branch = value.removeprefix("ref: ")
         elif name == "HEAD":
             commit = value
-    return commit, branch
+    return Head(commit, branch)
 
 
 def _uncommitted(address: str) -> tuple[str, ...]:

@@ -7,16 +7,19 @@ from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
 from delivery.checks.coverage import Coverage
+from delivery.checks.lcov_advice import what_to_add
 from delivery.checks.plan import CheckPlan
 from delivery.checks.table import Check
 from delivery.errors import CheckFailed, RequestRefused
 from delivery.text import shortened
+from delivery.workspace.package_json import read_package
 from tasks.checks.coverage import LARGEST_LCOV, LCOV, read_lcov, upload_coverage
 from tasks.checks.report_archive import LARGEST_REPORT, archive_report, prune_reports
 from tasks.containers.docker_engine import engine
 from tasks.containers.run_volume import SOURCE, RunVolume, packed
 from tasks.workspace.application import file_of
 from tasks.workspace.checkout import Source
+from tasks.workspace.committed import read_committed
 from tasks.workspace.program_environment import program_environment
 from tasks.workspace.workspace import Workspace
 
@@ -48,7 +51,7 @@ def keep_evidence(
     Raises `CheckFailed` if the check `coverage` passed without a report that can be read.
     """
     if check.name == "coverage" and passed:
-        return _coverage(environment, source, workspace, volume, plan)
+        return _coverage(environment, source, workspace, volume, plan, check)
     if check.name == "e2e":
         return Evidence(_browser_report(environment, source, workspace, volume, plan))
     return Evidence()
@@ -60,8 +63,11 @@ def _coverage(
     workspace: Workspace,
     volume: RunVolume,
     plan: CheckPlan,
+    check: Check,
 ) -> Evidence:
     lcov = _lcov(environment, volume, plan)
+    if lcov is None:
+        return _without_a_report(source, plan, check)
     measured = read_lcov(lcov, LCOV, f"{SOURCE}/{plan.table.folder}", SOURCE)
     _show(measured)
     remarks = [str(measured.total)]
@@ -83,6 +89,21 @@ def _coverage(
             log.warning("%s", warning)
         remarks.append(warning or "sent to Codecov")
     return Evidence(tuple(remarks), measured)
+
+
+def _without_a_report(source: Source, plan: CheckPlan, check: Check) -> Evidence:
+    """Say what the script lacks: in a remark where it was only found, and its author is not asked.
+
+    Raises `CheckFailed` where the application has the document's own script, or names another.
+    """
+    path = plan.table.package_path
+    scripts = read_package(read_committed(source, path) or "{}", path).scripts
+    advice = what_to_add(check.script, scripts.get(check.script or "", " ".join(check.command)))
+    asked = plan.table.check(check.name)
+    if asked and check.script in asked.other_names:
+        return Evidence((f"no coverage was measured, since {LCOV} was not written: {advice}",))
+    hint = f"{advice[0].upper()}{advice[1:]}."
+    raise CheckFailed(f"the coverage report {LCOV} was not written", hint=hint)
 
 
 def _lcov(environment: Environment, volume: RunVolume, plan: CheckPlan) -> bytes | None:

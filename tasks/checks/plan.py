@@ -3,9 +3,10 @@
 from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
-from delivery.checks.delivery_toml import FILE, parse_table
+from delivery.checks.delivery_toml import parse_table
 from delivery.checks.images import choose_images
 from delivery.checks.plan import CheckPlan, applicable, remarks_about
+from delivery.checks.refusals import FILE
 from delivery.checks.table import DEFAULT_TABLE, with_audit_level
 from delivery.errors import ConfigurationError, RequestRefused
 from delivery.text import shortened

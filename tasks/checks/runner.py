@@ -1,16 +1,14 @@
-"""Run the application's own checks, except those that are proven already.
+"""Run one of the application's checks, unless it is proven already.
 
 A pass is remembered by content (`delivery.checks.plan.proof_key`) in tasks/checks/passes.py, so
 that an unchanged revision is not checked twice. A failure is never remembered.
 """
 
 import time
-from typing import Any
 
 from prefect import State, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.futures import PrefectFuture, as_completed, wait
 from prefect.logging import get_run_logger
 from prefect.states import Completed
 
@@ -18,9 +16,8 @@ from blocks.environment import Environment
 from delivery.checks.plan import (
     CheckPlan,
     CheckReport,
-    first_failure,
     is_cacheable,
-    next_check,
+    passes_alone,
     proof_key,
 )
 from delivery.checks.table import Check
@@ -28,9 +25,9 @@ from delivery.errors import CheckCancelled, CheckFailed, CheckTimedOut, ScannerD
 from delivery.text import cell, unfenced
 from tasks import fact
 from tasks.checks.evidence import keep_evidence
-from tasks.checks.handover import hand_over
 from tasks.checks.install import install
 from tasks.checks.passes import find_pass, remember_pass
+from tasks.checks.recorded_plan import record_plan
 from tasks.checks.remote import run_remotely
 from tasks.checks.security import security_report
 from tasks.containers.captured_output import ProgramOutcome, format_outcome
@@ -38,9 +35,13 @@ from tasks.workspace.application import run_logged, volume_with
 from tasks.workspace.checkout import Source
 from tasks.workspace.workspace import Workspace
 
-TO_STOP_S = 20
 # The name of the state in which a check ends that an earlier run has proven.
 CACHED = "Cached"
+ALONE = (
+    "Let nothing run beside it, or mend what it shares with others. The environment's policy says "
+    "that such a check has failed (`passes_alone`)."
+)
+LONGEST_MESSAGE = 4000
 
 
 def key_of(environment: Environment, source: Source, plan: CheckPlan, check: Check) -> str:
@@ -57,6 +58,20 @@ def proven_before(
     return find_pass(environment, key_of(environment, source, plan, check))
 
 
+def kept_pass(
+    environment: Environment, source: Source, workspace: Workspace, plan: CheckPlan, check: Check
+) -> CheckReport | None:
+    """Do what `proven_before` does. A pass that was found once counts until the run ends.
+
+    The packages may have been left out because of it, and no check may run without them.
+    """
+    if check.name not in workspace.passes and (
+        found := proven_before(environment, source, plan, check)
+    ):
+        workspace.passes[check.name] = found
+    return workspace.passes.get(check.name)
+
+
 def install_unless_proven(
     environment: Environment, source: Source, workspace: Workspace, plan: CheckPlan
 ) -> bool:
@@ -64,19 +79,22 @@ def install_unless_proven(
 
     Raises as `install` does.
     """
-    if not unproven(environment, source, plan):
+    record_plan(plan)
+    if not unproven(environment, source, workspace, plan):
         return False
     install(environment, source, workspace, plan)
     return True
 
 
 @fact("which checks are proven already?")
-def unproven(environment: Environment, source: Source, plan: CheckPlan) -> list[str]:
+def unproven(
+    environment: Environment, source: Source, workspace: Workspace, plan: CheckPlan
+) -> list[str]:
     """Return the checks whose pass is not on record, and which so need the packages."""
     return [
         check.name
         for check in plan.checks
-        if not check.scanners and not proven_before(environment, source, plan, check)
+        if not check.scanners and not kept_pass(environment, source, workspace, plan, check)
     ]
 
 
@@ -88,22 +106,34 @@ def run_check(
     plan: CheckPlan,
     check: Check,
     handover: str = "",
-) -> CheckReport | State[CheckReport]:
+    beside: tuple[str, ...] = (),
+) -> State[CheckReport]:
     """Return the report of one check: a remembered pass, or run here or on another worker.
 
-    A `handover` sends it to another worker. Raises as `check_here` does, and `StageLost` for one
-    on another worker.
+    A `handover` sends it to another worker; `beside` names those beside which it failed before. The
+    state tells verdict and remarks, so that a summary can be written without the report. Raises as
+    `check_here` does, and `StageLost` for one on another worker.
     """
-    if known := proven_before(environment, source, plan, check):
-        return Completed(name=CACHED, message="an earlier run has proven it", data=known)
+    if known := kept_pass(environment, source, workspace, plan, check):
+        return _told(known, CACHED)
     key = key_of(environment, source, plan, check)
     if handover:
         report = run_remotely(environment, check, handover, key, workspace.stop_sign.exists)
     else:
         report = check_here(environment, source, workspace, plan, check)
-    if is_cacheable(check) and report.verdict == "passed":
+    if is_cacheable(check) and report.verdict == "passed" and not beside:
         remember_pass(key, report)
-    return report
+    if beside and report.verdict == "passed":
+        report = passes_alone(report, beside)
+        if environment.policy.passes_alone == "failed":
+            raise CheckFailed(f"{check.name} passes alone, and {report.remarks[0]}", hint=ALONE)
+    return _told(report)
+
+
+def _told(report: CheckReport, name: str = "") -> State[CheckReport]:
+    name = name or ("Completed" if report.verdict == "passed" else report.verdict.capitalize())
+    message = "; ".join(report.remarks)[:LONGEST_MESSAGE]
+    return Completed(name=name, message=message, data=report)
 
 
 def check_here(
@@ -140,67 +170,6 @@ def check_here(
         _fail(check, plan, workspace, outcome)
     verdict = "passed" if outcome.passed else "failed, allowed to"
     return CheckReport(check.name, verdict, time.monotonic() - began, remarks, evidence.coverage)
-
-
-class Watcher:
-    """Receives each check as it begins and ends. This one ignores them; subclasses report them."""
-
-    def began(self, check: Check) -> None:
-        """Receive a check that was started, or whose earlier pass is about to be found."""
-
-    def passed(self, report: CheckReport, *, before: bool) -> None:
-        """Receive a check that did not stop the run; `before`: an earlier run has proven it."""
-
-    def failed(self, check: Check, error: CheckFailed) -> None:
-        """Receive a check that did not pass, or was stopped."""
-
-
-def run_checks(
-    environment: Environment,
-    source: Source,
-    workspace: Workspace,
-    plan: CheckPlan,
-    watcher: Watcher | None = None,
-) -> list[CheckReport]:
-    """Run every check, several at once; return their reports, in the plan's order.
-
-    The first failure stops the others, unless the policy lets all of them run. Raises it.
-    """
-    watcher = watcher or Watcher()
-    is_on_another_machine = environment.policy.stages == "on the pool"
-    handover = hand_over(environment, source, workspace, plan) if is_on_another_machine else ""
-    waiting, running = list(plan.checks), dict[PrefectFuture[Any], Check]()
-    reports: list[CheckReport] = []
-    failures: list[CheckFailed] = []
-    try:
-        while waiting or running:
-            while waiting and len(running) < environment.policy.checks_at_once:
-                check = next_check(waiting, list(running.values()))
-                waiting.remove(check)
-                started = run_check.submit(environment, source, workspace, plan, check, handover)
-                running[started] = check
-                watcher.began(check)
-            done = next(iter(as_completed(list(running))))
-            check = running.pop(done)
-            try:
-                reports.append(done.result())
-                watcher.passed(reports[-1], before=done.state.name == CACHED)
-            except CheckCancelled as cancelled:
-                watcher.failed(check, cancelled)
-            except CheckFailed as failure:
-                watcher.failed(check, failure)
-                failures.append(failure)
-                if environment.policy.after_a_failure == "stop":
-                    workspace.stop_sign.touch()
-                    waiting.clear()
-    finally:
-        # Also when the run is cancelled: no program may outlive its workspace.
-        if running:
-            workspace.stop_sign.touch()
-            wait(list(running), timeout=TO_STOP_S)
-    first_failure(reports, failures)
-    order = [check.name for check in plan.checks]
-    return sorted(reports, key=lambda report: order.index(report.name))
 
 
 def _scanned(

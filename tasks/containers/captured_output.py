@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from delivery.errors import RequestRefused
+from delivery.workspace.error_lines import FirstError, with_its_lines
 from delivery.workspace.lines import LineReader
 
 LARGEST_LOG = 200 * 1024 * 1024
@@ -37,7 +38,8 @@ class Answer(io.BytesIO):
 class ProgramOutcome:
     """How a program ended; `exit_code` is 128 + a signal that ended it, 127 when not found.
 
-    `note` says what ended it, where the exit code does not.
+    `note` says what ended it, where the exit code does not. It had `timeout_s`, and took `seconds`,
+    with those in which it was stopped; `first_error` are the first lines that say what is wrong.
     """
 
     exit_code: int
@@ -46,6 +48,8 @@ class ProgramOutcome:
     timed_out: bool = False
     stopped: bool = False
     note: str = ""
+    timeout_s: float = 0
+    first_error: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -61,7 +65,9 @@ class CapturedOutput:
     def __init__(self, log: Callable[[str], None], full_log: Path, last_lines: int) -> None:
         self._log = log
         self._tail: deque[str] = deque(maxlen=last_lines)
-        self._reader = LineReader(self._say)
+        self._first_error = FirstError()
+        # A line that one stream has begun does not swallow what the other writes meanwhile.
+        self._readers = (LineReader(self._say), LineReader(self._say))
         self._left = LARGEST_LOG
         descriptor = os.open(full_log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         os.fchmod(descriptor, 0o600)
@@ -71,20 +77,26 @@ class CapturedOutput:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._reader.end()
+        self.end()
         self._file.close()
 
     @property
     def last_lines(self) -> tuple[str, ...]:
         return tuple(self._tail)
 
+    @property
+    def first_error(self) -> tuple[str, ...]:
+        return self._first_error.lines
+
     def end(self) -> None:
         """Pass on what the program wrote after its last line break."""
-        self._reader.end()
+        for reader in self._readers:
+            reader.end()
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, chunk: bytes, *, is_error: bool = False) -> None:
+        """Take what the program wrote to its output, or to its standard error."""
         self._keep(chunk)
-        self._reader.feed(chunk)
+        self._readers[is_error].feed(chunk)
 
     def _keep(self, chunk: bytes) -> None:
         if self._left > 0:
@@ -96,16 +108,18 @@ class CapturedOutput:
 
     def _say(self, line: str) -> None:
         self._tail.append(line)
+        self._first_error.hear(line)
         self._log(line)
 
 
 def format_outcome(name: str, argv: Sequence[str], outcome: ProgramOutcome) -> str:
-    """Say how a program ended, with its last lines."""
+    """Say how a program ended, with its first error and its last lines."""
     how = (
-        f"did not end within {outcome.seconds:.0f} s"
+        f"did not end within {outcome.timeout_s:g} s"
         if outcome.timed_out
         else f"ended with exit code {outcome.exit_code} after {outcome.seconds:.1f} s"
     )
     if outcome.note:
         how += f" ({outcome.note})"
-    return "\n".join([f"{name}: `{' '.join(argv)}` {how}; its last lines:", *outcome.last_lines])
+    sentence = f"{name}: `{' '.join(argv)}` {how}"
+    return with_its_lines(sentence, outcome.first_error, outcome.last_lines)

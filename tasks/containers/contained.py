@@ -101,7 +101,10 @@ def run_contained(
 
         def take(until: float) -> Iterator[None]:
             for is_answer, chunk in chunks.read(until):
-                (answer if answer and is_answer else output).write(chunk)
+                if answer and is_answer:
+                    answer.write(chunk)
+                else:
+                    output.write(chunk, is_error=not is_answer)
                 yield
 
         look_at_disk = began + DISK_EVERY_S
@@ -126,7 +129,11 @@ def run_contained(
         seconds = time.monotonic() - began
         if full_disk:
             code, note = code or 1, full_disk
-        return ProgramOutcome(code, seconds, output.last_lines, timed_out, stopped, note)
+        return ProgramOutcome(
+            *(code, seconds, output.last_lines, timed_out, stopped, note),
+            timeout_s=timeout_s,
+            first_error=output.first_error,
+        )
 
 
 def _created(

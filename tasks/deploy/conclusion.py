@@ -1,6 +1,6 @@
 """The conclusion of a run: the summary on its page, and the last message in its Slack thread."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +9,7 @@ from prefect.logging import get_logger, get_run_logger
 
 from blocks.clients import calls
 from blocks.environment import Environment
-from delivery.checks.plan import CheckPlan, CheckReport
+from delivery.checks.plan import CheckPlan
 from delivery.deploy import messages
 from delivery.deploy.decision import why_not_deployed as decide
 from delivery.deploy.progress import Milestone
@@ -19,7 +19,8 @@ from delivery.messages import Failure, Message, Subject
 from delivery.release.messages import release_failed
 from delivery.rotation.messages import rotation_failed
 from delivery.run.ledger import Live
-from delivery.text import clipped, plain
+from delivery.run.summary import first_failed, left_out_stages
+from delivery.text import both_ends, plain
 from tasks import fact, operation
 from tasks.checks.image_files import why_not_built
 from tasks.deploy import announcements
@@ -37,7 +38,7 @@ from tasks.run.announce import (
 from tasks.run.lock import DeployLock
 from tasks.run.outcome import error_of, note_told
 from tasks.run.progress import milestones_of
-from tasks.run.summary import stages_of, write_summary
+from tasks.run.summary import recorded_plan, stages_of, write_summary
 from tasks.workspace.checkout import Source, is_same_repository
 
 # Flows whose failure is not that of a version.
@@ -64,7 +65,6 @@ def conclude_checked(
     environment: Environment,
     source: Source,
     plan: CheckPlan,
-    reports: Sequence[CheckReport],
     why: str,
 ) -> None:
     """Say that the checks passed and that the run ends there."""
@@ -76,8 +76,7 @@ def conclude_checked(
         run_id,
         f"{source.revision[:10]} passed its checks",
         facts,
-        plan=plan,
-        reports=reports,
+        left_out=left_out_stages(plan.not_applicable),
         seconds=seconds,
     )
 
@@ -87,7 +86,6 @@ def conclude_deployed(
     environment: Environment,
     source: Source,
     plan: CheckPlan,
-    reports: Sequence[CheckReport],
     live: Live,
 ) -> None:
     """Say what is live, where, and how it got there."""
@@ -100,8 +98,7 @@ def conclude_deployed(
         run_id,
         f"{source.revision[:10]} is live in {environment.name}",
         facts,
-        plan=plan,
-        reports=reports,
+        left_out=left_out_stages(plan.not_applicable),
         seconds=seconds,
     )
 
@@ -162,14 +159,16 @@ def tell_failure(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
         note_told(flow_run, state)
     began = flow_run.start_time or flow_run.expected_start_time
     seconds = (datetime.now(UTC) - began).total_seconds() if began else 0.0
+    remarks, left_out = recorded_plan(flow_run.id)
     facts = [
         ("stage", failure.stage),
-        ("reason", clipped(failure.reason, 600)),
+        ("reason", both_ends(failure.reason, 1200)),
         ("what now", failure.hint),
         ("serving now", failure.serving),
+        *remarks,
     ]
     title = plain(message.headline)
-    write_summary(environment, flow_run.id, title, facts, seconds=seconds)
+    write_summary(environment, flow_run.id, title, facts, left_out=left_out, seconds=seconds)
 
 
 def _last_word(
@@ -184,12 +183,11 @@ def _last_word(
 
 def _failure(environment: Environment, run: FlowRun, state: State[Any]) -> Failure:
     stages = stages_of(run.id)
-    failed = [stage for stage in stages if stage.verdict == "failed"]
     error = error_of(state)
     reached = milestones_of(run.id)
     was_taken_back = Milestone.TRAFFIC_TAKEN_BACK in reached
     return Failure(
-        stage=min(failed, key=lambda s: s.ended).name if failed else (state.name or "the run"),
+        stage=first_failed(stages) or state.name or "the run",
         was_sent=Milestone.SENT in reached,
         had_traffic=was_taken_back,
         has_traffic=Milestone.TRAFFIC_GIVEN in reached and not was_taken_back,

@@ -37,9 +37,10 @@ from delivery.github.commit_statuses import (
     to_send,
 )
 from delivery.github.pull_request import Pull, require_head
+from delivery.run.summary import left_out_stages
 from delivery.text import counted
 from tasks import operation
-from tasks.checks.runner import Watcher
+from tasks.checks.side_by_side import Watcher
 from tasks.confirmed import confirm_write
 from tasks.github.api import PAGE, GitHub, calls, github_of, is_lost
 from tasks.github.pull_request import look_at_pull
@@ -143,6 +144,10 @@ class StatusReporter(Watcher):
     def began(self, check: Check) -> None:
         self._say(self._statuses.status(check.name, "pending", "runs"))
 
+    def repeats(self, check: Check, beside: Sequence[str]) -> None:
+        again = f"failed beside {', '.join(beside)}; runs once more, alone"
+        self._say(self._statuses.status(check.name, "pending", again))
+
     def passed(self, report: CheckReport, *, before: bool) -> None:
         scanned = [each.name for each in self._plan.checks if each.scanners] if self._plan else []
         if self._plan and report.name in scanned:
@@ -212,8 +217,7 @@ def conclude_statuses(
         this_run(),
         f"pull request {reporter.pull.number} at {source.revision[:10]} passed its checks",
         facts,
-        plan=plan,
-        reports=reports,
+        left_out=left_out_stages(plan.not_applicable),
         seconds=seconds_so_far(),
     )
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
-from delivery.checks.delivery_toml import FILE
 from delivery.checks.plan import CheckPlan
+from delivery.checks.refusals import FILE
 from delivery.checks.secret_baseline import BASELINE, newly_accepted
 from delivery.errors import NotOnGitHub
 from delivery.github.pull_request import Pull, read_pull, require_head

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
-from delivery.checks.plan import CheckPlan, CheckReport
+from delivery.checks.plan import CheckPlan
 from delivery.release import messages
 from delivery.release.assets import Asset
+from delivery.run.summary import left_out_stages
 from delivery.text import plain
 from tasks import operation
 from tasks.platform.versions import Version
@@ -29,7 +30,6 @@ def conclude_release(
     environment: Environment,
     tagged: Tagged,
     plan: CheckPlan,
-    reports: Sequence[CheckReport],
     notes: Notes,
     assets: Sequence[Asset],
     version: Version,
@@ -53,8 +53,8 @@ def conclude_release(
         *(("asset", f"{each.name} sha256:{each.sha256}") for each in assets),
         *(("remark", remark) for remark in remarks),
     ]
-    title = plain(message.headline)
-    write_summary(environment, run_id, title, facts, plan=plan, reports=reports, seconds=seconds)
+    title, left_out = plain(message.headline), left_out_stages(plan.not_applicable)
+    write_summary(environment, run_id, title, facts, left_out=left_out, seconds=seconds)
 
 
 def _what(environment: Environment, tagged: Tagged) -> str:

@@ -25,4 +25,4 @@ def plan_release(environment: Environment, tagged: Tagged) -> CheckPlan:
 
 def package_path(plan: CheckPlan) -> str:
     """Return the path of the application's package.json in its repository."""
-    return "package.json" if plan.table.folder == "." else f"{plan.table.folder}/package.json"
+    return plan.table.package_path

@@ -69,7 +69,11 @@ def run_program(
             exit_code = _end(program, grace_s)
         output.end()
         seconds = time.monotonic() - began
-        return ProgramOutcome(exit_code, seconds, output.last_lines, timed_out, stopped)
+        return ProgramOutcome(
+            *(exit_code, seconds, output.last_lines, timed_out, stopped),
+            timeout_s=timeout_s,
+            first_error=output.first_error,
+        )
 
 
 def answer_of(

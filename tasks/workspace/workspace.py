@@ -18,6 +18,7 @@ from prefect.context import FlowRunContext
 from prefect.logging import get_logger
 
 from blocks.environment import Environment
+from delivery.checks.plan import CheckReport
 from delivery.workspace.process_identity import is_on_another_machine
 from tasks.containers.docker_engine import engine
 from tasks.containers.run_engine import (
@@ -45,6 +46,7 @@ class Workspace:
 
     All runs of this worker share `mirrors`, `cache` and `reports`; no program of the application
     can reach any of these folders. Its programs work in `volumes` of the engine, by their names.
+    `passes` are those of earlier runs that this run counts on, by check.
     """
 
     run: str
@@ -57,6 +59,7 @@ class Workspace:
     reports: Path
     volumes: dict[str, RunVolume] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    passes: dict[str, CheckReport] = field(default_factory=dict)
     reapers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property

@@ -223,3 +223,27 @@ def test_a_long_reason_to_skip_a_check_is_shortened():
 
     [skip] = [check.skip for check in table.checks if check.skip]
     assert len(skip) == 400
+
+
+def test_a_check_can_be_alone_and_fewer_can_run_at_once():
+    table = parse_table("checks_at_once = 1\n[checks.e2e]\nalone = true", DEFAULT_TABLE)
+
+    assert table.checks_at_once == 1
+    assert [check.name for check in table.checks if check.alone] == ["e2e"]
+    assert DEFAULT_TABLE.checks_at_once is None
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("checks_at_once = 0", "checks_at_once"),
+        ("checks_at_once = 101", "checks_at_once"),
+        ('checks_at_once = "2"', "checks_at_once"),
+        ("checks_at_once = true", "checks_at_once"),
+        ('[checks.e2e]\nalone = "yes"', "checks.e2e.alone"),
+        ("[checks.security]\nalone = true", "checks.security.alone"),
+    ],
+)
+def test_what_is_no_number_of_checks_or_no_yes_is_refused(text, key):
+    with pytest.raises(ConfigurationError, match=f"`{key}`"):
+        parse_table(text, DEFAULT_TABLE)

@@ -7,10 +7,10 @@ from delivery.checks.plan import (
     CheckPlan,
     CheckReport,
     applicable,
-    first_failure,
     is_cacheable,
-    next_check,
+    passes_alone,
     proof_key,
+    raise_failures,
 )
 from delivery.checks.table import DEFAULT_TABLE, Check, StageTable
 from delivery.errors import CheckFailed, CheckTimedOut
@@ -47,6 +47,7 @@ def test_the_same_content_has_the_same_key():
         key(check=replace(UNIT, environment={"A": "1"})),
         key(plan=replace(PLAN, tools={USUAL: "sha256:3"})),
         key(check=replace(UNIT, browser=True)),
+        key(check=replace(UNIT, alone=True)),
         key(plan=replace(PLAN, manager=replace(NPM, install=("npm", "ci", "--ignore-scripts")))),
         key(images={"redis": "kanvaro-sandbox/redis-debian:7"}),
     ],
@@ -91,24 +92,36 @@ def test_a_required_check_without_its_script_stops_the_run():
         applicable(table, {})
 
 
-def test_the_longest_goes_first_and_beside_it_the_shortest():
-    checks = list(DEFAULT_TABLE.checks)
-
-    first = next_check(checks, [])
-    assert first.name == "e2e"
-    assert next_check([c for c in checks if c is not first], [first]).timeout_s == min(
-        c.timeout_s for c in checks
+def test_the_failure_that_came_first_is_raised_and_every_other_is_named_with_its_first_error():
+    reports = [CheckReport("lint", "passed", 1)]
+    types = CheckFailed(
+        "types: `npm run types` ended with exit code 2 after 3.0 s; its last lines:\n"
+        "> tsc --noEmit\n"
+        "src/a.ts(1,7): error TS2322: Type 'string' is not assignable to type 'number'.\n"
+        "src/b.ts(2,1): error TS2304: Cannot find name 'x'."
     )
 
-
-def test_the_failure_that_came_first_is_the_one_that_is_raised():
-    reports = [CheckReport("lint", "passed", 1)]
-
     with pytest.raises(CheckTimedOut, match="unit took too long") as raised:
-        first_failure(reports, [CheckTimedOut("unit took too long"), CheckFailed("types")])
+        raise_failures(reports, [CheckTimedOut("unit took too long"), types])
 
-    assert "lint passed" in str(raised.value)
+    first, also, others = str(raised.value).splitlines()
+    assert first == "unit took too long"
+    assert also == (
+        "also failed: types: `npm run types` ended with exit code 2 after 3.0 s: "
+        "src/a.ts(1,7): error TS2322: Type 'string' is not assignable to type 'number'."
+    )
+    assert others == "(the others: lint passed)"
 
 
 def test_no_failure_is_no_error():
-    first_failure([], [])
+    raise_failures([], [])
+
+
+def test_a_check_that_passes_alone_says_beside_what_it_failed_and_what_to_write():
+    report = passes_alone(CheckReport("unit", "passed", 1, ("redis was a stand-in",)), ("lint",))
+
+    assert report.verdict == "passes alone"
+    remark, kept = report.remarks
+    assert "failed beside lint" in remark
+    assert "[checks.unit] alone = true" in remark
+    assert kept == "redis was a stand-in"

@@ -1,49 +1,144 @@
 """Why an installation failed: outputs as npm, pnpm and Yarn really write them."""
 
+from pathlib import Path
+
 import pytest
 
-from delivery.workspace.install_hints import explain_install_failure, is_worth_another_try
+from delivery.workspace.install_failures import is_worth_another_try, without_usage
+from delivery.workspace.install_hints import HINTS, explain_install_failure
 
-IGNORE_SCRIPTS = 'install = "npm ci --ignore-scripts"'
+OUTPUTS = dict(
+    part.split("\n", 1)
+    for part in Path(__file__).with_name("install_outputs.txt").read_text().split("##### ")[1:]
+)
+INSTALL = {
+    "npm": ("npm", "ci"),
+    "pnpm10": ("npx", "--yes", "pnpm@10.12.1", "install", "--frozen-lockfile"),
+    "yarn1": ("npx", "--yes", "yarn@1.22.22", "install", "--frozen-lockfile"),
+    "yarn4": ("yarn", "install", "--immutable"),
+}
+BY_NAME = {hint.name: hint.text for hint in HINTS}
+# The row of the table that each output belongs to.
+ROWS = {
+    "npm-401": "access refused",
+    "npm-403": "access refused",
+    "npm-404": "not in the registry",
+    "npm-503": "registry out of order",
+    "npm-dev-engines": "a package refuses Node",
+    "npm-dev-engines-manager": "another manager",
+    "npm-engine": "a package refuses Node",
+    "npm-eresolve": "peer dependencies",
+    "npm-integrity": "integrity",
+    "npm-no-git": "no git",
+    "npm-no-host": "registry not reached",
+    "npm-no-lock": "no lockfile",
+    "npm-out-of-sync": "lockfile out of step",
+    "npm8-out-of-sync": "lockfile out of step",
+    "pnpm10-401": "access refused",
+    "pnpm10-403": "access refused",
+    "pnpm10-404": "not in the registry",
+    "pnpm10-404-resolving": "not in the registry",
+    "pnpm10-503": "registry out of order",
+    "pnpm10-config-mismatch": "lockfile out of step",
+    "pnpm10-engine": "a package refuses Node",
+    "pnpm10-integrity": "integrity",
+    "pnpm10-no-host": "registry not reached",
+    "pnpm10-no-lock": "no lockfile",
+    "pnpm10-no-version": "not in the registry",
+    "pnpm10-old-lockfile": "lockfile of another version",
+    "pnpm10-old-node": "the manager refuses Node",
+    "pnpm10-other-manager": "another manager",
+    "pnpm10-out-of-sync": "lockfile out of step",
+    "pnpm10-pm-version": "another manager",
+    "yarn1-401": "access refused",
+    "yarn1-403": "access refused",
+    "yarn1-404": "not in the registry",
+    "yarn1-503": "registry out of order",
+    "yarn1-engine": "a package refuses Node",
+    "yarn1-integrity": "integrity",
+    "yarn1-no-host": "registry not reached",
+    "yarn1-no-version": "not in the registry",
+    "yarn1-old-node": "a package refuses Node",
+    "yarn1-other-manager": "another manager",
+    "yarn1-out-of-sync": "lockfile out of step",
+    "yarn4-401": "access refused",
+    "yarn4-403": "access refused",
+    "yarn4-404": "not in the registry",
+    "yarn4-503": "registry out of order",
+    "yarn4-checksum": "integrity",
+    "yarn4-no-host": "registry not reached",
+    "yarn4-no-version": "not in the registry",
+    "yarn4-not-a-project": "lockfile out of step",
+    "yarn4-out-of-sync": "lockfile out of step",
+}
+# What the hint names, where it is made from the output.
+NAMED = {
+    "npm-git-https": "the git repository https://git.unreachable.invalid/own/thing.git,",
+    "npm-git-ssh": "the git repository ssh://git@git.unreachable.invalid/own/thing.git,",
+    "pnpm10-git": "the git repository https://git.unreachable.invalid/own/thing.git,",
+    "yarn1-git": "the git repository https://git.unreachable.invalid/own/thing.git,",
+    "yarn4-git": "the git repository https://git.unreachable.invalid/own/thing.git,",
+    "npm-gyp": "The install script of `gyp-thing` failed",
+    "npm-script-no-network": "The install script of `native-thing` failed",
+    "pnpm10-script-no-network": "The install script of `native-thing` failed",
+    "yarn1-script-no-network": "The install script of `native-thing` failed",
+    "yarn4-script-no-network": "The install script of `native-thing` failed",
+    "npm-prepare-missing": "The application's own `prepare` script failed",
+    "npm-prepare-fails": "The application's own `prepare` script failed",
+    "npm-postinstall-root": "The application's own `postinstall` script failed",
+    "pnpm10-prepare-missing": "The application's own `prepare` script failed",
+    "yarn1-prepare-missing": "The application's own script `husky` failed",
+    "yarn1-prepare-fails": "The application's own script `node scripts/prepare.js` failed",
+    "yarn4-postinstall-root": "The application's own install script failed",
+}
+NO_SCRIPTS = {
+    "npm": 'install = "npm ci --ignore-scripts"',
+    "pnpm10": 'install = "npx --yes pnpm@10.12.1 install --frozen-lockfile --ignore-scripts"',
+    "yarn1": 'install = "npx --yes yarn@1.22.22 install --frozen-lockfile --ignore-scripts"',
+    "yarn4": 'install = "yarn install --immutable --mode=skip-build"',
+}
+
+
+def hint_for(name):
+    manager = name.partition("-")[0]
+    return explain_install_failure(OUTPUTS[name].splitlines(), INSTALL.get(manager, ("npm", "ci")))
+
+
+def test_every_output_is_judged_and_every_row_of_the_table_has_an_output():
+    assert {*ROWS, *NAMED} == {*OUTPUTS}
+    # A disk is not filled for a test: that row is tested below.
+    assert {*ROWS.values()} == {*BY_NAME} - {"full disk"}
+
+
+@pytest.mark.parametrize(("output", "row"), ROWS.items())
+def test_each_output_gets_the_hint_of_its_row(output, row):
+    assert hint_for(output) == BY_NAME[row]
+
+
+@pytest.mark.parametrize(("output", "named"), NAMED.items())
+def test_a_hint_names_what_the_output_names(output, named):
+    assert named in hint_for(output)
+
+
+@pytest.mark.parametrize("output", [name for name in NAMED if "git" not in name])
+def test_scripts_are_left_out_as_the_manager_of_the_application_leaves_them_out(output):
+    assert NO_SCRIPTS[output.partition("-")[0]] in hint_for(output)
+
+
+def test_a_command_of_the_applications_own_gets_no_option_that_it_may_not_know():
+    hint = explain_install_failure(OUTPUTS["npm-prepare-missing"].splitlines(), ("make", "deps"))
+
+    assert "--ignore-scripts" not in hint
+    assert "`install`" in hint
 
 
 @pytest.mark.parametrize(
     ("output", "hint"),
     [
         (
-            "npm error code ERESOLVE\nnpm error ERESOLVE could not resolve\n"
-            "npm error While resolving: react-x@1.0.0",
-            'install = "npm ci --legacy-peer-deps"',
-        ),
-        (
-            "npm ERR! code EUSAGE\nnpm ERR! `npm ci` can only install packages when your "
-            "package.json and package-lock.json are in sync.",
-            "does not match package.json",
-        ),
-        (
-            " ERR_PNPM_OUTDATED_LOCKFILE  Cannot install with frozen-lockfile because "
-            "pnpm-lock.yaml is not up to date",
-            "does not match package.json",
-        ),
-        (
-            "error Your lockfile needs to be updated, but yarn was run with `--frozen-lockfile`.",
-            "does not match package.json",
-        ),
-        (
-            "➤ YN0028: │ The lockfile would have been modified by this install, which is forbidden",
-            "does not match package.json",
-        ),
-        (
-            "npm error code 1\nnpm error path /w/node_modules/bcrypt\n"
-            "npm error command failed\nnpm error command sh -c node-pre-gyp install\n"
-            "npm error node-pre-gyp ERR! install request to https://x/ failed, reason: "
-            "getaddrinfo ENOTFOUND x",
-            "`bcrypt`",
-        ),
-        (
-            "npm error code 1\nnpm error path /w/node_modules/@sentry/cli\n"
-            "npm error command failed\nnpm error Error: Unable to download: 403 Forbidden",
-            "`@sentry/cli`",
+            "npm ERR! code ELIFECYCLE\nnpm ERR! electron@11 postinstall: `node install.js`\n"
+            "npm ERR! RequestError: tunneling socket could not be established",
+            "An install script failed",
         ),
         (
             "npm error path /w/node_modules/a/node_modules/canvas\nnpm error command failed\n"
@@ -51,31 +146,14 @@ IGNORE_SCRIPTS = 'install = "npm ci --ignore-scripts"'
             "`canvas`",
         ),
         (
-            "npm ERR! code ELIFECYCLE\nnpm ERR! electron@11 postinstall: `node install.js`\n"
-            "npm ERR! RequestError: tunneling socket could not be established",
-            "`electron`",
+            "npm error code 1\nnpm error path /w/node_modules/@sentry/cli\n"
+            "npm error command failed\nnpm error Error: Unable to download: 403 Forbidden",
+            "`@sentry/cli`",
         ),
-        (
-            "npm error code EBADENGINE\nnpm error engine Unsupported engine\n"
-            'npm error notsup Required: {"node":">=24"}',
-            "refuses this Node version",
-        ),
-        (
-            "npm error code E401\nnpm error Incorrect or missing password.",
-            "registry refused access",
-        ),
-        (
-            "npm error code E403\nnpm error 403 Forbidden - GET https://r/x",
-            "registry refused access",
-        ),
-        (" ERR_PNPM_FETCH_401  GET https://r/x: Unauthorized - 401", "registry refused access"),
-        ("npm error code E404\nnpm error 404  'left-pod@1' is not in this registry.", "published"),
         ("npm error code ENOSPC\nnpm error nospc ENOSPC: no space left on device", "disk is full"),
-        ("npm error code EINTEGRITY\nnpm error sha512-x integrity checksum failed", "Find out why"),
-        ("npm error code ENOTFOUND\nnpm error network request to https://r/ failed", "not reached"),
     ],
 )
-def test_a_known_failure_gets_the_hint_that_helps(output, hint):
+def test_an_output_of_older_programs_gets_the_hint_that_helps(output, hint):
     assert hint in explain_install_failure(output.splitlines())
 
 
@@ -90,7 +168,7 @@ def test_a_script_that_could_not_download_is_offered_the_line_for_delivery_toml(
     hint = explain_install_failure(output)
 
     assert f"`{package}`" in hint
-    assert IGNORE_SCRIPTS in hint
+    assert NO_SCRIPTS["npm"] in hint
 
 
 def test_an_unknown_failure_is_not_guessed_at():
@@ -137,3 +215,43 @@ def test_a_registry_that_was_out_of_order_is_worth_another_try(output):
 )
 def test_a_failure_that_would_only_repeat_itself_is_not(output):
     assert not is_worth_another_try(output.splitlines())
+
+
+@pytest.mark.parametrize("output", [name for name in OUTPUTS if not name.endswith("-503")])
+def test_only_a_registry_that_is_out_of_order_is_asked_again(output):
+    assert not is_worth_another_try(OUTPUTS[output].splitlines())
+    assert is_worth_another_try(OUTPUTS["yarn1-503"].splitlines())
+
+
+class TestWhatIsTold:
+    def test_npms_page_about_its_use_is_left_out_and_the_reason_stays(self):
+        lines = OUTPUTS["npm-out-of-sync"].splitlines()
+        assert len(lines) > 90
+
+        told = without_usage(lines)
+
+        assert [line for line in told if line != "npm error"] == [
+            "npm error code EUSAGE",
+            "npm error `npm ci` can only install packages when your package.json and "
+            "package-lock.json or npm-shrinkwrap.json are in sync. Please update your lock file "
+            "with `npm install` before continuing.",
+            "npm error Missing: left-pad@1.3.0 from lock file",
+            "npm error Missing: ms@2.1.3 from lock file",
+        ]
+
+    def test_of_many_packages_that_the_lockfile_lacks_ten_are_named_and_the_rest_counted(self):
+        missing = [f"npm error Missing: p{n}@1.0.0 from lock file" for n in range(165)]
+
+        told = without_usage(["npm error code EUSAGE", *missing])
+
+        assert told == ["npm error code EUSAGE", *missing[:10], "… and 155 more of these"]
+
+    @pytest.mark.parametrize("output", ["npm-404", "npm8-out-of-sync"])
+    def test_a_log_that_is_gone_with_its_container_is_not_named(self, output):
+        assert "debug-0.log" in OUTPUTS[output]
+        assert "debug-0.log" not in "\n".join(without_usage(OUTPUTS[output].splitlines()))
+
+    def test_of_a_long_output_beginning_and_end_are_told(self):
+        told = without_usage([f"line {n}" for n in range(200)])
+
+        assert (told[0], told[20], told[-1]) == ("line 0", "… 140 lines …", "line 199")

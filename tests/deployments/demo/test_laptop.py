@@ -1,13 +1,15 @@
 """What a person may ask `make ci` for, looked up in real repositories."""
 
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 
+from blocks.policy import Policy
 from delivery.errors import ConfigurationError, RequestRefused, UnknownRevision
 from deployments.demo import laptop, request
 from deployments.demo.laptop import exposed_port
-from deployments.demo.request import CiRequest, preview, resolve
+from deployments.demo.request import CiRequest, Preview, preview, resolve
 
 LOCK = '{"name": "app", "lockfileVersion": 3, "packages": {"": {"name": "app"}}}'
 HOSTILE = ["--upload-pack=touch pwned", "$(id)", ";id", "`id`", "a\nb", "-x", "main..x", "@{u}"]
@@ -72,6 +74,31 @@ class TestTheRevision:
         assert ask(app, "v1.0.0") == CiRequest(str(app), revision, "refs/tags/v1.0.0")
         assert ask(app, "old") == CiRequest(str(app), revision, "refs/heads/old")
         assert ask(app, revision[:8]) == CiRequest(str(app), revision, "refs/heads/main")
+
+    def test_a_ref_that_head_does_not_name_is_only_checked_and_that_is_said(self, app, ask):
+        git(app, "branch", "other")
+
+        other, usual = ask(app, ref="other"), ask(app, ref="main")
+
+        assert (other.ref, other.deploy_ref) == ("refs/heads/other", "refs/heads/main")
+        assert "another branch than refs/heads/main" in other.remarks[0]
+        assert (usual.ref, usual.deploy_ref, usual.remarks) == ("refs/heads/main", "", ())
+        assert ask(app).deploy_ref == "", "HEAD's own branch is deployed"
+
+    @pytest.mark.parametrize(
+        ("asked", "deployed"),
+        [({}, "refs/heads/main"), ({"deploy_ref": "refs/heads/next"}, "refs/heads/next")],
+    )
+    def test_what_is_deployed_is_the_branch_that_was_asked_for_or_heads(
+        self, monkeypatch, asked, deployed
+    ):
+        made = SimpleNamespace(policy=Policy(), service=None)
+        monkeypatch.setattr(laptop, "sandbox_environment", lambda *_, **__: made)
+        request = CiRequest("/app", "a" * 40, "refs/heads/main", **asked)
+
+        laptop._environment(request, Preview(None, None), None, "http://ui")
+
+        assert made.policy.deploy_ref == deployed
 
     def test_a_given_ref_means_its_newest_commit(self, app, ask):
         git(app, "branch", "other")

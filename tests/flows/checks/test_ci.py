@@ -23,6 +23,19 @@ from delivery.errors import (
 from flows.ci import ci
 
 SLEEP = "node -e 'setTimeout(() => {}, 60000)'"
+# Two checks of which one cannot stand that the other works in the same folder.
+BUSY = (
+    "setInterval(() => require('fs').writeFileSync('busy', ''), 100); setTimeout(process.exit, 9e3)"
+)
+DISTURBED = """
+const { statSync } = require('fs');
+const until = Date.now() + 8000;
+setInterval(() => {
+  const busy = statSync('busy', { throwIfNoEntry: false });
+  if (busy && Date.now() - busy.mtimeMs < 1000) throw new Error('somebody is here');
+  if (Date.now() > until) process.exit(0);
+}, 100);
+"""
 
 
 class TestAGoodRevision:
@@ -153,7 +166,39 @@ class TestAFailingCheck:
 
         error = untouched.runs.fail(CheckTimedOut, slow)
 
-        assert "unit: `npm run test:unit` did not end within" in str(error)
+        assert "unit: `npm run test:unit` did not end within 1 s" in str(error)
+
+    def test_beside_another_is_repeated_alone_and_told_as_passing_alone(self, app, runs):
+        app.commit()
+        revision = app.commit(
+            lint="node disturbed.js",
+            test_unit="node busy.js",
+            files={"busy.js": BUSY, "disturbed.js": DISTURBED},
+            remove=["Dockerfile"],
+        )
+
+        runs.ok(revision)
+
+        assert "🟠 failed beside others" in runs.summary
+        assert "somebody is here" in runs.summary
+        assert "🟡 passes alone" in runs.summary
+        assert "[checks.lint\\] alone = true" in runs.summary
+        assert "⚪ stopped" in runs.summary
+
+    def test_leaves_a_summary_that_loses_no_fact(self, untouched):
+        bad = untouched.app.commit(
+            lint="node -e 'process.exit(3)'",
+            test_unit="sleep 5; node -e 'throw new Error(\"no port\")'",
+            files={"delivery.toml": "[checks.lint]\nmay_fail = true\n"},
+        )
+
+        error = untouched.runs.fail(CheckFailed, bad)
+        untouched.app.commit()
+
+        assert "Error: no port" in str(error)
+        assert "🟡 failed, allowed to" in untouched.runs.summary
+        assert "Error: no port" in untouched.runs.summary
+        assert "not applicable: no script `test:e2e`" in untouched.runs.summary
 
     def test_that_may_fail_is_told_and_stops_nothing(self, app, runs):
         app.commit()

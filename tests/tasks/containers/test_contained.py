@@ -234,7 +234,7 @@ def test_a_disk_with_room_stops_nothing(run, monkeypatch):
 def test_whatever_ends_the_caller_ends_the_container(run, monkeypatch, script, kind):
     """Prefect's cancellation arrives as a BaseException, in the middle of anything."""
 
-    def interrupt(*_):
+    def interrupt(*_, **__):
         raise kind
 
     monkeypatch.setattr("tasks.containers.captured_output.CapturedOutput.write", interrupt)
