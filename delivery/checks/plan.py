@@ -10,7 +10,7 @@ from delivery.checks.coverage import Coverage
 from delivery.checks.images import Images, image_of
 from delivery.checks.table import Check, StageTable
 from delivery.errors import CheckFailed
-from delivery.workspace.packages import Manager
+from delivery.workspace.package_managers import Manager
 
 # Raise this when the pass of a check comes to mean something else: remembered passes are then void.
 PROOF = 3

@@ -117,9 +117,9 @@ def _environment(
     # An unknown application may not report its revision; on a laptop, and nowhere else, one that
     # starts and answers is accepted.
     made.policy.answers_revision = False
-    # Yarn asks its own registry for advisories, which the sandbox cannot emulate. A trial on a
-    # laptop protects nothing, so a missing scan result is only reported here; in other environments
-    # it blocks.
+    # The sandbox's advisories are made up: the registry of npm's settings is asked instead. A trial
+    # on a laptop protects nothing, so it may be silent; the report then says that it was not asked.
+    made.advisory_registry = None
     made.policy.scanners_that_may_be_absent = ["npm-audit", "snyk"]
     if port := exposed_port(content.dockerfile or ""):
         made.service.port = port

@@ -16,7 +16,7 @@ from tasks.workspace.workspace import Workspace
 LINES_OF_AN_INSTALL = 200
 
 
-@operation("install packages with {plan.manager.name}")
+@operation("install packages with {plan.manager}")
 def install(
     environment: Environment,
     source: Source,
