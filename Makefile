@@ -8,6 +8,8 @@ RUN := $(VENV)/bin/python
 VENV_CHECKOV := .venv-checkov
 # Programs that the tests need; as root on Debian or Ubuntu they are installed.
 PROGRAMS := chromium redis-server nginx postgresql docker-compose
+# Images that they need: pulled, or replaced by stand-ins that are built once a machine.
+IMAGES := node:22-bookworm-slim node:22-bookworm
 export KANVARO_CHECKOUT := $(CURDIR)
 # Turn all telemetry off.
 export DO_NOT_TRACK := 1
@@ -18,7 +20,7 @@ export NEXT_TELEMETRY_DISABLED := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 # `test-engine`, `test-github` and `test-rest` are the rows of `test`; `test-after` compares their results.
-.PHONY: test-engine test-github test-rest test-after help demo test proof check lint types ci status sandbox sandbox-stop server worker register screenshots bench lock setup
+.PHONY: test-engine test-github test-rest test-after help demo test proof check lint types ci status rollback deploy sandbox sandbox-stop server worker register screenshots bench lock setup
 
 help: ## List these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +31,7 @@ demo: $(VENV)/ready ## Take a commit of the sample application through the whole
 test: $(VENV)/ready ## Run lint, types, import rules and all tests
 	@$(RUN) -m sandbox.host.machine $(PROGRAMS)
 	@$(RUN) -m sandbox.host.engine start
+	@$(RUN) -m sandbox.images $(IMAGES)
 	@rm -rf .called
 	@$(MAKE) --no-print-directory --jobs 5 --output-sync=target check test-engine test-github test-rest
 	@$(MAKE) --no-print-directory test-after
@@ -44,6 +47,7 @@ test-after:
 proof: $(VENV)/ready ## Run the longer suites: every crash of a delivery and of a rotation, every fault, other package managers
 	@$(RUN) -m sandbox.host.machine $(PROGRAMS)
 	@$(RUN) -m sandbox.host.engine start
+	@$(RUN) -m sandbox.images $(IMAGES)
 	$(RUN) -m pytest -m proof $(PYTEST_ARGS)
 
 check: lint types ## Run lint, types and import rules only
@@ -71,6 +75,18 @@ status: override export ENVIRONMENT := $(value ENVIRONMENT)
 status: $(VENV)/ready ## Show what is live, whether it is healthy, how to roll back: [ENVIRONMENT=production] on the server of PREFECT_API_URL
 	@$(RUN) -m deployments.status
 
+rollback deploy: override export ENVIRONMENT := $(value ENVIRONMENT)
+rollback deploy: override export REASON := $(value REASON)
+rollback deploy: override export BY := $(value BY)
+rollback deploy: override export TO := $(value TO)
+rollback deploy: override export FORCE := $(value FORCE)
+rollback deploy: override export VERSION := $(value VERSION)
+rollback deploy: override export PLAN := $(value PLAN)
+rollback: $(VENV)/ready ## Bring an earlier version back, and show how it goes: REASON="…" [TO=previous] [ENVIRONMENT=production] [FORCE=yes]
+	@$(RUN) -m deployments.by_hand rollback
+deploy: $(VENV)/ready ## Deploy a version that passed `ci`: VERSION=… REASON="…" [ENVIRONMENT=production] [PLAN=yes]
+	@$(RUN) -m deployments.by_hand deploy
+
 sandbox: $(VENV)/ready ## Start the emulators and leave them running until Ctrl-C
 	@$(RUN) -m sandbox
 
@@ -92,10 +108,11 @@ screenshots: $(VENV)/ready ## Take the pictures of docs/ui again: a rollback in 
 	@$(RUN) -m sandbox.host.machine chromium
 	KANVARO_SCREENSHOTS=docs/ui $(RUN) -m pytest -q tests/deployments/server/test_ui.py -k form
 
-bench: $(VENV)/ready ## Measure against plain alternatives; prints a table, writes benchmarks/latest.json
+bench: $(VENV)/ready ## Measure against plain alternatives; prints a table, writes benchmarks/latest.json [PARTS="checks attacks"]
 	@$(RUN) -m sandbox.host.machine $(PROGRAMS)
 	@$(RUN) -m sandbox.host.engine start
-	$(RUN) -m benchmarks
+	@$(RUN) -m sandbox.images $(IMAGES)
+	$(RUN) -m benchmarks $(PARTS)
 
 lock: $(VENV)/ready ## Renew requirements.lock from pyproject.toml, and the other locks beside it
 	$(VENV)/bin/uv pip compile --universal --generate-hashes --python-version 3.11 --group dev \

@@ -13,7 +13,7 @@ from benchmarks.flow_runs import Timed
 from benchmarks.report import Measurement
 from benchmarks.stage import Stage
 from delivery.errors import RolloutFailed
-from deployments.demo.run_progress import summary_of
+from deployments.run_progress import summary_of
 
 _CALLS = re.compile(r"\*\*AWS calls\*\* \| (\d+) \(([^)]*)\)")
 

@@ -1,25 +1,20 @@
 """Measure the requests to GitHub of a pull request, and their duration.
 
-It uses the sandbox's GitHub and checks that take no time, so everything else is measured. To run
-only this part: `python -m benchmarks.github`.
+It uses the sandbox's GitHub and checks that take no time, so everything else is measured.
 """
 
-import json
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
-from benchmarks.report import Measurement, table
+from benchmarks.report import Measurement
 from sandbox.fakes import FakeServices
 from tasks.github import api
 from tests.databases import throwaway_server
 from tests.flows.conftest import Application
 from tests.flows.github.pull_request_crashes import prepared
 from tests.flows.github.pulling import Pulling
-
-LATEST = Path(__file__).with_name("latest.json")
 
 
 def pull_requests() -> list[Measurement]:
@@ -61,17 +56,3 @@ def pull_requests() -> list[Measurement]:
             "pull_request_github_s", sum(spent), f"of {wall:.1f} s of the whole run", unit="s"
         ),
     ]
-
-
-def main() -> None:
-    """Take only these figures, and merge them into latest.json."""
-    measured = pull_requests()
-    print(table(measured, {}))
-    known = json.loads(LATEST.read_text())
-    known |= {each.key: round(each.value, 3) for each in measured}
-    known["pull_request_measured_at"] = datetime.now(UTC).isoformat(timespec="seconds")
-    LATEST.write_text(json.dumps(known, indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    main()

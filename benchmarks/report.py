@@ -1,10 +1,8 @@
 """Format measurements as a table for people and as one flat JSON object for machines."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -59,12 +57,6 @@ def flat(
     if twice := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"measured twice: {', '.join(sorted(twice))}")
     return {each.key: round(each.value, 3) for each in measurements} | dict(machine_description)
-
-
-def write(
-    file: Path, measurements: Sequence[Measurement], machine_description: Mapping[str, str]
-) -> None:
-    file.write_text(json.dumps(flat(measurements, machine_description), indent=2) + "\n")
 
 
 def _figure(value: float, unit: str) -> str:

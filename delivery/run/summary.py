@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from delivery.text import cell, duration
+from delivery.text import cell, counted, duration
 
+HEADING = "| verdict | seconds | stage | |"
 SIGNS = {
     "passed": "✅",
     "proven before": "♻️",
@@ -36,7 +37,7 @@ def table(stages: Sequence[Stage]) -> str:
         f"| {cell(s.remark)} |"
         for s in stages
     ]
-    return "\n".join(["| verdict | seconds | stage | |", "|---|---:|---|---|", *rows])
+    return "\n".join([HEADING, "|---|---:|---|---|", *rows])
 
 
 def report(
@@ -46,5 +47,10 @@ def report(
     rows = "\n".join(f"| **{name}** | {cell(value)} |" for name, value in facts)
     return (
         f"# {cell(title)}\n\n| | |\n|---|---|\n{rows}\n\n{table(stages)}\n\n"
-        f"{len(stages)} stages, {duration(seconds)} in all.\n"
+        f"{counted(len(stages), 'stage')}, {duration(seconds)} in all.\n"
     )
+
+
+def without_stages(summary: str) -> str:
+    """Return a summary's title and facts, for somebody who has seen the stages."""
+    return summary.partition(f"\n{HEADING}\n")[0]

@@ -26,12 +26,12 @@ from delivery.text import duration
 from deployments import ROOT
 from deployments.demo.command_line import CommandLine, seconds_of
 from deployments.demo.request import Preview, preview, resolve
-from deployments.demo.run_progress import summary_of
 from deployments.demo.show_pull_request import show_pull_request
 from deployments.demo.show_release import show_release
 from deployments.demo.show_schedule import quicken, show_ticks
 from deployments.demo.terminal import run_command
 from deployments.register import register
+from deployments.run_progress import show_markdown, summary_of
 from deployments.sandbox_environment import sandbox_environment
 from deployments.server.processes import Server, prefect_server, prefect_worker, using
 from sandbox.addresses import Addresses
@@ -108,7 +108,7 @@ def demonstrate(folder: Path, *, keep: bool) -> str:
                 line = CommandLine(client, server)
                 revision, pulled = show_pull_request(line, sample, addresses)
                 first = line.run("ci/kanvaro", revision=revision)
-                print(summary_of(client, first.id))
+                show_markdown(summary_of(client, first.id))
                 live = show_live(revision, addresses)
                 released = show_release(line, sample, addresses)
                 switched, newer = show_switches(line, sample, addresses)

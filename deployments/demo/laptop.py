@@ -28,8 +28,8 @@ from delivery.errors import ConfigurationError, DeliveryError, RequestRefused, R
 from deployments import ROOT
 from deployments.demo.demo import how_to_log_in, prepare_images, start_sandbox, step
 from deployments.demo.request import USAGE, CiRequest, Preview, preview, resolve
-from deployments.demo.run_progress import summary_of
 from deployments.demo.terminal import run_command, shown_in_terminal
+from deployments.run_progress import show_markdown, summary_of
 from deployments.sandbox_environment import sandbox_environment
 from deployments.server.processes import standing_server, using
 from sandbox import addresses
@@ -141,7 +141,8 @@ def _run(request: CiRequest) -> str:
     run_id = state.state_details.flow_run_id
     if isinstance(run_id, UUID):
         with get_client(sync_client=True) as client:
-            print(f"\n{summary_of(client, run_id)}", flush=True)
+            print()
+            show_markdown(summary_of(client, run_id))
     return _sentence(state)
 
 

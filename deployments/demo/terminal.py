@@ -22,7 +22,7 @@ from prefect.logging.handlers import PrefectConsoleHandler
 from delivery.errors import DeliveryError
 from delivery.text import cut, duration
 from deployments import ROOT
-from deployments.demo.run_progress import follow, run_with_tag
+from deployments.run_progress import follow, run_with_tag
 
 LINES_SHOWN = 25
 NOW_AND_THEN_S = 10.0

@@ -1,6 +1,7 @@
 """Find the address at which containers reach this machine."""
 
 import socket
+from ipaddress import ip_network
 
 import docker
 from docker.errors import DockerException
@@ -15,9 +16,13 @@ def bridge_address(client: docker.DockerClient) -> str:
         network = client.networks.get("bridge")
     except (DockerException, OSError):
         return ""
-    ranges = network.attrs["IPAM"]["Config"] or []
-    gateways = [one["Gateway"] for one in ranges if "Gateway" in one]
+    gateways = (_gateway(one) for one in network.attrs["IPAM"]["Config"] or [])
     return next((gateway for gateway in gateways if _is_local(gateway)), "")
+
+
+def _gateway(addresses: dict[str, str]) -> str:
+    """Return the gateway of a range; an engine tells only the range until it starts again."""
+    return addresses.get("Gateway") or str(next(ip_network(addresses["Subnet"]).hosts()))
 
 
 def _is_local(address: str) -> bool:

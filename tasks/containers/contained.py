@@ -1,6 +1,6 @@
 """Run a program of the application in a container that sees nothing of the worker.
 
-It has the run's volume, a network with a way out, and what its `ContainerEnvironment` has. It
+It has the run's volume, the network of checks, and what its `ContainerEnvironment` has. It
 runs as an unprivileged user without any capability, within limits, and ends with everything in it.
 """
 
@@ -60,7 +60,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Container:
-    """Where a program runs: the image, the volume, the network, and what it may use."""
+    """Where a program runs: the image, the volume, the network mode, and what it may use."""
 
     image: str
     volume: RunVolume

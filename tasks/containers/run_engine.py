@@ -1,4 +1,4 @@
-"""Make and remove what one run has in the Docker engine: a volume, networks and containers.
+"""Remove what one run has in the Docker engine: a volume and containers.
 
 All of it carries the run's name and its worker's mark as labels. So whatever is left of a run is
 found and removed: by the run itself, by its reaper when its process dies, and by the next run.
@@ -6,13 +6,13 @@ found and removed: by the run itself, by its reaper when its process dies, and b
 
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
 from docker import DockerClient
-from docker.errors import APIError, NotFound
+from docker.errors import APIError
 
 from delivery.workspace.process_identity import is_gone, is_on_another_machine, our_identity
 
@@ -21,8 +21,6 @@ RUN, OWNER, CHECK = "kanvaro.run", "kanvaro.owner", "kanvaro.check"
 UNTIL = "kanvaro.until"
 # No run takes longer: what a run on another machine left in the same engine may then go.
 LONGEST_RUN_S = 2 * 86_400
-# The engine frees a network a moment after it has removed the last container in it.
-TRIES_TO_REMOVE, PAUSE_S = 20, 0.1
 _GONE = (404, 409)
 
 
@@ -36,18 +34,8 @@ def is_orphaned(mark: str) -> bool:
     return is_gone(mark.partition(":")[2])
 
 
-@contextmanager
-def network(client: DockerClient, name: str, labels: Mapping[str, str]) -> Iterator[str]:
-    """Make a network of its own, with a way out, while the block lasts; yield its id."""
-    made = client.api.create_network(name, driver="bridge", labels=dict(labels))["Id"]
-    try:
-        yield made
-    finally:
-        remove_network(client, made)
-
-
 def remove_of_run(client: DockerClient, run: str) -> None:
-    """Remove every container, network and volume of the run, with all that is in them."""
+    """Remove every container and volume of the run, with all that is in them."""
     _remove(client, {"label": f"{RUN}={run}"}, lambda _: True)
 
 
@@ -60,9 +48,6 @@ def _remove(client: DockerClient, filters: dict[str, str], is_meant: Any) -> Non
     for container in client.api.containers(all=True, filters=filters):
         if is_meant(container):
             remove_container(client, container["Id"])
-    for found in client.api.networks(filters=filters):
-        if is_meant(found):
-            remove_network(client, found["Id"])
     for volume in client.api.volumes(filters=filters)["Volumes"] or []:
         if is_meant(volume):
             with _already_gone():
@@ -79,7 +64,7 @@ def _is_left(found: Mapping[str, Any]) -> bool:
 
 
 def _age_s(found: Mapping[str, Any]) -> float:
-    """Return how old a container, network or volume is: the engine's lists differ in the form."""
+    """Return how old a container or volume is: the engine's lists differ in the form."""
     made = found.get("Created") or found.get("CreatedAt") or time.time()
     if isinstance(made, str):
         # Go writes nanoseconds, of which Python reads six digits.
@@ -95,29 +80,6 @@ def remove_container(client: DockerClient, container: str) -> None:
     """Kill and remove a container, with everything that runs in it."""
     with _already_gone():
         client.api.remove_container(container, force=True, v=True)
-
-
-def remove_network(client: DockerClient, name: str) -> None:
-    """Remove a network, and cut off what is still connected to it."""
-    for _ in range(TRIES_TO_REMOVE):
-        try:
-            client.api.remove_network(name)
-            return
-        except NotFound:
-            return
-        except APIError:
-            # A container of it is being removed at this moment.
-            time.sleep(PAUSE_S)
-    _cut_off(client, name)
-
-
-def _cut_off(client: DockerClient, name: str) -> None:
-    with _already_gone():
-        connected: Iterable[str] = client.api.inspect_network(name).get("Containers") or {}
-        for container in connected:
-            with _already_gone():
-                client.api.disconnect_container_from_network(container, name, force=True)
-        client.api.remove_network(name)
 
 
 @contextmanager

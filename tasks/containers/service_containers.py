@@ -1,11 +1,13 @@
 """Service containers: the databases that a check runs against, removed after it.
 
-Each check gets containers of its own, on a network of its own, so that two checks at once cannot
-see each other's rows. They answer there by their names, and nowhere else.
+Each check gets containers of its own, so that two checks at once cannot see each other's rows. The
+check and its services share one network stack, the first service's, as the containers of a pod do:
+they answer there by their names, which are names of 127.0.0.1, and nowhere else.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
 from docker import DockerClient
 from docker.errors import APIError, ImageNotFound
@@ -15,6 +17,7 @@ from blocks.environment import Environment
 from blocks.service_image import ServiceImage
 from delivery.errors import CheckCancelled, CheckFailed, ConfigurationError, TimedOut
 from delivery.patience import Patience, wait_until
+from tasks.containers.check_network import check_network
 from tasks.containers.run_engine import remove_container
 
 TO_BECOME_HEALTHY = Patience(timeout=120, interval=0.2, longest=1)
@@ -22,32 +25,57 @@ ONE_PROBE = Patience(timeout=5, interval=0.03)
 MEGABYTE = 1 << 20
 
 
+@dataclass(frozen=True)
+class Services:
+    """What a check needs to reach its services: the network mode, variables with addresses."""
+
+    network: str
+    variables: Mapping[str, str]
+
+
 @contextmanager
 def service_containers(
     client: DockerClient,
     environment: Environment,
     names: Sequence[str],
-    network: str,
     labels: Mapping[str, str],
     stop: Callable[[], bool] = lambda: False,
-) -> Iterator[dict[str, str]]:
-    """Run the named services in `network` while the block lasts; yield variables with addresses.
+) -> Iterator[Services]:
+    """Run the named services while the block lasts, and yield how a check reaches them.
 
-    Raises `ConfigurationError` if an image cannot be had, `CheckFailed` with the service's last
-    lines if it does not become healthy.
+    Without services that is the network of all checks. Raises `ConfigurationError` if an image
+    cannot be had or two services have one port, `CheckFailed` with the service's last lines if it
+    does not become healthy.
     """
     with ExitStack() as cleanup:
         images = {name: _image(environment, name) for name in names}
-        started = [
-            (image, _container(client, cleanup, environment, name, image, network, labels))
-            for name, image in images.items()
-        ]
+        _require_different_ports(images)
+        network = check_network(client)
+        started: list[tuple[ServiceImage, Container]] = []
+        for image in images.values():
+            container = _container(client, cleanup, environment, image, network, names, labels)
+            network = network if started else f"container:{container.id}"
+            started.append((image, container))
         for image, container in started:
             _await_health(client, container, image, stop)
-        yield {
+        variables = {
             image.variable: image.uri.format(host=name, port=image.port)
             for name, image in images.items()
         }
+        yield Services(network, variables)
+
+
+def _require_different_ports(images: Mapping[str, ServiceImage]) -> None:
+    names: dict[int, str] = {}
+    for name, image in images.items():
+        if other := names.get(image.port):
+            raise ConfigurationError(
+                f"the services {other} and {name} both listen on port {image.port}, and a check "
+                "has one network with its services",
+                hint="Let one of them listen on another port, in the environment's "
+                "`service_images`, or give the check one of the two.",
+            )
+        names[image.port] = name
 
 
 def _image(environment: Environment, name: str) -> ServiceImage:
@@ -64,28 +92,29 @@ def _container(
     client: DockerClient,
     cleanup: ExitStack,
     environment: Environment,
-    name: str,
     image: ServiceImage,
     network: str,
+    names: Sequence[str],
     labels: Mapping[str, str],
 ) -> Container:
-    """Start a service, which `cleanup` removes; it answers in `network` by its `name`."""
+    """Start a service, which `cleanup` removes, on a network or with another's network stack."""
     api = client.api
     memory = environment.policy.check_memory_mb * MEGABYTE
+    # They are of the network stack: who joins it has the names, and may not give others.
+    joins = network.startswith("container:")
+    hosts = None if joins else dict.fromkeys(names, "127.0.0.1")
     try:
         made = api.create_container(
             image.reference,
             labels=dict(labels),
             host_config=api.create_host_config(
                 network_mode=network,
+                extra_hosts=hosts,
                 security_opt=["no-new-privileges"],
                 mem_limit=memory,
                 memswap_limit=memory,
                 pids_limit=environment.policy.check_processes,
             ),
-            networking_config={
-                "EndpointsConfig": {network: api.create_endpoint_config(aliases=[name])}
-            },
         )["Id"]
         cleanup.callback(remove_container, client, made)
         api.start(made)

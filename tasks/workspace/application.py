@@ -10,6 +10,7 @@ from prefect.logging import get_run_logger
 
 from blocks.environment import Environment
 from tasks.containers.captured_output import ProgramOutcome
+from tasks.containers.check_network import check_network
 from tasks.containers.contained import Container, Limits, run_contained
 from tasks.containers.docker_engine import engine
 from tasks.containers.instance_metadata import (
@@ -18,7 +19,7 @@ from tasks.containers.instance_metadata import (
     looked_lately,
     require_no_answer,
 )
-from tasks.containers.run_engine import CHECK, UNTIL, network, remove_orphans
+from tasks.containers.run_engine import CHECK, UNTIL, remove_orphans
 from tasks.containers.run_volume import SOURCE, USER, RunVolume, make_volume, read_file
 from tasks.containers.service_containers import service_containers
 from tasks.workspace.bounded_log import BoundedLog
@@ -96,17 +97,16 @@ def _require_no_metadata(
     if looked_lately(environment, client):
         return
     labels = {**workspace.labels, CHECK: PROBE}
-    with network(client, f"kanvaro-{PROBE}-{workspace.run}", labels) as connected:
-        probed = run_contained(
-            client,
-            argv_of_probe(environment.metadata_address),
-            Container(image, volume, connected, _limits(environment), labels),
-            container_environment(),
-            folder=SOURCE,
-            timeout_s=TIMEOUT_S,
-            log=lambda _: None,
-            full_log=workspace.logs / f"{PROBE}.log",
-        )
+    probed = run_contained(
+        client,
+        argv_of_probe(environment.metadata_address),
+        Container(image, volume, check_network(client), _limits(environment), labels),
+        container_environment(),
+        folder=SOURCE,
+        timeout_s=TIMEOUT_S,
+        log=lambda _: None,
+        full_log=workspace.logs / f"{PROBE}.log",
+    )
     require_no_answer(environment, client, probed)
 
 
@@ -126,9 +126,8 @@ def run_logged(
 ) -> ProgramOutcome:
     """Run a program of the application in `folder` of its source, with its lines in the run's log.
 
-    The `services` run beside it, on a network of their own, where they answer by their names; the
-    variables with their addresses are added. Raises what `service_containers` and `run_contained`
-    raise.
+    The `services` run beside it and answer by their names; the variables with their addresses are
+    added. Raises what `service_containers` and `run_contained` raise.
     """
     full_log = workspace.logs / f"{name}.log"
     # A line is an argument, never the format: it may hold percent signs.
@@ -138,15 +137,14 @@ def run_logged(
     with (
         ExitStack() as at_the_end,
         engine(environment) as client,
-        network(client, f"kanvaro-{name}-{workspace.run}", labels) as connected,
-        service_containers(client, environment, services, connected, labels, stop) as addresses,
+        service_containers(client, environment, services, labels, stop) as reached,
     ):
         at_the_end.callback(log.end)
         return run_contained(
             client,
             argv,
-            Container(image, volume, connected, _limits(environment), labels),
-            container_environment().with_variables({**addresses, **(variables or {})}),
+            Container(image, volume, reached.network, _limits(environment), labels),
+            container_environment().with_variables({**reached.variables, **(variables or {})}),
             folder=f"{SOURCE}/{folder}",
             timeout_s=timeout_s,
             log=log,

@@ -5,11 +5,12 @@ import subprocess
 
 import pytest
 
+from benchmarks import __main__ as bench
 from benchmarks import trivial
 from benchmarks.aws_calls import calls_in_summary
-from benchmarks.report import WIDTH, Measurement, flat, table, write
+from benchmarks.report import WIDTH, Measurement, flat, table
 from delivery.checks.table import DEFAULT_TABLE
-from delivery.errors import RolloutFailed
+from delivery.errors import ConfigurationError, RolloutFailed
 from tasks.checks.coverage import LCOV, read_lcov
 
 FAST = Measurement("fast_ratio", 1.05, "one over the other", goal=1.05)
@@ -59,11 +60,9 @@ def test_what_a_figure_says_about_itself_is_never_taken_for_markup():
     assert "[red]not markup[/red]" in text
 
 
-def test_latest_json_is_one_flat_object(tmp_path):
-    file = tmp_path / "latest.json"
-    write(file, ALL, AROUND)
+def test_latest_json_is_one_flat_object():
+    read = json.loads(json.dumps(flat(ALL, AROUND)))
 
-    read = json.loads(file.read_text())
     assert read == {
         "fast_ratio": 1.05,
         "slow_s": 5.004,
@@ -74,14 +73,52 @@ def test_latest_json_is_one_flat_object(tmp_path):
     assert isinstance(read["calls"], int)
 
 
-def test_two_figures_of_one_name_are_refused_and_nothing_is_written(tmp_path):
-    file = tmp_path / "latest.json"
-
+def test_two_figures_of_one_name_are_refused():
     with pytest.raises(ValueError, match="fast_ratio"):
-        write(file, [FAST, FAST], AROUND)
+        flat([FAST, FAST], AROUND)
     with pytest.raises(ValueError, match="processors"):
         flat([Measurement("processors", 2, "counted")], AROUND)
-    assert not file.exists()
+
+
+@pytest.fixture
+def latest(tmp_path, monkeypatch):
+    """A bench with two parts, of which the second one cannot be measured, and its file."""
+
+    def broken():
+        raise RolloutFailed("no figure")
+
+    monkeypatch.setattr(bench, "LATEST", tmp_path / "latest.json")
+    monkeypatch.setattr(bench, "PARTS", {"small": lambda: [FAST], "broken": broken})
+    bench.LATEST.write_text('{"fast_ratio": 9.0, "calls": 25}')
+    return bench.LATEST
+
+
+def test_one_part_is_measured_anew_and_says_when(latest, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["bench", "small"])
+
+    assert bench.measure_and_write() == "measured: small"
+
+    written = json.loads(latest.read_text())
+    assert (written["fast_ratio"], written["calls"]) == (1.05, 25)
+    assert written["small_measured_at"].startswith("20")
+
+
+def test_a_part_that_fails_takes_no_other_ones_figures_along(latest, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["bench"])
+
+    with pytest.raises(RolloutFailed):
+        bench.measure_and_write()
+
+    assert json.loads(latest.read_text())["fast_ratio"] == 1.05
+
+
+def test_a_part_that_there_is_not_is_named_before_anything_is_measured(latest, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["bench", "small", "speed"])
+
+    with pytest.raises(ConfigurationError, match="no part speed"):
+        bench.measure_and_write()
+
+    assert json.loads(latest.read_text())["fast_ratio"] == 9.0
 
 
 def test_the_number_of_aws_calls_is_read_from_a_summary():

@@ -13,7 +13,7 @@ from re import _constants as c
 from re import _parser
 
 SHORT, LONG = 4_000, 16_000
-# Reading fifty times as long as a linear pattern does is worth a second look.
+# Reading the long text ten times as long as a linear pattern does is worth a second look.
 WORTH_A_LOOK_S = 0.001
 # Four times the text: a linear pattern takes 4 times as long, a quadratic one 16 times.
 GROWTH = 9
@@ -112,11 +112,11 @@ def seconds(method, attack, size, tries):
 
 
 def grows_faster_than_its_text(method, attack):
-    if seconds(method, attack, SHORT, 2) < WORTH_A_LOOK_S:
+    if seconds(method, attack, LONG, 1) < WORTH_A_LOOK_S:
         return False
     # Three times, since somebody else may use the processor meanwhile.
     return all(
-        seconds(method, attack, LONG, 1) > GROWTH * seconds(method, attack, SHORT, 3)
+        seconds(method, attack, LONG, 1) > GROWTH * seconds(method, attack, SHORT, 7)
         for _ in range(3)
     )
 

@@ -10,7 +10,7 @@ import pytest
 from prefect import get_client
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
-from deployments.demo.run_progress import summary_of
+from deployments.run_progress import summary_of
 from deployments.sandbox_environment import sandbox_environment
 from flows.ci import ci
 from sandbox.host.engine import docker_engine
@@ -167,11 +167,14 @@ def kept_secret(programs_started, stand, caplog):
 class Application:
     """A repository with an application whose checks take no time."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, clone_of=None):
         folder.mkdir()
         self.sample = Sample(folder)
         self.extra = set()
-        git(folder, "init", "--quiet", "--initial-branch=main")
+        if clone_of:
+            git(folder, "clone", "--quiet", clone_of, ".")
+        else:
+            git(folder, "init", "--quiet", "--initial-branch=main")
 
     @property
     def address(self):

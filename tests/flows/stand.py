@@ -22,7 +22,7 @@ from sandbox.aws.ledger_table import ensure_ledger_table
 from sandbox.edge import Edge, ensure_distribution
 from sandbox.fakes import FakeServices
 from tasks.run import ledger
-from tests.tasks.containers.engines import NO_METADATA, bridge_or_none
+from tests.tasks.containers.engines import NO_METADATA, bridge_or_none, have_image
 
 ECR = "kanvaro"
 
@@ -34,6 +34,8 @@ class Stand:
         self.programs = Programs({})
 
     def __enter__(self):
+        if bridge_or_none():  # a test that needs an engine says so itself
+            have_image()
         with ExitStack() as stack:
             self.aws = stack.enter_context(Aws())
             self.app_runner = stack.enter_context(

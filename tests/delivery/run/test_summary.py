@@ -1,4 +1,4 @@
-from delivery.run.summary import Stage, report, table
+from delivery.run.summary import Stage, report, table, without_stages
 from delivery.text import cell
 
 
@@ -16,4 +16,15 @@ def test_a_hostile_name_cannot_leave_its_cell():
 
 
 def test_the_report_says_how_long_it_took_in_all():
-    assert "1 stages, 2 min 05 s in all." in report("done", [], [Stage("lint", "passed", 1)], 125)
+    assert "1 stage, 2 min 05 s in all." in report("done", [], [Stage("lint", "passed", 1)], 125)
+
+
+def test_who_saw_the_stages_is_shown_the_facts_without_them():
+    summary = report("done", [("reason", "a | b")], [Stage("lint", "passed", 1)], 125)
+
+    shown = without_stages(summary)
+
+    assert shown.startswith("# done")
+    assert "reason" in shown
+    assert "lint" not in shown
+    assert without_stages("") == ""

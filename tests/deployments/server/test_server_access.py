@@ -13,9 +13,8 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from delivery.errors import ConfigurationError, TimedOut
-from deployments import register, status
-from deployments.demo import run_progress
-from deployments.demo.run_progress import follow, run_with_tag
+from deployments import register, run_progress, status
+from deployments.run_progress import follow, run_with_tag
 from deployments.server import worker
 from deployments.server.server_access import command
 from sandbox.parts.ports import free_port

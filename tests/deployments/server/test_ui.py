@@ -21,6 +21,7 @@ from prefect.events import Event
 from prefect.states import Completed, Running
 
 from delivery.errors import TimedOut
+from deployments import by_hand
 from deployments.register import register
 from deployments.server import automations
 from deployments.server.processes import prefect_server, prefect_worker, using
@@ -180,6 +181,36 @@ def test_a_rollback_is_started_in_the_form_which_refuses_what_is_wrong(productio
         person.opens(f"/artifacts/artifact/{summary_of(run)}", "asked by")
         person.keeps_a_picture("artifact")
     assert production.live() == first
+
+
+def test_a_rollback_by_the_command_shows_its_steps_how_it_ended_and_what_serves(production, capsys):
+    first, second = production.versions
+    wanted = second if production.live() == first else first
+
+    code = by_hand.main("rollback", {"REASON": "errors since 03:00", "TO": wanted, "BY": "ada"})
+
+    told = capsys.readouterr().out
+    assert code == 0
+    assert f"{production.server.address}/runs/flow-run/" in told
+    assert re.search(r"✓ +[0-9.]+ s  conclude", told)
+    assert f"is back on {wanted[:10]}" in told
+    assert "ada: errors since 03:00" in told
+    assert "| verdict" not in told, "no step is shown twice"
+    assert told.count("move all traffic back") == 1
+    assert re.search(rf"{wanted[:10]}.*is live|live.*{wanted[:10]}", told)
+    assert production.live() == wanted
+
+
+def test_a_rollback_to_what_was_never_live_ends_with_its_reason_and_what_serves(production, capsys):
+    live = production.live()
+
+    code = by_hand.main("rollback", {"REASON": "a slip of the hand", "TO": "f" * 40})
+
+    told = capsys.readouterr().out
+    assert code == 1
+    assert "was never live here" in " ".join(told.split())
+    assert live[:10] in told
+    assert production.live() == live
 
 
 def test_the_next_rotation_is_on_its_page(production):

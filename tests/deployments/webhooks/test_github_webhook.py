@@ -1,9 +1,6 @@
 """The receiver of GitHub's webhooks: which requests it accepts, and what it starts."""
 
 import asyncio
-import hashlib
-import hmac
-import json
 
 import httpx
 import pytest
@@ -13,6 +10,7 @@ from delivery.errors import ConfigurationError
 from deployments.webhooks import http
 from deployments.webhooks.github_webhook import LARGEST, events, from_environment, receiver
 from deployments.webhooks.sns_webhook import alarms
+from tests.deliveries import delivered
 
 SECRET = "a-secret-of-a-webhook"
 SHA = "a" * 40
@@ -44,21 +42,8 @@ class Deliveries:
         self.started.setdefault(key, (start.deployment, dict(start.parameters)))
 
     def post(self, event, payload, *, secret=SECRET, delivery="1", body=None):
-        body = json.dumps(payload).encode() if body is None else body
-        signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-        headers = {
-            "x-hub-signature-256": f"sha256={signature}",
-            "x-github-event": event,
-            "x-github-delivery": delivery,
-        }
-
-        async def ask():
-            app = receiver(SECRET, "kanvaro/kanvaro", run=self.run, hold=self.hold)  # a new one
-            transport = httpx.ASGITransport(app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://receiver") as client:
-                return await client.post("/github", content=body, headers=headers)
-
-        return asyncio.run(ask())
+        app = receiver(SECRET, "kanvaro/kanvaro", run=self.run, hold=self.hold)  # a new one
+        return delivered(app, secret, event, payload, delivery=delivery, body=body)
 
 
 @pytest.mark.parametrize(

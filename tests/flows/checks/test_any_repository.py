@@ -9,7 +9,7 @@ import pytest
 from prefect.client.orchestration import get_client
 
 from delivery.errors import CheckFailed, ConfigurationError, RequestRefused
-from deployments.demo.run_progress import summary_of
+from deployments.run_progress import summary_of
 from deployments.sandbox_environment import sandbox_environment
 from flows.ci import ci
 from sandbox.parts.sample import Sample, git

@@ -2,33 +2,30 @@
 
 import base64
 import json
-import re
-import uuid
-from pathlib import Path
 from types import SimpleNamespace
 
 import docker
 import pytest
 from prefect import get_client
+from prefect.client.schemas.actions import DeploymentUpdate
+from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.deployments import run_deployment
 from pydantic import SecretStr
 
 from delivery.patience import Patience, wait_until
-from deployments import ROOT
 from deployments.register import register
-from deployments.sandbox_environment import _service_images
+from deployments.sandbox_environment import GITHUB_REPOSITORY
 from deployments.server.processes import prefect_server, prefect_worker, using
-from sandbox.parts.sample import git
-from tasks.containers.run_engine import CHECK, network
+from deployments.webhooks.github_webhook import receiver
+from tasks.containers.run_engine import CHECK
+from tasks.containers.service_containers import service_containers
 from tests.databases import migrated_database
+from tests.deliveries import delivered, event_of
+from tests.flows.checks.hostility import ATTACKS, CANARIES, CLEAN, Aims, hostile_files
 from tests.flows.conftest import Application, Runs, environment_of
 from tests.flows.deploy.moves import state_of
 
-CANARIES = {
-    "aws": "CANARY-5f1c0e9d7b3a",
-    "snyk": "CANARY-8a7d6c5b4f3e",
-    "worker": "CANARY-2c4e6a8b0d1f",
-}
+SECRET = "a-secret-of-a-webhook"
 SLEEP = "node -e 'setTimeout(() => {}, 120000)'"
 PATIENCE = Patience(timeout=130, interval=0.5)
 
@@ -169,114 +166,137 @@ def test_a_cancelled_run_ends_its_containers_and_says_so(operated):
     )
 
 
-HOSTILE = (Path(__file__).parent / "hostile.cjs").read_text()
-A_KEY = "AKIAQ3EGR7N5XYZPLMKT"
-ATTACKS = 13
-HOOKED = Path("/tmp/kanvaro-hostile-hook")  # noqa: S108  the hooks that the check leaves make it
-# Whether what the hostile check started still writes.
-LOOK = """
-const read = () => require('fs').readFileSync('/workspace/alive', 'utf8');
-const before = read();
-setTimeout(() => process.exit(read() === before ? 0 : 9), 500);
-"""
-CLEAN = 'test ! -e "$npm_config_cache/poisoned" && test ! -e .git/hooks/post-checkout'
-
-
 @pytest.fixture
-def another_service(sandbox):
-    """A database of another run: its address, on a network of its own."""
+def another_service(operated):
+    """A database of another run's check: its address."""
     client = docker.from_env()
-    image = sandbox_service("redis")
     labels = {CHECK: "another-run"}
     try:
-        with network(client, f"kanvaro-another-{uuid.uuid4().hex[:8]}", labels) as connected:
-            made = client.containers.run(image, detach=True, network=connected, labels=labels)
-            try:
-                made.reload()
-                [found] = made.attrs["NetworkSettings"]["Networks"].values()
-                yield found["IPAddress"], 6379
-            finally:
-                made.remove(force=True)
+        with service_containers(client, operated.runs.environment, ["redis"], labels):
+            [redis] = client.containers.list(filters={"label": f"{CHECK}=another-run"})
+            [found] = redis.attrs["NetworkSettings"]["Networks"].values()
+            yield found["IPAddress"], 6379
     finally:
         client.close()
 
 
-def sandbox_service(name):
-    return _service_images()[name].reference
-
-
-def ports_in(values):
-    return sorted({int(port) for text in values for port in re.findall(r":(\d{4,5})\b", str(text))})
-
-
-def targets(operated, sandbox, service):
-    data_dir = operated.runs.environment.data_dir
-    return {
-        "folders": [
-            str(folder)
-            for folder in (
-                *(data_dir, data_dir / "mirrors", data_dir / "logs", operated.folder / "prefect"),
-                *(operated.app.sample.folder, ROOT, Path.home() / ".config/kanvaro-delivery"),
-            )
-        ],
-        "ports": ports_in([operated.server.address, *vars(sandbox.addresses).values()]),
-        "bridge": sandbox.addresses.bridge,
-        "services": [service],
-    }
-
-
-def test_a_hostile_check_reaches_nothing_of_ours(operated, sandbox, another_service, figure):
-    """What the review of the pipeline broke in by, and more, through a server and a worker."""
-    aims = targets(operated, sandbox, another_service)
-    assert len(aims["ports"]) > 5
-    operated.runs.environment.policy.checks_at_once = 1
-    operated.runs.environment.policy.after_a_failure = "run all"
+@pytest.fixture
+def aims(operated, sandbox, another_service):
+    """What of ours a hostile application knows, of which it should reach nothing."""
+    made = Aims(operated, sandbox, another_service)
+    assert len(made.ports) > 5
+    policy = operated.runs.environment.policy
+    policy.checks_at_once = 1
+    policy.after_a_failure = "run all"
     operated.runs.change()
-    for folder in aims["folders"][:4]:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        (Path(folder) / "canary").write_text(CANARIES["worker"])
+    return made
+
+
+def test_a_hostile_check_reaches_nothing_of_ours(operated, aims, figure):
+    """What the review of the pipeline broke in by, and more, through a server and a worker."""
     before = await_end(start(operated, operated.app.commit(remove=["Dockerfile"])))
     assert before.is_completed()
-    objects = objects_of(operated)
-    files = {
-        "hostile.cjs": HOSTILE,
-        "targets.json": json.dumps(aims),
-        "look.cjs": LOOK,
-        "leak.ts": f"export const key = '{A_KEY}';\n",
-    }
+    objects = aims.objects()
     revision = operated.app.commit(
-        files=files, lint="node hostile.cjs", test_unit="node look.cjs", remove=["Dockerfile"]
+        files=hostile_files(aims.told()),
+        lint="node hostile.cjs",
+        test_unit="node look.cjs",
+        remove=["Dockerfile"],
     )
 
     state = await_end(start(operated, revision))
 
     assert state.is_failed()
     assert "leak.ts" in str(state.message), "a scanner sees the commit, whatever a check deletes"
-    [log] = [path.read_text() for path in logs_of(operated, "lint") if "ATTACK" in path.read_text()]
-    said = [line.removeprefix("ATTACK ") for line in log.splitlines() if "ATTACK " in line]
-    tried = [json.loads(line) for line in said]
-    through = [attack for attack in tried if attack["through"]]
+    [log] = [text for text in aims.logs("lint") if "ATTACK" in text]
+    tried, through = aims.attacks_through(log)
     figure(f"attacks_tried={len(tried)} attacks_through={len(through)}")
     assert len(tried) == ATTACKS
     assert not through
     assert "unit" not in str(state.message).partition("the others")[0], "it outlived its container"
-    assert not HOOKED.exists()
-    for folder in aims["folders"]:
-        assert not (Path(folder) / "planted").exists()
-    assert objects_of(operated) >= objects
+    assert aims.objects() >= objects
 
     again = operated.app.commit(lint=CLEAN)
     assert await_end(start(operated, again)).is_completed()
     for canary in CANARIES.values():
-        assert not [path for path in logs_of(operated, "*") if canary in path.read_text()]
+        assert not [text for text in aims.logs("*") if canary in text]
 
 
-def objects_of(operated):
-    """What the mirror holds, after git has read every object of it."""
-    [mirror] = (operated.runs.environment.data_dir / "mirrors").rglob("*.git")
-    git(mirror, "fsck", "--strict")
-    return set(git(mirror, "rev-list", "--all", "--objects").split())
+@pytest.fixture
+def forked(operated, sandbox, tmp_path):
+    """A stranger's fork, whose pull requests are checked here as soon as the door hears of them."""
+    hub = sandbox.fakes.github
+    operated.app.commit()
+    hub.keep(GITHUB_REPOSITORY, operated.app.sample.folder)
+    policy = operated.runs.environment.policy
+    policy.forks, policy.check_memory_mb, policy.check_processes = "run", 512, 150
+    operated.runs.change()
+    with get_client(sync_client=True) as client:
+        asked = client.read_deployment_by_name("pull-request/kanvaro")
+        named = {**asked.parameters, "environment": operated.runs.environment.name}
+        client.update_deployment(asked.id, DeploymentUpdate(parameters=named))
+    fork = Application(tmp_path / "fork", clone_of=operated.app.address)
+    yield SimpleNamespace(app=fork, hub=hub, asked=asked.id)
+    policy.forks, policy.check_memory_mb, policy.check_processes = "refuse", 4096, 2048
+    operated.runs.change()
 
 
-def logs_of(operated, name):
-    return list((operated.runs.environment.data_dir / "logs").glob(f"*/{name}.log"))
+def test_a_hostile_fork_that_comes_through_the_door_reaches_nothing_of_ours(
+    operated, aims, forked, figure
+):
+    """The same by a pull request: GitHub's event, the door, the server, the worker.
+
+    Its other checks take all the memory and all the processes that they get, and the whole change
+    is pushed to main afterwards: nothing that it left makes `ci` believe a check that failed.
+    """
+    written = {
+        "files": hostile_files(aims.told()),
+        "lint": "node hostile.cjs && node exhaust.cjs log",
+        "test_unit": "node exhaust.cjs memory",
+        "format_check": "node exhaust.cjs processes",
+    }
+    revision = forked.app.commit(remove=["Dockerfile"], **written)
+    opened = {"fork": "mallory/kanvaro", "fork_folder": forked.app.sample.folder}
+    pull = forked.hub.open_pull(GITHUB_REPOSITORY, head="main", author="mallory", **opened)
+
+    event = event_of(operated.runs.environment.github_address, GITHUB_REPOSITORY, pull.number)
+    answer = delivered(receiver(SECRET, GITHUB_REPOSITORY), SECRET, "pull_request", event)
+    assert answer.json()["said"] == "started: pull-request/kanvaro"
+    [run] = wait_until(lambda: runs_of(forked.asked), bool, PATIENCE, what="a run")
+
+    assert await_end(run.id).is_failed()
+    [log] = [text for text in aims.logs("lint") if "ATTACK" in text and "line 49999" in text]
+    tried, through = aims.attacks_through(log)
+    figure(f"attacks_tried={len(tried)} attacks_through={len(through)} (a fork's, by the webhook)")
+    assert len(tried) == ATTACKS
+    assert not through
+    assert len(logged_by(run.id)) < 2000, "50,000 lines of a check are bounded"
+    said = statuses(forked.hub, revision)
+    assert said["kanvaro"].startswith("failure")
+    assert said["kanvaro/lint"].startswith("success")
+    assert "512 MB of memory" in said["kanvaro/unit"]
+    assert said["kanvaro/format"].startswith("failure")
+    assert any("EAGAIN" in text for text in aims.logs("format"))
+    for canary in CANARIES.values():
+        assert not [text for text in aims.logs("*") if canary in text]
+
+    on_main = operated.app.commit(**written)
+    assert "unit" in str(await_end(start(operated, on_main)).message)
+
+
+def runs_of(deployment):
+    with get_client(sync_client=True) as client:
+        return [run for run in client.read_flow_runs() if run.deployment_id == deployment]
+
+
+def logged_by(run):
+    mine = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run]))
+    with get_client(sync_client=True) as client:
+        pages = [client.read_logs(mine, limit=200, offset=at * 200) for at in range(20)]
+    return [line for page in pages for line in page]
+
+
+def statuses(hub, revision):
+    """Return the newest status of each context, as `state: description`."""
+    told = [each for each in hub.repository(GITHUB_REPOSITORY).statuses if each["sha"] == revision]
+    return {each["context"]: f"{each['state']}: {each['description']}" for each in told}

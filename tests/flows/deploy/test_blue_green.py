@@ -35,7 +35,6 @@ from tasks.run import ledger
 from tasks.run.lock_row import read_waiting
 from tasks.run.summary import stages_of
 from tests.flows.deploy.moves import answer, until
-from tests.tasks.containers.engines import have_image
 
 
 @pytest.fixture
@@ -127,7 +126,6 @@ def test_good_to_bad_before_promotion_no_user_meets_it(live, health, scripts, ki
 
 
 def test_smoke_tests_are_those_of_the_revision_and_meet_the_idle_colour(live):
-    have_image()
     env = live()
     script = (
         "node -e \"const url = process.argv[1].split('=')[1];"

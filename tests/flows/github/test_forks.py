@@ -1,13 +1,9 @@
 """Pull requests from forks: nothing of them runs, unless the policy or a person says so."""
 
-import asyncio
-import hashlib
-import hmac
 import json
 import re
 import uuid
 
-import httpx
 import pytest
 from prefect import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
@@ -18,6 +14,7 @@ from flows.pull_request import pull_request
 from sandbox.fakes import FakeServices
 from sandbox.parts.sample import git
 from tasks.github.pull_request import look_at_pull
+from tests.deliveries import delivered, event_of
 from tests.flows.github.pulling import REPOSITORY, Pulling, branch
 
 REFUSED = "error: not checked: pull requests from forks are refused here; a member of the team can"
@@ -256,20 +253,8 @@ class TestByTheWebhook:
             )
 
         def post(fork, action="opened"):
-            body = json.dumps(_event(pulls, fork, action)).encode()
-            signed = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
-            headers = {
-                "x-hub-signature-256": f"sha256={signed}",
-                "x-github-event": "pull_request",
-                "x-github-delivery": "1",
-            }
-
-            async def ask():
-                transport = httpx.ASGITransport(receiver(SECRET, REPOSITORY, run=run))
-                async with httpx.AsyncClient(transport=transport, base_url="http://r") as client:
-                    return await client.post("/github", content=body, headers=headers)
-
-            return asyncio.run(ask())
+            door = receiver(SECRET, REPOSITORY, run=run)
+            return delivered(door, SECRET, "pull_request", _event(pulls, fork, action))
 
         post.started = started
         return post
@@ -322,13 +307,6 @@ class TestByTheWebhook:
 
 
 def _event(pulls, fork, action):
-    """Return GitHub's event: it describes the pull request as the API does."""
-    address = f"{pulls.environment.github_address}/repos/{REPOSITORY}/pulls/{fork.number}"
-    described = httpx.get(address, headers={"authorization": "Bearer anything"}).json()
-    assert described["head"]["sha"] == fork.revision
-    return {
-        "action": action,
-        "number": fork.number,
-        "repository": {"full_name": REPOSITORY},
-        "pull_request": described,
-    }
+    event = event_of(pulls.environment.github_address, REPOSITORY, fork.number, action)
+    assert event["pull_request"]["head"]["sha"] == fork.revision
+    return event

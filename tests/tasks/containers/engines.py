@@ -52,12 +52,11 @@ def environment_with(folder):
 
 
 def found_of(client, label):
-    """Return the names of containers, networks and volumes with this label."""
+    """Return the names of containers and volumes with this label."""
     filters = {"label": label}
     return {
         "containers": [
             each["Names"][0].strip("/") for each in client.api.containers(all=True, filters=filters)
         ],
-        "networks": [each["Name"] for each in client.api.networks(filters=filters)],
         "volumes": [each["Name"] for each in client.api.volumes(filters=filters)["Volumes"] or []],
     }

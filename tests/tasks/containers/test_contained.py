@@ -234,7 +234,6 @@ def test_whatever_ends_the_caller_ends_the_container(run, monkeypatch, script, k
 
     found = everything_of(run.workspace.run)
     assert found["containers"] == [run.volume.name]
-    assert found["networks"] == []
 
 
 def test_a_file_that_a_check_wrote_is_read_and_no_link_is_followed(run):

@@ -10,7 +10,8 @@ from delivery.patience import Patience
 from deployments.sandbox_environment import _service_images
 from sandbox.host.engine import docker_engine
 from tasks.containers import service_containers as services
-from tasks.containers.run_engine import CHECK, network
+from tasks.containers.check_network import check_network
+from tasks.containers.run_engine import CHECK
 from tasks.containers.service_containers import service_containers
 from tests.tasks.containers.engines import IMAGE, environment_with
 
@@ -46,61 +47,100 @@ def containers(client, labels):
 
 @pytest.fixture
 def serve(client, environment, labels):
-    """Run services on a network of their own; yield the variables, and the network."""
-
-    @contextmanager
-    def run(*names):
-        with (
-            network(client, f"kanvaro-{labels[CHECK]}", labels) as connected,
-            service_containers(client, environment, names, connected, labels) as addresses,
-        ):
-            yield addresses, connected
-
-    return run
+    """Run services of a check while the block lasts; yield how it reaches them."""
+    return lambda *names: service_containers(client, environment, names, labels)
 
 
-REACH = "const [host, port] = process.argv.slice(1); require('net').connect(port, host)" + (
-    ".on('connect', () => process.exit(0)).on('error', () => process.exit(7));"
-    "setTimeout(() => process.exit(8), 3000)"
-)
+# Asks some hundred times a second: 0 as soon as it gets a connection, 7 if it never does.
+REACH = """
+const [host, port, seconds] = process.argv.slice(1);
+const until = Date.now() + seconds * 1000;
+setInterval(() => {
+  if (Date.now() > until) process.exit(7);
+  const socket = require('net').connect({ port, host, timeout: 400 });
+  const end = () => socket.destroy();
+  socket.on('connect', () => process.exit(0)).on('error', end).on('timeout', end);
+}, 2);
+"""
 
 
-def reaches(client, connected, host, port):
-    """Whether a container of this network can connect to an address."""
-    argv = ["node", "-e", REACH, host, str(port)]
-    made = client.containers.create(IMAGE, entrypoint=argv, network=connected)
+@contextmanager
+def asking(client, connected, host, port, seconds=1):
+    """Let a container of this network connect to an address; yield how to know whether it did."""
+    argv = ["node", "-e", REACH, host, str(port), str(seconds)]
+    made = client.containers.create(IMAGE, entrypoint=argv, network_mode=connected)
     try:
         made.start()
-        return made.wait(timeout=60)["StatusCode"] == 0
+        yield lambda: made.wait(timeout=60)["StatusCode"] == 0
     finally:
         made.remove(force=True)
 
 
+def reaches(client, connected, host, port):
+    with asking(client, connected, host, port) as connects:
+        return connects()
+
+
+def address_of(container):
+    container.reload()
+    [network] = container.attrs["NetworkSettings"]["Networks"].values()
+    return network["IPAddress"]
+
+
 def test_a_check_finds_its_databases_by_name_and_nothing_of_them_stays(client, serve, containers):
-    with serve(*BOTH) as (addresses, connected):
-        assert reaches(client, connected, "mongodb", 27017)
-        assert reaches(client, connected, "redis", 6379)
+    with serve(*BOTH) as services:
+        assert reaches(client, services.network, "mongodb", 27017)
+        assert reaches(client, services.network, "redis", 6379)
         assert len(containers()) == 2
 
-    assert addresses["MONGODB_URI"].startswith("mongodb://mongodb:27017")
-    assert addresses["REDIS_URL"].startswith("redis://redis:6379")
+    assert services.variables["MONGODB_URI"].startswith("mongodb://mongodb:27017")
+    assert services.variables["REDIS_URL"].startswith("redis://redis:6379")
+    assert containers() == []
+
+
+def test_a_check_without_services_is_on_the_network_of_all_checks(client, serve, containers):
+    with serve() as services:
+        assert services.network == check_network(client)
+        assert containers() == []
+
+
+def test_two_services_of_one_port_are_refused_before_any_is_started(environment, serve, containers):
+    environment.service_images["cache"] = environment.service_images["redis"].model_copy()
+
+    with (
+        pytest.raises(ConfigurationError, match="redis and cache both listen on port 6379"),
+        serve("redis", "cache"),
+    ):
+        pytest.fail("the check was started")
+
     assert containers() == []
 
 
 def test_another_check_does_not_reach_them_nor_does_the_host_publish_them(
     client, serve, containers
 ):
-    with serve("redis") as (_, connected):
+    """Not even while Docker makes networks: it then takes its rule between them away for a moment.
+
+    A check on a network of its own got through so, beside other runs.
+    """
+    with serve("redis") as services:
         [redis] = containers()
-        redis.reload()
-        address = redis.attrs["NetworkSettings"]["Networks"]
-        [ip] = [each["IPAddress"] for each in address.values()]
+        ip = address_of(redis)
         assert not any(redis.attrs["NetworkSettings"]["Ports"].values())
-        other = {CHECK: f"other-{uuid.uuid4().hex[:8]}"}
-        with network(client, f"kanvaro-{other[CHECK]}", other) as elsewhere:
-            assert not reaches(client, elsewhere, "redis", 6379)
-            assert not reaches(client, elsewhere, ip, 6379)
-        assert reaches(client, connected, ip, 6379)
+        with (
+            asking(client, check_network(client), ip, 6379, seconds=6) as by_address,
+            asking(client, check_network(client), "redis", 6379, seconds=2) as by_name,
+        ):
+            for number in range(12):
+                name = f"kanvaro-another-{labels_of(redis)[CHECK]}-{number}"
+                client.networks.create(name).remove()
+            assert not by_name()
+            assert not by_address()
+        assert reaches(client, services.network, "redis", 6379)
+
+
+def labels_of(container):
+    return container.attrs["Config"]["Labels"]
 
 
 def test_no_health_command_goes_on_beside_the_check(serve, containers):

@@ -1,5 +1,6 @@
 """Follow a run from a terminal: print a line for each step as it ends."""
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -15,6 +16,8 @@ from prefect.client.schemas.filters import (
     FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import FlowRun, TaskRun
+from rich.console import Console
+from rich.markdown import Markdown
 
 from delivery.errors import TimedOut
 from tasks.run.summary import SUMMARY
@@ -22,6 +25,7 @@ from tasks.run.summary import SUMMARY
 LOOK_EVERY_S = 0.5
 TO_BE_PICKED_UP_S = 60
 SILENT_S = 30
+WIDTH = 120
 
 Say = Callable[[str], None]
 
@@ -67,6 +71,12 @@ def follow(client: SyncPrefectClient, run_id: UUID, say: Say, timeout_s: float) 
             state = run.state.name if run.state else "unknown"
             raise TimedOut(f"the run has not ended after {timeout_s:g} s; it is {state}")
         time.sleep(LOOK_EVERY_S)
+
+
+def show_markdown(text: str) -> None:
+    """Print Markdown as a person reads it: its tables as tables, without its signs."""
+    width = min(shutil.get_terminal_size((WIDTH, 24)).columns, WIDTH)
+    Console(width=width, highlight=False).print(Markdown(text))
 
 
 def summary_of(client: SyncPrefectClient, run_id: UUID) -> str:
