@@ -115,15 +115,16 @@ def _major(version: str) -> int:
 def contradiction(package: Package, chosen: str, lockfile: str) -> str | None:
     """Say that package.json names another manager than the one whose lockfile is committed."""
     pinned = package.pinned_manager
-    names = [(pinned.name, f"{pinned.name}@{pinned.version}", "packageManager")] if pinned else []
-    names += [(each.name, each.name, "devEngines") for each in package.dev_engines[:1]]
-    for name, shown, where in names:
-        if name != chosen:
-            return (
-                f"package.json names {shortened(shown, LONGEST_SHOWN)} ({where}), but {lockfile} "
-                f"is committed: {chosen} was used"
-            )
-    return None
+    if pinned and pinned.name != chosen:
+        shown, where = f"{pinned.name}@{pinned.version}", "packageManager"
+    elif package.dev_engines and chosen not in [each.name for each in package.dev_engines]:
+        shown, where = package.dev_engines[0].name, "devEngines"
+    else:
+        return None
+    return (
+        f"package.json names {shortened(shown, LONGEST_SHOWN)} ({where}), but {lockfile} "
+        f"is committed: {chosen} was used"
+    )
 
 
 def _asked(name: str, package: Package) -> Iterator[Asked]:

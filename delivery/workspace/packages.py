@@ -86,7 +86,7 @@ def choose_manager(
     root, locks = _lockfiles(files, folder)
     above = at(root, "package.json")
     if above != own and above in files:
-        package = read_package(files[above], above)
+        package = _with_the_wishes_of(package, read_package(files[above], above))
     name = _decide(package, locks, folder, install)
     if name == "pnpm":
         chosen = pnpm_of(package, files, root)
@@ -104,6 +104,16 @@ def choose_manager(
         root=root,
         lockfile=lockfile,
         remarks=(*chosen.remarks, *filter(None, [contradicted])),
+    )
+
+
+def _with_the_wishes_of(own: Package, above: Package) -> Package:
+    """Return the root's package.json with what only the application's own says of a manager."""
+    return replace(
+        above,
+        pinned_manager=above.pinned_manager or own.pinned_manager,
+        dev_engines=above.dev_engines or own.dev_engines,
+        engines={**own.engines, **above.engines},
     )
 
 

@@ -120,6 +120,7 @@ def test_npm_does_not_stand_in_the_way_of_another_manager_that_dev_engines_names
     assert yarn.program[2:4] == ("--prefix=/tmp", "--package=@yarnpkg/cli-dist@4.5.0")
     listed = {"devEngines": {"packageManager": [{"name": "bun"}, {"name": "pnpm", "version": "9"}]}}
     assert "pnpm@9.15.9" in chosen("pnpm-lock.yaml", PNPM_9, listed).program
+    assert chosen("pnpm-lock.yaml", PNPM_9, listed).remarks == ()
 
 
 @pytest.mark.parametrize(
@@ -165,3 +166,22 @@ def test_dev_engines_decide_between_two_lockfiles():
     package = json.dumps(wanting("pnpm", "^10"))
 
     assert choose_manager({"package.json": package, **both}).lockfile == "pnpm-lock.yaml"
+
+
+@pytest.mark.parametrize(
+    ("root", "own", "version"),
+    [
+        ({}, wanting("pnpm", "^10"), "10.34.9"),
+        ({}, {"packageManager": "pnpm@10.1.0"}, "10.1.0"),
+        ({"packageManager": "pnpm@9.1.0"}, wanting("pnpm", "^10"), "9.1.0"),
+        ({"engines": {"pnpm": "^11"}}, {"engines": {"pnpm": ">=8"}}, "11.28.10"),
+    ],
+)
+def test_in_a_monorepo_the_root_s_wish_comes_before_the_application_s(root, own, version):
+    lock = PNPM_9 + "\n  apps/web: {}\n"
+    files = {"package.json": json.dumps(root), "apps/web/package.json": json.dumps(own)}
+
+    manager = choose_manager({**files, "pnpm-lock.yaml": lock}, "apps/web")
+
+    assert (manager.root, manager.version) == (".", version)
+    assert ("--prefix=/tmp" in manager.program) is ("devEngines" in own)
