@@ -24,6 +24,7 @@ _YARN = (YARN_CLASSIC, *dict.fromkeys(YARN_BY_METADATA.values()))
 NPM_OF_IMAGES = ("10.9.4", "11.21.2")
 _PNPM_BY_LOCKFILE = {"5.3": "6.35.1", "5.4": "7.33.7", "6.0": "8.15.9", "9.0": "9.15.9"}
 _SINCE_SETTINGS = "10.34.9"
+_SINCE_DOCUMENTS = "12.21.0"
 _KNOWN = {"npm": NPM, "pnpm": PNPM, "yarn": _YARN}
 # Keys of pnpm-workspace.yaml that every pnpm reads; others are settings, read since pnpm 10.
 _NO_SETTINGS = ("packages", "catalog", "catalogs")
@@ -69,7 +70,8 @@ def pnpm_by_lockfile(lock: str, workspace: str | None) -> Chosen | None:
     """Choose the pnpm that wrote a lockfile; None for a format that is not known.
 
     `workspace` is the text of pnpm-workspace.yaml, if there is one. Pnpm 9 and its successors write
-    the same format, but 9 refuses a pnpm-workspace.yaml without packages, and ignores its settings.
+    the same format, but 9 refuses a pnpm-workspace.yaml without packages, and ignores its settings;
+    10 does not read what 11 and 12 put before the packages, where they use some themselves.
     """
     written = _LOCKFILE_VERSION.search(lock)
     format_ = written[1] if written else "9.0" if not lock else ""
@@ -77,6 +79,8 @@ def pnpm_by_lockfile(lock: str, workspace: str | None) -> Chosen | None:
     if version is None:
         return None
     why = f"pnpm-lock.yaml is of version {format_}"
+    if format_ == "9.0" and lock.startswith("---"):
+        return Chosen(_SINCE_DOCUMENTS, f"{why}, with what pnpm itself uses")
     keys = set(_TOP_KEY.findall(workspace)) if workspace is not None else {"packages"}
     if format_ == "9.0" and ("packages" not in keys or keys - set(_NO_SETTINGS)):
         return Chosen(_SINCE_SETTINGS, f"{why}, pnpm-workspace.yaml has settings of pnpm 10")

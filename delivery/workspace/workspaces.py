@@ -33,8 +33,9 @@ def lists_folder(lockfile: str, text: str, folder: str) -> bool:
         except ValueError:
             return False
     if lockfile == "pnpm-lock.yaml":
-        # As pnpm writes it, which indents each folder by two blanks.
-        within = text.partition(f"\n{_IMPORTERS}")[2]
+        # As pnpm writes it, which indents each folder by two blanks. What it uses itself comes
+        # before.
+        within = text.rpartition(f"\n{_IMPORTERS}")[2]
         return any(f"\n  {key}:" in within for key in (folder, f"'{folder}'", f'"{folder}"'))
     return f'@workspace:{folder}"' in text
 

@@ -36,8 +36,7 @@ def read_lockfile(
     if name.endswith(".json"):
         return read_npm_lock(written, manifests)
     if name == "pnpm-lock.yaml":
-        # Some versions put a document about pnpm itself before that about the packages.
-        return read_pnpm_lock([None, *_documents(written)][-1], manifests)
+        return read_pnpm_lock(_documents(written), manifests)
     if name == "yarn.lock" and _BERRY.search(written):
         return read_berry_lock([None, *_documents(written)][-1], manifests)
     if name == "yarn.lock":

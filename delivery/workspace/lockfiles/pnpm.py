@@ -7,7 +7,7 @@ the peers that it was resolved with: `/a/1.0.0_b@2.0.0` (5.x), `/a@1.0.0(b@2.0.0
 
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from delivery.workspace.lockfiles.locked import (
@@ -33,12 +33,13 @@ _KINDS = {
 }
 
 
-def read_pnpm_lock(written: Any, manifests: Mapping[str, Package]) -> Locked:
+def read_pnpm_lock(documents: Sequence[Any], manifests: Mapping[str, Package]) -> Locked:
     """Read what the YAML of the lockfile says; `manifests` give the names of its folders.
 
-    Raises `RequestRefused` if it is no lockfile of pnpm.
+    The last document is about the application. What pnpm uses itself may stand before; no folder
+    needs that. Raises `RequestRefused` if it is no lockfile of pnpm.
     """
-    lock = table(written)
+    lock = table(documents[-1] if documents else None)
     version = text(lock.get("lockfileVersion"))
     if version.partition(".")[0] not in _READ:
         raise unreadable(f"pnpm-lock.yaml is of version {version[:_LONGEST]!r}")
@@ -60,6 +61,9 @@ def read_pnpm_lock(written: Any, manifests: Mapping[str, Package]) -> Locked:
         # What is installed for some peers is described without them, since 9.0.
         more = table(described.get(key) or described.get(key.partition("(")[0]))
         reading.packages[key] = _package(key, {**table(entry), **more})
+    for document in documents[:-1]:
+        for key, entry in table(table(document).get("packages")).items():
+            reading.packages.setdefault(key, _package(key, table(entry)))
     for folder, importer in importers.items():
         _note_needs(reading, f"folder:{posixpath.normpath(folder)}", folder, table(importer))
     for key, entry in resolved.items():

@@ -49,6 +49,16 @@ def test_settings_in_the_workspace_file_are_for_a_pnpm_that_reads_them(workspace
     assert ("settings of pnpm 10" in manager.why) is (version == "10.34.9")
 
 
+def test_a_lockfile_with_what_pnpm_itself_uses_is_for_a_pnpm_that_reads_it():
+    """Pnpm 10 ends with `expected a single document in the stream, but found more`."""
+    own = "---\nlockfileVersion: '9.0'\n\nimporters:\n\n  .:\n    configDependencies: {}\n\n---\n"
+    settings = "configDependencies:\n  hooks: 3.0.1\n"
+
+    manager = chosen("pnpm-lock.yaml", own + PNPM_9, pnpm_workspace=settings)
+
+    assert "pnpm@12.21.0" in manager.install
+
+
 @pytest.mark.parametrize(
     ("package", "version", "why"),
     [

@@ -54,6 +54,8 @@ def test_settings_alone_make_no_workspace_of_pnpm():
     with pytest.raises(RequestRefused, match="no lockfile covers"):
         choose_manager(files, "apps/web")
     assert managed("pnpm-lock.yaml", PNPM, "a b/c").root == "."
+    own = "---\nlockfileVersion: '9.0'\n\nimporters:\n\n  .: {}\n\n---\n"
+    assert managed("pnpm-lock.yaml", own + PNPM, "apps/web").root == "."
 
 
 def test_the_nearest_lockfile_that_covers_the_folder_counts():

@@ -151,9 +151,18 @@ def test_what_comes_from_elsewhere_than_a_registry_is_known_by_its_name():
 
 
 def test_a_document_about_pnpm_itself_is_not_taken_for_the_packages():
-    env = "lockfileVersion: '9.0'\nimporters:\n  .:\n    configDependencies: {}\n---\n"
+    """As pnpm 11 and 12 write it; what pnpm uses is asked about, and is no part of the SBOM."""
+    own = (
+        "---\nlockfileVersion: '9.0'\nimporters:\n  .:\n    configDependencies:\n"
+        "      hooks: {specifier: 3.0.1, version: 3.0.1}\n"
+        "packages:\n  hooks@3.0.1: {resolution: {integrity: sha512-x}}\n---\n"
+    )
 
-    assert asked_about(read_lockfile("pnpm-lock.yaml", env + PNPM))[0]["@s/x"] == ["1.0.0"]
+    locked = read_lockfile("pnpm-lock.yaml", own + PNPM)
+
+    asked = asked_about(locked)[0]
+    assert (asked["@s/x"], asked["hooks"]) == (["1.0.0"], ["3.0.1"])
+    assert "hooks@3.0.1" not in shown(locked.reached(locked.of("."), RUNNING))
 
 
 @pytest.mark.parametrize("version", [5.4, 5.3])
