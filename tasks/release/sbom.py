@@ -38,6 +38,8 @@ LONGEST = 214
 MISSING_SHOWN = 5
 FORMAT = SchemaVersion.V1_5
 
+# Registries put the files of a package below this.
+_OF_A_REGISTRY = "/-/"
 _ALGORITHMS = {
     "md5": HashAlgorithm.MD5,
     "sha1": HashAlgorithm.SHA_1,
@@ -154,7 +156,8 @@ def _purl(package: LockedPackage) -> PackageURL:
     qualifiers = {}
     if address.startswith("git"):
         qualifiers = {"vcs_url": address}
-    elif address and not package.version:
+    elif address and _OF_A_REGISTRY not in address:
+        # What lies elsewhere may be another package than the published one of this version.
         qualifiers = {"download_url": address}
     version = shortened(package.version, LONGEST) or None
     return PackageURL("npm", scope or None, name, version, qualifiers)

@@ -23,7 +23,9 @@ from delivery.workspace.lockfiles.locked import (
 from delivery.workspace.package_json import NOTHING, Package, Wanted
 
 _WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|([^\s",]+)')
-_WORKSPACE = "@workspace:"
+# A file of a published package, which a folder of the repository is not.
+_ARCHIVE = re.compile(r"\.(?:tgz|tar\.gz)(?:[#:]|$)")
+_LOCAL = ("workspace:", "link:", "portal:", "file:")
 
 
 def read_classic_lock(written: str, manifests: Mapping[str, Package]) -> Locked:
@@ -80,7 +82,7 @@ def read_berry_lock(written: Any, manifests: Mapping[str, Package]) -> Locked:
             name=name,
             version="" if version == "0.0.0-use.local" else version,
             resolved="" if place.startswith(("npm:", "patch:")) or is_member else place,
-            is_local=text(entry.get("linkType")) == "soft" or place.startswith("file:"),
+            is_local=place.startswith(_LOCAL) and not _ARCHIVE.search(place),
         )
         if is_member:
             reading.folders[folder] = key

@@ -113,7 +113,7 @@ ODD = {
     "package-lock.json": {
         "lockfileVersion": 3,
         "packages": {
-            "": {"dependencies": dict.fromkeys(["a", "g", "@s/p", "t", "n\0\x1b"], "1")},
+            "": {"dependencies": dict.fromkeys(["a", "g", "@s/p", "t a", "n\0\x1b"], "1")},
             "node_modules/a": {
                 "version": "1.0.0",
                 "resolved": f"https://me:{SECRET}@registry.example.com/a.tgz?token={SECRET}",
@@ -122,7 +122,11 @@ ODD = {
             },
             "node_modules/g": {"resolved": f"git+ssh://git:{SECRET}@git.example.com/g.git#abc"},
             "node_modules/@s/p": {"version": "2.0.0", "license": "(MIT OR Apache-2.0)"},
-            "node_modules/t": {"resolved": "https://example.com/t a.tgz", "license": "(" * 5_000},
+            "node_modules/t a": {
+                "version": "1.0.0",
+                "resolved": "https://example.com/t a.tgz",
+                "license": "(" * 5_000,
+            },
             "node_modules/n\0\x1b": {"version": "1\n2", "license": "MIT"},
         },
     },
@@ -239,6 +243,7 @@ def test_what_strangers_write_is_a_valid_sbom_without_their_passwords(released):
     assert by_name["p"]["licenses"] == [{"expression": "(MIT OR Apache-2.0)"}]
     assert [len(each["content"]) for each in by_name["a"]["hashes"]] == [128]
     assert "vcs_url=git" in by_name["g"]["purl"]
+    assert "download_url=https" in by_name["t a"]["purl"]
     assert by_name["n"]["version"] == "1 2"
 
 

@@ -192,6 +192,31 @@ def test_yarn_s_resolutions_stand_in_for_the_range_that_was_asked_for():
     assert shown(locked.reached(locked.of("."), RUNNING)) == {"mkdirp@0.5.1", "minimist@1.2.8"}
 
 
+BERRY = """__metadata:
+  version: 10
+
+"ms@file:./ms.tgz::locator=a%40workspace%3A.":
+  version: 2.0.0
+  resolution: "ms@file:./ms.tgz#./ms.tgz::hash=4e9a7a&locator=a%40workspace%3A."
+  linkType: hard
+
+"own@portal:./own::locator=a%40workspace%3A.":
+  version: 0.0.0-use.local
+  resolution: "own@portal:./own::locator=a%40workspace%3A."
+  linkType: soft
+
+"sly@npm:1.0.0":
+  version: 1.0.0
+  resolution: "sly@npm:1.0.0"
+  linkType: soft
+"""
+
+
+def test_a_published_package_is_asked_about_however_it_came_there():
+    """Nor is one left out because the lockfile calls it a link."""
+    assert asked_about(read_lockfile("yarn.lock", BERRY))[0] == {"ms": ["2.0.0"], "sly": ["1.0.0"]}
+
+
 def test_what_is_needed_and_not_locked_is_named():
     lock = {"lockfileVersion": 3, "packages": {"": {"name": "a", "dependencies": {"gone": "1"}}}}
 
