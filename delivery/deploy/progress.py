@@ -2,10 +2,12 @@
 
 from enum import StrEnum
 
+PREFIX = "kanvaro-"
+
 
 class Milestone(StrEnum):
-    """A change that was carried out; its value is a label of saved runs and keeps its spelling."""
+    """A change that was carried out; its value is a key of saved runs and keeps its spelling."""
 
-    SENT = "kanvaro.sent-in-place"
-    TRAFFIC_GIVEN = "kanvaro.traffic-given"
-    TRAFFIC_TAKEN_BACK = "kanvaro.traffic-taken-back"
+    SENT = f"{PREFIX}sent-in-place"
+    TRAFFIC_GIVEN = f"{PREFIX}traffic-given"
+    TRAFFIC_TAKEN_BACK = f"{PREFIX}traffic-taken-back"

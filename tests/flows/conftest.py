@@ -8,7 +8,12 @@ from types import SimpleNamespace
 import httpx
 import pytest
 from prefect import get_client
-from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
+from prefect.blocks.core import Block
+from prefect.settings import (
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    PREFECT_LOCAL_STORAGE_PATH,
+    temporary_settings,
+)
 
 from deployments.run_progress import summary_of
 from deployments.sandbox_environment import sandbox_environment
@@ -51,13 +56,30 @@ CMD ["node", "/server.js"]
 
 @pytest.fixture(scope="session", autouse=True)
 def prefect_backend(tmp_path_factory):
-    """Keep the results of this session apart, so that no earlier result is reused."""
+    """Keep the results of this session apart, so that no earlier result is reused.
+
+    Runs of this process send Prefect no heartbeats, which nobody awaits here: the end of each run
+    waits for their thread, which sleeps for a second at a time.
+    """
     store = tmp_path_factory.mktemp("results")
-    with (
-        throwaway_server(),
-        types_registered_once(),
-        temporary_settings({PREFECT_LOCAL_STORAGE_PATH: store}),
-    ):
+    own = {PREFECT_LOCAL_STORAGE_PATH: store, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+    with throwaway_server(), types_registered_once(), temporary_settings(own):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def secret_fields_read_once():
+    """Cache which fields of a block are secret: Prefect makes its schema anew for each of them."""
+    ask, known = Block._field_has_secrets, {}
+
+    def once(block, field):
+        key = type(block), field
+        if key not in known:
+            known[key] = ask(block, field)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Block, "_field_has_secrets", once)
         yield
 
 
