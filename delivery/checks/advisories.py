@@ -20,6 +20,7 @@ from delivery.text import counted, shortened
 from delivery.workspace.lockfiles.locked import Locked
 
 SCANNER = "npm-audit"
+NOT_ASKED = "not asked: "
 BULK = "/-/npm/v1/security/advisories/bulk"
 PACKAGES_AT_ONCE = 1_000
 
@@ -111,7 +112,7 @@ def described(asked: Versions, unknown: int, missing: Sequence[str]) -> str:
 def not_asked(why: str) -> ScannerReport:
     """Report that nobody could be asked; this is never the same as finding nothing."""
     shown = shortened(why, 2 * LONGEST_FIELD)
-    return ScannerReport(SCANNER, ran=False, passed=False, summary=f"not asked: {shown}")
+    return ScannerReport(SCANNER, ran=False, passed=False, summary=NOT_ASKED + shown)
 
 
 def _is_advisory(one: Any) -> bool:

@@ -22,6 +22,7 @@ from prefect.client.orchestration import get_client
 
 from blocks.environment import Environment
 from blocks.policy import Policy
+from delivery.checks.advisories import NOT_ASKED, SCANNER
 from delivery.checks.delivery_toml import parse_table
 from delivery.checks.table import DEFAULT_TABLE
 from delivery.errors import ConfigurationError, DeliveryError, RequestRefused, RolloutFailed
@@ -138,15 +139,17 @@ def _run(request: CiRequest) -> str:
             environment=ENVIRONMENT,
             return_state=True,
         )
-    run_id = state.state_details.flow_run_id
+    run_id, summary = state.state_details.flow_run_id, ""
     if isinstance(run_id, UUID):
         with get_client(sync_client=True) as client:
-            print()
-            show_markdown(summary_of(client, run_id))
-    return _sentence(state)
+            summary = summary_of(client, run_id)
+        print()
+        show_markdown(summary)
+    return _sentence(state, summary)
 
 
-def _sentence(state: State[Any]) -> str:
+def _sentence(state: State[Any], summary: str) -> str:
+    """Return how the run ended, and what its summary says was left out; raises what stopped it."""
     ended = state.result(raise_on_failure=False)
     if isinstance(ended, DeliveryError | KeyboardInterrupt):
         raise ended
@@ -155,7 +158,8 @@ def _sentence(state: State[Any]) -> str:
             f"{type(ended).__name__}: {ended}",
             hint="This was not foreseen: open the run in the Prefect UI and read its log.",
         ) from ended
-    return str(ended)
+    silent = f"{SCANNER}: {NOT_ASKED}" in summary
+    return f"{ended}; no registry was asked about known vulnerabilities" if silent else str(ended)
 
 
 def _hint(error: DeliveryError) -> str:

@@ -4,6 +4,7 @@ import subprocess
 from types import SimpleNamespace
 
 import pytest
+from prefect.states import Completed
 
 from blocks.environment import Environment
 from blocks.serving import AppRunnerService
@@ -266,3 +267,18 @@ def test_a_laptop_asks_a_real_registry_and_never_the_made_up_advisories(monkeypa
 
     assert environment.advisory_registry is None
     assert "npm-audit" in environment.policy.scanners_that_may_be_absent
+
+
+@pytest.mark.parametrize(
+    ("row", "is_said"),
+    [
+        ("| ✅ passed | 1.4 | security | npm-audit: not asked: 405 (allowed) |", True),
+        ("| ✅ passed | 1.4 | security | npm-audit: nothing found in 3 packages |", False),
+        ("", False),
+    ],
+)
+def test_the_verdict_says_that_nobody_was_asked_about_vulnerabilities(row, is_said):
+    sentence = laptop._sentence(Completed(data="it passed its checks"), row)
+
+    assert sentence.startswith("it passed its checks")
+    assert ("no registry was asked about known vulnerabilities" in sentence) is is_said
