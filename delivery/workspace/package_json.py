@@ -20,8 +20,8 @@ class PinnedManager(NamedTuple):
     version: str
 
 
-class WantedManager(NamedTuple):
-    """A package manager that `devEngines.packageManager` names, and a range, which may be empty."""
+class DevEngine(NamedTuple):
+    """A program that `devEngines` names, and a range of its versions, which may be empty."""
 
     name: str
     range: str
@@ -49,7 +49,8 @@ class Package:
     node_engine: str | None
     version: str | None = None
     workspaces: tuple[str, ...] = ()
-    dev_engines: tuple[WantedManager, ...] = ()
+    dev_engines: tuple[DevEngine, ...] = ()
+    dev_node: str | None = None
     engines: Mapping[str, str] = field(default_factory=dict)
     wanted: Wanted = NOTHING
 
@@ -72,7 +73,15 @@ def read_package(text: str, path: str = "package.json") -> Package:
         node_engine=engines.get("node"),
         version=version if isinstance(version := written.get("version"), str) else None,
         workspaces=_workspaces(written.get("workspaces")),
-        dev_engines=_dev_engines(written.get("devEngines")),
+        dev_engines=_dev_engines(written.get("devEngines"), "packageManager"),
+        dev_node=next(
+            (
+                each.range
+                for each in _dev_engines(written.get("devEngines"), "runtime")
+                if each.name == "node" and each.range
+            ),
+            None,
+        ),
         engines=engines,
         wanted=Wanted(
             needed=_texts(written.get("dependencies")),
@@ -112,12 +121,12 @@ def _workspaces(written: object) -> tuple[str, ...]:
     return tuple(each for each in listed if isinstance(each, str))
 
 
-def _dev_engines(written: object) -> tuple[WantedManager, ...]:
-    """Return what `devEngines.packageManager` names: it is one object, or a list of them."""
-    managers = written.get("packageManager") if isinstance(written, dict) else None
-    listed = managers if isinstance(managers, list) else [managers]
+def _dev_engines(written: object, kind: str) -> tuple[DevEngine, ...]:
+    """Return what `devEngines` names of a kind: that is one object, or a list of them."""
+    engines = written.get(kind) if isinstance(written, dict) else None
+    listed = engines if isinstance(engines, list) else [engines]
     return tuple(
-        WantedManager(name, range_ if isinstance(range_ := each.get("version"), str) else "")
+        DevEngine(name, range_ if isinstance(range_ := each.get("version"), str) else "")
         for each in listed
         if isinstance(each, dict) and isinstance(name := each.get("name"), str)
     )

@@ -58,8 +58,15 @@ def wanted_node(files: Mapping[str, str], folder: str = ".") -> WantedNode | Non
             if range_ := next(filter(None, lines), None):
                 return WantedNode(shortened(range_, LONGEST_RANGE), at(each, name))
         path = at(each, "package.json")
-        if path in files and (engine := read_package(files[path], path).node_engine):
-            return WantedNode(shortened(engine, LONGEST_RANGE), f"{path} (engines.node)")
+        if path in files:
+            package = read_package(files[path], path)
+            # npm refuses to work with another one than `devEngines` asks for.
+            for range_, where in (
+                (package.dev_node, "devEngines.runtime"),
+                (package.node_engine, "engines.node"),
+            ):
+                if range_:
+                    return WantedNode(shortened(range_, LONGEST_RANGE), f"{path} ({where})")
     return None
 
 

@@ -206,6 +206,14 @@ def test_package_json_may_begin_with_a_byte_order_mark():
             (">=20", "package.json (engines.node)"),
         ),
         ({"package.json": '{"engines": ["x"]}'}, None),
+        (
+            {
+                "package.json": '{"engines": {"node": ">=18"}, "devEngines": '
+                '{"runtime": [{"name": "deno"}, {"name": "node", "version": "^22"}]}}'
+            },
+            ("^22", "package.json (devEngines.runtime)"),
+        ),
+        ({"package.json": '{"devEngines": {"runtime": {"name": "bun", "version": "1"}}}'}, None),
     ],
 )
 def test_the_wish_for_a_node_version_is_found_where_people_leave_it(files, wish):
