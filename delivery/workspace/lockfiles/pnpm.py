@@ -107,7 +107,7 @@ def _package(key: str, entry: Mapping[str, Any]) -> LockedPackage:
     bare = key.removeprefix("/").partition("(")[0]
     named = _NAMED.fullmatch(bare.partition("_")[0])
     name, version = (named[1], named[2]) if named else (bare, "")
-    if ":" in version or not named:
+    if ":" in name or ":" in version or not named:
         # As `a@file:b` and `a@https://…`, which say their version apart.
         name, version = bare.partition("@")[0] if bare[:1] != "@" else _scoped(bare), ""
     return LockedPackage(

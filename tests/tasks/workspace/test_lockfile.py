@@ -165,6 +165,19 @@ def test_a_document_about_pnpm_itself_is_not_taken_for_the_packages():
     assert "hooks@3.0.1" not in shown(locked.reached(locked.of("."), RUNNING))
 
 
+def test_a_folder_that_pnpm_copies_has_no_version_of_its_own():
+    text = (
+        "lockfileVersion: '6.0'\nimporters:\n  .:\n    dependencies:\n"
+        "      lib: {specifier: 'workspace:^', version: file:libs/lib(react@18.2.0)}\n"
+        "packages:\n  file:libs/lib(react@18.2.0):\n"
+        "    resolution: {directory: libs/lib, type: directory}\n    name: lib\n"
+    )
+
+    locked = read_lockfile("pnpm-lock.yaml", text)
+
+    assert shown(locked.reached(locked.of("."), RUNNING)) == {"lib@"}
+
+
 @pytest.mark.parametrize("version", [5.4, 5.3])
 def test_peers_and_scopes_of_pnpm_s_older_keys(version):
     text = (
