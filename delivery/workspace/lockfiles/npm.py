@@ -94,16 +94,17 @@ def _note_needs(
     reading.need(path, needed, Kind.NEEDED, find)
     reading.need(path, optional, Kind.OPTIONAL, find)
     reading.need(path, filter(find, table(entry.get(_REQUIRED))), Kind.NEEDED, find)
+    development = (
+        dict(texts(entry.get("devDependencies"))) if reading.packages[path].is_local else {}
+    )
+    reading.need(path, development, Kind.DEVELOPMENT, find)
     # `npm ci --omit=dev` installs peers, if the lockfile has them: an application may have been
     # locked with --legacy-peer-deps.
     is_optional = table(entry.get("peerDependenciesMeta"))
     for name, _ in texts(entry.get("peerDependencies")):
-        if find(name):
+        if name not in development and find(name):
             kind = Kind.OPTIONAL if table(is_optional.get(name)).get("optional") else Kind.NEEDED
             reading.need(path, [name], kind, find)
-    if path in reading.folders.values():
-        development = (name for name, _ in texts(entry.get("devDependencies")))
-        reading.need(path, development, Kind.DEVELOPMENT, find)
 
 
 def _places(path: str) -> list[str]:

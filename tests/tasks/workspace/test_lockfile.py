@@ -118,6 +118,18 @@ def test_npm_s_own_marks_agree_with_the_walk():
     assert len(expected) > 80
 
 
+def test_a_peer_that_a_folder_has_for_development_is_for_that_only():
+    """As npm marks it: a library names React as its peer, and develops with a React of its own."""
+    library = {"peerDependencies": {"react": "*"}, "devDependencies": {"react": "18.2.0"}}
+    entries = {"": library, "node_modules/react": {"version": "18.2.0", "dev": True}}
+
+    locked = read_lockfile(
+        "package-lock.json", json.dumps({"lockfileVersion": 3, "packages": entries})
+    )
+
+    assert locked.reached(locked.of("."), RUNNING) == {}
+
+
 PNPM = """lockfileVersion: '9.0'
 importers:
   .:
