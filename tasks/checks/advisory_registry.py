@@ -32,12 +32,13 @@ class Registry:
     `was_stand_in` becomes true if what answers says that it stands in for a registry.
     """
 
-    def __init__(self, address: str, settings: Mapping[str, str], extra: Mapping[str, str]) -> None:
+    def __init__(self, address: str, settings: Mapping[str, str], context: ScanContext) -> None:
+        self._ends = time.monotonic() + context.timeout_s
         self.host = urlsplit(address).netloc.rpartition("@")[2]
         self.was_stand_in = False
         self._address = address.rstrip("/") + BULK
         self._proxy = _proxy(address, settings)
-        self._trust = _trust(settings, extra)
+        self._trust = _trust(settings, context.environment)
 
     def ask(self, context: ScanContext, question: Versions) -> dict[str, list[Mapping[str, Any]]]:
         """Return the advisories about some versions, by package. Raises `NotAnswered`."""
@@ -45,6 +46,8 @@ class Registry:
             for left in reversed(range(TRIES)):
                 if context.stop():
                     raise NotAnswered("it was stopped")
+                if time.monotonic() > self._ends:
+                    raise NotAnswered(f"no verdict within {context.timeout_s:g} s")
                 try:
                     answer = whole_answer(
                         client, "POST", self._address, LARGEST_ANSWER, ONE_ANSWER_S, json=question
@@ -83,7 +86,7 @@ def registry_of(context: ScanContext, address: str | None) -> Registry:
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise NotAnswered("npm's settings on this worker name no registry")
-    return Registry(address, settings, context.environment)
+    return Registry(address, settings, context)
 
 
 def _npm_settings(context: ScanContext) -> dict[str, str]:

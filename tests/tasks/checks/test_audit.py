@@ -205,6 +205,16 @@ def test_an_audit_that_is_stopped_was_not_asked(context, advisories):
     assert not audit(stopped, lock(context), registry=advisories.url).ran
 
 
+def test_an_audit_ends_with_the_time_of_its_check(context, advisories):
+    hasty = ScanContext(
+        context.tree, context.logs, context.environment, log=lambda line: None, timeout_s=-1
+    )
+
+    report = audit(hasty, lock(context), registry=advisories.url)
+
+    assert (report.ran, report.summary) == (False, "not asked: no verdict within -1 s")
+
+
 def test_the_registry_of_npm_s_settings_is_asked_where_none_is_given(context, advisories):
     advisories.publish("ms", "high", "<2.0.1")
     settings = {**context.environment, "npm_config_registry": advisories.url}
