@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from urllib.parse import quote
 
-from delivery.text import clipped, escaped, plain
+from delivery.text import clipped, escaped, plain, shortened
 
-LONGEST_SECTION = 2900
+LONGEST_SECTION, LONGEST_IN_SHORT = 2900, 160
 
 _ENDS_A_LINK = re.compile(r"[<>|\s]")
 
@@ -60,6 +60,14 @@ class Failure:
     had_traffic: bool = False
     has_traffic: bool = False
 
+    @property
+    def in_short(self) -> str:
+        """What a headline says: the step, or, if that asks a question, how the reason begins."""
+        if not self.stage.endswith("?"):
+            return self.stage
+        lines = [line.strip() for line in self.reason.splitlines()]
+        return shortened(next(filter(None, lines), self.stage), LONGEST_IN_SHORT)
+
 
 @dataclass(frozen=True)
 class Message:
@@ -102,7 +110,7 @@ def failure_message(what: str, failure: Failure, run_url: str) -> Message:
     """Say why a run failed, what to do, and what serves now."""
     return Message(
         RunStatus.FAILED,
-        f"{what}: {failure.stage}",
+        f"{what}: {failure.in_short}",
         (
             f"```{clipped(escaped(failure.reason), 2500)}```",
             f"*What now:* {escaped(failure.hint)}",

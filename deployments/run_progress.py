@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from delivery.errors import TimedOut
+from delivery.run.summary import without_stages
 from tasks.run.summary import SUMMARY
 
 LOOK_EVERY_S = 0.5
@@ -77,6 +78,11 @@ def show_markdown(text: str) -> None:
     """Print Markdown as a person reads it: its tables as tables, without its signs."""
     width = min(shutil.get_terminal_size((WIDTH, 24)).columns, WIDTH)
     Console(width=width, highlight=False).print(Markdown(text))
+
+
+def show_summary(client: SyncPrefectClient, run_id: UUID) -> None:
+    """Print the run's summary without its steps, which were shown as they ended."""
+    show_markdown(without_stages(summary_of(client, run_id)))
 
 
 def summary_of(client: SyncPrefectClient, run_id: UUID) -> str:

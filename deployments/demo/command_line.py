@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import FlowRun
 from delivery.errors import RolloutFailed
 from delivery.text import duration
 from deployments import ROOT
-from deployments.run_progress import follow, run_with_tag, show_markdown, summary_of
+from deployments.run_progress import follow, run_with_tag, show_summary
 from deployments.server.processes import Server
 
 RUN_TIMEOUT_S = 900
@@ -54,7 +54,7 @@ class CommandLine:
                 watching.wait()
         state = run.state.name if run.state else "unknown"
         if state != expected:
-            show_markdown(summary_of(self.client, run.id))
+            show_summary(self.client, run.id)
             reason = run.state.message if run.state else "unknown"
             raise RolloutFailed(f"{deployment} ended as {state}, not {expected}: {reason}")
         print(f"  {state} after {duration(seconds_of(run))}\n", flush=True)

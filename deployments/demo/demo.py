@@ -7,7 +7,6 @@ It works as for a user: a Prefect server, registered blocks and deployments, a p
 `prefect deployment run`. Only the services that the deployments talk to are emulated.
 """
 
-import json
 import os
 import shutil
 import subprocess
@@ -20,54 +19,31 @@ from pathlib import Path
 import httpx
 from prefect.client.orchestration import get_client
 
+from blocks.environment import Environment
 from blocks.policy import Policy
 from delivery.errors import DeliveryError, RolloutFailed
+from delivery.maintenance.status import as_text
 from delivery.text import duration
 from deployments import ROOT
+from deployments.demo.chapters import begin
 from deployments.demo.command_line import CommandLine, seconds_of
 from deployments.demo.request import Preview, preview, resolve
 from deployments.demo.show_pull_request import show_pull_request
 from deployments.demo.show_release import show_release
 from deployments.demo.show_schedule import quicken, show_ticks
+from deployments.demo.show_switches import show_live, show_switches
 from deployments.demo.terminal import run_command
 from deployments.register import register
-from deployments.run_progress import show_markdown, summary_of
+from deployments.run_progress import show_summary
 from deployments.sandbox_environment import sandbox_environment
 from deployments.server.processes import Server, prefect_server, prefect_worker, using
 from sandbox.addresses import Addresses
 from sandbox.host.engine import docker_engine
 from sandbox.images.base_images import ensure_base_images, ensure_check_images
-from sandbox.load import Load, Sessions
 from sandbox.parts.sample import Sample, sample_repository
+from tasks.maintenance.status import collect_status
 
 FOLDER = ROOT / ".sandbox"
-# Requests per second, and seconds that one may take: two processors also check, build and deploy.
-RATE, PATIENCE_S = 20.0, 30.0
-
-
-def _without_long_checks(why: str) -> str:
-    """Return a delivery.toml that skips the checks that need npm packages, for the reason `why`."""
-    checks = ("lint", "format", "types", "unit", "integration", "coverage", "e2e")
-    return "".join(f'[checks.{name}]\nskip = "{why}"\n\n' for name in checks)
-
-
-# The previous version has shown these checks, which take minutes on two processors.
-NEWER = {
-    "public/humans.txt": "Ada Sample\n",
-    "delivery.toml": _without_long_checks("the demonstration has just shown it"),
-}
-# It starts and answers, but as not ready, so only the health check can notice.
-BAD = {
-    "src/app/api/health/route.ts": """import { REVISION } from '@/server/revision';
-
-export const dynamic = 'force-dynamic';
-
-export function GET(): Response {
-  return Response.json({ status: 'not ready', revision: REVISION }, { status: 503 });
-}
-""",
-    "delivery.toml": _without_long_checks("we are in a hurry"),
-}
 
 
 def main() -> int:
@@ -106,15 +82,20 @@ def demonstrate(folder: Path, *, keep: bool) -> str:
             with get_client(sync_client=True) as client:
                 often = quicken(client, "reconcile/production")
                 line = CommandLine(client, server)
+                begin("a pull request is checked")
                 revision, pulled = show_pull_request(line, sample, addresses)
+                begin("it is merged and goes live")
                 first = line.run("ci/kanvaro", revision=revision)
-                show_markdown(summary_of(client, first.id))
+                show_summary(client, first.id)
                 live = show_live(revision, addresses)
+                begin("a release of it")
                 released = show_release(line, sample, addresses)
                 switched, newer = show_switches(line, sample, addresses)
+                begin("what is live now, and who was told")
                 line.run("status/production")
                 ticked = show_ticks(client, often)
                 show_slack_messages(addresses)
+                show_status(environment)
         if keep:
             show_how_to_use(server, addresses, newer)
     return (
@@ -147,72 +128,12 @@ def prepare_images(content: Preview) -> None:
             ensure_base_images(client, content.dockerfile)
 
 
-def show_switches(line: CommandLine, sample: Sample, addresses: Addresses) -> tuple[str, str]:
-    """Deploy a version, roll it back and deploy a bad one, while users send requests.
-
-    Return the figures, and the version that was rolled back.
-    """
-    good = sample.revision
-    print(f"from here on {RATE:g} users per second visit {addresses.public}\n")
-    url = f"{addresses.public}/api/health/live"
-    with Load(url, rate=RATE, patience_s=PATIENCE_S) as load:
-        newer = sample.commit(NEWER, "The team signs its work")
-        line.run("ci/kanvaro", revision=newer)
-        show_live(newer, addresses)
-        started = time.time()
-        line.run("rollback/production", reason="The demonstration goes back", target_version=good)
-        show_live(good, addresses)
-        seen = load.report.revisions
-        seconds = max(seen[newer].last - started, 0)
-        print(
-            f"all users were back on {good[:10]} after {seconds:.1f} s, "
-            "including the start of the run\n"
-        )
-        rotated = show_rotation(line, addresses)
-        bad = sample.commit(BAD, "Answer as not ready")
-        line.run("ci/kanvaro", expected="Failed", revision=bad)
-        show_live(good, addresses)
-    report = load.report
-    print(f"{report}\n")
-    if report.failed or bad in report.revisions:
-        raise RolloutFailed(f"{report.failed} requests failed, or users met {bad[:10]}")
-    figures = (
-        f"back from {newer[:10]} in {seconds:.1f} s; no user met {bad[:10]}; "
-        f"{report.failed} of {report.due} requests failed; {rotated}"
-    )
-    return figures, newer
-
-
-def show_rotation(line: CommandLine, addresses: Addresses) -> str:
-    """Rotate the secrets of the running services while signed-in users keep working."""
-    with Sessions(addresses.public) as sessions:
-        signed_in = sessions.users
-        line.run("rotate-secrets/production", reason="The demonstration rotates")
-        sessions.wait_for(
-            sessions.users
-        )  # one more request from each of them, with the new secrets
-    answer = httpx.get(f"{addresses.public}/api/health", timeout=10).json()
-    print(f"secrets in use now: {json.dumps(answer['secrets'])}")
-    refusals = (
-        f"{sum(sessions.refused.values())} of {sessions.requests} requests of signed-in users "
-        "refused while secrets were rotated"
-    )
-    print(
-        f"{signed_in} users had signed in before, {sessions.users - signed_in} since; {refusals}\n"
-    )
-    if sessions.refused:
-        raise RolloutFailed(f"{refusals}: {dict(sessions.refused)}")
-    return refusals
-
-
-def show_live(revision: str, addresses: Addresses) -> str:
-    """Check by its public name which revision is live; raises `RolloutFailed` if another is."""
-    url = f"{addresses.public}/api/health"
-    answer = httpx.get(url, timeout=10).json()
-    if answer.get("revision") != revision:
-        raise RolloutFailed(f"{url} answers {answer}, not {revision}")
-    print(f"live now: {url} answers {json.dumps(answer)}\n")
-    return f"revision {revision[:10]} live"
+def show_status(environment: Environment) -> None:
+    """Print what `make status` says. Raises `RolloutFailed` if something is not well."""
+    seen = collect_status(environment.act_for("status", "demo"))
+    print(f"$ make status\n{as_text(seen)}\n")
+    if not seen.is_well:
+        raise RolloutFailed(f"after the demonstration: {'; '.join(seen.alerts)}")
 
 
 def show_slack_messages(addresses: Addresses) -> None:
@@ -235,7 +156,6 @@ def _shown(path: Path) -> Path:
 
 def show_how_to_use(server: Server, addresses: Addresses, newer: str) -> None:
     """Print addresses to look at, and commands that move the traffic in this setup."""
-    prefect = f"{Path(sys.executable).relative_to(ROOT).with_name('prefect')}"
     print(
         f"left running:\n  Prefect UI   {server.address} ({how_to_log_in(server)})\n"
         f"  Slack        {addresses.slack_page}\n"
@@ -244,9 +164,8 @@ def show_how_to_use(server: Server, addresses: Addresses, newer: str) -> None:
         "To move the traffic yourself, type in this folder:\n"
         f"  export PREFECT_API_URL={server.address}/api\n"
         f"  export PREFECT_API_AUTH_STRING=$(cat {_shown(server.password_file)})\n"
-        f"  {prefect} deployment run blue-green/production"
-        f' -p version={newer} -p reason="it was right after all" --watch\n'
-        f'  {prefect} deployment run rollback/production -p reason="trying it" --watch\n\n'
+        f'  make deploy VERSION={newer} REASON="it was right after all"\n'
+        '  make rollback REASON="trying it"\n\n'
         "`make status` says what is live and how to get back; `make sandbox-stop` ends it all.\n"
     )
 

@@ -26,11 +26,12 @@ from delivery.checks.advisories import NOT_ASKED, SCANNER
 from delivery.checks.delivery_toml import parse_table
 from delivery.checks.table import DEFAULT_TABLE
 from delivery.errors import ConfigurationError, DeliveryError, RequestRefused, RolloutFailed
+from delivery.text import shortened
 from deployments import ROOT
 from deployments.demo.demo import how_to_log_in, prepare_images, start_sandbox, step
 from deployments.demo.request import USAGE, CiRequest, Preview, preview, resolve
 from deployments.demo.terminal import run_command, shown_in_terminal
-from deployments.run_progress import show_markdown, summary_of
+from deployments.run_progress import show_summary, summary_of
 from deployments.sandbox_environment import sandbox_environment
 from deployments.server.processes import standing_server, using
 from sandbox import addresses
@@ -46,6 +47,9 @@ _EXPOSED = re.compile(
     r"^[ \t]*EXPOSE[ \t]+(\d{1,5})(?:/tcp)?[ \t\r]*$", re.IGNORECASE | re.MULTILINE
 )
 _HIGHEST_PORT = 65535
+# Where the sentence of one scanner ends in a cell of the summary.
+_CELL_END = re.compile(r" \(allowed|; |\||\n")
+_LONGEST_REASON = 200
 
 
 def main() -> int:
@@ -143,8 +147,8 @@ def _run(request: CiRequest) -> str:
     if isinstance(run_id, UUID):
         with get_client(sync_client=True) as client:
             summary = summary_of(client, run_id)
-        print()
-        show_markdown(summary)
+            print()
+            show_summary(client, run_id)
     return _sentence(state, summary)
 
 
@@ -158,8 +162,9 @@ def _sentence(state: State[Any], summary: str) -> str:
             f"{type(ended).__name__}: {ended}",
             hint="This was not foreseen: open the run in the Prefect UI and read its log.",
         ) from ended
-    silent = f"{SCANNER}: {NOT_ASKED}" in summary
-    return f"{ended}; no registry was asked about known vulnerabilities" if silent else str(ended)
+    _, is_silent, row = summary.partition(f"{SCANNER}: {NOT_ASKED}")
+    why = shortened(_CELL_END.split(row, maxsplit=1)[0], _LONGEST_REASON)
+    return f"{ended}; {SCANNER}: {NOT_ASKED}{why}" if is_silent else str(ended)
 
 
 def _hint(error: DeliveryError) -> str:

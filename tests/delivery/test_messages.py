@@ -19,6 +19,17 @@ def test_a_failure_says_stage_reason_what_to_do_and_what_serves():
     assert message.text == "🔴 aaaaaaaaaa of main did not reach production: unit"
 
 
+def test_a_headline_says_what_was_found_and_asks_nothing():
+    asked = "does production green answer as aaaaaaaaaa?"
+    reason = "\nhttp://green does not answer as aaaaaaaaaa: 503\nfive times"
+
+    message = failed(SUBJECT, Failure(asked, reason, "", ""))
+
+    assert message.text.endswith("production: http://green does not answer as aaaaaaaaaa: 503")
+    assert failed(SUBJECT, Failure(asked, " ", "", "")).text.endswith(asked)
+    assert len(failed(SUBJECT, Failure(asked, "x" * 999, "", "")).text) < 250
+
+
 @pytest.mark.parametrize("hostile", ["<!channel>", "<https://evil|click>", "a & b", "```"])
 def test_what_came_from_outside_is_shown_and_not_obeyed(hostile):
     message = started(SUBJECT, hostile, hostile)
