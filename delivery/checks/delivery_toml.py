@@ -79,7 +79,7 @@ _SCANNER_KEYS = ("timeout", "audit_level")
 # Names of logs, homes and folders that the pipeline itself makes in a run.
 _OUR_NAMES = (
     *("install", "codecov", "secrets", "npm-audit", "snyk", "scanned", "build-context"),
-    *("stop", "owner", "release-build", "npm-sbom", "smoke-test", "metadata"),
+    *("stop", "owner", "release-build", "npm-settings", "smoke-test", "metadata"),
     "image-build",
 )
 _CHECK_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")

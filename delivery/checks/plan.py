@@ -11,7 +11,7 @@ from delivery.checks.images import Images, image_of
 from delivery.checks.table import Check, StageTable
 from delivery.errors import CheckFailed
 from delivery.workspace.error_lines import in_a_line
-from delivery.workspace.packages import Manager
+from delivery.workspace.package_managers import Manager
 
 PASSES_ALONE = "passes alone"
 # Raise this when the pass of a check comes to mean something else: remembered passes are then void.

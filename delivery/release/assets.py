@@ -1,20 +1,19 @@
-"""Name the assets of a release, and write its checksums, SBOM and provenance.
+"""Name the assets of a release, and write its checksums and its provenance.
 
 They are the same for the same tag, no matter who makes them and when, except for the part of the
 provenance that names the run.
 
 Formats: in-toto Statement v1 (https://in-toto.io/Statement/v1) with a SLSA provenance v1 as its
-predicate (https://slsa.dev/spec/v1.0/provenance), CycloneDX (https://cyclonedx.org/specification/).
+predicate (https://slsa.dev/spec/v1.0/provenance).
 """
 
 import hashlib
 import json
 import re
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from delivery.errors import ConfigurationError
 from delivery.json_reader import read_json
@@ -78,26 +77,6 @@ def names_of(application: str, tag: VersionTag) -> Names:
 def checksums(assets: Sequence[Asset]) -> str:
     """Return the text of the file that `sha256sum --check` reads."""
     return "".join(f"{each.sha256}  {each.name}\n" for each in assets)
-
-
-def sbom_of(written: str, revision: str, committed_at: str, name: str) -> str:
-    """Return a CycloneDX document that npm wrote, without traces of time, chance and folder.
-
-    Raises `ConfigurationError` if it is no CycloneDX document.
-    """
-    try:
-        document: dict[str, Any] = read_json(written)
-        component = document["metadata"]["component"]
-        is_known = document["bomFormat"] == "CycloneDX" and isinstance(component, dict)
-    except (ValueError, KeyError, TypeError):
-        is_known = False
-    if not is_known:
-        raise ConfigurationError("`npm sbom` wrote no CycloneDX document", hint="Update npm.")
-    component["name"] = name
-    document["metadata"]["timestamp"] = committed_at
-    serial = uuid.uuid5(uuid.NAMESPACE_URL, f"urn:kanvaro-delivery:sbom:{revision}")
-    document["serialNumber"] = serial.urn
-    return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
 
 class Resource(NamedTuple):

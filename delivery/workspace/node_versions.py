@@ -43,6 +43,13 @@ def node_is_wanted(wanted: str, have: str) -> bool | None:
     return any(low <= version < high for low, high in intervals)
 
 
+def lowest(wanted: str) -> str | None:
+    """Return the lowest version in a range; None for one that is empty or cannot be read."""
+    intervals = _intervals(wanted, (20, 0, 0)) or []
+    lows = [low for low, high in intervals if low < high]
+    return ".".join(map(str, min(lows))) if lows else None
+
+
 def _version(text: str) -> Version:
     match = re.match(r"v?(\d{1,6})\.(\d{1,6})\.(\d{1,6})", text.strip())
     if match is None:

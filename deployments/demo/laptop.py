@@ -23,15 +23,16 @@ from prefect.client.orchestration import get_client
 
 from blocks.environment import Environment
 from blocks.policy import Policy
+from delivery.checks.advisories import NOT_ASKED, SCANNER
 from delivery.checks.delivery_toml import parse_table
 from delivery.checks.table import DEFAULT_TABLE
 from delivery.errors import ConfigurationError, DeliveryError, RequestRefused, RolloutFailed
-from delivery.text import text_of
+from delivery.text import shortened, text_of
 from deployments import ROOT
 from deployments.demo.demo import how_to_log_in, prepare_images, start_sandbox, step
 from deployments.demo.request import USAGE, CiRequest, Preview, preview, resolve
 from deployments.demo.terminal import run_command, shown_in_terminal
-from deployments.run_progress import show_summary, tell
+from deployments.run_progress import show_summary, summary_of, tell
 from deployments.sandbox_environment import sandbox_environment
 from deployments.server.processes import standing_server, using
 from sandbox import addresses
@@ -47,6 +48,9 @@ _EXPOSED = re.compile(
     r"^[ \t]*EXPOSE[ \t]+(\d{1,5})(?:/tcp)?[ \t\r]*$", re.IGNORECASE | re.MULTILINE
 )
 _HIGHEST_PORT = 65535
+# Where the sentence of one scanner ends in a cell of the summary.
+_CELL_END = re.compile(r" \(allowed|; |\||\n")
+_LONGEST_REASON = 200
 
 
 def main() -> int:
@@ -119,9 +123,9 @@ def _environment(
     # An unknown application may not report its revision; on a laptop, and nowhere else, one that
     # starts and answers is accepted.
     made.policy.answers_revision = False
-    # Yarn asks its own registry for advisories, which the sandbox cannot emulate. A trial on a
-    # laptop protects nothing, so a missing scan result is only reported here; in other environments
-    # it blocks.
+    # The sandbox's advisories are made up: the registry of npm's settings is asked instead. A trial
+    # on a laptop protects nothing, so it may be silent; the report then says that it was not asked.
+    made.advisory_registry = None
     made.policy.scanners_that_may_be_absent = ["npm-audit", "snyk"]
     if port := exposed_port(content.dockerfile or ""):
         made.service.port = port
@@ -140,15 +144,17 @@ def _run(request: CiRequest) -> str:
             environment=ENVIRONMENT,
             return_state=True,
         )
-    run_id = state.state_details.flow_run_id
+    run_id, summary = state.state_details.flow_run_id, ""
     if isinstance(run_id, UUID):
         with get_client(sync_client=True) as client:
+            summary = summary_of(client, run_id)
             print()
             show_summary(client, run_id)
-    return _sentence(state)
+    return _sentence(state, summary)
 
 
-def _sentence(state: State[Any]) -> str:
+def _sentence(state: State[Any], summary: str) -> str:
+    """Return how the run ended, and what its summary says was left out; raises what stopped it."""
     ended = state.result(raise_on_failure=False)
     if isinstance(ended, DeliveryError | KeyboardInterrupt):
         raise ended
@@ -157,7 +163,9 @@ def _sentence(state: State[Any]) -> str:
             f"{type(ended).__name__}: {ended}",
             hint="This was not foreseen: open the run in the Prefect UI and read its log.",
         ) from ended
-    return str(ended)
+    _, is_silent, row = summary.partition(f"{SCANNER}: {NOT_ASKED}")
+    why = shortened(_CELL_END.split(row, maxsplit=1)[0], _LONGEST_REASON)
+    return f"{ended}; {SCANNER}: {NOT_ASKED}{why}" if is_silent else str(ended)
 
 
 def _hint(error: DeliveryError) -> str:

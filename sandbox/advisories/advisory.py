@@ -60,25 +60,3 @@ class Advisory:
             "cwe": list(self.cwe),
             "cvss": self.cvss,
         }
-
-    def as_quick(self, findings: dict[str, list[str]]) -> dict[str, Any]:
-        """Return the advisory as an entry of a quick audit; `findings` are paths by version."""
-        return {
-            **self.as_bulk(),
-            "module_name": self.package,
-            "findings": [
-                {"version": version, "paths": paths} for version, paths in findings.items()
-            ],
-            "patched_versions": "<0.0.0",
-            "recommendation": "No fix is known to the sandbox.",
-            "overview": self.title,
-            "cves": [],
-            "cwe": ", ".join(self.cwe),
-            "access": "public",
-            "created": _EPOCH,
-            "updated": _EPOCH,
-            "deleted": None,
-        }
-
-
-_EPOCH = "2026-01-01T00:00:00.000Z"

@@ -1,8 +1,8 @@
 """Serve the advisory endpoints of an npm registry.
 
-Protocol: `POST /-/npm/v1/security/advisories/bulk` (npm 7 and later, pnpm, yarn) takes versions by
-package and answers advisories by package; `POST /-/npm/v1/security/audits/quick` and `/audits` (npm
-6, older pnpm) take a tree. Bodies may be gzipped.
+Protocol: `POST /-/npm/v1/security/advisories/bulk` takes versions by package and answers advisories
+by package. `POST /-/npm/v1/security/audits/quick` and `/audits`, which took a tree (npm 6, pnpm 9,
+Yarn 1 to 3), answer 410, as the public registry's do. Bodies may be gzipped.
 """
 
 import itertools
@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 from aiohttp import web
 
-from sandbox.advisories import quick, upstream
+from sandbox.advisories import upstream
 from sandbox.advisories.advisory import Advisory
 from sandbox.parts import faults
 from sandbox.parts.faults import HttpFaults
@@ -23,6 +23,10 @@ from sandbox.parts.part import Part
 from sandbox.parts.web import LARGEST_BODY, WebServer
 
 FIXTURES = {name: Path(__file__).with_name(f"{name}.json") for name in ("quiet", "loud")}
+
+
+# What is made up here must never be taken for the word of a real registry.
+STAND_IN = {"kanvaro-stand-in": "advisories of the sandbox"}
 
 
 class Advisories(Part):
@@ -90,8 +94,8 @@ class Advisories(Part):
                 web.post("/_sandbox/advisories", self._publish),
                 web.put("/_sandbox/advisories", self._use),
                 web.post("/-/npm/v1/security/advisories/bulk", self._bulk),
-                web.post("/-/npm/v1/security/audits/quick", self._quick),
-                web.post("/-/npm/v1/security/audits", self._quick),
+                web.post("/-/npm/v1/security/audits/quick", self._retired),
+                web.post("/-/npm/v1/security/audits", self._retired),
                 web.get("/-/ping", self._ping),
                 web.get("/{package:[^-_].*}", self._document),
             ]
@@ -128,15 +132,12 @@ class Advisories(Part):
             return web.json_response({"error": str(error)}, status=400)
         found = self.about(versions)
         return web.json_response(
-            {name: [a.as_bulk() for a in all_] for name, all_ in found.items()}
+            {name: [a.as_bulk() for a in all_] for name, all_ in found.items()}, headers=STAND_IN
         )
 
-    async def _quick(self, request: web.Request) -> web.Response:
-        try:
-            tree = json.loads(await request.read())
-            return web.json_response(quick.audit(tree, self.about))
-        except (AttributeError, TypeError, ValueError) as error:
-            return web.json_response({"error": f"not a dependency tree: {error}"}, status=400)
+    async def _retired(self, request: web.Request) -> web.Response:
+        error = "This endpoint is being retired. Use the bulk advisory endpoint instead."
+        return web.json_response({"error": error}, status=410)
 
     async def _ping(self, request: web.Request) -> web.Response:
         return web.json_response({})

@@ -20,7 +20,7 @@ LINES_OF_AN_INSTALL = 200
 TOO_SHORT = "Give it more time in delivery.toml (`install_timeout`), or find out what it waits for."
 
 
-@operation("install packages with {plan.manager.name}")
+@operation("install packages with {plan.manager}")
 def install(
     environment: Environment,
     source: Source,

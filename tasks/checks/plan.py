@@ -75,7 +75,7 @@ def plan_of(
         raise _in_another_folder(source, f"{own} has workspaces, and no script that a check uses")
     wanted = wanted_node(files, table.folder)
     images, about_images = choose_images(table, wanted, files, manager.root)
-    remarks = (*source.notes, *about_images)
+    remarks = (*source.notes, *manager.remarks, *about_images)
     remarks += (*remarks_about(table, checks), *_proxy_remarks())
     return CheckPlan(table, manager, images, {}, checks, not_applicable, remarks)
 

@@ -1,37 +1,18 @@
 """Capture what a program writes: its lines for the log, its last lines, all of it in a file."""
 
-import io
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from delivery.errors import RequestRefused
 from delivery.workspace.error_lines import FirstError, with_its_lines
 from delivery.workspace.lines import LineReader
 
 LARGEST_LOG = 200 * 1024 * 1024
 # The commits of a large project since its beginning have 20 MB.
 LARGEST_ANSWER = 50_000_000
-
-
-class Answer(io.BytesIO):
-    """What a program writes to its standard output, to be read as one text, up to a limit."""
-
-    def __init__(self, program: str) -> None:
-        super().__init__()
-        self._program = program
-
-    def write(self, chunk: Any) -> int:
-        """Keep a chunk. Raises `RequestRefused` beyond the limit."""
-        if self.tell() + len(chunk) > LARGEST_ANSWER:
-            raise RequestRefused(
-                f"{self._program} answered more than {LARGEST_ANSWER / 1e6:.0f} MB",
-                hint="Look at its log on the worker: that is no usable answer.",
-            )
-        return super().write(chunk)
 
 
 @dataclass(frozen=True)

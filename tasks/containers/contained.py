@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from docker import DockerClient
 from docker.errors import APIError, ImageNotFound
@@ -82,14 +82,12 @@ def run_contained(
     stop: Callable[[], bool] = lambda: False,
     last_lines: int = 40,
     grace_s: float = GRACE_S,
-    answer: IO[bytes] | None = None,
 ) -> ProgramOutcome:
     """Run `argv` in `folder` of the volume, pass its lines to `log`, and wait for its end.
 
     `stop` is called five times a second. When it returns true, or after `timeout_s`, the program is
     asked to end, and its container is killed `grace_s` seconds later. The container is removed
-    however this call ends. With `answer`, standard output goes there, and only standard error is
-    logged. Raises `ConfigurationError` if the engine cannot start the container.
+    however this call ends. Raises `ConfigurationError` if the engine cannot start the container.
     """
     began = time.monotonic()
     timed_out = stopped = False
@@ -100,11 +98,8 @@ def run_contained(
         chunks = stack.enter_context(_started(client, made))
 
         def take(until: float) -> Iterator[None]:
-            for is_answer, chunk in chunks.read(until):
-                if answer and is_answer:
-                    answer.write(chunk)
-                else:
-                    output.write(chunk, is_error=not is_answer)
+            for is_output, chunk in chunks.read(until):
+                output.write(chunk, is_error=not is_output)
                 yield
 
         look_at_disk = began + DISK_EVERY_S
@@ -240,7 +235,7 @@ class _Chunks:
             try:
                 pair = self._waiting.get(timeout=min(LOOK_EVERY_S, left))
             except queue.Empty:
-                yield False, b""
+                yield True, b""
                 continue
             if pair is None:
                 self.is_open = False

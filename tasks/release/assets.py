@@ -8,7 +8,6 @@ from prefect.artifacts import create_table_artifact
 
 from blocks.environment import Environment
 from delivery.checks.plan import CheckPlan
-from delivery.errors import ConfigurationError
 from delivery.release.assets import (
     GZIP,
     PROVENANCE,
@@ -20,22 +19,16 @@ from delivery.release.assets import (
     checksums,
     names_of,
     provenance,
-    sbom_of,
     sha256_of,
 )
-from delivery.workspace.package_json import read_package
 from tasks import operation
-from tasks.containers.captured_output import Answer, format_outcome
 from tasks.platform.versions import Version
-from tasks.release.plan import package_path
+from tasks.release.sbom import sbom
 from tasks.release.standalone_build import Built, pack
 from tasks.release.tag import Tagged
 from tasks.run.announce import run_url, this_run
-from tasks.workspace.application import run_logged, volume_with
-from tasks.workspace.committed import committed_content, read_committed
+from tasks.workspace.committed import committed_content
 from tasks.workspace.workspace import Workspace
-
-SBOM_TIMEOUT_S = 300
 
 
 @operation("make the assets of {tagged}")
@@ -47,12 +40,15 @@ def make_assets(
     built: Built,
     version: Version,
 ) -> list[Asset]:
-    """Make the archive of a build, its SBOM, its provenance, and the checksums of the first two."""
+    """Make the archive of a build, its SBOM, its provenance, and the checksums of the first two.
+
+    Raises `RequestRefused` if the lockfile does not say what the application consists of.
+    """
     names = names_of(environment.github_repository or "", tagged.tag)
     folder = workspace.home / "assets"
     archive = pack(built, tagged, names.stem, folder)
-    sbom = _written(folder / names.sbom, _sbom(environment, workspace, tagged, plan, built))
-    assets = [_asset(archive, GZIP), _asset(sbom, SBOM)]
+    listed = _written(folder / names.sbom, sbom(tagged, plan))
+    assets = [_asset(archive, GZIP), _asset(listed, SBOM)]
     build = _build(environment, tagged, plan, version)
     stated = _written(folder / names.provenance, provenance(build, assets))
     # Only of files that are the same for every run: the provenance names the run that wrote it.
@@ -73,41 +69,6 @@ def _asset(path: Path, media_type: str) -> Asset:
 def _written(path: Path, text: str) -> Path:
     path.write_text(text)
     return path
-
-
-def _sbom(
-    environment: Environment, workspace: Workspace, tagged: Tagged, plan: CheckPlan, built: Built
-) -> str:
-    """Return the SBOM that npm makes: from the committed lockfile, if that is npm's.
-
-    Else it reads the packages that the build installed, where they are.
-    """
-    by_lockfile = plan.manager.lockfile == "package-lock.json"
-    argv = [
-        *("npm", "sbom", "--sbom-format", "cyclonedx", "--sbom-type", "application"),
-        *("--omit", "dev", *(["--package-lock-only"] if by_lockfile else [])),
-    ]
-    # No script of the application has changed the files of the commit there.
-    committed = volume_with(environment, tagged.source, workspace, plan.images.usual, "sbom")
-    volume = committed if by_lockfile else built.volume
-    answer = Answer("npm sbom")
-    outcome = run_logged(
-        environment,
-        workspace,
-        volume,
-        argv,
-        image=plan.images.usual,
-        folder=plan.table.folder,
-        timeout_s=SBOM_TIMEOUT_S,
-        name="npm-sbom",
-        answer=answer,
-    )
-    if not outcome.passed:
-        raise ConfigurationError(format_outcome("npm-sbom", argv, outcome))
-    path = package_path(plan)
-    name = read_package(read_committed(tagged.source, path) or "{}", path).name
-    written = answer.getvalue().decode(errors="replace")
-    return sbom_of(written, tagged.revision, tagged.committed_at, name)
 
 
 def _build(environment: Environment, tagged: Tagged, plan: CheckPlan, version: Version) -> Build:

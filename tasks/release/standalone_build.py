@@ -37,14 +37,13 @@ LARGEST_BUILD = 2_000_000_000
 
 @dataclass(frozen=True)
 class Built:
-    """A built application in `folder`, and the `volume` in which it was built.
+    """A built application in `folder`.
 
     `replaced` maps traces of the build, such as its folder, to what stands in the archive instead.
     """
 
     folder: Path
     replaced: dict[bytes, bytes]
-    volume: RunVolume
 
 
 @operation("build the standalone application of {tagged}")
@@ -79,7 +78,7 @@ def build_standalone(
     if not outcome.passed:
         raise CheckFailed(format_outcome(SCRIPT, command, outcome))
     app = _fetched(environment, workspace, volume, plan)
-    return _gathered(app, workspace, tagged, plan, volume)
+    return _gathered(app, workspace, tagged, plan)
 
 
 def _fetched(
@@ -97,9 +96,7 @@ def _fetched(
     return app
 
 
-def _gathered(
-    app: Path, workspace: Workspace, tagged: Tagged, plan: CheckPlan, volume: RunVolume
-) -> Built:
+def _gathered(app: Path, workspace: Workspace, tagged: Tagged, plan: CheckPlan) -> Built:
     """Copy the standalone folder, with what Next.js leaves out: static files and public/.
 
     Raises `RequestRefused` for a link that leads out of the build.
@@ -128,7 +125,7 @@ def _gathered(
     )
     inside = posixpath.normpath(f"{SOURCE}/{plan.table.folder}")
     replaced = replacements(inside, build_id, prerender, references, tagged.revision)
-    return Built(folder, replaced | _tree(inside), volume)
+    return Built(folder, replaced | _tree(inside))
 
 
 def _tree(inside: str) -> dict[bytes, bytes]:

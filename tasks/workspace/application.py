@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO
 
 from docker import DockerClient
 from prefect.logging import get_run_logger
@@ -124,7 +123,6 @@ def run_logged(
     variables: Mapping[str, str] | None = None,
     services: Sequence[str] = (),
     last_lines: int = 40,
-    answer: IO[bytes] | None = None,
 ) -> ProgramOutcome:
     """Run a program of the application in `folder` of its source, with its lines in the run's log.
 
@@ -153,7 +151,6 @@ def run_logged(
             full_log=full_log,
             stop=stop,
             last_lines=last_lines,
-            answer=answer,
         )
 
 

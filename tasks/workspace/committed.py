@@ -65,6 +65,11 @@ def committed_content(source: Source, path: str) -> bytes | None:
     return _contents(source, [path]).get(path)
 
 
+def read_many(source: Source, paths: list[str]) -> dict[str, str]:
+    """Return the texts of those paths that are files of the commit. Raises as `read_committed`."""
+    return _texts(source, paths)
+
+
 def tracked_files(source: Source) -> list[str]:
     """Return the repository paths of all files of the commit, without submodules.
 

@@ -16,6 +16,8 @@ CONSTANT = {
     "CI": "true",
     "NO_COLOR": "1",
     "TZ": "UTC",
+    # What a stranger's application installs tells nobody that it ran here.
+    "DO_NOT_TRACK": "1",
     "NEXT_TELEMETRY_DISABLED": "1",
     "GIT_TERMINAL_PROMPT": "0",
     "COREPACK_ENABLE_DOWNLOAD_PROMPT": "0",

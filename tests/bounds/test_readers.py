@@ -1,30 +1,32 @@
 """What a stranger writes has bounds: whatever it is, it ends with the reader's own clear error."""
 
 import json
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
 
-from delivery.checks.audit_readers import read_npm_audit, read_yarn_npm_audit
+from delivery.checks.advisories import judged, read_advisories
 from delivery.checks.handover import read_verdict
 from delivery.checks.passes import read_pass
-from delivery.checks.scan_readers import SEVERITIES, read_secret_scan, read_snyk
+from delivery.checks.scan_readers import read_secret_scan, read_snyk
 from delivery.checks.scans import LONGEST_FIELD, Finding
+from delivery.checks.vulnerable_range import concerns
 from delivery.credentials.secret_value import members_of
-from delivery.errors import ConfigurationError, SecretMalformed, StageLost
+from delivery.errors import ConfigurationError, RequestRefused, SecretMalformed, StageLost
 from delivery.maintenance.alarm_events import read_notice
 from delivery.platform.route import first_route, read_route
-from delivery.release.assets import sbom_of
 from delivery.release.reproducible_build import replacements
 from delivery.run.ledger import Proven
 from delivery.text import as_markdown, cell, escaped
 from delivery.workspace.install_hints import explain_install_failure, is_worth_another_try
 from delivery.workspace.lines import LineReader, printable
-from delivery.workspace.package_json import for_an_audit, read_package
+from delivery.workspace.package_json import read_package
 from deployments.demo.laptop import exposed_port
 from tasks.checks.secret_finder import is_no_secret
 from tasks.deploy import smoke
 from tasks.platform import health
+from tasks.workspace.lockfile import read_lockfile
 
 HOSTILE = {
     "nested lists": "[" * 100_000,
@@ -41,14 +43,11 @@ REFUSING = {
     "a verdict": (read_verdict, StageLost),
     "the route": (read_route, ConfigurationError),
     "package.json": (read_package, ConfigurationError),
-    "package.json of an audit": (for_an_audit, ConfigurationError),
     "a secret": (members_of, SecretMalformed),
-    "an SBOM": (lambda text: sbom_of(text, "1" * 40, "", "x"), ConfigurationError),
+    "advisories": (lambda text: read_advisories(text.encode()), ValueError),
     "a row of the ledger": (Proven.read, ValueError),
 }
 REPORTING = {
-    "npm's audit": lambda text: read_npm_audit(text, "low"),
-    "yarn's audit": lambda text: read_yarn_npm_audit(text, 1, "low"),
     "snyk's report": lambda text: read_snyk(text, 0),
     "the secret scan": read_secret_scan,
     "the baseline": lambda text: read_secret_scan('{"scanned": 1, "too_large": 0}', text),
@@ -105,17 +104,6 @@ def test_an_application_without_scripts_has_no_smoke_tests(monkeypatch, scripts)
     assert not smoke.SmokeCheckout(None, None, None, plan, False).has_smoke_tests
 
 
-@pytest.mark.parametrize("via", ["null", "1", '"x"', '{"a": 1}', "[null, 1, []]"])
-def test_an_audit_whose_findings_have_another_shape_is_still_judged_by_its_counts(via):
-    counts = ", ".join(f'"{each}": 1' for each in SEVERITIES)
-    text = f"""{{"metadata": {{"vulnerabilities": {{{counts}}}}},
-              "vulnerabilities": {{"ms": {{"via": {via}}}}}}}"""
-
-    report = read_npm_audit(text, "low")
-
-    assert (report.ran, report.passed) == (True, False)
-
-
 def test_a_fix_of_snyk_that_is_no_list_is_no_crash():
     found = {"id": 1, "severity": "high", "fixedIn": 3, "packageName": ["x"] * 1000}
 
@@ -141,6 +129,13 @@ class Plugin:
 
 LONG = 300_000
 PASSWORD = "a" * LONG
+
+
+def _entries_of(line):
+    with suppress(RequestRefused):
+        read_lockfile("yarn.lock", f"a:\n  {line}\n")
+
+
 AT_LENGTH = {
     "a failed request": lambda: is_worth_another_try(["error " * LONG]),
     "a failed script": lambda: is_worth_another_try(["npm error x" * LONG]),
@@ -154,7 +149,14 @@ AT_LENGTH = {
     "a password": lambda: is_no_secret(PASSWORD, f"x://u:{PASSWORD}@h", Plugin),
     "a placeholder": lambda: is_no_secret("<" * LONG, "", None),
     "a subject": lambda: as_markdown("@:" * LONG) + cell("|" * LONG) + escaped("<" * LONG),
-    "a fix": lambda: read_npm_audit("<" * LONG, "low"),
+    "a fix": lambda: judged(
+        {"a": ["1.0.0"]},
+        {"a": [{"severity": "low", "vulnerable_versions": "<" * LONG}]},
+        "low",
+        "1 package",
+    ),
+    "a range of versions": lambda: concerns(">=1 " * (LONG // 4), "1.0.0"),
+    "a line of yarn.lock": lambda: _entries_of('"' * LONG),
 }
 
 

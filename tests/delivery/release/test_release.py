@@ -4,8 +4,6 @@ import json
 from itertools import count
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 from markdown_it import MarkdownIt
 
 from delivery.errors import ConfigurationError, RequestRefused
@@ -16,7 +14,6 @@ from delivery.release.assets import (
     fingerprint,
     names_of,
     provenance,
-    sbom_of,
 )
 from delivery.release.notes import CommitChange, notes, read_changes
 from delivery.release.steps import Do, HeldAsset, HeldRelease, Wanted, next_step
@@ -134,32 +131,6 @@ def test_two_provenances_of_one_build_are_told_apart_only_by_their_run(tmp_path)
 
     assert print_of(a_build()) == print_of(a_build(run="https://other/2"))
     assert print_of(a_build()) != print_of(a_build(revision="b" * 40))
-
-
-def test_an_sbom_is_the_same_each_time_and_still_cyclonedx():
-    def written(moment):
-        metadata = {"timestamp": moment, "component": {"type": "application", "name": "folder"}}
-        head = {"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1}
-        serial = {"serialNumber": f"urn:uuid:{moment[:8]}-0000-4000-8000-000000000000"}
-        return json.dumps({**head, **serial, "metadata": metadata, "components": []})
-
-    one, other = (
-        sbom_of(written(moment), REVISION, "2026-01-05T09:00:00+00:00", "kanvaro")
-        for moment in ("20260101T", "20260202T")
-    )
-
-    assert one == other
-    assert json.loads(one)["metadata"]["component"]["name"] == "kanvaro"
-    assert JsonStrictValidator(SchemaVersion.V1_5).validate_str(one) is None
-
-
-LIST = '{"bomFormat": "CycloneDX", "metadata": {"component": []}}'
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"metadata": {"component": {}}}', LIST])
-def test_what_is_no_sbom_is_refused(text):
-    with pytest.raises(ConfigurationError):
-        sbom_of(text, REVISION, "", "kanvaro")
 
 
 HOSTILE = [

@@ -45,7 +45,7 @@ def pinned(manager):
         ({"yarn.lock": ""}, "npx --yes yarn@1.22.22 install --frozen-lockfile"),
         (
             {"yarn.lock": BERRY},
-            "npx --yes --package=@yarnpkg/cli-dist@4.9.2 yarn install --immutable",
+            "npx --yes --package=@yarnpkg/cli-dist@4.13.0 yarn install --immutable",
         ),
         (
             {"yarn.lock": BERRY, "package.json": pinned("yarn@4.5.0")},
@@ -53,7 +53,7 @@ def pinned(manager):
         ),
         (
             {"yarn.lock": CLASSIC, "package-lock.json": LOCK, "package.json": pinned("npm@11.0.0")},
-            "npm ci",
+            "npx --yes npm@11.0.0 ci",
         ),
     ],
 )
@@ -134,7 +134,7 @@ def test_a_lockfile_further_up_that_does_not_cover_the_folder_does_not_count():
         ({"package-lock.json": "[]"}, "is of version None"),
         ({"package-lock.json": '{"a": 1,\n}'}, "not valid JSON: .* at line 2, column 1"),
         ({"package-lock.json": "{\n<<<<<<< HEAD\n"}, "unfinished merge"),
-        ({"pnpm-lock.yaml": "lockfileVersion: '99.0'\n"}, "version 99.0"),
+        ({"pnpm-lock.yaml": "lockfileVersion: '99.0'\n"}, "lockfileVersion: '99.0'"),
         ({"yarn.lock": "__metadata:\n  version: 99\n"}, "does not say which Yarn"),
     ],
 )
@@ -206,6 +206,14 @@ def test_package_json_may_begin_with_a_byte_order_mark():
             (">=20", "package.json (engines.node)"),
         ),
         ({"package.json": '{"engines": ["x"]}'}, None),
+        (
+            {
+                "package.json": '{"engines": {"node": ">=18"}, "devEngines": '
+                '{"runtime": [{"name": "deno"}, {"name": "node", "version": "^22"}]}}'
+            },
+            ("^22", "package.json (devEngines.runtime)"),
+        ),
+        ({"package.json": '{"devEngines": {"runtime": {"name": "bun", "version": "1"}}}'}, None),
     ],
 )
 def test_the_wish_for_a_node_version_is_found_where_people_leave_it(files, wish):
@@ -217,18 +225,6 @@ def test_the_nearest_wish_counts_in_a_monorepo():
 
     assert wanted_node(files, "apps/web") == ("22", "apps/web/package.json (engines.node)")
     assert wanted_node(files, "apps/api") == ("18", ".nvmrc")
-
-
-@pytest.mark.parametrize(
-    ("release", "published"), [("yarn-4.1.0.cjs", "4.1.0"), ("yarn-berry.cjs", "4.9.2")]
-)
-def test_a_committed_yarn_is_known_by_its_published_version_too(release, published):
-    files = {"package.json": PACKAGE, "yarn.lock": BERRY}
-
-    chosen = choose_manager(files, releases=(f".yarn/releases/{release}",))
-
-    assert chosen.program == ("node", f".yarn/releases/{release}")
-    assert chosen.published[2] == f"--package=@yarnpkg/cli-dist@{published}"
 
 
 HOSTILE = ["[" * 100_000, '{"a":' * 100_000, '{"lockfileVersion": ' + "9" * 5_000]

@@ -4,8 +4,11 @@ import subprocess
 from types import SimpleNamespace
 
 import pytest
+from prefect.states import Completed
 
+from blocks.environment import Environment
 from blocks.policy import Policy
+from blocks.serving import AppRunnerService
 from delivery.errors import ConfigurationError, RequestRefused, UnknownRevision
 from deployments.demo import laptop, request
 from deployments.demo.laptop import exposed_port
@@ -270,3 +273,43 @@ def test_a_second_run_at_the_same_time_is_refused_by_name_of_the_first(monkeypat
         pass
     with laptop._alone():
         pass
+
+
+def test_a_laptop_asks_a_real_registry_and_never_the_made_up_advisories(monkeypatch):
+    """Of them lodash 4.17.11 would pass with "nothing found"."""
+    made = Environment(
+        strategy="in-place",
+        name="laptop",
+        repository="/somewhere",
+        service=AppRunnerService(
+            name="kanvaro", access_role_arn="arn:aws:iam::000000000000:role/ecr"
+        ),
+        advisory_registry="http://127.0.0.1:9",
+    )
+    monkeypatch.setattr(laptop, "sandbox_environment", lambda *_, **__: made)
+    asked = CiRequest("/somewhere", "1" * 40, "refs/heads/main", ())
+
+    environment = laptop._environment(asked, SimpleNamespace(dockerfile=None), None, "http://x")
+
+    assert environment.advisory_registry is None
+    assert "npm-audit" in environment.policy.scanners_that_may_be_absent
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (
+            "| ✅ passed | 1.4 | security | npm-audit: not asked: example.com answered 405 "
+            "(allowed by the environment); secrets: no secrets |",
+            "passed; npm-audit: not asked: example.com answered 405",
+        ),
+        (
+            "| ✅ | 1.4 | security | npm-audit: not asked: gone |\n",
+            "passed; npm-audit: not asked: gone",
+        ),
+        ("| ✅ passed | 1.4 | security | npm-audit: nothing found in 3 packages |", "passed"),
+        ("", "passed"),
+    ],
+)
+def test_the_verdict_says_that_nobody_was_asked_about_vulnerabilities(row, said):
+    assert laptop._sentence(Completed(data="passed"), row) == said

@@ -160,16 +160,19 @@ def test_a_malformed_question_is_refused(advisories, body):
     assert httpx.post(advisories.url + BULK, content=body).status_code == 400
 
 
-def test_the_older_audit_of_a_whole_tree_names_the_paths(advisories):
-    advisories.publish("ms", "high", "<2.1.0")
-    old, new = {"version": "2.0.0"}, {"version": "2.1.3"}
-    debug = {"version": "2.6.9", "dependencies": {"ms": old}}
-    tree = {"name": "tiny", "version": "1.0.0", "dependencies": {"debug": debug, "ms": new}}
-    report = httpx.post(f"{advisories.url}/-/npm/v1/security/audits/quick", json=tree).json()
-    [entry] = report["advisories"].values()
-    assert entry["findings"] == [{"version": "2.0.0", "paths": ["debug>ms"]}]
-    assert report["metadata"]["vulnerabilities"]["high"] == 1
-    assert report["metadata"]["totalDependencies"] == 3
+@pytest.mark.parametrize("path", ["audits/quick", "audits"])
+def test_the_older_end_points_are_gone_as_those_of_the_public_registry(advisories, path):
+    """npm 6, pnpm 9 and Yarn 1 to 3 ask them, and give no verdict since 2026."""
+    tree = {"name": "tiny", "version": "1.0.0", "dependencies": {"ms": {"version": "2.0.0"}}}
+
+    answer = httpx.post(f"{advisories.url}/-/npm/v1/security/{path}", json=tree)
+
+    assert answer.status_code == 410
+    assert "Use the bulk advisory endpoint" in answer.json()["error"]
+
+
+def test_an_answer_says_that_it_is_made_up(advisories):
+    assert "kanvaro-stand-in" in httpx.post(advisories.url + BULK, json={}).headers
 
 
 def test_without_a_registry_behind_it_no_document_is_made_up(advisories):

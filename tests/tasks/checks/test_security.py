@@ -101,7 +101,7 @@ def test_what_other_checks_left_in_the_check_out_is_not_scanned(checked):
     (app.source.folder / "coverage.json").write_text(AWS_KEY)
 
     assert app.report() == (
-        "npm-audit: nothing found; 0 of level moderate or worse",
+        "npm-audit: nothing found in 0 packages; 0 of level moderate or worse",
         "secrets: no secrets in 2 files",
     )
 

@@ -13,7 +13,6 @@ from prefect.logging import disable_run_logger
 from delivery.errors import ConfigurationError, RequestRefused
 from sandbox.host.engine import docker_engine
 from sandbox.parts.sample import git
-from tasks.containers.captured_output import Answer
 from tasks.containers.run_engine import OWNER, RUN, UNTIL, remove_of_run, remove_orphans
 from tasks.containers.run_volume import SOURCE, copy_folder
 from tasks.workspace.application import file_of, run_logged, volume_with
@@ -108,15 +107,6 @@ def test_output_and_complaints_are_kept_with_the_exit_code(run):
     assert not outcome.passed
     assert set(outcome.last_lines) == {"out", "err", "red"}
     assert (run.workspace.logs / "check.log").stat().st_mode & 0o777 == 0o600
-
-
-def test_the_answer_is_kept_apart_from_the_complaints(run):
-    answer = Answer("sh")
-
-    run("sh", "-c", "echo answer; echo complaint >&2", answer=answer)
-
-    assert answer.getvalue() == b"answer\n"
-    assert run.said == ["complaint"]
 
 
 def test_an_argument_is_an_argument_whatever_it_holds(run):

@@ -29,7 +29,6 @@ def gather(build, folder="."):
         SimpleNamespace(home=build.home),
         SimpleNamespace(revision="0" * 40),
         SimpleNamespace(table=SimpleNamespace(folder=folder)),
-        None,
     ).folder
 
 

@@ -67,3 +67,10 @@ def test_proxies_and_registries_come_along(worker_home):
     }
 
     assert worker.items() <= container_environment(worker, worker_home).variables.items()
+
+
+def test_what_an_application_installs_is_asked_to_tell_nobody(worker_home):
+    given = container_environment({"DO_NOT_TRACK": "0"}, worker_home)
+
+    assert given.variables["DO_NOT_TRACK"] == "1"
+    assert given.variables["NEXT_TELEMETRY_DISABLED"] == "1"
