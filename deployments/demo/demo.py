@@ -59,6 +59,7 @@ def demonstrate(folder: Path, *, keep: bool) -> str:
     The checks run once, for the pull request: what it merges has the same content, so `ci` accepts
     their result.
     """
+    docker_engine()  # started or refused before any part of the sandbox
     with ExitStack() as stack:
         forget_results(folder)
         addresses = stack.enter_context(running_sandbox(folder, keep=keep))
@@ -225,7 +226,10 @@ def _sandbox(*arguments: str, stdin: int | None = None) -> None:
         check=False,
     ).returncode
     if code:
-        raise DeliveryError(f"the sandbox could not do {arguments[0]}; see above")
+        raise DeliveryError(
+            f"the sandbox could not do {arguments[0]}; see above",
+            hint="Mend what is named above, then run again; its log is .sandbox/sandbox.log.",
+        )
 
 
 if __name__ == "__main__":
