@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from deployments import ROOT
 from sandbox.host.machine import THIS_MACHINE, say
 from sandbox.images.rootfs import CA_BUNDLE_INSIDE, ca_bundle
 from sandbox.parts.cache import cache_folder
-from tests.fresh_machine.network import own_network
+from tests.fresh_machine import network
 from tests.fresh_machine.pristine import USER, bring_node, copy_of, pristine
 
 ENTER = Path(__file__).parent / "enter.sh"
@@ -75,7 +75,10 @@ class FreshMachine:
     def run(
         self, *command: str, timeout: float, user: str = "root", node: bool = True, **variables: str
     ) -> Ran:
-        """Run a command in the user's clone; after `timeout` seconds all of it is killed."""
+        """Run a command in the user's clone; after `timeout` seconds all of it is killed.
+
+        Its code is then that of the signal, and its text what it had said.
+        """
         home = _home(user)
         environment = {
             "HOME": home,
@@ -105,19 +108,19 @@ class FreshMachine:
                 stderr=subprocess.STDOUT,
             )
             try:
-                code = program.wait(timeout)
+                with suppress(subprocess.TimeoutExpired):
+                    program.wait(timeout)
             finally:
                 program.kill()
-                program.wait()
-                said.seek(0)
-                text = said.read().decode(errors="replace")
-        return Ran(code, text, time.monotonic() - began)
+                code = program.wait()
+            said.seek(0)
+            return Ran(code, said.read().decode(errors="replace"), time.monotonic() - began)
 
 
 @contextmanager
 def fresh_machine() -> Iterator[FreshMachine]:
     """Make a fresh machine; remove all of it at the end."""
-    _remove_trees_of_the_dead()
+    remove_left_behind()
     origin = pristine(say)
     with ExitStack() as stack:
         name = f"fresh-machine-of-{os.getpid()}-"
@@ -130,7 +133,7 @@ def fresh_machine() -> Iterator[FreshMachine]:
         _keep_control_groups_together(tree)
         for user in ("root", USER):
             _clone(tree, user)
-        yield FreshMachine(tree, stack.enter_context(own_network()))
+        yield FreshMachine(tree, stack.enter_context(network.own_network()))
 
 
 def _home(user):
@@ -175,7 +178,9 @@ def _keep_control_groups_together(tree):
     settings.write_text(json.dumps({"cgroup-parent": f"/{tree.name}"}))
 
 
-def _remove_trees_of_the_dead():
+def remove_left_behind() -> None:
+    """Remove the machines of processes that were killed."""
+    network.remove_left_behind()
     for left in cache_folder().glob("fresh-machine-of-*"):
         found = TREE.fullmatch(left.name)
         if found and not Path(f"/proc/{found[1]}").exists():
@@ -190,6 +195,7 @@ def _remove(tree):
             ["rm", "-rf", "--one-file-system", tree], capture_output=True, text=True, check=False
         )
         assert time.monotonic() < deadline, removal.stderr
+        time.sleep(0.2)
     groups = Path("/sys/fs/cgroup")
     for top in (groups / tree.name, *groups.glob(f"*/{tree.name}")):
         for group, _, _ in os.walk(top, topdown=False):

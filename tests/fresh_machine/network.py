@@ -25,7 +25,6 @@ CANDIDATES = list(ipaddress.ip_network("10.213.64.0/20").subnets(new_prefix=30))
 @contextmanager
 def own_network() -> Iterator[Path]:
     """Yield the file of a network namespace that is linked to this machine's networks."""
-    remove_left_behind()
     name = f"fresh{os.getpid()}"
     here, there = f"{name}h", f"{name}t"
     subnet = _free_subnet()

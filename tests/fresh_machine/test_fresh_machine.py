@@ -4,9 +4,17 @@ Before a sentence nothing may have been set up or started. `make demo` runs whol
 engine that it installs and starts itself.
 """
 
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
-from tests.fresh_machine.fresh_machine import fresh_machine, obstacle
+from delivery.patience import Patience, wait_until
+from deployments import ROOT
+from tests.fresh_machine.fresh_machine import fresh_machine, obstacle, remove_left_behind
 from tests.fresh_machine.pristine import USER
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(1800)]
@@ -36,6 +44,16 @@ NOT_ROOTS_PROGRAMS = (
     "  hint: Run `sudo apt-get install chromium redis-server nginx-light postgresql "
     "docker-compose`.\n"
 )
+
+SLEEPING_MACHINE = """
+from tests.fresh_machine.fresh_machine import fresh_machine
+
+with fresh_machine() as machine:
+    print(machine.network.name, machine.tree, flush=True)
+    machine.run("sh", "-c", "touch ~/sleeps; sleep 1000", timeout=900)
+"""
+MOUNTED = Path("/proc/self/mountinfo")
+PATIENCE, SECONDS_TO_END = Patience(timeout=60, interval=0.2), 120
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +117,45 @@ def test_an_ordinary_user_is_told_what_to_install(machine, command, programs):
         "  hint: Install Docker (`sudo apt-get install docker.io`), add the user to the group "
         "`docker` and log in again, or set DOCKER_HOST."
     )
+
+
+@pytest.mark.parametrize("end", ["fails", "is killed"])
+def test_nothing_is_left_of_a_machine_whose_test(machine, end):
+    other = subprocess.Popen(
+        [sys.executable, "-c", SLEEPING_MACHINE],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    name, tree = other.stdout.readline().split()
+    wait_until(lambda: (Path(tree) / "root/sleeps").exists(), bool, PATIENCE, what="its command")
+    assert name in left()
+
+    other.send_signal(signal.SIGINT if end == "fails" else signal.SIGKILL)
+    other.wait(SECONDS_TO_END)
+    if end == "is killed":
+        assert name in left(), "else this proves nothing"
+        remove_left_behind()
+
+    assert not Path(tree).exists()
+    assert name not in left()
+    assert Path(tree).name not in MOUNTED.read_text()
+    # The other machine, whose test runs, is as it was.
+    assert machine.tree.exists()
+    assert f"fresh{os.getpid()}" in left()
+
+
+def left():
+    """Return the names of networks and of links in rules, as far as fresh machines have them."""
+    rules = [
+        subprocess.check_output(["iptables", "--wait", "-t", table, "-S"], text=True)
+        for table in ("filter", "nat")
+    ]
+    networks = {each.name for each in Path("/run/netns").glob("fresh*")}
+    return networks | {
+        word.removesuffix("h") for rule in rules for word in rule.split() if word[:5] == "fresh"
+    }
 
 
 def test_the_demonstration_runs_whole(machine, figure):
