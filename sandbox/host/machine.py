@@ -162,11 +162,11 @@ class Machine:
         return ConfigurationError(f"{'; '.join(sentences)}.", hint=self._what_to_install(refused))
 
     def _what_to_install(self, needs: Sequence[Need]) -> str:
-        packages = (
-            [] if self.distribution == "other" else [p for n in needs for p in self._packages(n)]
-        )
+        by_package = needs if self.distribution != "other" else ()
+        packages = [package for need in by_package for package in self._packages(need)]
         command = f"apt-get install {' '.join(packages)}"
-        by_apt = f"Install it (`{command}`)." if self.is_root else f"Run `sudo {command}`."
+        what = "it" if len(needs) == 1 else "them"
+        by_apt = f"Install {what} (`{command}`)." if self.is_root else f"Run `sudo {command}`."
         others = (
             need.by_hand or f"Install {need.name}."
             for need in needs

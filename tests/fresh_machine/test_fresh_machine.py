@@ -35,7 +35,7 @@ REFUSED_ENGINE = (
 REFUSED_PROGRAMS = (
     "error: chromium, redis-server, nginx, postgresql and docker-compose are missing, and "
     "KANVARO_INSTALL=no refuses installing.\n"
-    "  hint: Install it (`apt-get install chromium redis-server nginx-light postgresql "
+    "  hint: Install them (`apt-get install chromium redis-server nginx-light postgresql "
     "docker-compose`).\n"
 )
 NOT_ROOTS_PROGRAMS = (
