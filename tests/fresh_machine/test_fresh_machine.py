@@ -17,9 +17,10 @@ from deployments import ROOT
 from tests.fresh_machine.fresh_machine import fresh_machine, obstacle, remove_left_behind
 from tests.fresh_machine.pristine import USER
 
-pytestmark = [pytest.mark.proof, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.proof, pytest.mark.timeout(2700)]
 
-SECONDS_FOR_A_SENTENCE, SECONDS_FOR_THE_DEMO = 20, 1500
+# The demonstration takes six to ten minutes where nothing else runs, thrice as long among much.
+SECONDS_FOR_A_SENTENCE, SECONDS_FOR_THE_DEMO = 20, 2400
 COMMANDS = pytest.mark.parametrize("command", ["demo", "test"])
 OLD_PYTHON = """#!/bin/sh
 exec /usr/bin/python3 -c 'import sys; sys.version_info = (3, 9, 2); exec(sys.argv[1])' "$2"
