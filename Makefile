@@ -6,8 +6,11 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 # checkov needs other package versions than Prefect.
 VENV_CHECKOV := .venv-checkov
-# Programs that the tests need; as root on Debian or Ubuntu they are installed.
+# What commands need beside Python; as root on Debian or Ubuntu programs are installed.
+SANDBOX := python3-venv git node engine
 PROGRAMS := chromium redis-server nginx postgresql docker-compose
+# The Python that looks for it: once there is an environment, the one that it was made with.
+LOOKING = $(if $(wildcard $(VENV)/ready),$(RUN),$(PYTHON))
 # Images that they need: pulled, or replaced by stand-ins that are built once a machine.
 IMAGES := node:22-bookworm-slim node:22-bookworm
 export KANVARO_CHECKOUT := $(CURDIR)
@@ -20,16 +23,15 @@ export NEXT_TELEMETRY_DISABLED := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 # `test-engine`, `test-github` and `test-rest` are the rows of `test`; `test-after` compares their results.
-.PHONY: test-engine test-github test-rest test-after help demo test proof check lint types ci secrets-baseline status rollback deploy sandbox sandbox-stop server worker register screenshots bench lock setup
+.PHONY: test-engine test-github test-rest test-after help demo test proof check lint types ci secrets-baseline status rollback deploy sandbox sandbox-stop server worker register screenshots bench lock setup python preflight-sandbox preflight-tests
 
 help: ## List these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/ready ## Take a commit of the sample application through the whole pipeline (KEEP=1: keep it running)
+demo: preflight-sandbox $(VENV)/ready ## Take a commit of the sample application through the whole pipeline (KEEP=1: keep it running)
 	@$(RUN) -m deployments.demo.demo
 
-test: $(VENV)/ready ## Run lint, types, import rules and all tests
-	@$(RUN) -m sandbox.host.machine $(PROGRAMS)
+test: preflight-tests $(VENV)/ready ## Run lint, types, import rules and all tests
 	@$(RUN) -m sandbox.host.engine start
 	@$(RUN) -m sandbox.images $(IMAGES)
 	@rm -rf .called
@@ -47,8 +49,7 @@ test-rest: $(VENV_CHECKOV)/ready
 test-after:
 	$(RUN) -m pytest tests/test_permissions.py
 
-proof: $(VENV)/ready ## Run the longer suites: every crash of a delivery and of a rotation, every fault, other package managers
-	@$(RUN) -m sandbox.host.machine $(PROGRAMS)
+proof: preflight-tests $(VENV)/ready ## Run the longer suites: every crash of a delivery and of a rotation, every fault, other package managers
 	@$(RUN) -m sandbox.host.engine start
 	@$(RUN) -m sandbox.images $(IMAGES)
 	$(RUN) -m pytest -m proof $(PYTEST_ARGS)
@@ -71,7 +72,7 @@ ci: override export REPOSITORY := $(value REPOSITORY)
 ci: override export REVISION := $(value REVISION)
 ci: override export REF := $(value REF)
 ci: override export DELIVERY := $(value DELIVERY)
-ci: $(VENV)/ready ## Run the pipeline for any Node application: REPOSITORY=path-or-URL [REVISION=…] [REF=…] [DELIVERY=delivery.toml]
+ci: preflight-sandbox $(VENV)/ready ## Run the pipeline for any Node application: REPOSITORY=path-or-URL [REVISION=…] [REF=…] [DELIVERY=delivery.toml]
 	@$(RUN) -m deployments.demo.laptop
 
 secrets-baseline: override export REPOSITORY := $(value REPOSITORY)
@@ -94,7 +95,7 @@ rollback: $(VENV)/ready ## Bring an earlier version back, and show how it goes: 
 deploy: $(VENV)/ready ## Deploy a version that passed `ci`: VERSION=… REASON="…" [ENVIRONMENT=production] [PLAN=yes]
 	@$(RUN) -m deployments.by_hand deploy
 
-sandbox: $(VENV)/ready ## Start the emulators and leave them running until Ctrl-C
+sandbox: preflight-sandbox $(VENV)/ready ## Start the emulators and leave them running until Ctrl-C
 	@$(RUN) -m sandbox
 
 sandbox-stop: $(VENV)/ready ## Stop what `KEEP=1 make demo` or `make ci` left running
@@ -115,8 +116,7 @@ screenshots: $(VENV)/ready ## Take the pictures of docs/ui again: a rollback in 
 	@$(RUN) -m sandbox.host.machine chromium
 	KANVARO_SCREENSHOTS=docs/ui $(RUN) -m pytest -q tests/deployments/server/test_ui.py -k form
 
-bench: $(VENV)/ready ## Measure against plain alternatives; prints a table, writes benchmarks/latest.json [PARTS="checks attacks"]
-	@$(RUN) -m sandbox.host.machine $(PROGRAMS)
+bench: preflight-tests $(VENV)/ready ## Measure against plain alternatives; prints a table, writes benchmarks/latest.json [PARTS="checks attacks"]
 	@$(RUN) -m sandbox.host.engine start
 	@$(RUN) -m sandbox.images $(IMAGES)
 	$(RUN) -m benchmarks $(PARTS)
@@ -139,8 +139,17 @@ lock: $(VENV)/ready ## Renew requirements.lock from pyproject.toml, and the othe
 
 setup: $(VENV)/ready
 
-$(VENV)/ready: requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is %d.%d: set PYTHON=…" % sys.version_info[:2])'
+# All that a command needs is looked for, and named or installed, before anything is set up or started.
+preflight-sandbox: python
+	@$(LOOKING) -m sandbox.host.preflight $(SANDBOX)
+preflight-tests: python
+	@$(LOOKING) -m sandbox.host.preflight $(SANDBOX) $(PROGRAMS)
+
+python:
+	@command -v $(LOOKING) >/dev/null || { echo "error: $(LOOKING) is missing: install Python 3.11 or newer, or set PYTHON=…" >&2; exit 1; }
+	@$(LOOKING) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed, this is %d.%d: set PYTHON=…" % sys.version_info[:2])'
+
+$(VENV)/ready: requirements.lock pyproject.toml | python
 	@echo "setting up $(VENV)"
 	@$(PYTHON) -m venv $(VENV) || { echo "python3-venv is needed: apt-get install python3-venv"; exit 1; }
 	@# By the version and the hashes of requirements.lock, and never from source, which runs its build.

@@ -81,7 +81,10 @@ def stop(folder: Path, patience: float = 60.0) -> int | None:
             os.kill(process, number)
         if _ends(folder, process, seconds):
             return process
-    raise DeliveryError(f"The sandbox in {folder} (process {process}) cannot be stopped.")
+    raise DeliveryError(
+        f"The sandbox in {folder} (process {process}) cannot be stopped.",
+        hint=f"See what it waits for (`ps -o stat,wchan,args -p {process}`), then stop it again.",
+    )
 
 
 def _ends(folder: Path, process: int, seconds: float) -> bool:

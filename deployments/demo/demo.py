@@ -49,8 +49,18 @@ FOLDER = ROOT / ".sandbox"
 def main() -> int:
     keep = os.environ.get("KEEP", "") not in ("", "0")
     return run_command(
-        "demo", lambda: demonstrate(FOLDER, keep=keep), interrupted="everything was stopped"
+        "demo",
+        lambda: demonstrate(FOLDER, keep=keep),
+        interrupted="everything was stopped",
+        hint_of=lambda error: hint_of(error, keep=keep),
     )
+
+
+def hint_of(error: DeliveryError, *, keep: bool) -> str:
+    """Return what to do about a failure; a run can be opened only where the server still runs."""
+    if keep or error.hint != DeliveryError.hint:
+        return error.hint
+    return "Everything was stopped. `KEEP=1 make demo` leaves it running, to look at."
 
 
 def demonstrate(folder: Path, *, keep: bool) -> str:
@@ -59,6 +69,7 @@ def demonstrate(folder: Path, *, keep: bool) -> str:
     The checks run once, for the pull request: what it merges has the same content, so `ci` accepts
     their result.
     """
+    docker_engine()  # started or refused before any part of the sandbox
     with ExitStack() as stack:
         forget_results(folder)
         addresses = stack.enter_context(running_sandbox(folder, keep=keep))
@@ -79,7 +90,8 @@ def demonstrate(folder: Path, *, keep: bool) -> str:
                 f"\n  Prefect UI   {server.address} ({how_to_log_in(server)})\n"
                 f"  Slack        {addresses.slack_page}\n"
             )
-            with get_client(sync_client=True) as client:
+            newer = ""
+            with failures_kept(keep) as failures, get_client(sync_client=True) as client:
                 often = quicken(client, "reconcile/production")
                 line = CommandLine(client, server)
                 begin("a pull request is checked")
@@ -98,10 +110,24 @@ def demonstrate(folder: Path, *, keep: bool) -> str:
                 show_status(environment)
         if keep:
             show_how_to_use(server, addresses, newer)
+    if failures:
+        raise failures[0]
     return (
         f"{pulled}; {live}, deployed in {duration(seconds_of(first))} without another check; "
         f"{released}; {switched}; {ticked}"
     )
+
+
+@contextmanager
+def failures_kept(keep: bool) -> Iterator[list[DeliveryError]]:
+    """Yield a list for a failure of the block, which would stop all that runs; else let it pass."""
+    failures: list[DeliveryError] = []
+    try:
+        yield failures
+    except DeliveryError as error:
+        if not keep:
+            raise
+        failures.append(error)
 
 
 def forget_results(folder: Path) -> None:
@@ -155,7 +181,11 @@ def _shown(path: Path) -> Path:
 
 
 def show_how_to_use(server: Server, addresses: Addresses, newer: str) -> None:
-    """Print addresses to look at, and commands that move the traffic in this setup."""
+    """Print addresses to look at, and commands that move the traffic in this setup.
+
+    `newer` is a version to deploy; it is empty if the demonstration did not get so far.
+    """
+    deploy = f'  make deploy VERSION={newer} REASON="it was right after all"\n' if newer else ""
     print(
         f"left running:\n  Prefect UI   {server.address} ({how_to_log_in(server)})\n"
         f"  Slack        {addresses.slack_page}\n"
@@ -164,7 +194,7 @@ def show_how_to_use(server: Server, addresses: Addresses, newer: str) -> None:
         "To move the traffic yourself, type in this folder:\n"
         f"  export PREFECT_API_URL={server.address}/api\n"
         f"  export PREFECT_API_AUTH_STRING=$(cat {_shown(server.password_file)})\n"
-        f'  make deploy VERSION={newer} REASON="it was right after all"\n'
+        f"{deploy}"
         '  make rollback REASON="trying it"\n\n'
         "`make status` says what is live and how to get back; `make sandbox-stop` ends it all.\n"
     )
@@ -225,7 +255,10 @@ def _sandbox(*arguments: str, stdin: int | None = None) -> None:
         check=False,
     ).returncode
     if code:
-        raise DeliveryError(f"the sandbox could not do {arguments[0]}; see above")
+        raise DeliveryError(
+            f"the sandbox could not do {arguments[0]}; see above",
+            hint="Mend what is named above, then run again; its log is .sandbox/sandbox.log.",
+        )
 
 
 if __name__ == "__main__":

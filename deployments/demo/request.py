@@ -238,7 +238,9 @@ def _head(mirror: Mirror) -> Head:
             settings=mirror.settings,
         )
     except GitFailed as failure:
-        raise verdict_about(mirror.address, failure) or DeliveryError(str(failure)) from failure
+        raise verdict_about(mirror.address, failure) or DeliveryError(
+            str(failure), hint="Try `git ls-remote` with the same address, then run again."
+        ) from failure
     commit = branch = None
     for line in output.decode(errors="replace").splitlines():
         value, _, name = line.partition("\t")

@@ -10,7 +10,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +20,14 @@ from docker.errors import DockerException
 
 from delivery.errors import ConfigurationError, EngineUnavailable, TimedOut
 from delivery.patience import Patience, wait_until
+from sandbox.host.engine_hosts import (
+    DEFAULT_HOST,
+    chosen_is_silent,
+    may_not_start,
+    usual_hosts,
+)
 from sandbox.host.machine import Machine, Say, exit_code, locked, say
 
-DEFAULT_HOST = "unix:///var/run/docker.sock"
 DEFAULT_STATE = Path("/var/lib/kanvaro-sandbox")
 STOP_COMMAND = "python -m sandbox.host.engine stop"
 SECONDS_FOR_AN_ANSWER = 10
@@ -114,7 +119,7 @@ def docker_engine(daemon: Daemon | None = None, say: Say = say) -> Engine:
     daemon = daemon or Daemon()
     chosen = os.environ.get("DOCKER_HOST")
     failures: dict[str, str] = {}
-    for base_url in [chosen] if chosen else _usual_hosts(daemon):
+    for base_url in [chosen] if chosen else usual_hosts(daemon.host):
         answer = _version(base_url)
         if isinstance(answer, Exception):
             failures[base_url] = _why(answer)
@@ -122,12 +127,9 @@ def docker_engine(daemon: Daemon | None = None, say: Say = say) -> Engine:
             started_by_us = base_url == daemon.host and daemon.pid() is not None
             return Engine(base_url, started_by_us, answer)
     if chosen:
-        raise EngineUnavailable(
-            "The Docker engine that DOCKER_HOST names does not answer: "
-            f"{failures[chosen]} ({chosen})",
-            hint="Start it, or unset DOCKER_HOST.",
-        )
-    _refuse_to_start_where_not_allowed(failures)
+        raise chosen_is_silent(chosen, failures[chosen])
+    if refusal := may_not_start(failures, Machine()):
+        raise refusal
     return start(daemon, say)
 
 
@@ -229,34 +231,6 @@ def _awaited_version(process: "subprocess.Popen[bytes]", daemon: Daemon) -> str 
     if isinstance(seen, Exception):
         raise seen
     return seen
-
-
-def _refuse_to_start_where_not_allowed(failures: dict[str, str]) -> None:
-    forbidden = [base_url for base_url, why in failures.items() if "ermission denied" in why]
-    if forbidden:
-        raise EngineUnavailable(
-            f"A Docker engine is at {forbidden[0]}, but this user may not use it.",
-            hint="Add the user to the group `docker` and log in again, or set DOCKER_HOST.",
-        )
-    if os.geteuid() != 0:
-        tried = ", ".join(failures)
-        raise EngineUnavailable(
-            f"No Docker engine answers at {tried}, and we are not root, so none is started.",
-            hint="Start Docker (`sudo systemctl start docker`), or set DOCKER_HOST.",
-        )
-    if not Machine().may_install:
-        raise EngineUnavailable(
-            "No Docker engine answers, and KANVARO_INSTALL=no refuses to start one.",
-            hint="Start Docker, set DOCKER_HOST, or unset KANVARO_INSTALL.",
-        )
-
-
-def _usual_hosts(daemon: Daemon) -> Iterator[str]:
-    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}"
-    desktop = Path.home() / ".docker/run/docker.sock"
-    yield daemon.host
-    if daemon.host == DEFAULT_HOST:
-        yield from (f"unix://{runtime}/docker.sock", f"unix://{desktop}")
 
 
 def _client(base_url: str, timeout: int) -> docker.DockerClient:

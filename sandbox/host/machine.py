@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from pathlib import Path
 from delivery.errors import ConfigurationError, DeliveryError
 from delivery.patience import Patience, wait_until
 from delivery.printable import printable
+from sandbox.host.needs import Need, need_of
 
 Say = Callable[[str], None]
 
@@ -36,60 +37,6 @@ _APT_PATIENCE = ("-o", f"DPkg::Lock::Timeout={SECONDS_FOR_DPKG_LOCK}")
 def say(line: str) -> None:
     """Print a line for the person at the terminal; standard output is for a command's result."""
     print(printable(line), file=sys.stderr, flush=True)
-
-
-@dataclass(frozen=True)
-class Need:
-    """A program that may be missing: where to look for it, and which packages contain it.
-
-    `globs` are absolute patterns outside PATH; `override` is an environment variable that names the
-    program; no `ubuntu` packages means that Ubuntu has none that work without more steps.
-    """
-
-    name: str
-    programs: tuple[str, ...]
-    debian: tuple[str, ...]
-    ubuntu: tuple[str, ...]
-    globs: tuple[str, ...] = ()
-    override: str | None = None
-    must_answer: bool = False
-    by_hand: str = ""
-
-
-def _packaged(name: str, program: str, *packages: str, globs: tuple[str, ...] = ()) -> Need:
-    return Need(name, (program,), packages, packages, globs)
-
-
-NEEDS = {
-    need.name: need
-    for need in (
-        _packaged("redis-server", "redis-server", "redis-server"),
-        # Debian puts /usr/sbin into PATH for root only.
-        _packaged("docker", "dockerd", "docker.io", "iptables", globs=("/usr/sbin/dockerd",)),
-        _packaged("iptables", "iptables", "iptables", globs=("/usr/sbin/iptables",)),
-        _packaged("busybox", "busybox", "busybox-static"),
-        _packaged("git", "git", "git"),
-        _packaged("make", "make", "make"),
-        _packaged("docker-compose", "docker-compose", "docker-compose"),
-        _packaged("mmdebstrap", "mmdebstrap", "mmdebstrap"),
-        _packaged("nginx", "nginx", "nginx-light", globs=("/usr/sbin/nginx",)),
-        _packaged(
-            "postgresql", "postgres", "postgresql", globs=("/usr/lib/postgresql/*/bin/postgres",)
-        ),
-        Need(
-            "chromium",
-            ("chromium", "google-chrome", "google-chrome-stable", "chromium-browser"),
-            debian=("chromium",),
-            ubuntu=(),
-            globs=(str(Path.home() / ".cache/ms-playwright/chromium-*/chrome-linux*/chrome"),),
-            override="KANVARO_CHROMIUM",
-            # Ubuntu's chromium-browser may be a script that only tells the user to install a snap.
-            must_answer=True,
-            by_hand="Install google-chrome-stable, or `npx playwright install --with-deps "
-            "chromium`, or set KANVARO_CHROMIUM to a browser's path.",
-        ),
-    )
-}
 
 
 def _run(argv: Sequence[str]) -> None:
@@ -159,7 +106,7 @@ class Machine:
 
     def find(self, name: str) -> Path | None:
         """Return the program that meets the need `name`, or None; raises for an unknown need."""
-        need = _need(name)
+        need = need_of(name)
         if need.override and (chosen := os.environ.get(need.override)):
             if not self.answers(Path(chosen)):
                 raise ConfigurationError(
@@ -181,7 +128,7 @@ class Machine:
         """
         if found := self.find(name):
             return found
-        packages = self._installable(_need(name))
+        packages = self._installable(need_of(name))
         with locked(self.lock, "another installation by Kanvaro"):
             if found := self.find(name):  # another process has just installed it
                 return found
@@ -191,23 +138,55 @@ class Machine:
             return found
         raise ConfigurationError(
             f"{', '.join(packages)} was installed, but no working {name} came with it.",
-            hint=_need(name).by_hand or "Install it by hand, then run again.",
+            hint=need_of(name).by_hand or "Install it by hand, then run again.",
         )
 
     def _installable(self, need: Need) -> tuple[str, ...]:
-        packages = need.ubuntu if self.distribution == "ubuntu" else need.debian
-        by_hand = need.by_hand or f"Install it (`apt-get install {' '.join(packages)}`)."
+        if refusal := self.refusal([need.name]):
+            raise refusal
+        return self._packages(need)
+
+    def refusal(self, names: Sequence[str]) -> ConfigurationError | None:
+        """Return an error about those of the missing `names` that may not be installed, if any."""
+        groups: dict[str, list[Need]] = {}
+        for need in map(need_of, names):
+            if why := self._why_not(need):
+                groups.setdefault(why, []).append(need)
+        if not groups:
+            return None
+        sentences = (
+            f"{_listed(need.name for need in needs)} {'is' if len(needs) == 1 else 'are'} missing, "
+            f"and {why}"
+            for why, needs in groups.items()
+        )
+        refused = [need for needs in groups.values() for need in needs]
+        return ConfigurationError(f"{'; '.join(sentences)}.", hint=self._what_to_install(refused))
+
+    def _what_to_install(self, needs: Sequence[Need]) -> str:
+        by_package = needs if self.distribution != "other" else ()
+        packages = [package for need in by_package for package in self._packages(need)]
+        command = f"apt-get install {' '.join(packages)}"
+        what = "it" if len(needs) == 1 else "them"
+        by_apt = f"Install {what} (`{command}`)." if self.is_root else f"Run `sudo {command}`."
+        others = (
+            need.by_hand or f"Install {need.name}."
+            for need in needs
+            if self.distribution == "other" or not self._packages(need)
+        )
+        return " ".join([*([by_apt] if packages else []), *others])
+
+    def _why_not(self, need: Need) -> str | None:
+        """Return why `need` may not be installed, or None."""
         if self.distribution == "other":
-            why, hint = "this is not Debian or Ubuntu", need.by_hand or f"Install {need.name}."
-        elif not packages:
-            why, hint = "Ubuntu offers it only as a snap", by_hand
-        elif not self.is_root:
-            why, hint = "we are not root", f"Run `sudo apt-get install {' '.join(packages)}`."
-        elif not self.may_install:
-            why, hint = "KANVARO_INSTALL=no refuses installing", by_hand
-        else:
-            return packages
-        raise ConfigurationError(f"{need.name} is missing, and {why}.", hint=hint)
+            return "this is not Debian or Ubuntu"
+        if not self._packages(need):
+            return "Ubuntu offers it only as a snap"
+        if not self.is_root:
+            return "we are not root"
+        return None if self.may_install else "KANVARO_INSTALL=no refuses installing"
+
+    def _packages(self, need: Need) -> tuple[str, ...]:
+        return need.ubuntu if self.distribution == "ubuntu" else need.debian
 
     def update_package_lists(self) -> bool:
         """Refresh apt's package lists, once per process; return False where we may not do that."""
@@ -249,13 +228,9 @@ def _try_lock(descriptor: int) -> bool:
     return True
 
 
-def _need(name: str) -> Need:
-    if name not in NEEDS:
-        raise ConfigurationError(
-            f"`{name}` is not a program that we know how to find.",
-            hint=f"One of: {', '.join(NEEDS)}.",
-        )
-    return NEEDS[name]
+def _listed(names: Iterable[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 THIS_MACHINE = Machine()

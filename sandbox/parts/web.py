@@ -47,7 +47,8 @@ class WebServer(Part):
         stack.callback(self._stop, thread)
         if not self._serving.wait(_START_SECONDS) or self._failure:
             raise DeliveryError(
-                f"The web server at {self.url} did not start: {self._failure or 'no answer'}."
+                f"The web server at {self.url} did not start: {self._failure or 'no answer'}.",
+                hint="See what listens at its port (`ss -ltnp`), then start the sandbox again.",
             ) from self._failure
 
     def _stop(self, thread: threading.Thread) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from delivery.errors import ConfigurationError, TimedOut
 from sandbox.host import machine
-from sandbox.host.machine import NEEDS, Machine, ensure_node, locked
+from sandbox.host.machine import Machine, ensure_node, locked
+from sandbox.host.needs import NEEDS
 
 
 class Host:
