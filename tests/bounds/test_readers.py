@@ -19,7 +19,8 @@ from delivery.platform.route import first_route, read_route
 from delivery.release.reproducible_build import replacements
 from delivery.run.ledger import Proven
 from delivery.text import as_markdown, cell, escaped
-from delivery.workspace.install_hints import explain_install_failure, is_worth_another_try
+from delivery.workspace.install_failures import is_worth_another_try
+from delivery.workspace.install_hints import explain_install_failure
 from delivery.workspace.lines import LineReader, printable
 from delivery.workspace.package_json import read_package
 from deployments.demo.laptop import exposed_port
