@@ -1,5 +1,6 @@
 """Route with CloudFront: the route document is a key of its KeyValueStore."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from tasks.platform.router import VersionedRoute
 
 # The key that deployments/aws/route.js reads.
 ROUTE_KEY = "route"
+_PRECONDITION = re.compile(r"pre-?condition ?failed", re.IGNORECASE)
 
 
 class CloudFront:
@@ -45,7 +47,7 @@ class CloudFront:
                 IfMatch=etag,
             )
         except ClientError as error:
-            if error.response["Error"]["Code"] in ("ConflictException", "PreconditionFailed"):
+            if _is_stale(error):
                 return None
             raise
         written: str = answer["ETag"]
@@ -66,6 +68,18 @@ class CloudFront:
             DistributionConfig=configuration,
         )
         return True
+
+
+def _is_stale(error: ClientError) -> bool:
+    """Return whether a write was refused since somebody wrote meanwhile.
+
+    The model has ConflictException for it. SST and alchemy meet a ValidationException, too, whose
+    message alone says so.
+    """
+    code, message = (error.response["Error"].get(part, "") for part in ("Code", "Message"))
+    if code in ("ConflictException", "PreconditionFailed"):
+        return True
+    return code == "ValidationException" and bool(_PRECONDITION.search(message))
 
 
 def default_origin(environment: Environment, distribution: str) -> str:

@@ -108,6 +108,48 @@ def test_what_is_never_accepted_ends_with_what_was_said_last(environment, router
     assert router.read() == seen
 
 
+STALE = [
+    ("ConflictException", "the store has changed"),
+    ("ValidationException", "Pre-Condition failed"),
+    ("ValidationException", "PreconditionFailed: the ETag is another"),
+]
+
+
+def refused_once(environment, code, message):
+    """Let the next write be refused with this error; return the list of those that were."""
+    refused = []
+
+    def refuse_it(request, **_):
+        if not refused:
+            refused.append(code)
+            answer = {"Error": {"Code": code, "Message": message}}
+            raise ClientError({**answer, "ResponseMetadata": {"HTTPStatusCode": 400}}, "PutKey")
+
+    client = environment.sending_once(STORE)
+    client.meta.events.register_first(f"before-send.{STORE}.PutKey", refuse_it)
+    return refused
+
+
+@pytest.mark.parametrize(("code", "message"), STALE)
+def test_an_etag_that_is_stale_is_read_again_whatever_aws_calls_it(
+    environment, seen, code, message
+):
+    refused = refused_once(environment, code, message)
+    wanted = swapped(seen.route, "green.example", 2)
+
+    assert write_route(environment, seen, wanted).route == wanted
+    assert refused == [code]
+
+
+def test_a_document_that_is_not_valid_is_no_stale_etag(environment, router, seen):
+    refused_once(environment, "ValidationException", "The value is too long.")
+
+    with pytest.raises(ClientError):
+        write_route(environment, seen, swapped(seen.route, "green.example", 2))
+
+    assert router.read() == seen
+
+
 def test_a_refusal_is_not_repeated(environment, router, seen):
     asked = []
 
