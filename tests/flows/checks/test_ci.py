@@ -30,9 +30,11 @@ BUSY = (
 DISTURBED = """
 const { statSync } = require('fs');
 const until = Date.now() + 8000;
+let seen;
 setInterval(() => {
-  const busy = statSync('busy', { throwIfNoEntry: false });
-  if (busy && Date.now() - busy.mtimeMs < 1000) throw new Error('somebody is here');
+  const written = statSync('busy', { throwIfNoEntry: false })?.mtimeMs;
+  if (seen && written !== seen) throw new Error('somebody is here');
+  seen = written;
   if (Date.now() > until) process.exit(0);
 }, 100);
 """
@@ -332,7 +334,7 @@ def test_a_request_that_cannot_be_met_changes_nothing(untouched, parameters, kin
 
 
 @pytest.mark.parametrize(
-    "ref", ["--upload-pack=id", "$(id)", "a b", "main;id", "x" * 300, "`id`", "refs/heads/a\nb"]
+    "ref", ["--upload-pack=id", "a b", "a~1", "x" * 300, "refs/heads/a\nb", "a\x1b[2J"]
 )
 def test_a_hostile_ref_does_not_even_start_a_run(ref):
     assert refused(revision="a" * 40, ref=ref)

@@ -27,7 +27,7 @@ REFUSED = f"fatal: unable to access '{WHERE}/': The requested URL returned error
     ],
 )
 def test_the_servers_own_reason_is_told_and_no_other(output, what):
-    verdict = verdict_about(WHERE, GitFailed(output))
+    verdict = verdict_about(WHERE, GitFailed(output, 128))
 
     assert isinstance(verdict, AccessDenied)
     assert what in str(verdict)
@@ -46,7 +46,7 @@ def test_the_servers_own_reason_is_told_and_no_other(output, what):
 def test_a_refusal_without_a_known_reason_is_one_of_credentials_with_the_servers_words(
     output, said
 ):
-    verdict = verdict_about(WHERE, GitFailed(output))
+    verdict = verdict_about(WHERE, GitFailed(output, 128))
 
     assert isinstance(verdict, AccessDenied)
     assert f"{WHERE} refused our credentials, or wants some" in str(verdict)
@@ -57,4 +57,4 @@ def test_a_refusal_without_a_known_reason_is_one_of_credentials_with_the_servers
 def test_a_repository_that_is_not_there_is_not_denied():
     output = "ERROR: Repository not found.\nfatal: Could not read from remote repository."
 
-    assert isinstance(verdict_about(WHERE, GitFailed(output)), UnknownRevision)
+    assert isinstance(verdict_about(WHERE, GitFailed(output, 128)), UnknownRevision)

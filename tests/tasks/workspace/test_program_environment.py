@@ -201,6 +201,6 @@ def test_an_install_script_that_cannot_download_gets_the_line_that_helps(run, tm
 
     assert not outcome.passed
     hint = explain_install_failure(outcome.last_lines)
-    assert "`native` could not download" in hint
+    assert "The install script of `native` failed: it could not download" in hint
     assert 'install = "npm ci --ignore-scripts"' in hint
     assert run("npm", "ci", "--offline", "--install-links", "--ignore-scripts").passed
