@@ -1,8 +1,11 @@
 """What the secret scan finds in a file: whatever its encoding is, and however a URL is written."""
 
+import subprocess
+
 import pytest
 
-from tasks.checks.secret_finder import found_in
+from deployments import ROOT
+from tasks.checks.secret_finder import find, found_in
 
 # Put together here, so that no scan of this repository takes it for a real one.
 AWS_KEY = "AKIA" + "Q3EGR7N5XYZPLMKT"
@@ -118,3 +121,11 @@ def test_a_pattern_within_a_long_base64_text_is_found_by_chance(tmp_path):
 
     assert found(tmp_path / "wasm.js") == []
     assert found(tmp_path / "lines.txt") == []
+
+
+def test_the_sample_application_holds_nothing_that_is_found(monkeypatch):
+    """The demonstration checks it by the same scan."""
+    monkeypatch.chdir(ROOT / "sandbox/app")
+    listed = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=True)
+
+    assert find(listed.stdout.splitlines())["found"] == []

@@ -5,7 +5,7 @@ import { EnvironmentError, VARIABLE_NAMES, parseEnvironment } from '@/server/env
 
 const VALID = {
   MONGODB_URI: 'mongodb://kanvaro:canary-mongo@db.internal:27017/kanvaro', // pragma: allowlist secret
-  REDIS_URL: 'redis://:canary-redis@cache.internal:6379',
+  REDIS_URL: 'redis://:canary-redis@cache.internal:6379', // pragma: allowlist secret
   JWT_SECRET: 'pT9x0wYq3LkVb7Zr5NfUa1HsEjGd8MiC2o4KvQwX',
   JWT_REFRESH_SECRET: 'Zr5NfUa1HsEjGd8MiC2o4KvQwXpT9x0wYq3LkVb7',
 };
