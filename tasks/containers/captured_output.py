@@ -11,8 +11,6 @@ from delivery.workspace.error_lines import FirstError, with_its_lines
 from delivery.workspace.lines import LineReader
 
 LARGEST_LOG = 200 * 1024 * 1024
-# The commits of a large project since its beginning have 20 MB.
-LARGEST_ANSWER = 50_000_000
 
 
 @dataclass(frozen=True)

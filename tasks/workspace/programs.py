@@ -16,12 +16,14 @@ from typing import IO
 from prefect.logging import get_run_logger
 
 from delivery.errors import ConfigurationError
-from tasks.containers.captured_output import LARGEST_ANSWER, CapturedOutput, ProgramOutcome
+from tasks.containers.captured_output import CapturedOutput, ProgramOutcome
 from tasks.workspace.program_environment import program_environment
 from tasks.workspace.workspace import Workspace
 
 GRACE_S = 5.0
 _LOOK_EVERY_S = 0.2
+# The commits of a large project since its beginning have 20 MB.
+LARGEST_ANSWER = 50_000_000
 
 
 def run_program(

@@ -24,6 +24,7 @@ from tests.deliveries import delivered, event_of
 from tests.flows.checks.hostility import ATTACKS, CANARIES, CLEAN, Aims, hostile_files
 from tests.flows.conftest import Application, Runs, environment_of
 from tests.flows.deploy.moves import state_of
+from tests.flows.github.pulling import newest_statuses
 
 SECRET = "a-secret-of-a-webhook"
 SLEEP = "node -e 'setTimeout(() => {}, 120000)'"
@@ -271,7 +272,7 @@ def test_a_hostile_fork_that_comes_through_the_door_reaches_nothing_of_ours(
     assert len(tried) == ATTACKS
     assert not through
     assert len(logged_by(run.id)) < 2000, "50,000 lines of a check are bounded"
-    said = statuses(forked.hub, revision)
+    said = newest_statuses(forked.hub.repository(GITHUB_REPOSITORY), revision)
     assert said["kanvaro"].startswith("failure")
     assert said["kanvaro/lint"].startswith("success")
     assert "512 MB of memory" in said["kanvaro/unit"]
@@ -294,9 +295,3 @@ def logged_by(run):
     with get_client(sync_client=True) as client:
         pages = [client.read_logs(mine, limit=200, offset=at * 200) for at in range(20)]
     return [line for page in pages for line in page]
-
-
-def statuses(hub, revision):
-    """Return the newest status of each context, as `state: description`."""
-    told = [each for each in hub.repository(GITHUB_REPOSITORY).statuses if each["sha"] == revision]
-    return {each["context"]: f"{each['state']}: {each['description']}" for each in told}

@@ -111,11 +111,7 @@ class Pulling:
 
     def statuses(self, revision):
         """Return the newest status of each context, as `state: description`."""
-        newest = {}
-        for each in self.repository.statuses:
-            if each["sha"] == revision:
-                newest[each["context"]] = f"{each['state']}: {each['description']}"
-        return newest
+        return newest_statuses(self.repository, revision)
 
     def states(self, revision):
         return {name: said.split(":")[0] for name, said in self.statuses(revision).items()}
@@ -128,6 +124,12 @@ class Pulling:
         """Return the bodies of our comments."""
         ours = (each for each in self.repository.comments if each.login == BOT)
         return [each.body for each in ours if each.body.startswith(MARKER)]
+
+
+def newest_statuses(repository, revision):
+    """Return the newest status of each context on GitHub, as `state: description`."""
+    told = [each for each in repository.statuses if each["sha"] == revision]
+    return {each["context"]: f"{each['state']}: {each['description']}" for each in told}
 
 
 def branch(app, name, **commit):
